@@ -1,0 +1,271 @@
+/**
+ * Decode attention: few query rows, many keys (Flash-Decoding's mapping).
+ *
+ * The same online softmax as `forward`, with lanes along keys: each lane
+ * scores its own keys against all rows of the item, the weights pass through
+ * workgroup memory, and for the values lanes go along columns, several keys at
+ * a time where there are more lanes than columns. Parts of the keys are
+ * reduced by different workgroups and merged.
+ *
+ * Workgroup memory, in bytes: `4 rows lanes (keysPerLane + 1)` for weights and
+ * maxima, or `16 lanes rows columnsPerLane` for the last reduction if larger
+ * (they share nothing, so the sum counts).
+ *
+ * @module
+ */
+
+import type { KernelSource } from "../../src/core/kernel.ts";
+import { accumulateDot, indent, unroll, wgsl } from "../wgsl.ts";
+import {
+  attentionBindings,
+  attentionPrelude,
+  type AttentionSpec,
+  outputRow,
+  specFeatures,
+} from "./spec.ts";
+
+/** The register tile of the decode kernel. */
+export interface DecodeTile {
+  /** Invocations of a workgroup. */
+  readonly lanes: number;
+  /** Query rows of an item, all of them held by every lane. */
+  readonly rows: number;
+  /** Keys that each lane scores in a step. */
+  readonly keysPerLane: number;
+  /** Lanes along the value's columns; a divisor of `lanes`. */
+  readonly columnLanes: number;
+  /** vec4 columns that a lane owns: `columnLanes` of them cover the value. */
+  readonly columnsPerLane: number;
+}
+
+/** What the decode kernel's source depends on. */
+export interface DecodeSpec extends AttentionSpec {
+  /** The register tile. */
+  readonly tile: DecodeTile;
+}
+
+/** Keys of one step of a workgroup. */
+export function decodeStep({ lanes, keysPerLane }: DecodeTile): number {
+  return lanes * keysPerLane;
+}
+
+/** Bytes of workgroup memory that a tile takes. */
+export function decodeWorkgroupBytes(tile: DecodeTile): number {
+  const { lanes, rows, columnLanes, columnsPerLane } = tile;
+  const reduction = lanes === columnLanes ? 1 : lanes * rows * columnsPerLane;
+  return 4 * rows * (decodeStep(tile) + lanes) + 16 * reduction;
+}
+
+/** The decode kernel. */
+export function decodeKernel(spec: DecodeSpec): KernelSource {
+  const { lanes, rows, keysPerLane, columnLanes, columnsPerLane } = spec.tile;
+  const step = decodeStep(spec.tile);
+  const keyLanes = lanes / columnLanes;
+  const eachRow = (fragment: (r: number) => string) => unroll(rows, fragment);
+  const eachColumn = (fragment: (c: number) => string) =>
+    unroll(columnsPerLane, fragment);
+
+  const weigh = (guarded: boolean) =>
+    `for (var j = key_lane; j < count; j += ${keyLanes}u) {
+${eachColumn((c) => `let v_${c} = load_value(value_at, column_${c});`)}
+value_cursor = ${
+      keyLanes === 1
+        ? "advance(value_cursor, j + 1u < count)"
+        : `seek(sequence, min(first_key + j + ${keyLanes}u, sequence.key_count - 1u))`
+    };
+value_at = value_place(value_cursor, kv_head);
+${
+      eachRow((r) =>
+        `let p_${r} = weights[${r * step}u + j];\n` +
+        eachColumn((c) =>
+          guarded
+            ? `x_${r}_${c} = select(fma(vec4f(p_${r}), v_${c}, x_${r}_${c}), x_${r}_${c}, p_${r} == 0.0);`
+            : `x_${r}_${c} = fma(vec4f(p_${r}), v_${c}, x_${r}_${c});`
+        )
+      )
+    }
+}`;
+
+  const code = wgsl`${attentionPrelude(spec)}
+
+var<workgroup> weights: array<f32, ${rows * step}>;
+var<workgroup> lane_values: array<f32, ${rows * lanes}>;
+${
+    keyLanes > 1
+      ? `var<workgroup> partials: array<vec4f, ${
+        lanes * rows * columnsPerLane
+      }>;`
+      : ""
+  }
+
+@compute @workgroup_size(${lanes})
+fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(local_invocation_index) lane: u32) {
+let item_index = group_id.z * params.grid_width + group_id.x;
+if (item_index >= params.item_count) {
+  return;
+}
+let kv_head = group_id.y;
+let item = read_item(item_index);
+let sequence = read_sequence(item.sequence);
+let row_count = sequence.query_count * params.group;
+${
+    keyLanes > 1
+      ? `let key_lane = lane / ${columnLanes}u;
+let column_lane = lane % ${columnLanes}u;`
+      : `let key_lane = 0u;
+let column_lane = lane;`
+  }
+${
+    eachColumn((c) =>
+      `let column_${c} = min(${
+        c * columnLanes
+      }u + column_lane, params.value_vecs - 1u);`
+    )
+  }
+
+${
+    eachRow((r) =>
+      `let packed_${r} = item.first_row + ${r}u;
+let row_${r} = min(packed_${r}, row_count - 1u);
+let query_${r} = row_${r} / params.group;
+let head_${r} = kv_head * params.group + row_${r} - query_${r} * params.group;
+let position_${r} = i32(query_${r}) + sequence.query_offset;
+let token_${r} = (sequence.query_start + query_${r}) * params.query_heads + head_${r};
+let query_at_${r} = token_${r} * params.head_stride;
+var m_${r} = SENTINEL;
+var l_${r} = 0.0;
+${eachColumn((c) => `var a_${r}_${c} = vec4f(0.0);`)}`
+    )
+  }
+
+let runs_at = item.runs + 2u * kv_head * params.runs_per_head;
+let first_run = schedule[runs_at];
+let end_run = first_run + 3u * schedule[runs_at + 1u];
+for (var run = first_run; run < end_run; run += 3u) {
+let end_key = min(schedule[run + 1u], sequence.key_count);
+let masked = schedule[run + 2u] == 0u;
+for (var first_key = schedule[run]; first_key < end_key; first_key += ${step}u) {
+let count = min(${step}u, end_key - first_key);
+${eachRow((r) => `var max_${r} = SENTINEL;`)}
+for (var c = 0u; c < ${keysPerLane}u; c++) {
+let j = c * ${lanes}u + lane;
+let key_at = key_place(seek(sequence, min(first_key + j, sequence.key_count - 1u)), kv_head);
+${eachRow((r) => `var s_${r} = 0.0;`)}
+for (var vec = 0u; vec < params.head_vecs; vec++) {
+let k = load_key(key_at, vec);
+${
+    eachRow((r) =>
+      `{\nlet q = load_query(query_at_${r}, vec);\n${
+        accumulateDot(`s_${r}`, "q", "k")
+      }\n}`
+    )
+  }
+}
+${
+    eachRow((r) =>
+      `s_${r} = modify(s_${r} * params.scale, sequence.batch, i32(head_${r}), position_${r},
+i32(first_key + j));
+s_${r} = select(SENTINEL, s_${r}, j < count && (!masked || sees(sequence.batch, i32(head_${r}),
+position_${r}, i32(first_key + j), i32(sequence.key_count))));
+max_${r} = max(max_${r}, s_${r});
+weights[${r * step}u + j] = s_${r};`
+    )
+  }
+}
+${eachRow((r) => `lane_values[${r * lanes}u + lane] = max_${r};`)}
+workgroupBarrier();
+${
+    eachRow((r) =>
+      `var all_${r} = m_${r};
+for (var i = 0u; i < ${lanes}u; i++) {
+all_${r} = max(all_${r}, lane_values[${r * lanes}u + i]);
+}
+let alpha_${r} = exp(m_${r} - all_${r});
+m_${r} = all_${r};
+var sum_${r} = 0.0;
+${eachColumn((c) => `var x_${r}_${c} = vec4f(0.0);`)}
+for (var j = lane; j < ${step}u; j += ${lanes}u) {
+let p = weight(weights[${r * step}u + j], m_${r});
+weights[${r * step}u + j] = p;
+sum_${r} += p;
+}
+l_${r} = fma(l_${r}, alpha_${r}, sum_${r});`
+    )
+  }
+workgroupBarrier();
+var value_cursor = seek(sequence, min(first_key + key_lane, sequence.key_count - 1u));
+var value_at = value_place(value_cursor, kv_head);
+if (masked) {
+${weigh(true)}
+} else {
+${weigh(false)}
+}
+${
+    eachRow((r) =>
+      eachColumn((c) =>
+        `a_${r}_${c} = fma(a_${r}_${c}, vec4f(alpha_${r}), x_${r}_${c});`
+      )
+    )
+  }
+workgroupBarrier();
+}
+}
+
+${
+    keyLanes > 1
+      ? `${
+        eachRow((r) =>
+          eachColumn((c) =>
+            `partials[${
+              (r * columnsPerLane + c) * lanes
+            }u + lane] = a_${r}_${c};`
+          )
+        )
+      }`
+      : ""
+  }
+${eachRow((r) => `lane_values[${r * lanes}u + lane] = l_${r};`)}
+workgroupBarrier();
+if (key_lane != 0u) {
+  return;
+}
+${
+    eachRow((r) =>
+      `if (packed_${r} < row_count) {
+var sum = 0.0;
+for (var i = 0u; i < ${lanes}u; i++) {
+sum += lane_values[${r * lanes}u + i];
+}
+let out = ${outputRow(spec, rows, `${r}u`, `token_${r}`)};
+${
+        eachColumn((c) =>
+          `if (${c * columnLanes}u + column_lane < params.value_vecs) {
+${
+            keyLanes > 1
+              ? `for (var i = 1u; i < ${keyLanes}u; i++) {
+a_${r}_${c} += partials[${
+                (r * columnsPerLane + c) * lanes
+              }u + i * ${columnLanes}u + column_lane];
+}`
+              : ""
+          }
+write_row(out, ${c * columnLanes}u + column_lane, a_${r}_${c}, sum);
+}`
+        )
+      }
+if (lane == 0u) {
+write_stats(out, m_${r}, sum);
+}
+}`
+    )
+  }
+}
+`;
+  return {
+    label:
+      `attention.decode/${spec.source}.${spec.queryFormat.dtype}.${rows}x${step}`,
+    code: indent(code),
+    bindings: attentionBindings(spec),
+    features: specFeatures(spec),
+  };
+}

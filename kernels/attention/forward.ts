@@ -1,0 +1,203 @@
+/**
+ * Tiled forward attention (FlashAttention-2, Alg. 1; packed query groups).
+ *
+ * ```text
+ * S = scale Q K^T     P = exp(S - m)     O = P V / l     L = m + ln l
+ * query, output [tokens, heads, dim]   key, value [tokens | blocks, kvHeads, dim]
+ * ```
+ *
+ * Lanes go along packed query rows, `rowsPerLane` of them each; everything
+ * else that a step reads has an index that is uniform over the workgroup, so
+ * one load of a key or value serves `lanes * rowsPerLane` rows. A step takes
+ * `keysPerStep` keys: scores stay in registers, the accumulator is in
+ * workgroup memory and is read and written once a step.
+ *
+ * Workgroup memory: `lanes * rowsPerLane * accumulatorVecs * 16` bytes.
+ *
+ * @module
+ */
+
+import type { KernelSource } from "../../src/core/kernel.ts";
+import { accumulateDot, indent, unroll, wgsl } from "../wgsl.ts";
+import { ownRows, type RowTile, scoreTile, tileRows } from "./score_tile.ts";
+import {
+  attentionBindings,
+  attentionPrelude,
+  type AttentionSpec,
+  outputRow,
+  specFeatures,
+} from "./spec.ts";
+
+/** The register tile of the forward kernel. */
+export interface ForwardTile extends RowTile {
+  /** Room in the accumulator, in vec4s a row: at least `ceil(valueDim / 4)`. */
+  readonly accumulatorVecs: number;
+}
+
+/** What the forward kernel's source depends on. */
+export interface ForwardSpec extends AttentionSpec {
+  /** The register tile. */
+  readonly tile: ForwardTile;
+}
+
+/** Bytes of workgroup memory that a tile takes. */
+export function forwardWorkgroupBytes(tile: ForwardTile): number {
+  return tileRows(tile) * tile.accumulatorVecs * 16;
+}
+
+/** The forward kernel. */
+export function forwardKernel(spec: ForwardSpec): KernelSource {
+  const { lanes, rowsPerLane, keysPerStep, accumulatorVecs } = spec.tile;
+  const rows = tileRows(spec.tile);
+  const eachRow = (fragment: (r: number) => string) =>
+    unroll(rowsPerLane, fragment);
+  const eachKey = (fragment: (j: number) => string) =>
+    unroll(keysPerStep, fragment);
+  const accumulator = (r: number) =>
+    `accumulator[(vec * ${rowsPerLane}u + ${r}u) * ${lanes}u + lane]`;
+  const eachVec = (body: string) =>
+    `for (var vec = 0u; vec < params.value_vecs; vec++) {\n${body}\n}`;
+
+  // A step is summed by itself first: the error grows with steps, not keys.
+  const weigh = eachVec(`${eachRow((r) => `var x_${r} = vec4f(0.0);`)}
+${
+    eachKey((j) =>
+      `{
+let v = load_value(value_${j}, vec);
+${eachRow((r) => `x_${r} = fma(vec4f(s_${r}_${j}), v, x_${r});`)}
+}`
+    )
+  }
+${
+    eachRow((r) =>
+      `${accumulator(r)} = fma(${accumulator(r)}, vec4f(alpha_${r}), x_${r});`
+    )
+  }`);
+
+  // A masked key's value may be NaN or Inf, whose product with a weight of 0 is
+  // not 0. Only steps that have such a value take this slow way, which scores
+  // its keys once more, one by one, rather than keep an array of weights.
+  const weighGuarded = `${
+    eachRow((r) => eachVec(`${accumulator(r)} *= alpha_${r};`))
+  }
+for (var j = 0u; j < ${keysPerStep}u; j++) {
+let guarded_cursor = seek(sequence, min(first_key + j, sequence.key_count - 1u));
+let guarded_key = key_place(guarded_cursor, kv_head);
+let guarded_value = value_place(guarded_cursor, kv_head);
+let key = i32(first_key + j);
+${
+    eachRow((r) =>
+      `if (extractBits(hidden_${r}, j, 1u) == 0u) {
+var s = 0.0;
+for (var vec = 0u; vec < params.head_vecs; vec++) {
+let q = load_query(query_at_${r}, vec);
+let k = load_key(guarded_key, vec);
+${accumulateDot("s", "q", "k")}
+}
+let p = weight(modify(s * params.scale, sequence.batch, i32(head_${r}), position_${r}, key), m_${r});
+${
+        eachVec(
+          `${accumulator(r)} = fma(vec4f(p), load_value(guarded_value, vec), ${
+            accumulator(r)
+          });`,
+        )
+      }
+}`
+    )
+  }
+}`;
+
+  const code = wgsl`${attentionPrelude(spec)}
+
+var<workgroup> accumulator: array<vec4f, ${rows * accumulatorVecs}>;
+
+fn step_value(sequence: Sequence, key: u32, kv_head: u32) -> u32 {
+return value_place(seek(sequence, min(key, sequence.key_count - 1u)), kv_head);
+}
+
+fn step_has_non_finite(sequence: Sequence, first_key: u32, kv_head: u32) -> bool {
+var found = vec4<bool>(false);
+for (var j = 0u; j < ${keysPerStep}u; j++) {
+let at = step_value(sequence, first_key + j, kv_head);
+for (var vec = 0u; vec < params.value_vecs; vec++) {
+found |= non_finite(load_value(at, vec));
+}
+}
+return any(found);
+}
+
+@compute @workgroup_size(${lanes})
+fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(local_invocation_index) lane: u32) {
+let item_index = group_id.z * params.grid_width + group_id.x;
+if (item_index >= params.item_count) {
+  return;
+}
+let kv_head = group_id.y;
+let item = read_item(item_index);
+let sequence = read_sequence(item.sequence);
+let row_count = sequence.query_count * params.group;
+${ownRows(spec.tile)}
+${
+    eachRow((r) =>
+      `var m_${r} = SENTINEL;
+var l_${r} = 0.0;`
+    )
+  }
+for (var vec = 0u; vec < params.value_vecs; vec++) {
+${eachRow((r) => `${accumulator(r)} = vec4f(0.0);`)}
+}
+
+let runs_at = item.runs + 2u * kv_head * params.runs_per_head;
+let first_run = schedule[runs_at];
+let end_run = first_run + 3u * schedule[runs_at + 1u];
+for (var run = first_run; run < end_run; run += 3u) {
+let end_key = schedule[run + 1u];
+let masked = schedule[run + 2u] == 0u;
+var cursor = seek(sequence, schedule[run]);
+for (var first_key = schedule[run]; first_key < end_key; first_key += ${keysPerStep}u) {
+${scoreTile(spec)}
+${
+    eachRow((r) =>
+      `let max_${r} = ${
+        Array.from({ length: keysPerStep }, (_, j) => `s_${r}_${j}`).reduce(
+          (all, s) => `max(${all}, ${s})`,
+          `m_${r}`,
+        )
+      };
+let alpha_${r} = exp(m_${r} - max_${r});
+m_${r} = max_${r};
+${eachKey((j) => `s_${r}_${j} = weight(s_${r}_${j}, max_${r});`)}
+l_${r} = fma(l_${r}, alpha_${r}, ${
+        Array.from({ length: keysPerStep }, (_, j) => `s_${r}_${j}`).join(" + ")
+      });`
+    )
+  }
+if (masked && step_has_non_finite(sequence, first_key, kv_head)) {
+${weighGuarded}
+} else {
+${weigh}
+}
+}
+}
+
+${
+    eachRow((r) =>
+      `if (packed_${r} < row_count) {
+let out_${r} = ${outputRow(spec, rows, `${r * lanes}u + lane`, `token_${r}`)};
+for (var vec = 0u; vec < params.value_vecs; vec++) {
+write_row(out_${r}, vec, ${accumulator(r)}, l_${r});
+}
+write_stats(out_${r}, m_${r}, l_${r});
+}`
+    )
+  }
+}
+`;
+  return {
+    label:
+      `attention.forward/${spec.source}.${spec.queryFormat.dtype}.${rows}x${keysPerStep}`,
+    code: indent(code),
+    bindings: attentionBindings(spec),
+    features: specFeatures(spec),
+  };
+}

@@ -1,0 +1,205 @@
+/**
+ * Standard attention (FlashAttention, Alg. 0): three dispatches that write
+ * S = Q K^T, then P = softmax(S), to memory, then read it for O = P V. It takes
+ * `4 N S` bytes of scratch a head, and it is the baseline of every ratio.
+ *
+ * It shares every fragment with the fused kernels. Scratch is
+ * `[item, kvHead, key, row]`, so that lanes, which go along rows, touch
+ * neighbouring words.
+ *
+ * @module
+ */
+
+import type { Binding, KernelSource } from "../../src/core/kernel.ts";
+import { keyBindings, valueBindings } from "../fragments/key_value_source.ts";
+import { storageType } from "../fragments/rows.ts";
+import { modBindings } from "../fragments/score.ts";
+import { indent, unroll, wgsl } from "../wgsl.ts";
+import { ownRows, type RowTile, scoreTile, tileRows } from "./score_tile.ts";
+import {
+  attentionPrelude,
+  type AttentionSpec,
+  outputBindings,
+  paramsBinding,
+  specFeatures,
+} from "./spec.ts";
+
+/** What the standard kernels' sources depend on. */
+export interface StandardSpec extends AttentionSpec {
+  /** The register tile. */
+  readonly tile: RowTile;
+}
+
+/** The three kernels, in the order of their dispatches. */
+export interface StandardKernels {
+  /** S = scale Q K^T, through mods and mask. */
+  readonly scores: KernelSource;
+  /** P = softmax(S) in place, and the log-sum-exp. */
+  readonly softmax: KernelSource;
+  /** O = P V. */
+  readonly values: KernelSource;
+}
+
+/** vec4 columns that the P V product keeps in registers a row. */
+const COLUMNS = 4;
+
+/** The standard kernels; grid: (items, kv heads). */
+export function standardKernels(spec: StandardSpec): StandardKernels {
+  const { lanes, rowsPerLane, keysPerStep } = spec.tile;
+  const rows = tileRows(spec.tile);
+  const eachRow = (fragment: (r: number) => string) =>
+    unroll(rowsPerLane, fragment);
+  const scratch = (access: "read" | "read_write"): Binding => ({
+    name: "scratch",
+    type: "array<f32>",
+    access,
+  });
+  const [output, ...lse] = outputBindings({ ...spec, partial: false });
+  const at = (r: number, key: string) =>
+    `scratch[(scratch_at + ${key}) * ${rows}u + ${r * lanes}u + lane]`;
+  const kernel = (
+    name: string,
+    bindings: readonly Binding[],
+    body: string,
+  ): KernelSource => ({
+    label: `attention.standard.${name}/${spec.queryFormat.dtype}.${rows}`,
+    bindings,
+    features: specFeatures(spec),
+    code: indent(wgsl`${
+      attentionPrelude(
+        { ...spec, partial: false, lse: false },
+        bindings,
+      )
+    }
+
+@compute @workgroup_size(${lanes})
+fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(local_invocation_index) lane: u32) {
+let item_index = group_id.z * params.grid_width + group_id.x;
+if (item_index >= params.item_count) {
+return;
+}
+let kv_head = group_id.y;
+let item = read_item(item_index);
+let sequence = read_sequence(item.sequence);
+let row_count = sequence.query_count * params.group;
+let scratch_at = (item_index * params.kv_heads + kv_head) * params.scratch_keys;
+${ownRows(spec.tile)}
+${body}
+}
+`),
+  });
+
+  return {
+    scores: kernel(
+      "scores",
+      [
+        { name: "query", type: storageType(spec.queryFormat), access: "read" },
+        ...keyBindings(spec),
+        { name: "schedule", type: "array<u32>", access: "read" },
+        ...modBindings(spec.mods),
+        scratch("read_write"),
+        paramsBinding,
+      ],
+      wgsl`let masked = true;
+if (sequence.key_count == 0u) {
+return;
+}
+var cursor = seek(sequence, 0u);
+for (var first_key = 0u; first_key < sequence.key_count; first_key += ${keysPerStep}u) {
+${scoreTile(spec)}
+${
+        eachRow((r) =>
+          unroll(keysPerStep, (j) =>
+            `if (first_key + ${j}u < sequence.key_count) {
+${at(r, `first_key + ${j}u`)} = s_${r}_${j};
+}`)
+        )
+      }
+}`,
+    ),
+    softmax: kernel(
+      "softmax",
+      [
+        { name: "schedule", type: "array<u32>", access: "read" },
+        scratch("read_write"),
+        ...lse,
+        paramsBinding,
+      ],
+      eachRow((r) =>
+        `{
+var maximum = SENTINEL;
+for (var key = 0u; key < sequence.key_count; key++) {
+maximum = max(maximum, ${at(r, "key")});
+}
+var sum = 0.0;
+for (var key = 0u; key < sequence.key_count; key++) {
+let p = weight(${at(r, "key")}, maximum);
+${
+          at(r, "key")
+        } = p;
+sum += p;
+}
+let scaling = select(0.0, 1.0 / sum, sum > 0.0);
+for (var key = 0u; key < sequence.key_count; key++) {
+${
+          at(r, "key")
+        } *= scaling;
+}
+if (packed_${r} < row_count) {
+${spec.lse ? `lse[token_${r}] = log_sum_exp(maximum, sum);` : ""}
+}
+}`
+      ),
+    ),
+    values: kernel(
+      "values",
+      [
+        scratch("read"),
+        ...valueBindings(spec),
+        { name: "schedule", type: "array<u32>", access: "read" },
+        output,
+        paramsBinding,
+      ],
+      wgsl`for (var vec = 0u; vec < params.value_vecs; vec += ${COLUMNS}u) {
+${
+        unroll(COLUMNS, (c) =>
+          `let column_${c} = min(vec + ${c}u, params.value_vecs - 1u);
+${
+            eachRow((r) => `var x_${r}_${c} = vec4f(0.0);`)
+          }`)
+      }
+if (sequence.key_count > 0u) {
+var cursor = seek(sequence, 0u);
+for (var key = 0u; key < sequence.key_count; key++) {
+let value_at = value_place(cursor, kv_head);
+cursor = advance(cursor, key + 1u < sequence.key_count);
+${eachRow((r) => `let p_${r} = ${at(r, "key")};`)}
+${
+        unroll(COLUMNS, (c) =>
+          `{
+let v = load_value(value_at, column_${c});
+${
+            eachRow((r) =>
+              `x_${r}_${c} = select(fma(vec4f(p_${r}), v, x_${r}_${c}), x_${r}_${c}, p_${r} == 0.0);`
+            )
+          }
+}`)
+      }
+}
+}
+${
+        eachRow((r) =>
+          `if (packed_${r} < row_count) {
+${
+            unroll(COLUMNS, (c) =>
+              `if (vec + ${c}u < params.value_vecs) {
+store_output(token_${r} * params.value_stride, vec + ${c}u, x_${r}_${c});
+}`)
+          }
+}`
+        )
+      }
+}`,
+    ),
+  };
+}

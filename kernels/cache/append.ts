@@ -1,0 +1,135 @@
+/**
+ * Appends keys and values to the paged cache: token t of the new rows goes to
+ * slot `slots[t]` (block * blockSize + offset). One dispatch an arena; slots
+ * of other arenas, and the slot {@linkcode SKIP_SLOT}, write nothing.
+ *
+ * @module
+ */
+
+import type { Binding, KernelSource } from "../../src/core/kernel.ts";
+import {
+  loadRow,
+  loadTailFragment,
+  type RowFormat,
+  storageType,
+  storeRow,
+} from "../fragments/rows.ts";
+import { declareBindings, declareUniforms, indent, wgsl } from "../wgsl.ts";
+
+/** A slot that is never written. */
+export const SKIP_SLOT = 0xffffffff;
+
+/** What the append kernel's source depends on. */
+export interface AppendSpec {
+  /** Rows of the new keys. */
+  readonly keyFormat: RowFormat;
+  /** Rows of the new values. */
+  readonly valueFormat: RowFormat;
+  /** Rows of the arena. */
+  readonly arenaFormat: RowFormat;
+}
+
+/** The append kernel's uniforms. */
+export const APPEND_PARAMS = {
+  tokens: "u32",
+  kv_heads: "u32",
+  head_dim: "u32",
+  head_vecs: "u32",
+  value_dim: "u32",
+  value_vecs: "u32",
+  key_stride: "u32",
+  value_stride: "u32",
+  arena_key_stride: "u32",
+  arena_value_stride: "u32",
+  value_at: "u32",
+  first_slot: "u32",
+  slot_count: "u32",
+  grid_width: "u32",
+} as const;
+
+/** Invocations of a workgroup. */
+export const APPEND_LANES = 64;
+
+/** The append kernel; one invocation a (token, kv head). */
+export function appendKernel(spec: AppendSpec): KernelSource {
+  const { keyFormat, valueFormat, arenaFormat } = spec;
+  const bindings: Binding[] = [
+    { name: "key", type: storageType(keyFormat), access: "read" },
+    { name: "value", type: storageType(valueFormat), access: "read" },
+    { name: "slots", type: "array<u32>", access: "read" },
+    { name: "arena", type: storageType(arenaFormat), access: "read_write" },
+    { name: "params", type: "Params", access: "uniform" },
+  ];
+  const half = arenaFormat.dtype === "f16";
+  const code = wgsl`${half ? "enable f16;\n" : ""}
+${declareUniforms("Params", APPEND_PARAMS)}
+
+${declareBindings(bindings)}
+
+${keyFormat.vector && valueFormat.vector ? "" : loadTailFragment}
+
+${
+    loadRow({
+      name: "load_key",
+      bindings: ["key"],
+      format: keyFormat,
+      dim: "head_dim",
+    })
+  }
+
+${
+    loadRow({
+      name: "load_value",
+      bindings: ["value"],
+      format: valueFormat,
+      dim: "value_dim",
+    })
+  }
+
+${
+    storeRow({
+      name: "store_key",
+      bindings: ["arena"],
+      format: arenaFormat,
+      dim: "head_dim",
+    })
+  }
+
+${
+    storeRow({
+      name: "store_value",
+      bindings: ["arena"],
+      format: arenaFormat,
+      dim: "value_dim",
+    })
+  }
+
+@compute @workgroup_size(${APPEND_LANES})
+fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(local_invocation_index) lane: u32) {
+let index = (group_id.y * params.grid_width + group_id.x) * ${APPEND_LANES}u + lane;
+if (index >= params.tokens * params.kv_heads) {
+return;
+}
+let token = index / params.kv_heads;
+let kv_head = index - token * params.kv_heads;
+let slot = slots[token];
+if (slot < params.first_slot || slot - params.first_slot >= params.slot_count) {
+return;
+}
+let row = (slot - params.first_slot) * params.kv_heads + kv_head;
+for (var vec = 0u; vec < params.head_vecs; vec++) {
+store_key(row * params.arena_key_stride, vec, load_key(index * params.key_stride, vec));
+}
+for (var vec = 0u; vec < params.value_vecs; vec++) {
+store_value(params.value_at + row * params.arena_value_stride, vec,
+load_value(index * params.value_stride, vec));
+}
+}
+`;
+  return {
+    label: `cache.append/${arenaFormat.dtype}`,
+    code: indent(code),
+    bindings,
+    features: half ? ["shader-f16"] : [],
+  };
+}

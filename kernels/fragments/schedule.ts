@@ -1,0 +1,80 @@
+/**
+ * The schedule: what each workgroup reads from `schedule: array<u32>` to learn
+ * its share. A plan writes it on the CPU; lengths, masks and block tables may
+ * change from step to step without another line of WGSL.
+ *
+ * ```text
+ * sequence  query_start query_count key_start key_count query_offset batch - -
+ * item      sequence first_row runs first_slot slot_count - - -
+ * runs      per item: one (offset, count) pair, or one a kv head
+ * run       first_key key_end full          (keys; first_key is tile aligned)
+ * table     block ids, one row a sequence (paged sources only)
+ * ```
+ *
+ * Rows are packed over the query heads that share a kv head: row
+ * `i * group + g` is query `i` of head `kv_head * group + g`, so that one read
+ * of a key serves the whole group.
+ *
+ * @module
+ */
+
+/** Words of one sequence record. */
+export const SEQUENCE_WORDS = 8;
+/** Words of one work item. */
+export const ITEM_WORDS = 8;
+/** Words of one run of key tiles. */
+export const RUN_WORDS = 3;
+
+/** The structs and readers that every attention kernel starts from. */
+export const scheduleFragment: string = `struct Sequence {
+  query_start: u32,
+  query_count: u32,
+  key_start: u32,
+  key_count: u32,
+  query_offset: i32,
+  batch: i32,
+}
+
+struct Item {
+  sequence: u32,
+  first_row: u32,
+  runs: u32,
+  first_slot: u32,
+  slot_count: u32,
+}
+
+fn read_sequence(index: u32) -> Sequence {
+  let at = params.sequences_at + index * ${SEQUENCE_WORDS}u;
+  return Sequence(schedule[at], schedule[at + 1u], schedule[at + 2u], schedule[at + 3u],
+    bitcast<i32>(schedule[at + 4u]), i32(schedule[at + 5u]));
+}
+
+fn read_item(index: u32) -> Item {
+  let at = params.items_at + index * ${ITEM_WORDS}u;
+  return Item(schedule[at], schedule[at + 1u], schedule[at + 2u], schedule[at + 3u],
+    schedule[at + 4u]);
+}`;
+
+/** Uniform fields that every attention kernel takes. */
+export const PARAMS = {
+  query_heads: "u32",
+  kv_heads: "u32",
+  group: "u32",
+  head_dim: "u32",
+  head_vecs: "u32",
+  head_stride: "u32",
+  value_dim: "u32",
+  value_vecs: "u32",
+  value_stride: "u32",
+  value_at: "u32",
+  block_size: "u32",
+  segment_blocks: "u32",
+  scale: "f32",
+  sequences_at: "u32",
+  items_at: "u32",
+  item_count: "u32",
+  grid_width: "u32",
+  runs_per_head: "u32",
+  stats_at: "u32",
+  scratch_keys: "u32",
+} as const;

@@ -1,0 +1,83 @@
+/**
+ * Attention in plain TypeScript: what the kernels are held against, and the
+ * place to learn how they work. Read `attention` first (the definition, in
+ * float64), then `absorb` and `merge` (softmax of a stream), then
+ * `shadowAttention` (the tile loop as the GPU runs it).
+ *
+ * Nothing here needs a GPU, and nothing here is fast.
+ *
+ * @example Causal attention of the last query over three keys
+ * ```ts
+ * import { attention } from "@quire/attention/reference";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const { output } = attention({
+ *   query: [1, 1],
+ *   key: [0, 0, 0],
+ *   value: [1, 3, 8],
+ *   batch: 1,
+ *   queryLength: 2,
+ *   keyLength: 3,
+ *   queryHeads: 1,
+ *   kvHeads: 1,
+ *   headDim: 1,
+ *   mask: (_batch, _head, query, key) => key <= query,
+ * });
+ * assertEquals([...output].map(Math.round), [2, 4]);
+ * ```
+ *
+ * @module
+ */
+
+export { attention } from "./attention.ts";
+export type {
+  AttentionProblem,
+  AttentionResult,
+  HeadOptions,
+  MaskFunction,
+  ScoreFunction,
+} from "./problem.ts";
+export { raggedAttention, type RaggedAttentionProblem } from "./ragged.ts";
+export { pagedAttention, type PagedAttentionProblem } from "./paged.ts";
+export {
+  absorb,
+  finish,
+  identity,
+  merge,
+  mergeRows,
+  type Row,
+  type State,
+} from "./online_softmax.ts";
+export {
+  type LowPrecisionResult,
+  naiveAttention,
+  type NaiveProblem,
+  type Precision,
+  roundAll,
+} from "./naive.ts";
+export {
+  shadowAttention,
+  type ShadowOptions,
+  type ShadowResult,
+} from "./shadow.ts";
+export { SENTINEL } from "./shadow_row.ts";
+export {
+  blockMask,
+  type BlockMaskProblem,
+  type TileKind,
+} from "./block_mask.ts";
+export {
+  type BoundComparison,
+  compareErrors,
+  compareWithBound,
+  type Difference,
+  differenceOf,
+  type ErrorComparison,
+} from "./error.ts";
+export {
+  type ErrorBound,
+  errorBound,
+  type Gate,
+  GATES,
+} from "./error_bound.ts";
+export { mismatchTable, type MismatchTableOptions } from "./mismatch_table.ts";

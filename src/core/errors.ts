@@ -1,0 +1,64 @@
+/**
+ * The error classes that callers catch. Everything else that is wrong with an
+ * argument is a built-in `TypeError` (wrong type, dtype or shape) or
+ * `RangeError` (outside the allowed range).
+ *
+ * @module
+ */
+
+/** Thrown when a block pool cannot serve a request; nothing was changed. */
+export class OutOfBlocksError extends Error {
+  /** The name of the class. */
+  override readonly name = "OutOfBlocksError";
+  /** Blocks that the request needed. */
+  readonly needed: number;
+  /** Blocks that were free when it was refused. */
+  readonly free: number;
+  /** Blocks that could have been freed by evicting cached prefixes. */
+  readonly evictable: number;
+
+  /** Makes the error; the message is written from the three counts. */
+  constructor(
+    counts: { needed: number; free: number; evictable?: number },
+  ) {
+    const { needed, free, evictable = 0 } = counts;
+    super(
+      `Cannot allocate blocks: ${needed} needed, ${free} free, ${evictable} evictable`,
+    );
+    this.needed = needed;
+    this.free = free;
+    this.evictable = evictable;
+  }
+}
+
+/** Thrown by every call on a {@linkcode Gpu} whose device is lost. */
+export class DeviceLostError extends Error {
+  /** The name of the class. */
+  override readonly name = "DeviceLostError";
+  /** WebGPU's reason: `"destroyed"` or `"unknown"`. */
+  readonly reason: string;
+
+  /** Makes the error from WebGPU's reason and message. */
+  constructor(reason: string, message: string) {
+    super(
+      `Cannot use the device as it is lost (${reason})${
+        message ? `: ${message}` : ""
+      }`,
+    );
+    this.reason = reason;
+  }
+}
+
+/** Thrown when valid input asks for what this device or version cannot do. */
+export class UnsupportedError extends Error {
+  /** The name of the class. */
+  override readonly name = "UnsupportedError";
+  /** What is missing, for example a feature name or a limit with its value. */
+  readonly reason: string;
+
+  /** Makes the error: what was asked for, and what is missing for it. */
+  constructor(what: string, reason: string) {
+    super(`Cannot ${what}: ${reason}`);
+    this.reason = reason;
+  }
+}

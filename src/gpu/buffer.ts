@@ -1,0 +1,109 @@
+/**
+ * Buffers that are counted, checked against the limits, and freed once.
+ *
+ * @module
+ */
+
+import { checkInteger, checkRange } from "../core/check.ts";
+import type { Gpu } from "./gpu.ts";
+import { roundUp } from "./usage.ts";
+
+/** Which device a buffer is known to be of; WebGPU itself does not tell. */
+const owners = new WeakMap<GPUBuffer, GPUDevice>();
+
+/** Notes that `buffer` is of `device`. */
+export function setOwner(buffer: GPUBuffer, device: GPUDevice): void {
+  owners.set(buffer, device);
+}
+
+/**
+ * Throws a `TypeError` where `buffer` is known to be of another device. One
+ * that has never been seen passes here; WebGPU's validation then finds it.
+ */
+export function checkOwner(
+  name: string,
+  buffer: GPUBuffer,
+  device: GPUDevice,
+): void {
+  const owner = owners.get(buffer);
+  if (owner !== undefined && owner !== device) {
+    throw new TypeError(
+      `${name} must be a buffer of this device: current value is ${
+        JSON.stringify(buffer.label)
+      } of another device`,
+    );
+  }
+}
+
+/** What a buffer is to be. */
+export interface BufferOptions {
+  /** Its label in error messages. Defaults to `"buffer"`. */
+  readonly label?: string;
+  /** Bytes that are needed; rounded up to a multiple of 4, at least 4. */
+  readonly size: number;
+  /** WebGPU usage flags. */
+  readonly usage: number;
+}
+
+/** A buffer that its {@linkcode Gpu} made and counts. */
+export class GpuBuffer implements Disposable {
+  /** The WebGPU buffer. */
+  readonly buffer: GPUBuffer;
+  /** Its bytes. */
+  readonly size: number;
+  /** Its WebGPU usage flags. */
+  readonly usage: number;
+  #onDestroy: ((self: GpuBuffer) => void) | undefined;
+
+  /** Made by {@linkcode Gpu.createBuffer}; `onDestroy` runs once. */
+  constructor(buffer: GPUBuffer, onDestroy: (self: GpuBuffer) => void) {
+    this.buffer = buffer;
+    this.size = buffer.size;
+    this.usage = buffer.usage;
+    this.#onDestroy = onDestroy;
+  }
+
+  /** Whether {@linkcode GpuBuffer.destroy} has been called. */
+  get destroyed(): boolean {
+    return this.#onDestroy === undefined;
+  }
+
+  /** Frees the memory; further calls do nothing. */
+  destroy(): void {
+    const onDestroy = this.#onDestroy;
+    if (onDestroy === undefined) return;
+    this.#onDestroy = undefined;
+    this.buffer.destroy();
+    onDestroy(this);
+  }
+
+  /** The same as {@linkcode GpuBuffer.destroy}. */
+  [Symbol.dispose](): void {
+    this.destroy();
+  }
+}
+
+/** Throws a `RangeError` unless a buffer of `size` bytes can be made. */
+export function checkBufferSize(gpu: Gpu, size: number): void {
+  checkInteger("size", size, 0);
+  const limit = gpu.limits.maxBufferSize;
+  checkRange(
+    Math.max(4, roundUp(size, 4)) <= limit,
+    "size",
+    `must be <= maxBufferSize (${limit} bytes)`,
+    size,
+  );
+}
+
+/** Makes the WebGPU buffer; sizes are checked before the device sees them. */
+export function createRawBuffer(gpu: Gpu, options: BufferOptions): GPUBuffer {
+  const { label = "buffer", size, usage } = options;
+  checkBufferSize(gpu, size);
+  const buffer = gpu.device.createBuffer({
+    label,
+    size: Math.max(4, roundUp(size, 4)),
+    usage,
+  });
+  setOwner(buffer, gpu.device);
+  return buffer;
+}

@@ -1,0 +1,162 @@
+/**
+ * Bind groups by name, and grids that fit the device.
+ *
+ * @module
+ */
+
+import { checkInteger, checkRange, checkType } from "../core/check.ts";
+import type { Binding } from "../core/kernel.ts";
+import { checkOwner, GpuBuffer } from "./buffer.ts";
+import type { Gpu } from "./gpu.ts";
+import type { CompiledKernel } from "./pipeline_cache.ts";
+import { GpuTensor } from "./tensor.ts";
+import { BufferUsage, roundUp } from "./usage.ts";
+
+/** A part of a buffer. */
+export interface BufferRange {
+  /** The buffer. */
+  readonly buffer: GPUBuffer;
+  /** First byte. Defaults to 0. */
+  readonly offset?: number;
+  /** Bytes. Defaults to all that follow `offset`. */
+  readonly size?: number;
+}
+
+/** What can be bound: a tensor, a buffer, or a part of one. */
+export type BindingResource = GpuTensor | GpuBuffer | GPUBuffer | BufferRange;
+
+/** A grid of workgroups. */
+export type Grid = readonly [x: number, y: number, z: number];
+
+/** See {@linkcode Gpu.bind}. */
+export function bindResources(
+  gpu: Gpu,
+  kernel: CompiledKernel,
+  resources: Readonly<Record<string, BindingResource>>,
+): GPUBindGroup {
+  const names = new Set(kernel.bindings.map((binding) => binding.name));
+  for (const name of Object.keys(resources)) {
+    checkType(
+      names.has(name),
+      "resources",
+      `must only name bindings of ${kernel.label} (${[...names].join(", ")})`,
+      name,
+    );
+  }
+  const entries = kernel.bindings.map((binding, i) => ({
+    binding: i,
+    resource: resolve(gpu, binding, resources[binding.name]),
+  }));
+  return gpu.device.createBindGroup({
+    label: kernel.label,
+    layout: kernel.layout,
+    entries,
+  });
+}
+
+function rangeOf(gpu: Gpu, name: string, resource: BindingResource): {
+  buffer: GPUBuffer;
+  offset: number;
+  size: number;
+} {
+  if (resource instanceof GpuTensor) {
+    checkType(resource.gpu === gpu, name, "must be of this Gpu", resource);
+    const { buffer, offset, byteLength } = resource;
+    // A shader may read the tensor as vec4f, so the last one is bound whole
+    // where the buffer has room for it.
+    const size = Math.max(16, roundUp(byteLength, 16));
+    return { buffer, offset, size: Math.min(size, buffer.size - offset) };
+  }
+  if (resource instanceof GpuBuffer) {
+    checkType(
+      !resource.destroyed,
+      name,
+      "must not be destroyed",
+      resource.buffer.label,
+    );
+    return { buffer: resource.buffer, offset: 0, size: resource.size };
+  }
+  if ("buffer" in resource) {
+    const { buffer, offset = 0 } = resource;
+    return { buffer, offset, size: resource.size ?? buffer.size - offset };
+  }
+  return { buffer: resource, offset: 0, size: resource.size };
+}
+
+function resolve(
+  gpu: Gpu,
+  binding: Binding,
+  resource: BindingResource | undefined,
+): { buffer: GPUBuffer; offset: number; size: number } {
+  const name = `resources.${binding.name}`;
+  checkType(
+    typeof resource === "object" && resource !== null,
+    name,
+    "must be a buffer or a tensor",
+    resource,
+  );
+  const range = rangeOf(gpu, name, resource);
+  checkOwner(name, range.buffer, gpu.device);
+  const uniform = binding.access === "uniform";
+  checkType(
+    range.buffer.usage & (uniform ? BufferUsage.uniform : BufferUsage.storage),
+    `${name}.usage`,
+    `must include ${uniform ? "UNIFORM" : "STORAGE"}`,
+    range.buffer.usage,
+  );
+  checkSpan(gpu, name, uniform, range);
+  return range;
+}
+
+function checkSpan(
+  gpu: Gpu,
+  name: string,
+  uniform: boolean,
+  { buffer, offset, size }: { buffer: GPUBuffer; offset: number; size: number },
+): void {
+  const { limits } = gpu;
+  const kind = uniform ? "Uniform" : "Storage";
+  const alignment = limits[`min${kind}BufferOffsetAlignment`];
+  const limit = limits[`max${kind}BufferBindingSize`];
+  checkInteger(`${name}.offset`, offset, 0);
+  checkRange(
+    offset % alignment === 0,
+    `${name}.offset`,
+    `must be a multiple of min${kind}BufferOffsetAlignment (${alignment})`,
+    offset,
+  );
+  checkRange(
+    size > 0 && size % 4 === 0 && offset + size <= buffer.size,
+    `${name}.size`,
+    `must be a positive multiple of 4 within the buffer's ${buffer.size} bytes from ${offset}`,
+    size,
+  );
+  checkRange(
+    size <= limit,
+    `${name}.size`,
+    `must be <= max${kind}BufferBindingSize (${limit})`,
+    size,
+  );
+}
+
+/**
+ * A grid of at least `count` workgroups that fits the device's limit for each
+ * dimension. In the shader the running number of a workgroup `w` in a grid `n`
+ * is `w.x + n.x * (w.y + n.y * w.z)`; those from `count` on have to return.
+ * Fewer than one per row and layer of the grid are in excess.
+ *
+ * @throws {RangeError} Where no grid is large enough.
+ */
+export function foldGrid(
+  count: number,
+  limits: { readonly maxComputeWorkgroupsPerDimension: number },
+): Grid {
+  const max = limits.maxComputeWorkgroupsPerDimension;
+  checkInteger("count", count, 0, max ** 3);
+  if (count <= max) return [count, 1, 1];
+  const rows = Math.ceil(count / max);
+  if (rows <= max) return [Math.ceil(count / rows), rows, 1];
+  const layers = Math.ceil(rows / max);
+  const perLayer = Math.ceil(rows / layers);
+  return [Math.ceil(count / (perLayer * layers)), perLayer, layers];
+}

@@ -1,0 +1,30 @@
+/**
+ * The device layer: opening a device, buffers, tensors, readback, pipelines.
+ *
+ * @module
+ */
+
+export { DeviceLostError, UnsupportedError } from "../core/errors.ts";
+export type { Binding, KernelSource } from "../core/kernel.ts";
+export type { DType, ElementType, HostArray } from "../core/dtype.ts";
+export type { GpuInfo } from "./adapter.ts";
+export { type BufferOptions, GpuBuffer } from "./buffer.ts";
+export {
+  measureFmaPeak,
+  measureReadBandwidth,
+  type Peak,
+} from "./calibrate.ts";
+export {
+  type BindingResource,
+  type BufferRange,
+  foldGrid,
+  type Grid,
+} from "./dispatch.ts";
+export { Gpu, type GpuStats, openGpu, type OpenGpuOptions } from "./gpu.ts";
+export type { CompiledKernel } from "./pipeline_cache.ts";
+export { BufferPool, type BufferPoolOptions } from "./pool.ts";
+export { type Probe, type ProbeResult, PROBES, runProbes } from "./probes.ts";
+export type { ReadOptions } from "./readback.ts";
+export { GpuTensor } from "./tensor.ts";
+export { PassTimer, timingUnsupported } from "./timing.ts";
+export { BufferUsage, TENSOR_USAGE } from "./usage.ts";

@@ -1,0 +1,128 @@
+/**
+ * The float64 reading: mods as plain functions, which the oracle takes.
+ *
+ * Floats are computed in float64 (literals and captured elements are float32
+ * values to begin with); integers exactly as WGSL's i32: they wrap, division
+ * truncates, `x / 0` is `x` and `x rem 0` is 0.
+ *
+ * @module
+ */
+
+import type {
+  BinaryOperation,
+  CapturedBuffer,
+  Comparison,
+  ExpressionNode,
+  UnaryOperation,
+} from "./nodes.ts";
+import { compile, type Reading } from "./reading.ts";
+import type { MaskMod, ScoreMod } from "./trace.ts";
+
+/** The modified score of one (query, key) pair. */
+export type ScoreFunction = (
+  score: number,
+  batch: number,
+  head: number,
+  query: number,
+  key: number,
+) => number;
+
+/** Whether a query sees a key. */
+export type MaskFunction = (
+  batch: number,
+  head: number,
+  query: number,
+  key: number,
+) => boolean;
+
+type Unary = (operand: number) => number;
+type Binary = (left: number, right: number) => number;
+
+const INT_UNARY: Partial<Record<UnaryOperation, Unary>> = {
+  neg: (a) => -a | 0,
+  abs: (a) => Math.abs(a) | 0,
+};
+
+const UNARY: Record<UnaryOperation, Unary> = {
+  neg: (a) => -a,
+  abs: Math.abs,
+  exp: Math.exp,
+  log: Math.log,
+  sqrt: Math.sqrt,
+  tanh: Math.tanh,
+  floor: Math.floor,
+  not: (a) => 1 - a,
+  toFloat: (a) => a,
+};
+
+const INT_BINARY: Partial<Record<BinaryOperation, Binary>> = {
+  add: (a, b) => (a + b) | 0,
+  sub: (a, b) => (a - b) | 0,
+  mul: Math.imul,
+  div: (a, b) => b === 0 ? a : (a / b) | 0,
+  rem: (a, b) => b === 0 ? 0 : (a % b) | 0,
+};
+
+const BINARY: Record<BinaryOperation, Binary> = {
+  add: (a, b) => a + b,
+  sub: (a, b) => a - b,
+  mul: (a, b) => a * b,
+  div: (a, b) => a / b,
+  rem: (a, b) => a % b,
+  min: Math.min,
+  max: Math.max,
+  and: (a, b) => a & b,
+  or: (a, b) => a | b,
+};
+
+const COMPARE: Record<Comparison, Binary> = {
+  lt: (a, b) => Number(a < b),
+  le: (a, b) => Number(a <= b),
+  gt: (a, b) => Number(a > b),
+  ge: (a, b) => Number(a >= b),
+  eq: (a, b) => Number(a === b),
+  ne: (a, b) => Number(a !== b),
+};
+
+/** Booleans are 0 and 1. */
+const FLOAT64: Reading<number> = {
+  literal: (node) => node.value,
+  unary: ({ type, operation }) =>
+    (type === "i32" ? INT_UNARY[operation] : undefined) ?? UNARY[operation],
+  binary: ({ type, operation }) =>
+    (type === "i32" ? INT_BINARY[operation] : undefined) ?? BINARY[operation],
+  compare: ({ operation }) => COMPARE[operation],
+  select: () => (condition, whenTrue, whenFalse) =>
+    condition === 1 ? whenTrue : whenFalse,
+  load: ({ buffer }) => (indices) => element(buffer, indices),
+};
+
+function element(buffer: CapturedBuffer, indices: readonly number[]): number {
+  const { data, shape, type } = buffer;
+  let flat = 0;
+  for (const [axis, size] of shape.entries()) {
+    flat = flat * size + Math.min(Math.max(indices[axis], 0), size - 1);
+  }
+  return type === "bool" ? Number(data[flat] !== 0) : data[flat];
+}
+
+/** A tree as a function of its five variables; booleans are 0 and 1. */
+export function evaluator(expression: ExpressionNode): ScoreFunction {
+  const run = compile(expression, FLOAT64);
+  return (score, batch, head, query, key) =>
+    run({ score, batch, head, query, key });
+}
+
+/** All score mods, in order, as one function; the identity when none. */
+export function scoreFunction(mods: readonly ScoreMod[]): ScoreFunction {
+  const functions = mods.map((mod) => evaluator(mod.expression));
+  return (score, batch, head, query, key) =>
+    functions.reduce((s, modify) => modify(s, batch, head, query, key), score);
+}
+
+/** The conjunction of all mask mods as one function; true when none. */
+export function maskFunction(mods: readonly MaskMod[]): MaskFunction {
+  const functions = mods.map((mod) => evaluator(mod.expression));
+  return (batch, head, query, key) =>
+    functions.every((sees) => sees(0, batch, head, query, key) === 1);
+}

@@ -1,0 +1,139 @@
+/**
+ * The score mods that people know. Positions are in the keys' coordinate (see
+ * {@linkcode MaskVariables}).
+ *
+ * @module
+ */
+
+import {
+  checkFinite,
+  checkInteger,
+  checkRange,
+  checkType,
+} from "../core/check.ts";
+import { capture } from "./capture.ts";
+import { float } from "./expression.ts";
+import { checkRank, queryOffsetOf, type QueryRowsOptions } from "./masks.ts";
+import { type ScoreMod, scoreMod } from "./trace.ts";
+
+/**
+ * A soft cap: `cap * tanh(score / cap)`.
+ *
+ * @throws {TypeError} If `cap` is not a number.
+ * @throws {RangeError} If it is not a positive normal float32.
+ */
+export function softcap(cap: number): ScoreMod {
+  checkFinite("cap", cap);
+  checkRange(cap >= 2 ** -126, "cap", "must be a float32 above 0", cap);
+  return scoreMod("softcap", ({ score }) => {
+    const limit = float(cap);
+    return score.div(limit).tanh().mul(limit);
+  });
+}
+
+/**
+ * ALiBi: `score - slope * |query - key|`, with a slope per head.
+ *
+ * @param slopes See {@linkcode alibiSlopes}.
+ * @param shape `[heads]` (the default) or `[batch, heads]`.
+ * @throws {TypeError} If `slopes` is not a `Float32Array`, or `shape` does not
+ * fit it.
+ * @throws {RangeError} If a slope is not finite.
+ */
+export function alibi(
+  slopes: Float32Array,
+  shape: readonly number[] = [slopes.length],
+): ScoreMod {
+  checkFloats("slopes", slopes);
+  checkRank("alibi shape", shape, [1, 2]);
+  const captured = capture(slopes, { shape, name: "alibi slopes" });
+  return scoreMod("alibi", ({ score, batch, head, query, key }) => {
+    const slope = shape.length === 1
+      ? captured.at(head)
+      : captured.at(batch, head);
+    return score.sub(slope.mul(query.sub(key).abs().toFloat()));
+  });
+}
+
+/**
+ * ALiBi's slopes: for a power of two n, `2^(-8 (h + 1) / n)`; otherwise those
+ * of the next lower power of two, then every other one of the next higher
+ * (Press et al. 2022; as in flash-attn).
+ *
+ * @throws {TypeError} If `heads` is not a number.
+ * @throws {RangeError} If it is not an integer >= 1.
+ */
+export function alibiSlopes(heads: number): Float32Array {
+  checkInteger("heads", heads, 1, 2 ** 20);
+  const lower = 2 ** Math.floor(Math.log2(heads));
+  return Float32Array.from(
+    { length: heads },
+    (_, head) =>
+      head < lower
+        ? 2 ** (-8 * (head + 1) / lower)
+        : 2 ** (-8 * (2 * (head - lower) + 1) / (2 * lower)),
+  );
+}
+
+/**
+ * A given bias per query and key, added to the score. Dimensions of 1
+ * broadcast.
+ *
+ * @param data The elements, row-major; finite (hide keys with a mask).
+ * @param shape `[queries, keys]`, `[heads, queries, keys]` or
+ * `[batch, heads, queries, keys]`.
+ * @throws {TypeError} If `data` is not a `Float32Array`, or `shape` has another
+ * rank or does not fit.
+ * @throws {RangeError} If `data` is empty or not finite, or `queryOffset` is
+ * not an integer.
+ */
+export function additiveBias(
+  data: Float32Array,
+  shape: readonly number[],
+  options: QueryRowsOptions = {},
+): ScoreMod {
+  checkFloats("bias", data);
+  checkRank("additiveBias shape", shape, [2, 3, 4]);
+  const bias = capture(data, { shape, name: "additiveBias" });
+  const offset = queryOffsetOf(shape, options);
+  return scoreMod("additiveBias", ({ score, batch, head, query, key }) => {
+    const indices = [batch, head, query.sub(offset), key];
+    return score.add(bias.at(...indices.slice(4 - shape.length)));
+  });
+}
+
+/**
+ * A bias per head and relative position: adds `table[head][key - query + max]`,
+ * the distance clamped to `-max..max`.
+ *
+ * @param table The biases, row-major.
+ * @param shape `[heads, 2 * max + 1]`.
+ * @throws {TypeError} If `table` is not a `Float32Array`, or `shape` does not
+ * fit it.
+ * @throws {RangeError} If the second dimension is even, or a bias not finite.
+ */
+export function relativeBias(
+  table: Float32Array,
+  shape: readonly number[],
+): ScoreMod {
+  checkFloats("table", table);
+  checkRank("relativeBias shape", shape, [2]);
+  const width = shape[1];
+  checkRange(width % 2 === 1, "relativeBias shape[1]", "must be odd", width);
+  const captured = capture(table, { shape, name: "relativeBias table" });
+  // The capture clamps its index, and so the distance.
+  return scoreMod(
+    "relativeBias",
+    ({ score, head, query, key }) =>
+      score.add(captured.at(head, key.sub(query).add((width - 1) / 2))),
+  );
+}
+
+function checkFloats(name: string, data: unknown): void {
+  checkType(
+    data instanceof Float32Array,
+    name,
+    "must be a Float32Array",
+    data,
+  );
+}

@@ -1,0 +1,20 @@
+/**
+ * Attention as an operation: options in, result out, with a plan in between
+ * for those who want to record it themselves.
+ *
+ * @module
+ */
+
+export * from "./attention.ts";
+export * from "./lse.ts";
+export * from "./options.ts";
+export {
+  AttentionPlan,
+  type AttentionTensors,
+  type PassDescriptor,
+  type PlanChoices,
+  type PlanExplanation,
+  type PlannedDispatch,
+} from "./plan.ts";
+export * from "./problem.ts";
+export type { TileCounts } from "./schedule.ts";

@@ -1,0 +1,122 @@
+/**
+ * Which tiles a device gets. A table of data, first match wins; each row says
+ * what it was measured on.
+ *
+ * @module
+ */
+
+import type { DecodeTile } from "../../kernels/attention/decode.ts";
+import {
+  type ForwardTile,
+  forwardWorkgroupBytes,
+} from "../../kernels/attention/forward.ts";
+import { UnsupportedError } from "../core/errors.ts";
+
+/** What a device is good at, as far as the kernels care. */
+export interface TileProfile {
+  /** Why this row exists: where its numbers come from. */
+  readonly source: string;
+  /** Invocations of a forward workgroup. */
+  readonly forwardLanes: number;
+  /** Query rows a lane at most; fewer where the accumulator has no room. */
+  readonly forwardRowsPerLane: number;
+  /** Keys of a forward step. */
+  readonly forwardKeys: number;
+  /** Invocations of a decode workgroup. */
+  readonly decodeLanes: number;
+  /** Keys a lane in a decode step. */
+  readonly decodeKeysPerLane: number;
+  /** Keys of one split, where splits have the fixed size. */
+  readonly splitKeys: number;
+  /** Workgroups that keep the device busy, for the `"auto"` split. */
+  readonly parallelism: number;
+}
+
+/** Packed query rows up to which the decode kernel is used. */
+export const DECODE_ROWS = 8;
+
+/** Adapters that compute on the CPU, eight lanes to a vector register. */
+const SOFTWARE: TileProfile = {
+  source: "bench/results: llvmpipe, 8 lanes, best of 1-8 rows x 4-32 keys",
+  forwardLanes: 8,
+  forwardRowsPerLane: 8,
+  forwardKeys: 16,
+  decodeLanes: 8,
+  decodeKeysPerLane: 8,
+  splitKeys: 1024,
+  parallelism: 8,
+};
+
+/** Any other adapter; from occupancy arithmetic, not yet from a measurement. */
+const HARDWARE: TileProfile = {
+  source: "not measured: 64 rows fill the default 16 KiB at head dim 64",
+  forwardLanes: 32,
+  forwardRowsPerLane: 2,
+  forwardKeys: 8,
+  decodeLanes: 64,
+  decodeKeysPerLane: 2,
+  splitKeys: 256,
+  parallelism: 256,
+};
+
+/** The row of the table for a device. */
+export function tileProfile(
+  device: { readonly software: boolean },
+): TileProfile {
+  return device.software ? SOFTWARE : HARDWARE;
+}
+
+/**
+ * The forward tile for problems of up to `rows` packed query rows.
+ *
+ * @throws {UnsupportedError} if not even one row a lane fits the device
+ */
+export function forwardTile(
+  profile: TileProfile,
+  options: { rows: number; valueVecs: number; workgroupBytes: number },
+): ForwardTile {
+  const { rows, valueVecs, workgroupBytes } = options;
+  const tile = (rowsPerLane: number): ForwardTile => ({
+    lanes: profile.forwardLanes,
+    rowsPerLane,
+    keysPerStep: profile.forwardKeys,
+    accumulatorVecs: powerOfTwo(valueVecs),
+  });
+  let rowsPerLane = 1;
+  while (
+    2 * rowsPerLane <= profile.forwardRowsPerLane &&
+    rowsPerLane * profile.forwardLanes < rows &&
+    forwardWorkgroupBytes(tile(2 * rowsPerLane)) <= workgroupBytes
+  ) rowsPerLane *= 2;
+  const bytes = forwardWorkgroupBytes(tile(rowsPerLane));
+  if (bytes > workgroupBytes) {
+    throw new UnsupportedError(
+      "make a forward tile",
+      `it needs ${bytes} bytes of workgroup memory, maxComputeWorkgroupStorageSize is ${workgroupBytes}`,
+    );
+  }
+  return tile(rowsPerLane);
+}
+
+/** The decode tile for sequences of up to `rows` packed query rows. */
+export function decodeTile(
+  profile: TileProfile,
+  options: { rows: number; valueVecs: number },
+): DecodeTile {
+  const columnLanes = Math.min(
+    profile.decodeLanes,
+    powerOfTwo(options.valueVecs),
+  );
+  return {
+    lanes: profile.decodeLanes,
+    rows: powerOfTwo(options.rows),
+    keysPerLane: profile.decodeKeysPerLane,
+    columnLanes,
+    columnsPerLane: Math.ceil(options.valueVecs / columnLanes),
+  };
+}
+
+/** The smallest power of two that is >= `value`, at least 1. */
+function powerOfTwo(value: number): number {
+  return 2 ** Math.ceil(Math.log2(Math.max(1, value)));
+}

@@ -1,0 +1,165 @@
+import { assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
+import {
+  Bool,
+  bool,
+  capture,
+  Float,
+  float,
+  Int,
+  int,
+  maskMod,
+  scoreMod,
+} from "../../src/mods/mod.ts";
+
+// deno-lint-ignore no-explicit-any
+const wrong = (value: unknown): any => value;
+
+Deno.test("expressions are typed by their operation", () => {
+  const types = [
+    float(1).add(2),
+    int(1).add(2),
+    int(1).toFloat(),
+    int(1).lt(2),
+    int(1).lt(2).select(int(1), 2),
+    int(1).lt(2).select(1, float(2)),
+    int(1).lt(2).select(bool(true), false),
+    capture(Float32Array.of(1)).at(0),
+    capture(Int32Array.of(1)).at(0),
+    capture(Uint32Array.of(1)).at(0),
+    capture(Uint8Array.of(1)).at(0),
+  ].map(({ type, node }) => {
+    assertStrictEquals(type, node.type);
+    return type;
+  });
+  assertEquals(
+    types.join(" "),
+    "f32 i32 f32 bool i32 f32 bool f32 i32 i32 bool",
+  );
+});
+
+Deno.test("expressions refuse operands of another type", () => {
+  assertThrows(
+    () => float(1).add(wrong(int(2))),
+    TypeError,
+    "add() operand must be a Float or a number; convert it with toFloat(): current value is Int",
+  );
+  assertThrows(
+    () => int(1).lt(wrong(float(2))),
+    TypeError,
+    "lt() operand must be an Int or an integer: current value is Float",
+  );
+  assertThrows(
+    () => bool(true).and(wrong(1)),
+    TypeError,
+    "and() operand must be a Bool or a boolean: current value is 1",
+  );
+  assertThrows(
+    () => float(1).mul(wrong("2")),
+    TypeError,
+    'mul() operand must be a Float or a number: current value is "2"',
+  );
+  assertThrows(
+    () => bool(true).select(wrong(int(2)), wrong(float(1))),
+    TypeError,
+    "select() choice must be an Int or an integer: current value is Float",
+  );
+  assertThrows(
+    () => bool(true).select(wrong(1), wrong(2)),
+    TypeError,
+    "select() choices must include an expression",
+  );
+});
+
+Deno.test("literals must be finite float32 or i32", () => {
+  for (const value of [NaN, Infinity, 1e39]) {
+    assertThrows(() => float(value), RangeError, "must be finite");
+    assertThrows(() => float(0).add(value), RangeError, "must be finite");
+  }
+  for (const value of [0.5, 2 ** 31, NaN]) {
+    assertThrows(() => int(value), RangeError, "must be an integer in");
+    assertThrows(() => int(0).mul(value), RangeError, "must be an integer in");
+  }
+  assertThrows(() => float(wrong("1")), TypeError, "float() value");
+  assertThrows(() => int(wrong(null)), TypeError, "int() value");
+  assertThrows(() => bool(wrong(1)), TypeError, "bool() value");
+});
+
+Deno.test("capture() checks its data and shape", () => {
+  assertThrows(
+    () => capture(wrong([1, 2])),
+    TypeError,
+    "capture data must be a Float32Array",
+  );
+  assertThrows(
+    () => capture(new Float32Array(6), { shape: [2, 2], name: "bias" }),
+    TypeError,
+    "bias shape must have as many elements as the data (6): current value is [2, 2]",
+  );
+  assertThrows(() => capture(new Int32Array()), RangeError, "shape[0]");
+  assertThrows(
+    () => capture(new Int32Array(1), { shape: [] }),
+    TypeError,
+    "must have a dimension",
+  );
+  assertThrows(
+    () => capture(Float32Array.of(0, -Infinity)),
+    RangeError,
+    "capture data[1] must be finite",
+  );
+  assertThrows(
+    () => capture(Uint32Array.of(0, 2 ** 31)),
+    RangeError,
+    "capture data[1] must be < 2^31: current value is 2147483648",
+  );
+});
+
+Deno.test("Capture.at() takes one Int per dimension", () => {
+  const table = capture(new Float32Array(6), { shape: [2, 3], name: "table" });
+  assertThrows(
+    () => table.at(1),
+    TypeError,
+    'at() indices must be 2 for capture "table": current value is 1 indices',
+  );
+  assertThrows(() => table.at(0, wrong(float(1))), TypeError, "at() index");
+});
+
+Deno.test("scoreMod() and maskMod() trace a function once", () => {
+  let calls = 0;
+  const mod = scoreMod("mine", (variables) => {
+    calls++;
+    assertEquals(
+      Object.values(variables).map((v) => v.constructor),
+      [Float, Int, Int, Int, Int],
+    );
+    return variables.score;
+  });
+  assertEquals([calls, mod.kind, mod.name], [1, "score", "mine"]);
+  const mask = maskMod("mask", (variables) => {
+    assertEquals(Object.keys(variables), ["batch", "head", "query", "key"]);
+    return variables.key.ge(1);
+  });
+  assertEquals([mask.kind, mask.expression.type], ["mask", "bool"]);
+});
+
+Deno.test("scoreMod() and maskMod() refuse results of another type", () => {
+  assertThrows(
+    () => scoreMod("mine", wrong(() => 1)),
+    TypeError,
+    "score mod mine must return a Float: current value is 1",
+  );
+  assertThrows(
+    () => maskMod("mine", wrong(() => int(1))),
+    TypeError,
+    "mask mod mine must return a Bool: current value is Int",
+  );
+  let leaked = new Bool(bool(true).node);
+  scoreMod("leak", ({ score }) => {
+    leaked = score.gt(0);
+    return score;
+  });
+  assertThrows(
+    () => maskMod("mine", () => leaked),
+    TypeError,
+    "mask mod mine must not depend on a score",
+  );
+});

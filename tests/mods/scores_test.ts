@@ -1,0 +1,99 @@
+import { assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
+import {
+  additiveBias,
+  alibi,
+  alibiSlopes,
+  relativeBias,
+  scoreFunction,
+  type ScoreMod,
+  softcap,
+} from "../../src/mods/mod.ts";
+
+function apply(mod: ScoreMod, ...at: [number, number, number, number, number]) {
+  return scoreFunction([mod])(...at);
+}
+
+Deno.test("softcap() is cap * tanh(score / cap)", () => {
+  for (const score of [-1e6, -3, 0, 0.25, 40, 1e30]) {
+    const value = apply(softcap(20), score, 0, 0, 0, 0);
+    assertAlmostEquals(value, 20 * Math.tanh(score / 20), 1e-12);
+  }
+});
+
+Deno.test("alibi() subtracts slope times distance, to both sides", () => {
+  const mod = alibi(Float32Array.of(0.5, 0.25));
+  assertEquals(apply(mod, 1, 0, 0, 5, 2), -0.5);
+  assertEquals(apply(mod, 1, 0, 1, 2, 6), 0);
+  const perBatch = alibi(Float32Array.of(1, 2, 3, 4), [2, 2]);
+  assertEquals(apply(perBatch, 0, 1, 0, 1, 0), -3);
+});
+
+Deno.test("alibiSlopes() follows the paper for any head count", () => {
+  assertEquals([...alibiSlopes(1)], [2 ** -8]);
+  assertEquals(
+    [...alibiSlopes(8)],
+    [1, 2, 3, 4, 5, 6, 7, 8].map((h) => 2 ** -h),
+  );
+  const twelve = [...alibiSlopes(12)];
+  assertEquals(twelve.slice(0, 8), [...alibiSlopes(8)]);
+  for (const [index, h] of [1, 3, 5, 7].entries()) {
+    assertEquals(twelve[8 + index], Math.fround(2 ** (-h / 2)));
+  }
+  assertAlmostEquals(twelve[8], 0.7071, 1e-4);
+  assertAlmostEquals(twelve[9], 0.3536, 1e-4);
+  for (let heads = 1; heads <= 70; heads++) {
+    assertEquals(new Set(alibiSlopes(heads)).size, heads);
+  }
+});
+
+Deno.test("additiveBias() reads each rank and broadcasts ones", () => {
+  const data = Float32Array.from({ length: 24 }, (_, i) => i);
+  assertEquals(apply(additiveBias(data, [4, 6]), 0.5, 9, 9, 3, 5), 11.5);
+  assertEquals(apply(additiveBias(data, [2, 3, 4]), 0, 9, 1, 2, 1), 17);
+  assertEquals(apply(additiveBias(data, [2, 1, 3, 4]), 0, 1, 5, 3, 3), 23);
+  const top = additiveBias(data, [4, 6], { queryOffset: 0 });
+  assertEquals(apply(top, 0, 0, 0, 3, 5), 23);
+});
+
+Deno.test("relativeBias() clamps the distance", () => {
+  const mod = relativeBias(Float32Array.from({ length: 10 }, (_, i) => i), [
+    2,
+    5,
+  ]);
+  assertEquals(
+    [-9, -2, -1, 0, 1, 2, 9].map((d) => apply(mod, 0, 0, 1, 10, 10 + d)),
+    [5, 5, 6, 7, 8, 9, 9],
+  );
+});
+
+Deno.test("score mods refuse bad parameters", () => {
+  // deno-lint-ignore no-explicit-any
+  const wrong = (value: unknown): any => value;
+  const cases: [() => unknown, typeof Error, string][] = [
+    [() => softcap(0), RangeError, "cap must be"],
+    [() => softcap(-1), RangeError, "cap must be"],
+    [() => softcap(NaN), RangeError, "cap must be finite"],
+    [() => softcap(1e39), RangeError, "finite as a float32"],
+    [() => softcap(wrong("1")), TypeError, "cap must be a number"],
+    [() => alibi(wrong([1])), TypeError, "slopes must be a Float32Array"],
+    [() => alibi(Float32Array.of(1, 2), [3]), TypeError, "alibi slopes shape"],
+    [() => alibi(Float32Array.of(NaN)), RangeError, "alibi slopes data[0]"],
+    [() => alibiSlopes(0), RangeError, "heads must be"],
+    [() => additiveBias(new Float32Array(3), [3]), TypeError, "2 or 3 or 4"],
+    [
+      () => additiveBias(Float32Array.of(-Infinity), [1, 1]),
+      RangeError,
+      "must be finite (a mask",
+    ],
+    [
+      () => additiveBias(new Float32Array(1), [1, 1], { queryOffset: 0.5 }),
+      RangeError,
+      "queryOffset",
+    ],
+    [() => relativeBias(new Float32Array(4), [1, 4]), RangeError, "be odd"],
+    [() => relativeBias(wrong([]), [1, 1]), TypeError, "table must be"],
+  ];
+  for (const [make, kind, message] of cases) {
+    assertThrows(make, kind, message);
+  }
+});
