@@ -2,14 +2,12 @@
  * Decode attention: few query rows, many keys (Flash-Decoding's mapping).
  *
  * The same online softmax as `forward`, with lanes along keys: each lane
- * scores its own keys against all rows of the item, the weights pass through
- * workgroup memory, and for the values lanes go along columns, several keys at
- * a time where there are more lanes than columns. Parts of the keys are
- * reduced by different workgroups and merged.
+ * scores four neighbouring keys at a time against all rows of the item, the
+ * weights pass through workgroup memory, and for the values lanes go along
+ * columns, several keys at a time where there are more lanes than columns.
+ * Parts of the keys are reduced by different workgroups and merged.
  *
- * Workgroup memory, in bytes: `4 rows lanes (keysPerLane + 1)` for weights and
- * maxima, or `16 lanes rows columnsPerLane` for the last reduction if larger
- * (they share nothing, so the sum counts).
+ * Workgroup memory: {@linkcode decodeWorkgroupBytes}.
  *
  * @module
  */
@@ -24,13 +22,16 @@ import {
   specFeatures,
 } from "./spec.ts";
 
+/** Neighbouring keys that a lane scores at once: one vec4 of weights. */
+const KEYS = 4;
+
 /** The register tile of the decode kernel. */
 export interface DecodeTile {
   /** Invocations of a workgroup. */
   readonly lanes: number;
   /** Query rows of an item, all of them held by every lane. */
   readonly rows: number;
-  /** Keys that each lane scores in a step. */
+  /** Keys that each lane scores in a step; a multiple of 4. */
   readonly keysPerLane: number;
   /** Lanes along the value's columns; a divisor of `lanes`. */
   readonly columnLanes: number;
@@ -49,10 +50,13 @@ export function decodeStep({ lanes, keysPerLane }: DecodeTile): number {
   return lanes * keysPerLane;
 }
 
-/** Bytes of workgroup memory that a tile takes. */
+/**
+ * Bytes of workgroup memory that a tile takes: weights and one value a lane,
+ * and the last reduction over lanes that share columns.
+ */
 export function decodeWorkgroupBytes(tile: DecodeTile): number {
   const { lanes, rows, columnLanes, columnsPerLane } = tile;
-  const reduction = lanes === columnLanes ? 1 : lanes * rows * columnsPerLane;
+  const reduction = lanes === columnLanes ? 0 : lanes * rows * columnsPerLane;
   return 4 * rows * (decodeStep(tile) + lanes) + 16 * reduction;
 }
 
@@ -60,35 +64,66 @@ export function decodeWorkgroupBytes(tile: DecodeTile): number {
 export function decodeKernel(spec: DecodeSpec): KernelSource {
   const { lanes, rows, keysPerLane, columnLanes, columnsPerLane } = spec.tile;
   const step = decodeStep(spec.tile);
+  const groups = step / KEYS;
   const keyLanes = lanes / columnLanes;
   const eachRow = (fragment: (r: number) => string) => unroll(rows, fragment);
   const eachColumn = (fragment: (c: number) => string) =>
     unroll(columnsPerLane, fragment);
+  const eachKey = (fragment: (j: number) => string) => unroll(KEYS, fragment);
+  const each = (count: number, name: (i: number) => string) =>
+    Array.from({ length: count }, (_, i) => name(i)).join(", ");
 
-  const weigh = (guarded: boolean) =>
-    `for (var j = key_lane; j < count; j += ${keyLanes}u) {
-${eachColumn((c) => `let v_${c} = load_value(value_at, column_${c});`)}
-value_cursor = ${
-      keyLanes === 1
-        ? "advance(value_cursor, j + 1u < count)"
-        : `seek(sequence, min(first_key + j + ${keyLanes}u, sequence.key_count - 1u))`
-    };
-value_at = value_place(value_cursor, kv_head);
+  const weigh =
+    `for (var i = key_lane; i * ${KEYS}u < count; i += ${keyLanes}u) {
+${eachRow((r) => `let p_${r} = weights[${r * groups}u + i];`)}
+var cursor = seek(sequence, first_key + i * ${KEYS}u);
 ${
-      eachRow((r) =>
-        `let p_${r} = weights[${r * step}u + j];\n` +
-        eachColumn((c) =>
-          guarded
-            ? `x_${r}_${c} = select(fma(vec4f(p_${r}), v_${c}, x_${r}_${c}), x_${r}_${c}, p_${r} == 0.0);`
-            : `x_${r}_${c} = fma(vec4f(p_${r}), v_${c}, x_${r}_${c});`
-        )
+      eachKey((j) =>
+        `{
+let at = value_place(cursor, kv_head);
+${
+          j + 1 < KEYS
+            ? `cursor = advance(cursor, i * ${KEYS}u + ${j + 1}u < count);`
+            : ""
+        }
+${
+          eachColumn((c) =>
+            `let v_${c} = load_value(at, column_${c});
+${
+              eachRow((r) =>
+                `x_${r}_${c} = fma(vec4f(p_${r}[${j}]), v_${c}, x_${r}_${c});`
+              )
+            }`
+          )
+        }
+}`
       )
     }
 }`;
 
+  // A masked key's value may be NaN, so its term is left out, not added as 0.
+  // Few steps are masked, so this loop is the short one, not the fast one.
+  const weighGuarded =
+    `for (var i = key_lane; i * ${KEYS}u < count; i += ${keyLanes}u) {
+for (var j = 0u; j < min(${KEYS}u, count - i * ${KEYS}u); j++) {
+let at = value_place(seek(sequence, first_key + i * ${KEYS}u + j), kv_head);
+${eachColumn((c) => `let v_${c} = load_value(at, column_${c});`)}
+${
+      eachRow((r) =>
+        `let p_${r} = weights[${r * groups}u + i][j];
+${
+          eachColumn((c) =>
+            `x_${r}_${c} = select(fma(vec4f(p_${r}), v_${c}, x_${r}_${c}), x_${r}_${c}, p_${r} == 0.0);`
+          )
+        }`
+      )
+    }
+}
+}`;
+
   const code = wgsl`${attentionPrelude(spec)}
 
-var<workgroup> weights: array<f32, ${rows * step}>;
+var<workgroup> weights: array<vec4f, ${rows * groups}>;
 var<workgroup> lane_values: array<f32, ${rows * lanes}>;
 ${
     keyLanes > 1
@@ -147,30 +182,44 @@ let masked = schedule[run + 2u] == 0u;
 for (var first_key = schedule[run]; first_key < end_key; first_key += ${step}u) {
 let count = min(${step}u, end_key - first_key);
 ${eachRow((r) => `var max_${r} = SENTINEL;`)}
-for (var c = 0u; c < ${keysPerLane}u; c++) {
-let j = c * ${lanes}u + lane;
-let key_at = key_place(seek(sequence, min(first_key + j, sequence.key_count - 1u)), kv_head);
-${eachRow((r) => `var s_${r} = 0.0;`)}
-for (var vec = 0u; vec < params.head_vecs; vec++) {
-let k = load_key(key_at, vec);
+for (var i = lane; i < ${groups}u; i += ${lanes}u) {
+let own_key = first_key + i * ${KEYS}u;
+var cursor = seek(sequence, min(own_key, sequence.key_count - 1u));
 ${
-    eachRow((r) =>
-      `{\nlet q = load_query(query_at_${r}, vec);\n${
-        accumulateDot(`s_${r}`, "q", "k")
-      }\n}`
+    eachKey((j) =>
+      `let key_${j} = key_place(cursor, kv_head);
+cursor = advance(cursor, own_key + ${j + 1}u < sequence.key_count);
+${eachRow((r) => `var s_${r}_${j} = 0.0;`)}`
+    )
+  }
+for (var vec = 0u; vec < params.head_vecs; vec++) {
+${eachRow((r) => `let q_${r} = load_query(query_at_${r}, vec);`)}
+${
+    eachKey((j) =>
+      `{
+let k = load_key(key_${j}, vec);
+${eachRow((r) => accumulateDot(`s_${r}_${j}`, `q_${r}`, "k"))}
+}`
     )
   }
 }
 ${
     eachRow((r) =>
-      `s_${r} = modify(s_${r} * params.scale, sequence.batch, i32(head_${r}), position_${r},
-i32(first_key + j));
-s_${r} = select(SENTINEL, s_${r}, j < count && (!masked || sees(sequence.batch, i32(head_${r}),
-position_${r}, i32(first_key + j), i32(sequence.key_count))));
-max_${r} = max(max_${r}, s_${r});
-weights[${r * step}u + j] = s_${r};`
+      `var s_${r} = vec4f(${each(KEYS, (j) => `s_${r}_${j}`)}) * params.scale;`
     )
   }
+for (var j = 0u; j < ${KEYS}u; j++) {
+let key = i32(own_key + j);
+let in_step = i * ${KEYS}u + j < count;
+${
+    eachRow((r) =>
+      `s_${r}[j] = select(SENTINEL, modify(s_${r}[j], sequence.batch, i32(head_${r}), position_${r}, key),
+in_step && (!masked || sees(sequence.batch, i32(head_${r}), position_${r}, key, i32(sequence.key_count))));
+max_${r} = max(max_${r}, s_${r}[j]);`
+    )
+  }
+}
+${eachRow((r) => `weights[${r * groups}u + i] = s_${r};`)}
 }
 ${eachRow((r) => `lane_values[${r * lanes}u + lane] = max_${r};`)}
 workgroupBarrier();
@@ -184,21 +233,20 @@ let alpha_${r} = exp(m_${r} - all_${r});
 m_${r} = all_${r};
 var sum_${r} = 0.0;
 ${eachColumn((c) => `var x_${r}_${c} = vec4f(0.0);`)}
-for (var j = lane; j < ${step}u; j += ${lanes}u) {
-let p = weight(weights[${r * step}u + j], m_${r});
-weights[${r * step}u + j] = p;
-sum_${r} += p;
+for (var i = lane; i < ${groups}u; i += ${lanes}u) {
+let s = weights[${r * groups}u + i];
+let p = vec4f(${each(KEYS, (j) => `weight(s[${j}], m_${r})`)});
+weights[${r * groups}u + i] = p;
+sum_${r} += (p.x + p.y) + (p.z + p.w);
 }
 l_${r} = fma(l_${r}, alpha_${r}, sum_${r});`
     )
   }
 workgroupBarrier();
-var value_cursor = seek(sequence, min(first_key + key_lane, sequence.key_count - 1u));
-var value_at = value_place(value_cursor, kv_head);
 if (masked) {
-${weigh(true)}
+${weighGuarded}
 } else {
-${weigh(false)}
+${weigh}
 }
 ${
     eachRow((r) =>
@@ -213,15 +261,11 @@ workgroupBarrier();
 
 ${
     keyLanes > 1
-      ? `${
-        eachRow((r) =>
-          eachColumn((c) =>
-            `partials[${
-              (r * columnsPerLane + c) * lanes
-            }u + lane] = a_${r}_${c};`
-          )
+      ? eachRow((r) =>
+        eachColumn((c) =>
+          `partials[${(r * columnsPerLane + c) * lanes}u + lane] = a_${r}_${c};`
         )
-      }`
+      )
       : ""
   }
 ${eachRow((r) => `lane_values[${r * lanes}u + lane] = l_${r};`)}

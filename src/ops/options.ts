@@ -5,8 +5,7 @@
  * @module
  */
 
-import type { KvCache } from "../cache/kv_cache.ts";
-import { type BlockTable, packTables } from "../cache/mod.ts";
+import { BlockTable, KvCache, packTables } from "../cache/mod.ts";
 import {
   checkFinite,
   checkInteger,
@@ -104,6 +103,9 @@ export interface AttentionOptions<T = GpuTensor | HostTensor> {
 
 type AnyTensor = GpuTensor | HostTensor | TensorShape;
 
+/** Sequences of one call at most: their records alone fill a binding. */
+const MAX_SEQUENCES = 2 ** 22;
+
 /** The dtype and shape of a tensor, wherever it is. */
 export function describeTensor(name: string, tensor: unknown): TensorShape {
   if (tensor instanceof GpuTensor) {
@@ -123,6 +125,8 @@ export function describeTensor(name: string, tensor: unknown): TensorShape {
   shape.forEach((length, i) =>
     checkInteger(`${name}.shape[${i}]`, length, 0, 2 ** 32 - 1)
   );
+  const size = shape.reduce((product, length) => product * length, 1);
+  checkRange(size < 2 ** 32, name, "must have < 2^32 elements", size);
   if (!("data" in tensor)) {
     const { dtype } = tensor as TensorShape;
     checkType(
@@ -141,7 +145,6 @@ export function describeTensor(name: string, tensor: unknown): TensorShape {
     "must be a Float32Array or Float16Array",
     data,
   );
-  const size = shape.reduce((product, length) => product * length, 1);
   checkType(
     data.length === size,
     `${name}.data.length`,
@@ -196,6 +199,13 @@ export function attentionProblem(
   );
   const { scale = 1 / Math.sqrt(headDim) } = options;
   checkFinite("scale", scale);
+  checkRange(
+    Number.isFinite(Math.fround(scale)),
+    "scale",
+    "must be finite in float32",
+    scale,
+  );
+  checkBoolean("returnLse", options.returnLse);
   const offsets = queryOffsets(options.queryOffset, queries.length);
   const sequences = queries.map(([queryStart, queryCount], i) => ({
     queryStart,
@@ -232,6 +242,7 @@ function querySpans(
       cuSeqlens,
     );
     const [batch, count] = shape;
+    checkInteger("query.shape[0]", batch, 0, MAX_SEQUENCES);
     return Array.from({ length: batch }, (_, b) => [b * count, count]);
   }
   checkType(
@@ -250,11 +261,13 @@ function cumulativeSpans(
 ): [start: number, count: number][] {
   checkIndices(name, cumulative);
   checkType(
-    cumulative.length >= 1 && cumulative[0] === 0,
+    cumulative.length >= 1,
     name,
-    "must begin with 0",
-    cumulative[0],
+    "must have an element more than there are sequences",
+    cumulative,
   );
+  checkRange(cumulative[0] === 0, name, "must begin with 0", cumulative[0]);
+  checkInteger(`${name}.length`, cumulative.length, 1, MAX_SEQUENCES + 1);
   const spans: [number, number][] = [];
   for (let i = 1; i < cumulative.length; i++) {
     checkRange(
@@ -476,6 +489,7 @@ function cacheSource(
   batch: number,
 ): KeySource {
   const cache = options.cache!;
+  checkType(cache instanceof KvCache, "cache", "must be a KvCache", cache);
   for (
     const name of [
       "key",
@@ -513,9 +527,9 @@ function cacheSource(
   );
   sequences.forEach((sequence, i) =>
     checkType(
-      sequence.pool === cache.pool,
+      sequence instanceof BlockTable && sequence.pool === cache.pool,
       `sequences[${i}]`,
-      "must be of the cache",
+      "must be a sequence of the cache",
       sequence,
     )
   );
@@ -591,14 +605,18 @@ function scoreMods(
 
 function maskMods(options: AttentionOptions<AnyTensor>): MaskMod[] {
   const mods: MaskMod[] = [];
-  checkType(
-    options.causal === undefined || typeof options.causal === "boolean",
-    "causal",
-    "must be a boolean",
-    options.causal,
-  );
+  const { window } = options;
+  checkBoolean("causal", options.causal);
   if (options.causal) mods.push(causal());
-  if (options.window !== undefined) mods.push(slidingWindow(options.window));
+  if (window !== undefined) {
+    checkType(
+      typeof window === "object" && window !== null,
+      "window",
+      "must be { left, right }",
+      window,
+    );
+    mods.push(slidingWindow(window));
+  }
   return [...mods, ...listOf<MaskMod>("maskMod", "mask", options.maskMod)];
 }
 
@@ -618,4 +636,13 @@ function listOf<M extends { readonly kind: string }>(
     );
   }
   return list;
+}
+
+function checkBoolean(name: string, value: unknown): void {
+  checkType(
+    value === undefined || typeof value === "boolean",
+    name,
+    "must be a boolean",
+    value,
+  );
 }

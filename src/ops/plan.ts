@@ -18,12 +18,13 @@ import { rowFormat, rowStride } from "../../kernels/fragments/rows.ts";
 import { PARAMS } from "../../kernels/fragments/schedule.ts";
 import { packUniforms } from "../../kernels/wgsl.ts";
 import { checkRange, checkType } from "../core/check.ts";
+import { bytesPerElement } from "../core/dtype.ts";
 import type { KernelSource } from "../core/kernel.ts";
 import {
   type BindingResource,
   BufferUsage,
   type CompiledKernel,
-  type Gpu,
+  Gpu,
   type GpuBuffer,
   type GpuTensor,
   type Grid,
@@ -39,7 +40,12 @@ import {
   type Splitting,
   type TileCounts,
 } from "./schedule.ts";
-import { DECODE_ROWS, decodeTile, forwardTile, tileProfile } from "./tiles.ts";
+import {
+  decodeTile,
+  forwardTile,
+  type TileProfile,
+  tileProfile,
+} from "./tiles.ts";
 
 /** How to run a problem. */
 export interface PlanChoices {
@@ -144,6 +150,7 @@ export class AttentionPlan implements Disposable {
     problem: AttentionProblem,
     choices: PlanChoices = {},
   ): Promise<AttentionPlan> {
+    checkType(gpu instanceof Gpu, "gpu", "must be a Gpu", gpu);
     gpu.check();
     checkChoices(choices);
     checkIndexing(gpu, problem);
@@ -169,22 +176,26 @@ export class AttentionPlan implements Disposable {
 
   /**
    * Takes another problem: other lengths, offsets, a longer block table. What
-   * has been compiled is not compiled again. On an error the plan is as before.
+   * has been compiled is not compiled again. Until the promise resolves, and
+   * after an error, the plan is as before. What it has recorded must have been
+   * submitted by then, as its buffers are replaced.
    *
+   * @throws {TypeError} if the plan is destroyed, then or meanwhile
    * @throws {RangeError} if sizes exceed the device's limits
    */
   async update(problem: AttentionProblem): Promise<void> {
     this.#check();
-    checkIndexing(this.#gpu, problem);
-    const before = { problem: this.#problem, mods: this.#mods };
-    this.#problem = problem;
-    try {
-      await this.#build();
-    } catch (error) {
-      this.#problem = before.problem;
-      this.#mods = before.mods;
-      throw error;
-    }
+    const next = await AttentionPlan.create(this.#gpu, problem, this.#choices);
+    if (this.#destroyed) next.destroy();
+    this.#check();
+    this.#release();
+    this.#problem = next.#problem;
+    this.#mods = next.#mods;
+    this.#steps = next.#steps;
+    this.#captures = next.#captures;
+    this.#schedule = next.#schedule;
+    this.#scratch = next.#scratch;
+    this.#explanation = next.#explanation;
   }
 
   /**
@@ -200,6 +211,7 @@ export class AttentionPlan implements Disposable {
   ): void {
     this.#check();
     this.#checkTensors(tensors);
+    checkAliasing(tensors);
     const resources = this.#resources(tensors);
     const groups = this.#steps.map(({ kernel, uniforms }) =>
       this.#gpu.bind(
@@ -258,12 +270,20 @@ export class AttentionPlan implements Disposable {
     const dispatches = build.dispatches(schedule);
     const scratchBytes = build.scratchBytes(schedule);
     const gpu = this.#gpu;
-    checkRange(
-      scratchBytes <= gpu.limits.maxStorageBufferBindingSize,
-      "scratch bytes",
-      `must be <= maxStorageBufferBindingSize (${gpu.limits.maxStorageBufferBindingSize})`,
-      scratchBytes,
-    );
+    const binding = gpu.limits.maxStorageBufferBindingSize;
+    const sizes = {
+      "schedule bytes": schedule.words.byteLength,
+      "capture bytes": this.#mods?.data.byteLength ?? 0,
+      "scratch bytes": scratchBytes,
+    };
+    for (const [name, bytes] of Object.entries(sizes)) {
+      checkRange(
+        bytes <= binding,
+        name,
+        `must be <= maxStorageBufferBindingSize (${binding})`,
+        bytes,
+      );
+    }
     const kernels = await Promise.all(
       dispatches.map(({ source }) => gpu.pipeline(source)),
     );
@@ -334,13 +354,14 @@ export class AttentionPlan implements Disposable {
     const problem = this.#problem;
     const profile = tileProfile(this.#gpu);
     const valueVecs = vecsOf(problem.valueHeadDim);
-    const decodes = (rows: number) => rows <= DECODE_ROWS;
+    const decodes = (rows: number) => rows <= profile.decodeRows;
     const rowsOf = problem.sequences.map((s) => packedRows(problem, s));
     const most = (keep: (rows: number) => boolean) =>
-      Math.max(1, ...rowsOf.filter(keep));
+      largest(rowsOf.filter(keep));
     const forward = forwardTile(profile, {
       rows: most((rows) => !decodes(rows)),
       valueVecs,
+      scoreMods: problem.scoreMods.length > 0,
       workgroupBytes: this.#gpu.limits.maxComputeWorkgroupStorageSize,
     });
     const decode = decodeTile(profile, { rows: most(decodes), valueVecs });
@@ -350,13 +371,13 @@ export class AttentionPlan implements Disposable {
         takes: (s) => !decodes(packedRows(problem, s)),
         rows: tileRows(forward),
         step: forward.keysPerStep,
-        splitting: splitting.forward,
+        splitting: splitting.of,
       },
       {
         takes: (s) => decodes(packedRows(problem, s)),
         rows: decode.rows,
         step: decodeStep(decode),
-        splitting: splitting.decode,
+        splitting: splitting.of,
       },
     ];
     const source = [
@@ -414,27 +435,24 @@ export class AttentionPlan implements Disposable {
     const problem = this.#problem;
     const profile = tileProfile(this.#gpu);
     const tile = forwardTile(profile, {
-      rows: Math.max(
-        1,
-        ...problem.sequences.map((s) => packedRows(problem, s)),
-      ),
+      rows: largest(problem.sequences.map((s) => packedRows(problem, s))),
       valueVecs: 1,
+      scoreMods: problem.scoreMods.length > 0,
       workgroupBytes: this.#gpu.limits.maxComputeWorkgroupStorageSize,
     });
     const kernels: StandardKernels = standardKernels({
       ...this.#spec(false),
       tile,
     });
-    const scratchKeys = Math.max(
-      1,
-      ...problem.sequences.map(({ keyCount }) => keyCount),
+    const scratchKeys = largest(
+      problem.sequences.map(({ keyCount }) => keyCount),
     );
     return {
       shares: [{
         takes: () => true,
         rows: tileRows(tile),
         step: tile.keysPerStep,
-        splitting: undefined,
+        splitting: () => undefined,
       }],
       dispatches: ({ passes: [pass] }) =>
         pass.itemCount === 0
@@ -456,31 +474,28 @@ export class AttentionPlan implements Disposable {
     };
   }
 
-  #splitting(profile: ReturnType<typeof tileProfile>): {
-    forward: Splitting | undefined;
-    decode: Splitting | undefined;
+  #splitting(profile: TileProfile): {
+    of: (rows: number) => Splitting | undefined;
     text: string;
   } {
     const { splits = "fixed" } = this.#choices;
     if (typeof splits === "number") {
-      const count = { kind: "count", count: splits } as const;
-      return { forward: count, decode: count, text: `${splits} a sequence` };
+      const of = () => ({ kind: "count", count: splits } as const);
+      return { of, text: `${splits} a sequence` };
     }
     if (splits === "fixed") {
-      const decode = { kind: "size", keys: profile.splitKeys } as const;
+      const { splitKeys, splitRows } = profile;
+      const size = { kind: "size", keys: splitKeys } as const;
       return {
-        forward: undefined,
-        decode,
-        text: `decode: ${profile.splitKeys} keys each; forward: none`,
+        of: (rows) => rows <= splitRows ? size : undefined,
+        text: `${splitKeys} keys each, for up to ${splitRows} packed rows`,
       };
     }
     const { kvHeads, sequences } = this.#problem;
     const busy = Math.max(1, kvHeads * sequences.length);
     const count = Math.max(1, Math.ceil(profile.parallelism / busy));
-    const auto = { kind: "count", count } as const;
     return {
-      forward: auto,
-      decode: auto,
+      of: () => ({ kind: "count", count }),
       text:
         `${count} a sequence: ${busy} workgroups unsplit, parallelism ${profile.parallelism}`,
     };
@@ -576,13 +591,10 @@ export class AttentionPlan implements Disposable {
       check("lse", tensors.lse, queryTokens * queryHeads, "f32");
     }
     const segments = source.kind === "paged" ? source.segments : 0;
-    if (segments > 0) {
-      checkType(
-        tensors.arenas?.length === segments,
-        "arenas",
-        `must be ${segments} buffers`,
-        tensors.arenas,
-      );
+    if (source.kind === "paged" && segments > 0) {
+      const bytes = source.segmentBlocks * source.blockSize * kvHeads *
+        (headDim + valueHeadDim) * bytesPerElement(dtype);
+      checkArenas(tensors.arenas, segments, bytes);
       return;
     }
     const tokens = source.kind === "paged"
@@ -590,6 +602,42 @@ export class AttentionPlan implements Disposable {
       : source.keyTokens;
     check("key", tensors.key, tokens * kvHeads * headDim, dtype);
     check("value", tensors.value, tokens * kvHeads * valueHeadDim, dtype);
+  }
+}
+
+function checkArenas(
+  arenas: readonly GpuBuffer[] | undefined,
+  count: number,
+  bytes: number,
+): void {
+  checkType(
+    arenas?.length === count,
+    "arenas",
+    `must be ${count} buffers`,
+    arenas,
+  );
+  arenas.forEach((arena, i) =>
+    checkType(
+      arena.size >= bytes,
+      `arenas[${i}].size`,
+      `must be >= ${bytes} bytes`,
+      arena.size,
+    )
+  );
+}
+
+/** WebGPU refuses a buffer that one dispatch both reads and writes. */
+function checkAliasing(tensors: AttentionTensors): void {
+  for (const result of ["output", "lse"] as const) {
+    const written = tensors[result]?.buffer;
+    for (const name of ["query", "key", "value"] as const) {
+      checkType(
+        written === undefined || tensors[name]?.buffer !== written,
+        result,
+        `must not share a buffer with ${name}`,
+        tensors[result],
+      );
+    }
   }
 }
 
@@ -635,6 +683,11 @@ function checkChoices({ algorithm, splits }: PlanChoices): void {
       splits,
     );
   }
+}
+
+/** The largest count, at least 1; a batch may be too long to be spread. */
+function largest(counts: readonly number[]): number {
+  return counts.reduce((most, count) => Math.max(most, count), 1);
 }
 
 /** Items along x, the rest along z: y is the kv head's. */

@@ -29,8 +29,8 @@ export interface Share {
   readonly rows: number;
   /** Keys of a step: masks are classified in tiles of this many. */
   readonly step: number;
-  /** How keys are split, or not at all. */
-  readonly splitting: Splitting | undefined;
+  /** How the keys of a sequence are split, by its packed rows; or not at all. */
+  readonly splitting: (rows: number) => Splitting | undefined;
 }
 
 /** What the words of one share mean. */
@@ -139,7 +139,12 @@ class ScheduleWriter {
       const rows = packedRows(this.#problem, sequence);
       for (let row = 0; row < rows; row += share.rows) {
         const runs = this.#rowRuns(share, index, row);
-        const parts = splitRuns(runs, share, sequence.keyCount);
+        const parts = splitRuns(
+          runs,
+          share.splitting(rows),
+          share.step,
+          sequence.keyCount,
+        );
         merges.push([index, row, 0, slots, parts.length]);
         for (const part of parts) {
           items.push([index, row, this.#writeRuns(part), slots++, 1]);
@@ -282,7 +287,8 @@ class ScheduleWriter {
  */
 function splitRuns(
   lists: readonly (readonly KeyRun[])[],
-  { splitting, step }: Share,
+  splitting: Splitting | undefined,
+  step: number,
   keyCount: number,
 ): (readonly (readonly KeyRun[])[])[] {
   if (!splitting) return [lists];

@@ -22,18 +22,29 @@ export interface TileProfile {
   readonly forwardRowsPerLane: number;
   /** Keys of a forward step. */
   readonly forwardKeys: number;
+  /**
+   * The same where there are score mods, whose pass over the scores needs them
+   * in an array.
+   */
+  readonly forwardModKeys: number;
+  /** Packed query rows of a sequence up to which the decode kernel is used. */
+  readonly decodeRows: number;
   /** Invocations of a decode workgroup. */
   readonly decodeLanes: number;
-  /** Keys a lane in a decode step. */
+  /** Keys a lane in a decode step; a multiple of 4. */
   readonly decodeKeysPerLane: number;
+  /** vec4 columns that a decode lane owns, where they are enough. */
+  readonly decodeColumnsPerLane: number;
   /** Keys of one split, where splits have the fixed size. */
   readonly splitKeys: number;
+  /**
+   * Packed query rows of a sequence up to which splits of the fixed size are
+   * made: with more, there are workgroups enough.
+   */
+  readonly splitRows: number;
   /** Workgroups that keep the device busy, for the `"auto"` split. */
   readonly parallelism: number;
 }
-
-/** Packed query rows up to which the decode kernel is used. */
-export const DECODE_ROWS = 8;
 
 /** Adapters that compute on the CPU, eight lanes to a vector register. */
 const SOFTWARE: TileProfile = {
@@ -41,9 +52,13 @@ const SOFTWARE: TileProfile = {
   forwardLanes: 8,
   forwardRowsPerLane: 8,
   forwardKeys: 16,
+  forwardModKeys: 8,
+  decodeRows: 4,
   decodeLanes: 8,
-  decodeKeysPerLane: 8,
+  decodeKeysPerLane: 16,
+  decodeColumnsPerLane: 4,
   splitKeys: 1024,
+  splitRows: 64,
   parallelism: 8,
 };
 
@@ -53,9 +68,13 @@ const HARDWARE: TileProfile = {
   forwardLanes: 32,
   forwardRowsPerLane: 2,
   forwardKeys: 8,
-  decodeLanes: 64,
-  decodeKeysPerLane: 2,
+  forwardModKeys: 8,
+  decodeRows: 8,
+  decodeLanes: 32,
+  decodeKeysPerLane: 4,
+  decodeColumnsPerLane: 1,
   splitKeys: 256,
+  splitRows: 64,
   parallelism: 256,
 };
 
@@ -73,13 +92,18 @@ export function tileProfile(
  */
 export function forwardTile(
   profile: TileProfile,
-  options: { rows: number; valueVecs: number; workgroupBytes: number },
+  options: {
+    rows: number;
+    valueVecs: number;
+    workgroupBytes: number;
+    scoreMods: boolean;
+  },
 ): ForwardTile {
-  const { rows, valueVecs, workgroupBytes } = options;
+  const { rows, valueVecs, workgroupBytes, scoreMods } = options;
   const tile = (rowsPerLane: number): ForwardTile => ({
     lanes: profile.forwardLanes,
     rowsPerLane,
-    keysPerStep: profile.forwardKeys,
+    keysPerStep: scoreMods ? profile.forwardModKeys : profile.forwardKeys,
     accumulatorVecs: powerOfTwo(valueVecs),
   });
   let rowsPerLane = 1;
@@ -103,16 +127,17 @@ export function decodeTile(
   profile: TileProfile,
   options: { rows: number; valueVecs: number },
 ): DecodeTile {
+  const { rows, valueVecs } = options;
   const columnLanes = Math.min(
     profile.decodeLanes,
-    powerOfTwo(options.valueVecs),
+    powerOfTwo(valueVecs / profile.decodeColumnsPerLane),
   );
   return {
     lanes: profile.decodeLanes,
-    rows: powerOfTwo(options.rows),
+    rows: powerOfTwo(rows),
     keysPerLane: profile.decodeKeysPerLane,
     columnLanes,
-    columnsPerLane: Math.ceil(options.valueVecs / columnLanes),
+    columnsPerLane: Math.ceil(valueVecs / columnLanes),
   };
 }
 
