@@ -62,7 +62,7 @@ export function decodeWorkgroupBytes(tile: DecodeTile): number {
 
 /** The decode kernel. */
 export function decodeKernel(spec: DecodeSpec): KernelSource {
-  const { lanes, rows, keysPerLane, columnLanes, columnsPerLane } = spec.tile;
+  const { lanes, rows, columnLanes, columnsPerLane } = spec.tile;
   const step = decodeStep(spec.tile);
   const groups = step / KEYS;
   const keyLanes = lanes / columnLanes;

@@ -129,7 +129,7 @@ export function attentionPrelude(
     onlineSoftmaxFragment,
     has("query") ? scoreFragment(spec.mods) : "",
     writes ? epilogueFragment(spec) : "",
-  ].filter((part) => part !== "").join("\n\n");
+  ].filter((part) => part.trim() !== "").join("\n\n");
 }
 
 /**

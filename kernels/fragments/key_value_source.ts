@@ -22,6 +22,8 @@ export interface KeyValueSpec {
    * keys at its start and values from `value_at` on.
    */
   readonly segments: number;
+  /** Paged: whether the block size is a power of two, so that it is a shift. */
+  readonly shift: boolean;
   /** The format of key rows. */
   readonly keyFormat: RowFormat;
   /** The format of value rows. */
@@ -73,14 +75,14 @@ fn place(cursor: Cursor, kv_head: u32, stride: u32) -> u32 {
   return (cursor.row * params.kv_heads + kv_head) * stride;
 }`;
 
-const pagedCursor = (segments: number) =>
+const pagedCursor = ({ segments, shift }: KeyValueSpec) =>
   `struct Cursor {
   entry: u32,
   offset: u32,
 }
 
 fn seek(sequence: Sequence, key: u32) -> Cursor {
-  let entry = key / params.block_size;
+  let entry = key ${shift ? ">> params.block_shift" : "/ params.block_size"};
   return Cursor(sequence.key_start + entry, key - entry * params.block_size);
 }
 
@@ -105,9 +107,7 @@ ${
 
 /** The cursor, `key_place` and `value_place`. */
 export function cursorFragment(spec: KeyValueSpec): string {
-  return `${
-    spec.source === "paged" ? pagedCursor(spec.segments) : contiguousCursor
-  }
+  return `${spec.source === "paged" ? pagedCursor(spec) : contiguousCursor}
 
 fn key_place(cursor: Cursor, kv_head: u32) -> u32 {
   return place(cursor, kv_head, params.head_stride);

@@ -16,7 +16,7 @@
  */
 
 /** The score of a masked key, and the maximum of a row without keys. */
-export const SENTINEL = -3.4028234663852886e38;
+export const SENTINEL: number = -3.4028234663852886e38;
 
 /** The sentinel and the functions of the running softmax. */
 export const onlineSoftmaxFragment: string =
@@ -32,9 +32,9 @@ fn non_finite(value: vec4f) -> vec4<bool> {
 }
 
 fn finish(accumulator: vec4f, sum: f32) -> vec4f {
-  return select(vec4f(0.0), accumulator / sum, sum > 0.0);
+  return accumulator / select(sum, 1.0, sum == 0.0);
 }
 
 fn log_sum_exp(maximum: f32, sum: f32) -> f32 {
-  return select(SENTINEL, maximum + log(sum), sum > 0.0);
+  return select(maximum + log(select(sum, 1.0, sum == 0.0)), SENTINEL, sum == 0.0);
 }`;

@@ -68,6 +68,7 @@ export const PARAMS = {
   value_stride: "u32",
   value_at: "u32",
   block_size: "u32",
+  block_shift: "u32",
   segment_blocks: "u32",
   scale: "f32",
   sequences_at: "u32",

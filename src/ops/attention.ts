@@ -7,10 +7,10 @@
 import { type Gpu, GpuTensor } from "../gpu/mod.ts";
 import { EMPTY_LSE } from "./lse.ts";
 import {
+  type AnyTensor,
   type AttentionOptions,
   attentionProblem,
   type HostTensor,
-  type TensorShape,
 } from "./options.ts";
 import {
   AttentionPlan,
@@ -39,7 +39,7 @@ export interface AttentionRunOptions extends PlanChoices {
 /**
  * Computes attention. Host arrays come back as host arrays; where the query is
  * a GPU tensor, so is the output (the caller's to destroy), and nothing waits
- * for the device.
+ * for the device. Keys and values may be on either side.
  *
  * Dense, ragged and paged inputs give the same result for the same sequences,
  * and a row's bits do not depend on what else is in the batch.
@@ -67,9 +67,9 @@ export interface AttentionRunOptions extends PlanChoices {
  */
 export async function attention<T extends GpuTensor | HostTensor>(
   gpu: Gpu,
-  options: AttentionOptions<T> & AttentionRunOptions,
+  options: AttentionOptions & AttentionRunOptions & { readonly query: T },
 ): Promise<AttentionResult<T>>;
-/** Computes attention over tensors that may be on either side. */
+/** The same for a query that may be on either side. */
 export async function attention(
   gpu: Gpu,
   options: AttentionOptions & AttentionRunOptions,
@@ -151,7 +151,7 @@ export async function attention(
  */
 export async function planAttention(
   gpu: Gpu,
-  options: AttentionOptions<GpuTensor | HostTensor | TensorShape> & PlanChoices,
+  options: AttentionOptions<AnyTensor> & PlanChoices,
 ): Promise<AttentionPlan> {
   return await AttentionPlan.create(gpu, attentionProblem(options), options);
 }

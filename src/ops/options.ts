@@ -101,7 +101,8 @@ export interface AttentionOptions<T = GpuTensor | HostTensor> {
   readonly returnLse?: boolean;
 }
 
-type AnyTensor = GpuTensor | HostTensor | TensorShape;
+/** Any form of tensor, of which only dtype and shape matter for a problem. */
+export type AnyTensor = GpuTensor | HostTensor | TensorShape;
 
 /** Sequences of one call at most: their records alone fill a binding. */
 const MAX_SEQUENCES = 2 ** 22;

@@ -340,6 +340,7 @@ export class AttentionPlan implements Disposable {
     return {
       source: source.kind,
       segments,
+      shift: source.kind === "paged" && isPowerOfTwo(source.blockSize),
       queryFormat: key,
       keyFormat: key,
       valueFormat: segments > 0 ? key : rowFormat(dtype, valueHeadDim),
@@ -526,6 +527,7 @@ export class AttentionPlan implements Disposable {
         ? paged.segmentBlocks * paged.blockSize * kvHeads * headStride
         : 0,
       block_size: paged?.blockSize ?? 1,
+      block_shift: Math.floor(Math.log2(paged?.blockSize ?? 1)),
       segment_blocks: paged?.segmentBlocks ?? 1,
       scale: problem.scale,
       sequences_at: schedule.sequencesAt,
@@ -688,6 +690,10 @@ function checkChoices({ algorithm, splits }: PlanChoices): void {
 /** The largest count, at least 1; a batch may be too long to be spread. */
 function largest(counts: readonly number[]): number {
   return counts.reduce((most, count) => Math.max(most, count), 1);
+}
+
+function isPowerOfTwo(value: number): boolean {
+  return Number.isInteger(Math.log2(value));
 }
 
 /** Items along x, the rest along z: y is the kv head's. */
