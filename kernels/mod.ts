@@ -8,6 +8,7 @@
 export * from "./attention/decode.ts";
 export * from "./attention/forward.ts";
 export * from "./attention/merge.ts";
+export * from "./attention/merge_states.ts";
 export * from "./attention/score_tile.ts";
 export * from "./attention/spec.ts";
 export * from "./attention/standard.ts";

@@ -34,7 +34,9 @@ export function scoreFragment(mods: ModSource | undefined): string {
     ? "mod_score(score, batch, head, query, key)"
     : "score";
   const mask = mods ? " && mod_mask(batch, head, query, key)" : "";
-  return `${mods ? `${mods.code}\n` : ""}fn modify(score: f32, batch: i32, head: i32, query: i32, key: i32) -> f32 {
+  return `${
+    mods ? `${mods.code}\n` : ""
+  }fn modify(score: f32, batch: i32, head: i32, query: i32, key: i32) -> f32 {
   let result = ${score};
   return select(result, SENTINEL, result < SENTINEL);
 }

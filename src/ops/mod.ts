@@ -7,6 +7,7 @@
 
 export * from "./attention.ts";
 export * from "./lse.ts";
+export * from "./merge.ts";
 export * from "./options.ts";
 export {
   AttentionPlan,
@@ -18,3 +19,9 @@ export {
 } from "./plan.ts";
 export * from "./problem.ts";
 export type { TileCounts } from "./schedule.ts";
+export {
+  HARDWARE_TILES,
+  SOFTWARE_TILES,
+  type TileProfile,
+  tileProfile,
+} from "./tiles.ts";

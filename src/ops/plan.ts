@@ -41,6 +41,7 @@ import {
   type TileCounts,
 } from "./schedule.ts";
 import {
+  checkTileProfile,
   decodeTile,
   forwardTile,
   type TileProfile,
@@ -61,6 +62,8 @@ export interface PlanChoices {
    * as keep the device busy, which depends on the batch.
    */
   readonly splits?: "fixed" | "auto" | number | undefined;
+  /** Tiles to use instead of the device's row of the table: for tuning. */
+  readonly tiles?: TileProfile | undefined;
 }
 
 /** What a plan's `encode` reads and writes. */
@@ -353,7 +356,7 @@ export class AttentionPlan implements Disposable {
 
   #fused(): Build {
     const problem = this.#problem;
-    const profile = tileProfile(this.#gpu);
+    const profile = this.#choices.tiles ?? tileProfile(this.#gpu);
     const valueVecs = vecsOf(problem.valueHeadDim);
     const decodes = (rows: number) => rows <= profile.decodeRows;
     const rowsOf = problem.sequences.map((s) => packedRows(problem, s));
@@ -365,7 +368,11 @@ export class AttentionPlan implements Disposable {
       scoreMods: problem.scoreMods.length > 0,
       workgroupBytes: this.#gpu.limits.maxComputeWorkgroupStorageSize,
     });
-    const decode = decodeTile(profile, { rows: most(decodes), valueVecs });
+    const decode = decodeTile(profile, {
+      rows: most(decodes),
+      valueVecs,
+      workgroupBytes: this.#gpu.limits.maxComputeWorkgroupStorageSize,
+    });
     const splitting = this.#splitting(profile);
     const shares: Share[] = [
       {
@@ -434,7 +441,7 @@ export class AttentionPlan implements Disposable {
 
   #standard(): Build {
     const problem = this.#problem;
-    const profile = tileProfile(this.#gpu);
+    const profile = this.#choices.tiles ?? tileProfile(this.#gpu);
     const tile = forwardTile(profile, {
       rows: largest(problem.sequences.map((s) => packedRows(problem, s))),
       valueVecs: 1,
@@ -662,7 +669,8 @@ interface Build {
   readonly splits: string;
 }
 
-function checkChoices({ algorithm, splits }: PlanChoices): void {
+function checkChoices({ algorithm, splits, tiles }: PlanChoices): void {
+  if (tiles !== undefined) checkTileProfile(tiles);
   checkType(
     algorithm === undefined || algorithm === "fused" ||
       algorithm === "standard",

@@ -5,11 +5,15 @@
  * @module
  */
 
-import type { DecodeTile } from "../../kernels/attention/decode.ts";
+import {
+  type DecodeTile,
+  decodeWorkgroupBytes,
+} from "../../kernels/attention/decode.ts";
 import {
   type ForwardTile,
   forwardWorkgroupBytes,
 } from "../../kernels/attention/forward.ts";
+import { checkInteger, checkRange } from "../core/check.ts";
 import { UnsupportedError } from "../core/errors.ts";
 
 /** What a device is good at, as far as the kernels care. */
@@ -47,7 +51,7 @@ export interface TileProfile {
 }
 
 /** Adapters that compute on the CPU, eight lanes to a vector register. */
-const SOFTWARE: TileProfile = {
+export const SOFTWARE_TILES: TileProfile = {
   source: "bench/results: llvmpipe, 8 lanes, best of 1-8 rows x 4-32 keys",
   forwardLanes: 8,
   forwardRowsPerLane: 8,
@@ -63,7 +67,7 @@ const SOFTWARE: TileProfile = {
 };
 
 /** Any other adapter; from occupancy arithmetic, not yet from a measurement. */
-const HARDWARE: TileProfile = {
+export const HARDWARE_TILES: TileProfile = {
   source: "not measured: 64 rows fill the default 16 KiB at head dim 64",
   forwardLanes: 32,
   forwardRowsPerLane: 2,
@@ -78,11 +82,49 @@ const HARDWARE: TileProfile = {
   parallelism: 256,
 };
 
+/**
+ * Checks a profile of a caller's.
+ *
+ * @throws {TypeError} if a number is missing
+ * @throws {RangeError} if one is out of range
+ */
+export function checkTileProfile(profile: TileProfile): void {
+  const numbers: [keyof TileProfile, max: number, powerOfTwo: boolean][] = [
+    ["forwardLanes", 256, true],
+    ["forwardRowsPerLane", 16, true],
+    ["forwardKeys", 32, false],
+    ["forwardModKeys", 32, false],
+    ["decodeRows", 16, false],
+    ["decodeLanes", 256, true],
+    ["decodeKeysPerLane", 64, false],
+    ["decodeColumnsPerLane", 64, true],
+    ["splitKeys", 2 ** 30, false],
+    ["splitRows", 2 ** 30, false],
+    ["parallelism", 2 ** 30, false],
+  ];
+  for (const [name, max, power] of numbers) {
+    const value = profile[name];
+    checkInteger(`tiles.${name}`, value, 1, max);
+    checkRange(
+      !power || value === powerOfTwo(value),
+      `tiles.${name}`,
+      "must be a power of two",
+      value,
+    );
+  }
+  checkRange(
+    profile.decodeKeysPerLane % 4 === 0,
+    "tiles.decodeKeysPerLane",
+    "must be a multiple of 4",
+    profile.decodeKeysPerLane,
+  );
+}
+
 /** The row of the table for a device. */
 export function tileProfile(
   device: { readonly software: boolean },
 ): TileProfile {
-  return device.software ? SOFTWARE : HARDWARE;
+  return device.software ? SOFTWARE_TILES : HARDWARE_TILES;
 }
 
 /**
@@ -112,33 +154,45 @@ export function forwardTile(
     rowsPerLane * profile.forwardLanes < rows &&
     forwardWorkgroupBytes(tile(2 * rowsPerLane)) <= workgroupBytes
   ) rowsPerLane *= 2;
-  const bytes = forwardWorkgroupBytes(tile(rowsPerLane));
-  if (bytes > workgroupBytes) {
-    throw new UnsupportedError(
-      "make a forward tile",
-      `it needs ${bytes} bytes of workgroup memory, maxComputeWorkgroupStorageSize is ${workgroupBytes}`,
-    );
-  }
+  checkFits(
+    "forward",
+    forwardWorkgroupBytes(tile(rowsPerLane)),
+    workgroupBytes,
+  );
   return tile(rowsPerLane);
 }
 
-/** The decode tile for sequences of up to `rows` packed query rows. */
+/**
+ * The decode tile for sequences of up to `rows` packed query rows.
+ *
+ * @throws {UnsupportedError} if it does not fit the device
+ */
 export function decodeTile(
   profile: TileProfile,
-  options: { rows: number; valueVecs: number },
+  options: { rows: number; valueVecs: number; workgroupBytes: number },
 ): DecodeTile {
-  const { rows, valueVecs } = options;
+  const { rows, valueVecs, workgroupBytes } = options;
   const columnLanes = Math.min(
     profile.decodeLanes,
     powerOfTwo(valueVecs / profile.decodeColumnsPerLane),
   );
-  return {
+  const tile = {
     lanes: profile.decodeLanes,
     rows: powerOfTwo(rows),
     keysPerLane: profile.decodeKeysPerLane,
     columnLanes,
     columnsPerLane: Math.ceil(valueVecs / columnLanes),
   };
+  checkFits("decode", decodeWorkgroupBytes(tile), workgroupBytes);
+  return tile;
+}
+
+function checkFits(kernel: string, bytes: number, limit: number): void {
+  if (bytes <= limit) return;
+  throw new UnsupportedError(
+    `make a ${kernel} tile`,
+    `it needs ${bytes} bytes of workgroup memory, maxComputeWorkgroupStorageSize is ${limit}`,
+  );
 }
 
 /** The smallest power of two that is >= `value`, at least 1. */
