@@ -13,7 +13,9 @@
  */
 
 import type { KernelSource } from "../../src/core/kernel.ts";
+import { entryPoint } from "../fragments/schedule.ts";
 import { accumulateDot, indent, unroll, wgsl } from "../wgsl.ts";
+import { nameRows } from "./score_tile.ts";
 import {
   attentionBindings,
   attentionPrelude,
@@ -133,45 +135,32 @@ ${
       : ""
   }
 
-@compute @workgroup_size(${lanes})
-fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(local_invocation_index) lane: u32) {
-let item_index = group_id.z * params.grid_width + group_id.x;
-if (item_index >= params.item_count) {
-  return;
-}
-let kv_head = group_id.y;
-let item = read_item(item_index);
-let sequence = read_sequence(item.sequence);
-let row_count = sequence.query_count * params.group;
 ${
-    keyLanes > 1
-      ? `let key_lane = lane / ${columnLanes}u;
+    entryPoint(
+      lanes,
+      `${
+        keyLanes > 1
+          ? `let key_lane = lane / ${columnLanes}u;
 let column_lane = lane % ${columnLanes}u;`
-      : `let key_lane = 0u;
+          : `let key_lane = 0u;
 let column_lane = lane;`
-  }
+      }
 ${
-    eachColumn((c) =>
-      `let column_${c} = min(${
-        c * columnLanes
-      }u + column_lane, params.value_vecs - 1u);`
-    )
-  }
+        eachColumn((c) =>
+          `let column_${c} = min(${
+            c * columnLanes
+          }u + column_lane, params.value_vecs - 1u);`
+        )
+      }
 
+${nameRows(rows, (r) => `${r}u`)}
 ${
-    eachRow((r) =>
-      `let packed_${r} = item.first_row + ${r}u;
-let row_${r} = min(packed_${r}, row_count - 1u);
-let query_${r} = row_${r} / params.group;
-let head_${r} = kv_head * params.group + row_${r} - query_${r} * params.group;
-let position_${r} = i32(query_${r}) + sequence.query_offset;
-let token_${r} = (sequence.query_start + query_${r}) * params.query_heads + head_${r};
-let query_at_${r} = token_${r} * params.head_stride;
-var m_${r} = SENTINEL;
+        eachRow((r) =>
+          `var m_${r} = SENTINEL;
 var l_${r} = 0.0;
 ${eachColumn((c) => `var a_${r}_${c} = vec4f(0.0);`)}`
-    )
-  }
+        )
+      }
 
 let runs_at = item.runs + 2u * kv_head * params.runs_per_head;
 let first_run = schedule[runs_at];
@@ -186,46 +175,48 @@ for (var i = lane; i < ${groups}u; i += ${lanes}u) {
 let own_key = first_key + i * ${KEYS}u;
 var cursor = seek(sequence, min(own_key, sequence.key_count - 1u));
 ${
-    eachKey((j) =>
-      `let key_${j} = key_place(cursor, kv_head);
+        eachKey((j) =>
+          `let key_${j} = key_place(cursor, kv_head);
 cursor = advance(cursor, own_key + ${j + 1}u < sequence.key_count);
 ${eachRow((r) => `var s_${r}_${j} = 0.0;`)}`
-    )
-  }
+        )
+      }
 for (var vec = 0u; vec < params.head_vecs; vec++) {
 ${eachRow((r) => `let q_${r} = load_query(query_at_${r}, vec);`)}
 ${
-    eachKey((j) =>
-      `{
+        eachKey((j) =>
+          `{
 let k = load_key(key_${j}, vec);
 ${eachRow((r) => accumulateDot(`s_${r}_${j}`, `q_${r}`, "k"))}
 }`
-    )
-  }
+        )
+      }
 }
 ${
-    eachRow((r) =>
-      `var s_${r} = vec4f(${each(KEYS, (j) => `s_${r}_${j}`)}) * params.scale;`
-    )
-  }
+        eachRow((r) =>
+          `var s_${r} = vec4f(${
+            each(KEYS, (j) => `s_${r}_${j}`)
+          }) * params.scale;`
+        )
+      }
 for (var j = 0u; j < ${KEYS}u; j++) {
 let key = i32(own_key + j);
 let in_step = i * ${KEYS}u + j < count;
 ${
-    eachRow((r) =>
-      `s_${r}[j] = select(SENTINEL, modify(s_${r}[j], sequence.batch, i32(head_${r}), position_${r}, key),
+        eachRow((r) =>
+          `s_${r}[j] = select(SENTINEL, modify(s_${r}[j], sequence.batch, i32(head_${r}), position_${r}, key),
 in_step && (!masked || sees(sequence.batch, i32(head_${r}), position_${r}, key, i32(sequence.key_count))));
 max_${r} = max(max_${r}, s_${r}[j]);`
-    )
-  }
+        )
+      }
 }
 ${eachRow((r) => `weights[${r * groups}u + i] = s_${r};`)}
 }
 ${eachRow((r) => `lane_values[${r * lanes}u + lane] = max_${r};`)}
 workgroupBarrier();
 ${
-    eachRow((r) =>
-      `var all_${r} = m_${r};
+        eachRow((r) =>
+          `var all_${r} = m_${r};
 for (var i = 0u; i < ${lanes}u; i++) {
 all_${r} = max(all_${r}, lane_values[${r * lanes}u + i]);
 }
@@ -240,8 +231,8 @@ weights[${r * groups}u + i] = p;
 sum_${r} += (p.x + p.y) + (p.z + p.w);
 }
 l_${r} = fma(l_${r}, alpha_${r}, sum_${r});`
-    )
-  }
+        )
+      }
 workgroupBarrier();
 if (masked) {
 ${weighGuarded}
@@ -249,62 +240,64 @@ ${weighGuarded}
 ${weigh}
 }
 ${
-    eachRow((r) =>
-      eachColumn((c) =>
-        `a_${r}_${c} = fma(a_${r}_${c}, vec4f(alpha_${r}), x_${r}_${c});`
-      )
-    )
-  }
+        eachRow((r) =>
+          eachColumn((c) =>
+            `a_${r}_${c} = fma(a_${r}_${c}, vec4f(alpha_${r}), x_${r}_${c});`
+          )
+        )
+      }
 workgroupBarrier();
 }
 }
 
 ${
-    keyLanes > 1
-      ? eachRow((r) =>
-        eachColumn((c) =>
-          `partials[${(r * columnsPerLane + c) * lanes}u + lane] = a_${r}_${c};`
-        )
-      )
-      : ""
-  }
+        keyLanes > 1
+          ? eachRow((r) =>
+            eachColumn((c) =>
+              `partials[${
+                (r * columnsPerLane + c) * lanes
+              }u + lane] = a_${r}_${c};`
+            )
+          )
+          : ""
+      }
 ${eachRow((r) => `lane_values[${r * lanes}u + lane] = l_${r};`)}
 workgroupBarrier();
 if (key_lane != 0u) {
   return;
 }
 ${
-    eachRow((r) =>
-      `if (packed_${r} < row_count) {
+        eachRow((r) =>
+          `if (packed_${r} < row_count) {
 var sum = 0.0;
 for (var i = 0u; i < ${lanes}u; i++) {
 sum += lane_values[${r * lanes}u + i];
 }
 let out = ${outputRow(spec, rows, `${r}u`, `token_${r}`)};
 ${
-        eachColumn((c) =>
-          `if (${c * columnLanes}u + column_lane < params.value_vecs) {
+            eachColumn((c) =>
+              `if (${c * columnLanes}u + column_lane < params.value_vecs) {
 ${
-            keyLanes > 1
-              ? `for (var i = 1u; i < ${keyLanes}u; i++) {
+                keyLanes > 1
+                  ? `for (var i = 1u; i < ${keyLanes}u; i++) {
 a_${r}_${c} += partials[${
-                (r * columnsPerLane + c) * lanes
-              }u + i * ${columnLanes}u + column_lane];
+                    (r * columnsPerLane + c) * lanes
+                  }u + i * ${columnLanes}u + column_lane];
 }`
-              : ""
-          }
+                  : ""
+              }
 write_row(out, ${c * columnLanes}u + column_lane, a_${r}_${c}, sum);
 }`
-        )
-      }
+            )
+          }
 if (lane == 0u) {
 write_stats(out, m_${r}, sum);
 }
 }`
+        )
+      }`,
     )
-  }
-}
-`;
+  }`;
   return {
     label:
       `attention.decode/${spec.source}.${spec.queryFormat.dtype}.${rows}x${step}`,

@@ -18,6 +18,7 @@
  */
 
 import type { KernelSource } from "../../src/core/kernel.ts";
+import { entryPoint } from "../fragments/schedule.ts";
 import { accumulateDot, indent, unroll, wgsl } from "../wgsl.ts";
 import { ownRows, type RowTile, scoreTile, tileRows } from "./score_tile.ts";
 import {
@@ -126,23 +127,16 @@ found |= non_finite(load_value(at, vec));
 return any(found);
 }
 
-@compute @workgroup_size(${lanes})
-fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(local_invocation_index) lane: u32) {
-let item_index = group_id.z * params.grid_width + group_id.x;
-if (item_index >= params.item_count) {
-  return;
-}
-let kv_head = group_id.y;
-let item = read_item(item_index);
-let sequence = read_sequence(item.sequence);
-let row_count = sequence.query_count * params.group;
-${ownRows(spec.tile)}
 ${
-    eachRow((r) =>
-      `var m_${r} = SENTINEL;
+    entryPoint(
+      lanes,
+      `${ownRows(spec.tile)}
+${
+        eachRow((r) =>
+          `var m_${r} = SENTINEL;
 var l_${r} = 0.0;`
-    )
-  }
+        )
+      }
 for (var vec = 0u; vec < params.value_vecs; vec++) {
 ${eachRow((r) => `${accumulator(r)} = vec4f(0.0);`)}
 }
@@ -157,21 +151,23 @@ var cursor = seek(sequence, schedule[run]);
 for (var first_key = schedule[run]; first_key < end_key; first_key += ${keysPerStep}u) {
 ${scoreTile(spec)}
 ${
-    eachRow((r) =>
-      `let max_${r} = ${
-        Array.from({ length: keysPerStep }, (_, j) => `s_${r}_${j}`).reduce(
-          (all, s) => `max(${all}, ${s})`,
-          `m_${r}`,
-        )
-      };
+        eachRow((r) =>
+          `let max_${r} = ${
+            Array.from({ length: keysPerStep }, (_, j) => `s_${r}_${j}`).reduce(
+              (all, s) => `max(${all}, ${s})`,
+              `m_${r}`,
+            )
+          };
 let alpha_${r} = exp(m_${r} - max_${r});
 m_${r} = max_${r};
 ${eachKey((j) => `s_${r}_${j} = weight(s_${r}_${j}, max_${r});`)}
 l_${r} = fma(l_${r}, alpha_${r}, ${
-        Array.from({ length: keysPerStep }, (_, j) => `s_${r}_${j}`).join(" + ")
-      });`
-    )
-  }
+            Array.from({ length: keysPerStep }, (_, j) => `s_${r}_${j}`).join(
+              " + ",
+            )
+          });`
+        )
+      }
 if (masked && step_has_non_finite(sequence, first_key, kv_head)) {
 ${weighGuarded}
 } else {
@@ -181,18 +177,18 @@ ${weigh}
 }
 
 ${
-    eachRow((r) =>
-      `if (packed_${r} < row_count) {
+        eachRow((r) =>
+          `if (packed_${r} < row_count) {
 let out_${r} = ${outputRow(spec, rows, `${r * lanes}u + lane`, `token_${r}`)};
 for (var vec = 0u; vec < params.value_vecs; vec++) {
 write_row(out_${r}, vec, ${accumulator(r)}, l_${r});
 }
 write_stats(out_${r}, m_${r}, l_${r});
 }`
+        )
+      }`,
     )
-  }
-}
-`;
+  }`;
   return {
     label:
       `attention.forward/${spec.source}.${spec.queryFormat.dtype}.${rows}x${keysPerStep}`,

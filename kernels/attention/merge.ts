@@ -15,7 +15,7 @@ import type { Binding, KernelSource } from "../../src/core/kernel.ts";
 import { declareBindings, declareUniforms, indent, wgsl } from "../wgsl.ts";
 import { onlineSoftmaxFragment } from "../fragments/online_softmax.ts";
 import { type RowFormat, storageType, storeRow } from "../fragments/rows.ts";
-import { PARAMS, scheduleFragment } from "../fragments/schedule.ts";
+import { entryPoint, PARAMS, scheduleFragment } from "../fragments/schedule.ts";
 import { paramsBinding } from "./spec.ts";
 
 /** What the merge kernel's source depends on. */
@@ -66,17 +66,11 @@ ${
     })
   }
 
-@compute @workgroup_size(${lanes})
-fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(local_invocation_index) lane: u32) {
-let item_index = group_id.z * params.grid_width + group_id.x;
-if (item_index >= params.item_count) {
-  return;
-}
-let kv_head = group_id.y;
-let item = read_item(item_index);
-let sequence = read_sequence(item.sequence);
-let row_count = min(sequence.query_count * params.group - item.first_row, ${rows}u);
-for (var index = lane; index < row_count * params.value_vecs; index += ${lanes}u) {
+${
+    entryPoint(
+      lanes,
+      `let rows = min(row_count - item.first_row, ${rows}u);
+for (var index = lane; index < rows * params.value_vecs; index += ${lanes}u) {
 let local = index / params.value_vecs;
 let vec = index - local * params.value_vecs;
 let row = item.first_row + local;
@@ -101,9 +95,9 @@ accumulator = fma(vec4f(scaling), states[at * params.value_vecs + vec], accumula
 }
 store_output(out * params.value_stride, vec, finish(accumulator, sum));
 ${lse ? "if (vec == 0u) {\nlse[out] = log_sum_exp(maximum, sum);\n}" : ""}
-}
-}
-`;
+}`,
+    )
+  }`;
   return {
     label: `attention.merge/${outputFormat.dtype}.${rows}`,
     code: indent(code),

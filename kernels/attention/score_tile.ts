@@ -24,21 +24,27 @@ export function tileRows({ lanes, rowsPerLane }: RowTile): number {
 }
 
 /**
- * Names of a lane's own rows. Rows past the sequence's end repeat its last
- * row, so that every load stays in range; they are never written.
+ * Names for `count` packed rows of an item, `offset(r)` from its first. Rows
+ * past the sequence's end repeat its last row, so that every load stays in
+ * range; they are never written.
  */
-export function ownRows({ lanes, rowsPerLane }: RowTile): string {
-  return unroll(
-    rowsPerLane,
-    (r) =>
-      `let packed_${r} = item.first_row + ${r * lanes}u + lane;
+export function nameRows(
+  count: number,
+  offset: (r: number) => string,
+): string {
+  return unroll(count, (r) =>
+    `let packed_${r} = item.first_row + ${offset(r)};
 let row_${r} = min(packed_${r}, row_count - 1u);
 let query_${r} = row_${r} / params.group;
 let head_${r} = kv_head * params.group + row_${r} - query_${r} * params.group;
 let position_${r} = i32(query_${r}) + sequence.query_offset;
 let token_${r} = (sequence.query_start + query_${r}) * params.query_heads + head_${r};
-let query_at_${r} = token_${r} * params.head_stride;`,
-  );
+let query_at_${r} = token_${r} * params.head_stride;`);
+}
+
+/** The rows that a lane owns: neighbouring lanes have neighbouring rows. */
+export function ownRows({ lanes, rowsPerLane }: RowTile): string {
+  return nameRows(rowsPerLane, (r) => `${r * lanes}u + lane`);
 }
 
 /**

@@ -13,6 +13,7 @@
 import type { Binding, KernelSource } from "../../src/core/kernel.ts";
 import { keyBindings, valueBindings } from "../fragments/key_value_source.ts";
 import { storageType } from "../fragments/rows.ts";
+import { entryPoint } from "../fragments/schedule.ts";
 import { modBindings } from "../fragments/score.ts";
 import { indent, unroll, wgsl } from "../wgsl.ts";
 import { ownRows, type RowTile, scoreTile, tileRows } from "./score_tile.ts";
@@ -72,21 +73,14 @@ export function standardKernels(spec: StandardSpec): StandardKernels {
       )
     }
 
-@compute @workgroup_size(${lanes})
-fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(local_invocation_index) lane: u32) {
-let item_index = group_id.z * params.grid_width + group_id.x;
-if (item_index >= params.item_count) {
-return;
-}
-let kv_head = group_id.y;
-let item = read_item(item_index);
-let sequence = read_sequence(item.sequence);
-let row_count = sequence.query_count * params.group;
-let scratch_at = (item_index * params.kv_heads + kv_head) * params.scratch_keys;
+${
+      entryPoint(
+        lanes,
+        `let scratch_at = (item_index * params.kv_heads + kv_head) * params.scratch_keys;
 ${ownRows(spec.tile)}
-${body}
-}
-`),
+${body}`,
+      )
+    }`),
   });
 
   return {

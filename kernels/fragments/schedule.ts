@@ -55,6 +55,26 @@ fn read_item(index: u32) -> Item {
     schedule[at + 4u]);
 }`;
 
+/**
+ * The entry point of a kernel with one workgroup a (work item, kv head): the
+ * body finds `item`, `sequence`, `row_count`, `kv_head`, `item_index`, `lane`.
+ */
+export function entryPoint(lanes: number, body: string): string {
+  return `@compute @workgroup_size(${lanes})
+fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(local_invocation_index) lane: u32) {
+let item_index = group_id.z * params.grid_width + group_id.x;
+if (item_index >= params.item_count) {
+return;
+}
+let kv_head = group_id.y;
+let item = read_item(item_index);
+let sequence = read_sequence(item.sequence);
+let row_count = sequence.query_count * params.group;
+${body}
+}
+`;
+}
+
 /** Uniform fields that every attention kernel takes. */
 export const PARAMS = {
   query_heads: "u32",

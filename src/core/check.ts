@@ -86,3 +86,13 @@ export function checkRange(
     throw new RangeError(`${name} ${rule}: current value is ${show(value)}`);
   }
 }
+
+/** Throws unless `value` is a boolean or undefined. */
+export function checkBoolean(name: string, value: unknown): void {
+  checkType(
+    value === undefined || typeof value === "boolean",
+    name,
+    "must be a boolean",
+    value,
+  );
+}

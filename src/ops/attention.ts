@@ -6,17 +6,10 @@
 
 import { type Gpu, GpuTensor } from "../gpu/mod.ts";
 import { EMPTY_LSE } from "./lse.ts";
-import {
-  type AnyTensor,
-  type AttentionOptions,
-  attentionProblem,
-  type HostTensor,
-} from "./options.ts";
-import {
-  AttentionPlan,
-  type AttentionTensors,
-  type PlanChoices,
-} from "./plan.ts";
+import type { AnyTensor, HostTensor } from "./inputs.ts";
+import { type AttentionOptions, attentionProblem } from "./options.ts";
+import type { PlanChoices } from "./choices.ts";
+import { AttentionPlan, type AttentionTensors } from "./plan.ts";
 
 /** The result of {@linkcode attention}; `T` is where the query was. */
 export interface AttentionResult<T> {

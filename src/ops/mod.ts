@@ -6,6 +6,8 @@
  */
 
 export * from "./attention.ts";
+export type { PlanChoices } from "./choices.ts";
+export type { AnyTensor, HostTensor, TensorShape } from "./inputs.ts";
 export * from "./lse.ts";
 export * from "./merge.ts";
 export * from "./options.ts";
@@ -13,12 +15,11 @@ export {
   AttentionPlan,
   type AttentionTensors,
   type PassDescriptor,
-  type PlanChoices,
-  type PlanExplanation,
-  type PlannedDispatch,
 } from "./plan.ts";
+export type { PlanExplanation, PlannedDispatch } from "./prepare.ts";
 export * from "./problem.ts";
 export type { TileCounts } from "./schedule.ts";
+export type { Indices } from "./spans.ts";
 export {
   HARDWARE_TILES,
   SOFTWARE_TILES,
