@@ -10,13 +10,14 @@
 
 // deno-lint-ignore-file no-console
 import { ALLOCATOR_MUTANTS } from "./support/allocator_mutants.ts";
+import { SERVICE_MUTANTS } from "./support/service_mutants.ts";
 import {
   type Mutant,
   type MutantResult,
   runMutants,
 } from "./support/mutate.ts";
 
-const MUTANTS: readonly Mutant[] = [...ALLOCATOR_MUTANTS];
+const MUTANTS: readonly Mutant[] = [...ALLOCATOR_MUTANTS, ...SERVICE_MUTANTS];
 
 function select(args: readonly string[]): readonly Mutant[] {
   if (args.length === 0) return MUTANTS;

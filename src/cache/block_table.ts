@@ -198,9 +198,9 @@ export class BlockTable {
     // What is in reserve stays behind: two tables must not write one block.
     const written = Math.ceil(this.#length / this.#pool.blockSize);
     fork.#blocks = this.#blocks.slice(0, written);
+    fork.#dropped = this.#dropped;
     for (const id of fork.#held()) this.#pool.retain(id);
     fork.#length = this.#length;
-    fork.#dropped = this.#dropped;
     return fork;
   }
 

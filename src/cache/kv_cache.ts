@@ -9,6 +9,7 @@ import {
   APPEND_LANES,
   APPEND_PARAMS,
   appendKernel,
+  SKIP_SLOT,
 } from "../../kernels/cache/append.ts";
 import {
   COPY_PARAMS,
@@ -18,6 +19,7 @@ import {
   type RowFormat,
   rowFormat,
   rowStride,
+  SEGMENT_SHIFT,
 } from "../../kernels/fragments/rows.ts";
 import { packUniforms, type UniformFields } from "../../kernels/wgsl.ts";
 import { checkInteger, checkRange, checkType } from "../core/check.ts";
@@ -150,7 +152,13 @@ export class KvCache implements Disposable {
       `must be <= what the device can bind (${limit})`,
       maxArenaBytes,
     );
-    const most = Math.floor(maxArenaBytes / blockBytes);
+    this.#format = rowFormat(dtype, headDim, valueHeadDim);
+    const most = mostBlocks({
+      numBlocks,
+      blockBytes,
+      maxArenaBytes,
+      unitBytes: bytesPerElement(dtype) * (this.#format.vector ? 4 : 1),
+    });
     checkRange(
       most >= 1,
       "a block's bytes",
@@ -167,7 +175,6 @@ export class KvCache implements Disposable {
     this.dtype = dtype;
     this.segments = Math.ceil(numBlocks / most);
     this.segmentBlocks = Math.ceil(numBlocks / this.segments);
-    this.#format = rowFormat(dtype, headDim, valueHeadDim);
     const arenaBytes = this.segmentBlocks * blockBytes;
     this.byteLength = layers * this.segments * arenaBytes;
   }
@@ -243,6 +250,7 @@ export class KvCache implements Disposable {
    *
    * @param appends What `BlockTable.append` returned, in that order.
    * @throws {TypeError} if a tensor does not fit
+   * @throws {RangeError} if a slot or a block does not exist
    */
   append(
     appends: readonly {
@@ -252,6 +260,7 @@ export class KvCache implements Disposable {
     rows: Omit<AppendRows, "slots">,
     options: { readonly copies?: boolean } = {},
   ): void {
+    this.#check();
     const total = appends.reduce((sum, { slots }) => sum + slots.length, 0);
     const slots = new Uint32Array(total);
     let at = 0;
@@ -259,6 +268,7 @@ export class KvCache implements Disposable {
       slots.set(append.slots, at);
       at += append.slots.length;
     }
+    this.#checkSlots(slots);
     const made = this.gpu.tensor(slots, [total], "kv.slots");
     try {
       this.#checkRows({ ...rows, slots: made });
@@ -419,9 +429,27 @@ export class KvCache implements Disposable {
     checkType(!this.#destroyed, "cache", "must not be destroyed", "destroyed");
   }
 
+  #checkSlots(slots: Uint32Array): void {
+    const capacity = this.numBlocks * this.blockSize;
+    slots.forEach((slot, i) =>
+      checkRange(
+        slot < capacity || slot === SKIP_SLOT,
+        `slots[${i}]`,
+        `must be < ${capacity}, the slots of ${this.numBlocks} blocks`,
+        slot,
+      )
+    );
+  }
+
   #checkRows({ layer = 0, key, value, slots }: AppendRows): void {
     this.#check();
     checkInteger("layer", layer, 0, this.layers - 1);
+    checkType(
+      slots?.gpu === this.gpu,
+      "slots",
+      "must be a tensor of the cache's Gpu",
+      slots,
+    );
     checkType(slots.dtype === "u32", "slots.dtype", "must be u32", slots.dtype);
     const rows = slots.size * this.kvHeads;
     const sizes = [
@@ -493,6 +521,22 @@ export class KvCache implements Disposable {
     pass.dispatchWorkgroups(...grid);
     pass.end();
   }
+}
+
+/**
+ * Blocks of an arena at most. Where there are several arenas, kernels keep the
+ * arena's number in an address' upper bits, which leaves less for the rest.
+ */
+function mostBlocks({ numBlocks, blockBytes, maxArenaBytes, unitBytes }: {
+  numBlocks: number;
+  blockBytes: number;
+  maxArenaBytes: number;
+  unitBytes: number;
+}): number {
+  const most = Math.floor(maxArenaBytes / blockBytes);
+  if (numBlocks <= most) return most;
+  const addressable = (2 ** SEGMENT_SHIFT - 1) * unitBytes;
+  return Math.min(most, Math.floor(addressable / blockBytes));
 }
 
 /**

@@ -115,7 +115,15 @@ console.log(JSON.stringify({ found: !!a, description: a?.info.description ?? "" 
   }
 }
 
-async function runQuietly(command: string, args: string[]): Promise<boolean> {
+/**
+ * Runs a command whose output is shown only where it fails.
+ *
+ * @returns Whether it succeeded.
+ */
+export async function runQuietly(
+  command: string,
+  args: string[],
+): Promise<boolean> {
   try {
     const { success, stderr } = await new Deno.Command(command, {
       args,

@@ -60,11 +60,6 @@ export function checkChoices({ algorithm, splits, tiles }: PlanChoices): void {
   }
 }
 
-/** The largest count, at least 1; a batch may be too long to be spread. */
-function largest(counts: readonly number[]): number {
-  return counts.reduce((most, count) => Math.max(most, count), 1);
-}
-
 /** The splits of each sequence, by its packed rows; and in words. */
 export interface ChosenSplits {
   /** How the keys of a sequence with so many packed rows are split. */

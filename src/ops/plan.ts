@@ -5,7 +5,7 @@
  * @module
  */
 
-import { type checkRange, checkType } from "../core/check.ts";
+import { checkType } from "../core/check.ts";
 import { bytesPerElement } from "../core/dtype.ts";
 import {
   type BindingResource,

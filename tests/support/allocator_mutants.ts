@@ -6,9 +6,11 @@
 
 import type { Mutant } from "./mutate.ts";
 
-type Fault = Pick<Mutant, "name" | "find" | "replace">;
+/** A fault, before it is known where. */
+export type Fault = Pick<Mutant, "name" | "find" | "replace">;
 
-function faultsIn(
+/** Faults of one file, with the tests that must notice each of them. */
+export function faultsIn(
   file: string,
   tests: readonly string[],
   faults: readonly Fault[],
@@ -79,13 +81,13 @@ const BLOCK_POOL: readonly Fault[] = [
   },
   {
     name: "the last free block cannot be had",
-    find: "if (count > this.#free.length) {",
-    replace: "if (count >= this.#free.length) {",
+    find: "if (count > free + evictable) {",
+    replace: "if (count >= free + evictable) {",
   },
   {
     name: "one block more than is free is handed out",
-    find: "if (count > this.#free.length) {",
-    replace: "if (count > this.#free.length + 1) {",
+    find: "if (count > free + evictable) {",
+    replace: "if (count > free + evictable + 1) {",
   },
   {
     name: "a block is handed out twice",
@@ -154,23 +156,24 @@ const BLOCK_TABLE: readonly Fault[] = [
   },
   {
     name: "a shared block is written without a copy",
-    find: "this.#pool.refCount(this.#blocks.at(-1)!) > 1;",
-    replace: "this.#pool.refCount(this.#blocks.at(-1)!) > 2;",
+    find: "return this.#pool.refCount(id) > 1 ||",
+    replace: "return this.#pool.refCount(id) > 2 ||",
   },
   {
     name: "a block that is not shared is copied",
-    find: "this.#pool.refCount(this.#blocks.at(-1)!) > 1;",
-    replace: "this.#pool.refCount(this.#blocks.at(-1)!) > 0;",
+    find: "return this.#pool.refCount(id) > 1 ||",
+    replace: "return this.#pool.refCount(id) > 0 ||",
   },
   {
     name: "a full shared block is copied",
-    find: "if (this.#length % this.#pool.blockSize === 0) return false;",
-    replace: "if (this.#length === 0) return false;",
+    find:
+      "if (count === 0 || this.#length % this.#pool.blockSize === 0) return false;",
+    replace: "if (count === 0 || this.#length === 0) return false;",
   },
   {
     name: "appending nothing copies",
-    find: "const copyNeeded = count > 0 && this.#isLastShared();",
-    replace: "const copyNeeded = this.#isLastShared();",
+    find: "if (count === 0 || this.#length %",
+    replace: "if (this.#length %",
   },
   {
     name: "the copy lacks its last row",
@@ -184,8 +187,8 @@ const BLOCK_TABLE: readonly Fault[] = [
   },
   {
     name: "the copy's block is not asked for",
-    find: "this.#pool.allocate(added + (copyNeeded ? 1 : 0));",
-    replace: "this.#pool.allocate(Math.max(added, copyNeeded ? 1 : 0));",
+    find: "this.#blocksFor(count) + (this.#mustCopy(count) ? 1 : 0);",
+    replace: "Math.max(this.#blocksFor(count), this.#mustCopy(count) ? 1 : 0);",
   },
   {
     name: "the shared block stays held after the copy",
@@ -194,19 +197,19 @@ const BLOCK_TABLE: readonly Fault[] = [
   },
   {
     name: "the copied block is not put into the table",
-    find: "this.#blocks[last] = destination;",
+    find: "this.#blocks[this.#last] = destination;",
     replace: "",
   },
   {
     name: "a failed append has counted its tokens",
-    find: "const added = this.#blocksFor(count);",
-    replace: "const added = this.#blocksFor(count); this.#length += count;",
+    find: "const needed = this.blocksNeeded(count);",
+    replace: "const needed = this.blocksNeeded(count); this.#length += count;",
   },
   {
     name: "a failed append leaks the copy's block",
-    find: "const fresh = this.#pool.allocate(added + (copyNeeded ? 1 : 0));",
+    find: "const fresh = this.#take(needed, options.blocks);",
     replace:
-      "const fresh = [...this.#pool.allocate(copyNeeded ? 1 : 0), ...this.#pool.allocate(added)];",
+      "const fresh = [...this.#pool.allocate(copyNeeded ? 1 : 0), ...this.#pool.allocate(needed - (copyNeeded ? 1 : 0))];",
   },
   {
     name: "a block too many at each block boundary",
@@ -230,12 +233,12 @@ const BLOCK_TABLE: readonly Fault[] = [
   },
   {
     name: "the count is not raised on fork",
-    find: "for (const id of this.#blocks) this.#pool.retain(id);",
+    find: "for (const id of fork.#held()) this.#pool.retain(id);",
     replace: "",
   },
   {
     name: "a fork's table is not its own",
-    find: "fork.#blocks = [...this.#blocks];",
+    find: "fork.#blocks = this.#blocks.slice(0, written);",
     replace: "fork.#blocks = this.#blocks;",
   },
   {
@@ -261,8 +264,8 @@ const BLOCK_TABLE: readonly Fault[] = [
   },
   {
     name: "truncate may lengthen",
-    find: 'checkInteger("length", length, 0, this.#length);',
-    replace: 'checkInteger("length", length, 0, this.capacity);',
+    find: 'checkInteger("length", length, this.dropped, this.#length);',
+    replace: 'checkInteger("length", length, this.dropped, this.capacity);',
   },
   {
     name: "the first block is given back first",
@@ -276,8 +279,8 @@ const BLOCK_TABLE: readonly Fault[] = [
   },
   {
     name: "a freed table can be used",
-    find: "this.#freed = true;",
-    replace: "",
+    find: "this.#length = 0;\n    this.#freed = true;",
+    replace: "this.#length = 0;",
   },
   {
     name: "the slot past the last token can be read",

@@ -1,0 +1,71 @@
+/**
+ * The allocator: what a scheduler pays for each step, without a device.
+ *
+ * @module
+ */
+
+import { BlockPool, BlockTable, packTables } from "../src/cache/mod.ts";
+
+const BLOCK_SIZE = 16;
+const pool = new BlockPool({ numBlocks: 65_536, blockSize: BLOCK_SIZE });
+
+function tableOf(tokens: number): BlockTable {
+  const table = new BlockTable(pool);
+  table.append(tokens);
+  return table;
+}
+
+for (const count of [1, 64]) {
+  Deno.bench({
+    name: `allocate and release, ${count} block${count > 1 ? "s" : ""}`,
+    group: "pool",
+    fn: () => {
+      for (const id of pool.allocate(count)) pool.release(id);
+    },
+  });
+}
+
+Deno.bench({
+  name: "append 4096 tokens at once, free",
+  group: "append",
+  fn: () => tableOf(4096).free(),
+});
+
+Deno.bench({
+  name: "append 4096 tokens one by one, free",
+  group: "append",
+  fn: () => {
+    const table = new BlockTable(pool);
+    for (let i = 0; i < 4096; i++) table.append(1);
+    table.free();
+  },
+});
+
+const prefix = tableOf(4096 - BLOCK_SIZE / 2);
+
+Deno.bench({
+  name: "fork 4088 tokens, free",
+  group: "fork",
+  baseline: true,
+  fn: () => prefix.fork().free(),
+});
+
+Deno.bench({
+  name: "fork 4088 tokens, append 1 (copy on write), free",
+  group: "fork",
+  fn: () => {
+    const fork = prefix.fork();
+    fork.append(1);
+    fork.free();
+  },
+});
+
+const batch = Array.from({ length: 256 }, (_, i) => tableOf(1 + 16 * i));
+
+Deno.bench({
+  name: "pack the tables of 256 sequences of 1 to 4081 tokens",
+  group: "tables",
+  fn: () => {
+    packTables(batch);
+  },
+});

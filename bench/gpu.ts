@@ -1,0 +1,142 @@
+// deno-lint-ignore-file no-console -- this is what a person runs
+/**
+ * `deno task bench`: the attention kernels by the device's own clock, beside
+ * the adapter's measured peaks and the standard baseline.
+ *
+ * @module
+ */
+
+import {
+  type Gpu,
+  measureFmaPeak,
+  measureReadBandwidth,
+  openGpu,
+  type Peak,
+  timingUnsupported,
+} from "../src/gpu/mod.ts";
+import {
+  type KernelRow,
+  measureRow,
+  type Peaks,
+  type RawRow,
+  ROW_COLUMNS,
+  rowCells,
+  withPeak,
+} from "./support/kernel_row.ts";
+import { writeSection } from "./support/results.ts";
+import { formatTable } from "./support/table.ts";
+import type { Workload } from "./support/workload.ts";
+
+/** How much is measured. */
+interface Extent {
+  readonly headDims: readonly number[];
+  readonly prefill: number;
+  readonly decodeKeys: number;
+  readonly repeats: number;
+}
+
+const FULL: Extent = {
+  headDims: [64, 128],
+  prefill: 512,
+  decodeKeys: 4096,
+  repeats: 7,
+};
+const QUICK: Extent = {
+  headDims: [64],
+  prefill: 256,
+  decodeKeys: 1024,
+  repeats: 3,
+};
+
+function* workloads(gpu: Gpu, extent: Extent): Generator<Workload> {
+  const { headDims, prefill, decodeKeys } = extent;
+  const dtypes = gpu.features.has("shader-f16")
+    ? ["f32", "f16"] as const
+    : ["f32"] as const;
+  const sources = ["dense", "paged"] as const;
+  for (const headDim of headDims) {
+    for (const dtype of dtypes) {
+      for (const source of sources) {
+        const shape = { source, dtype, headDim, kvHeads: 8 };
+        for (const causal of [false, true]) {
+          yield {
+            ...shape,
+            kind: "prefill",
+            causal,
+            queryHeads: 8,
+            queries: prefill,
+            keys: prefill,
+          };
+        }
+        for (const queryHeads of [8, 32]) {
+          yield {
+            ...shape,
+            kind: "decode",
+            causal: false,
+            queryHeads,
+            queries: 1,
+            keys: decodeKeys,
+          };
+        }
+      }
+    }
+  }
+}
+
+/** The better of two looks at a peak: other load only ever lowers it. */
+function better(a: Peak, b: Peak): Peak {
+  return b.value > a.value ? b : a;
+}
+
+async function measurePeaks(gpu: Gpu, before?: Peaks): Promise<Peaks> {
+  const fma = await measureFmaPeak(gpu);
+  const read = await measureReadBandwidth(gpu);
+  if (before === undefined) return { fma, read };
+  return { fma: better(before.fma, fma), read: better(before.read, read) };
+}
+
+interface Measured {
+  readonly clock: "timestamps" | "wall";
+  readonly peaks: Peaks;
+  readonly rows: readonly KernelRow[];
+}
+
+/** Peaks are looked for before and after the rows. */
+async function measure(gpu: Gpu, extent: Extent): Promise<Measured> {
+  const before = await measurePeaks(gpu);
+  const raw: RawRow[] = [];
+  for (const workload of workloads(gpu, extent)) {
+    raw.push(await measureRow(gpu, workload, extent.repeats));
+  }
+  const peaks = await measurePeaks(gpu, before);
+  const rows = raw.map((row) => withPeak(row, peaks));
+  return { clock: timingUnsupported(gpu) ? "wall" : "timestamps", peaks, rows };
+}
+
+function report(gpu: Gpu, { peaks, rows }: Measured): string {
+  const why = timingUnsupported(gpu);
+  return `${why ? `Timed by bursts and the host's clock: ${why}.\n` : ""}` +
+    `${gpu.info.description}: ${peaks.fma.value.toFixed(1)} GFLOP/s ` +
+    `of f32 multiply-adds, ${peaks.read.value.toFixed(1)} GB/s of reads\n\n` +
+    formatTable(ROW_COLUMNS, rows.map(rowCells));
+}
+
+async function main(): Promise<void> {
+  const unknown = Deno.args.filter((arg) => arg !== "--quick");
+  if (unknown.length > 0) {
+    console.error(`Unknown argument ${unknown[0]}; bench takes --quick only`);
+    Deno.exit(2);
+  }
+  const quick = Deno.args.includes("--quick");
+  const gpu = await openGpu({ label: "bench" });
+  try {
+    const result = await measure(gpu, quick ? QUICK : FULL);
+    console.log(report(gpu, result));
+    if (quick) return console.log("\n--quick: nothing is written.");
+    console.log(`\nWritten: ${await writeSection(gpu, "kernels", result)}`);
+  } finally {
+    gpu.destroy();
+  }
+}
+
+if (import.meta.main) await main();

@@ -1,0 +1,102 @@
+/**
+ * Plan building: options to problem, problem to schedule, on the CPU; and a
+ * whole plan's update, which uploads the schedule.
+ *
+ * @module
+ */
+
+import type { Gpu } from "../src/gpu/mod.ts";
+import {
+  type AttentionOptions,
+  attentionProblem,
+  planAttention,
+  type TensorShape,
+} from "../src/ops/mod.ts";
+import { buildSchedule, type Share } from "../src/ops/schedule.ts";
+import { DEVICE } from "./support/device.ts";
+
+/** Typical tiles: 32 rows x 32 keys; decode splits of 256 keys. */
+const FORWARD: Share = {
+  takes: () => true,
+  rows: 32,
+  step: 32,
+  splitting: () => undefined,
+};
+const DECODE: Share = {
+  takes: () => true,
+  rows: 4,
+  step: 64,
+  splitting: () => ({ kind: "size", keys: 256 }),
+};
+
+const tensor = (...shape: number[]): TensorShape => ({ dtype: "f32", shape });
+
+const prefill: AttentionOptions<TensorShape> = {
+  query: tensor(1, 4096, 32, 64),
+  key: tensor(1, 4096, 8, 64),
+  value: tensor(1, 4096, 8, 64),
+  causal: true,
+};
+
+const SEQUENCES = 256;
+const TABLE_WIDTH = 256;
+const lengths = Array.from({ length: SEQUENCES }, (_, i) => 1 + 16 * i - i % 7)
+  .map((length) => Math.max(1, length));
+const decodes: AttentionOptions<TensorShape> = {
+  query: tensor(SEQUENCES, 32, 64),
+  cuSeqlens: Array.from({ length: SEQUENCES + 1 }, (_, i) => i),
+  key: tensor(4096, 16, 8, 64),
+  value: tensor(4096, 16, 8, 64),
+  blockTable: Uint32Array.from(
+    { length: SEQUENCES * TABLE_WIDTH },
+    (_, i) => i % 4096,
+  ),
+  keyLengths: lengths,
+  causal: true,
+};
+
+const CASES = [
+  { name: "prefill 4096x4096 32/8 heads causal", options: prefill },
+  { name: "256 ragged decodes 1..4080 keys paged", options: decodes },
+];
+
+for (const { name, options } of CASES) {
+  const share = options === prefill ? FORWARD : DECODE;
+  const problem = attentionProblem(options);
+  Deno.bench({
+    name: `check options, ${name}`,
+    group: name,
+    fn: () => {
+      attentionProblem(options);
+    },
+  });
+  Deno.bench({
+    name: `schedule, ${name}`,
+    group: name,
+    fn: () => {
+      buildSchedule(problem, [share]);
+    },
+  });
+  benchUpdate(name, options);
+}
+
+function benchUpdate(
+  name: string,
+  options: AttentionOptions<TensorShape>,
+): void {
+  const skipped = typeof DEVICE === "string" ? ` (skipped: ${DEVICE})` : "";
+  let made: ReturnType<typeof planAttention> | undefined;
+  Deno.bench({
+    name: `update a plan, ${name}${skipped}`,
+    group: name,
+    ignore: skipped !== "",
+    n: 20,
+    warmup: 2,
+    fn: async (b) => {
+      const plan = await (made ??= planAttention(DEVICE as Gpu, options));
+      b.start();
+      await plan.update(attentionProblem(options));
+      b.end();
+    },
+  });
+}

@@ -1,0 +1,19 @@
+/**
+ * The device of a bench process, or why there is none.
+ *
+ * @module
+ */
+
+import { type Gpu, openGpu, UnsupportedError } from "../../src/gpu/mod.ts";
+
+async function open(): Promise<Gpu | string> {
+  try {
+    return await openGpu({ label: "bench" });
+  } catch (error) {
+    if (error instanceof UnsupportedError) return error.message;
+    throw error;
+  }
+}
+
+/** The device, or the reason why there is none. */
+export const DEVICE: Gpu | string = await open();

@@ -1,0 +1,81 @@
+/**
+ * Times of recorded work on the device: by its own clock where it has one.
+ *
+ * @module
+ */
+
+import { type Gpu, PassTimer, timingUnsupported } from "../../src/gpu/mod.ts";
+import type { AttentionPlan, AttentionTensors } from "../../src/ops/mod.ts";
+
+/** A plan and what it runs on. */
+export interface Contestant {
+  /** What is timed. */
+  readonly plan: AttentionPlan;
+  /** What it reads and writes. */
+  readonly tensors: AttentionTensors;
+}
+
+/** Calls of a burst, where the device has no clock. */
+const BURST = 8;
+
+/**
+ * Milliseconds of `repeats` runs of each contestant, which take turns, so that
+ * what else the machine does hits all alike. One more run comes first, unseen:
+ * it may compile.
+ */
+export async function timeInTurns(
+  gpu: Gpu,
+  contestants: readonly Contestant[],
+  repeats: number,
+): Promise<number[][]> {
+  const once = timingUnsupported(gpu) ? byWall : byTimestamps;
+  await once(gpu, contestants);
+  const times: number[][] = contestants.map(() => []);
+  for (let i = 0; i < repeats; i++) {
+    (await once(gpu, contestants)).forEach((ms, c) => times[c].push(ms));
+  }
+  return times;
+}
+
+/** The sum of each plan's passes. */
+async function byTimestamps(
+  gpu: Gpu,
+  contestants: readonly Contestant[],
+): Promise<number[]> {
+  const passes = contestants.map(({ plan }) =>
+    plan.explain().dispatches.length
+  );
+  const timer = new PassTimer(gpu, passes.reduce((a, b) => a + b));
+  try {
+    gpu.submit("bench", (encoder) => {
+      for (const { plan, tensors } of contestants) {
+        plan.encode(encoder, tensors, (label) => timer.pass(label));
+      }
+      timer.resolve(encoder);
+    });
+    const ns = await timer.read();
+    return passes.map((count) =>
+      ns.splice(0, count).reduce((a, b) => a + b, 0) / 1e6
+    );
+  } finally {
+    timer.destroy();
+  }
+}
+
+/** A burst and one wait for each. */
+async function byWall(
+  gpu: Gpu,
+  contestants: readonly Contestant[],
+): Promise<number[]> {
+  const times: number[] = [];
+  for (const { plan, tensors } of contestants) {
+    await gpu.queue.onSubmittedWorkDone();
+    const start = performance.now();
+    gpu.submit("bench", (encoder) => {
+      for (let i = 0; i < BURST; i++) plan.encode(encoder, tensors);
+    });
+    await gpu.queue.onSubmittedWorkDone();
+    times.push((performance.now() - start) / BURST);
+  }
+  return times;
+}

@@ -1,0 +1,92 @@
+import {
+  type AttentionCase,
+  dataOf,
+  PLAIN,
+} from "../support/attention_cases.ts";
+import { assertClose, checkCase } from "../support/attention_check.ts";
+import { runCases } from "../support/attention_runner.ts";
+import { gpuTest } from "../support/gpu.ts";
+
+/** One and two queries of a group of two; lengths around a step. */
+const TAIL: AttentionCase = {
+  ...PLAIN,
+  layout: "ragged",
+  sequences: [[1, 83], [2, 20], [2, 128], [1, 129], [2, 1], [2, 0], [1, 300]],
+  padding: 3,
+  queryHeads: 4,
+  kvHeads: 2,
+  headDim: 7,
+  valueHeadDim: 5,
+  causal: true,
+};
+
+async function check(
+  gpu: Parameters<typeof runCases>[0],
+  cases: readonly AttentionCase[],
+): Promise<void> {
+  const results = await runCases(gpu, cases);
+  cases.forEach((c, i) => checkCase(c, results[i]));
+}
+
+gpuTest(
+  "decodeKernel() handles tails in every dimension",
+  (_, gpu) =>
+    check(gpu, [
+      TAIL,
+      { ...TAIL, queryOffset: 5 },
+      { ...TAIL, distribution: "large" },
+      { ...TAIL, scale: 0.7 },
+    ]),
+);
+
+gpuTest("decodeKernel() owns several columns a lane", (_, gpu) =>
+  check(gpu, [
+    { ...TAIL, layout: "paged", blockSize: 5, headDim: 4, valueHeadDim: 72 },
+  ]));
+
+gpuTest("decodeKernel() masks at each edge of a window", (_, gpu) =>
+  check(
+    gpu,
+    [0, 3, 127, 128, 130, 200].flatMap((left) =>
+      [0, 5].map((right): AttentionCase => ({
+        ...PLAIN,
+        sequences: [[2, 300], [2, 259]],
+        window: { left, right },
+        queryOffset: 250,
+        seed: left,
+      }))
+    ),
+  ));
+
+gpuTest("decodeKernel() merges splits", (_, gpu) =>
+  check(
+    gpu,
+    ([2, 3, 7] as const).flatMap((splits): AttentionCase[] => {
+      const c: AttentionCase = {
+        ...PLAIN,
+        layout: "ragged",
+        sequences: [[1, 900], [2, 500], [1, 5], [2, 0]],
+        valueHeadDim: 40,
+        queryHeads: 4,
+        kvHeads: 2,
+        splits,
+      };
+      return [c, { ...c, distribution: "large" }];
+    }),
+  ));
+
+gpuTest(
+  "decodeKernel() keeps values that a row does not see out of it",
+  async (_, gpu) => {
+    const c: AttentionCase = { ...PLAIN, sequences: [[2, 83]], causal: true };
+    const [data] = dataOf(c);
+    const value = data.value.slice().fill(NaN, -c.valueHeadDim);
+    const spoilt = { data: () => [{ ...data, value }] };
+    const [clean] = await runCases(gpu, [c]);
+    const [result] = await runCases(gpu, [c], spoilt);
+    // The last query alone sees the last key.
+    const from = c.queryHeads * c.valueHeadDim;
+    result.output.set(clean.output.slice(from), from);
+    assertClose(c, result, clean, "a NaN in the last value");
+  },
+);

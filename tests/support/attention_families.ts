@@ -1,0 +1,367 @@
+/**
+ * The sampled grid of attention cases. A family fixes what a shader's source
+ * depends on (dtype, head dims' class, layout, structure of the mods) and draws
+ * the rest, so that many cases take few compilations.
+ *
+ * @module
+ */
+
+import type { DType } from "../../src/core/dtype.ts";
+import { Prng } from "../../src/core/prng.ts";
+import {
+  type AttentionCase,
+  DISTRIBUTIONS,
+  type Lengths,
+  workOf,
+} from "./attention_cases.ts";
+import type { MaskSpec } from "./attention_mods.ts";
+
+type Mods = Pick<AttentionCase, "causal" | "window" | "masks" | "score">;
+
+/** How long sequences are: all long, all short, or both in one batch. */
+type Batch = "prefill" | "decode" | "mixed";
+
+/** One row of the grid. */
+export interface Family {
+  readonly name: string;
+  readonly dtype: DType;
+  readonly layout: AttentionCase["layout"];
+  readonly segments?: number;
+  /** Value head dims of one class. */
+  readonly valueDims: readonly number[];
+  /** Query and key head dims; the value's by default. */
+  readonly dims?: readonly number[];
+  readonly batch: Batch;
+  /** Query and kv heads; any of {@linkcode HEADS} by default. */
+  readonly heads?: typeof HEADS[number];
+  readonly splits?: readonly NonNullable<AttentionCase["splits"]>[];
+  readonly algorithm?: "standard";
+  readonly mods: (random: Prng, sizes: Sizes) => Mods;
+}
+
+/** What a mask may want to know of the shapes. */
+export interface Sizes {
+  readonly queries: number;
+  readonly keys: number;
+  readonly heads: number;
+}
+
+const PREFILL: readonly Lengths[] = [
+  [17, 17],
+  [64, 128],
+  [113, 203],
+  [127, 513],
+  [128, 217],
+  [239, 1],
+  [33, 799],
+  [40, 16],
+];
+const DECODE: readonly Lengths[] = [
+  [1, 1],
+  [1, 129],
+  [1, 339],
+  [2, 799],
+  [2, 65],
+  [1, 1025],
+  [1, 16],
+];
+const EMPTY: readonly Lengths[] = [[0, 5], [5, 0]];
+const HEADS = [[4, 4], [4, 1], [6, 2]] as const;
+const BLOCK_SIZES = [1, 5, 16, 64] as const;
+
+const none = () => ({});
+const causal = () => ({ causal: true });
+const some = (random: Prng, most: number) => random.below(most + 1);
+const masked = (mask: MaskSpec): Mods => ({ masks: [mask] });
+
+const window = (random: Prng, { keys }: Sizes): Mods => ({
+  window: { left: some(random, keys), right: some(random, 40) },
+});
+const prefixLm = (random: Prng, { keys }: Sizes): Mods =>
+  masked({ kind: "prefixLm", prefix: some(random, keys) });
+const documents = (random: Prng, { keys }: Sizes): Mods =>
+  masked({ kind: "document", length: keys + 1, ids: 1 + random.below(6) });
+const sinkWindow = (random: Prng): Mods =>
+  masked({
+    kind: "sinkWindow",
+    sinks: some(random, 8),
+    window: some(random, 70),
+  });
+const boolean = (random: Prng, { queries, keys, heads }: Sizes): Mods =>
+  masked({
+    kind: "boolean",
+    shape: [random.below(2) ? heads : 1, queries + 1, keys + 1],
+    density: [0.01, 0.5, 0.97][random.below(3)],
+  });
+const combined = (random: Prng, sizes: Sizes): Mods =>
+  masked({
+    kind: "or",
+    of: [
+      {
+        kind: "and",
+        of: [
+          { kind: "causal" },
+          { kind: "not", of: sinkWindow(random).masks![0] },
+        ],
+      },
+      { kind: "document", length: sizes.keys + 1, ids: 9 },
+    ],
+  });
+const bias = (_: Prng, { queries, keys, heads }: Sizes) => ({
+  bias: [heads, queries, keys] as const,
+});
+
+/** The grid. */
+export const FAMILIES: readonly Family[] = [
+  {
+    name: "dense",
+    dtype: "f32",
+    layout: "dense",
+    valueDims: [40, 64],
+    batch: "prefill",
+    mods: none,
+  },
+  {
+    name: "odd head dim, causal",
+    dtype: "f32",
+    layout: "dense",
+    valueDims: [59],
+    dims: [59, 111, 3],
+    batch: "prefill",
+    mods: causal,
+  },
+  {
+    name: "odd head dim, window",
+    dtype: "f32",
+    layout: "ragged",
+    valueDims: [111],
+    dims: [111, 59, 1],
+    batch: "prefill",
+    mods: window,
+  },
+  {
+    name: "tiny head dim, causal, softcap, alibi",
+    dtype: "f32",
+    layout: "ragged",
+    valueDims: [1, 3],
+    batch: "mixed",
+    heads: [4, 1],
+    mods: () => ({ causal: true, score: { softcap: 50, alibi: true } }),
+  },
+  {
+    name: "prefixLm",
+    dtype: "f32",
+    layout: "ragged",
+    valueDims: [16],
+    dims: [16, 32],
+    batch: "prefill",
+    mods: prefixLm,
+  },
+  {
+    name: "documents",
+    dtype: "f32",
+    layout: "paged",
+    valueDims: [32],
+    batch: "mixed",
+    heads: [6, 2],
+    mods: documents,
+  },
+  {
+    name: "sink and window",
+    dtype: "f32",
+    layout: "dense",
+    valueDims: [256],
+    dims: [256, 80],
+    batch: "prefill",
+    mods: sinkWindow,
+  },
+  {
+    name: "boolean mask",
+    dtype: "f32",
+    layout: "paged",
+    valueDims: [80, 96, 128],
+    batch: "prefill",
+    mods: boolean,
+  },
+  {
+    name: "f16, causal, paged",
+    dtype: "f16",
+    layout: "paged",
+    valueDims: [40, 64],
+    batch: "prefill",
+    mods: causal,
+  },
+  {
+    name: "f16, odd head dim, bias",
+    dtype: "f16",
+    layout: "dense",
+    valueDims: [59],
+    batch: "prefill",
+    mods: (random, sizes) => ({ score: bias(random, sizes) }),
+  },
+  {
+    name: "f16 decode, causal, window",
+    dtype: "f16",
+    layout: "ragged",
+    valueDims: [128],
+    batch: "decode",
+    heads: [6, 2],
+    splits: [1, 3, "fixed", "auto"],
+    mods: (random, sizes) => ({ causal: true, ...window(random, sizes) }),
+  },
+  {
+    name: "decode, softcap",
+    dtype: "f32",
+    layout: "paged",
+    valueDims: [64, 40],
+    batch: "decode",
+    heads: [4, 4],
+    splits: [1, 3, "fixed", "auto"],
+    mods: () => ({ score: { softcap: 50 } }),
+  },
+  {
+    name: "decode, odd head dim, causal, cache",
+    dtype: "f32",
+    layout: "cache",
+    valueDims: [59],
+    dims: [59, 80],
+    batch: "decode",
+    heads: [4, 1],
+    splits: [1, 3, "fixed", "auto"],
+    mods: causal,
+  },
+  {
+    name: "cache of two arenas",
+    dtype: "f32",
+    layout: "cache",
+    segments: 2,
+    valueDims: [64],
+    batch: "mixed",
+    heads: [4, 4],
+    mods: causal,
+  },
+  {
+    name: "split prefill",
+    dtype: "f32",
+    layout: "dense",
+    valueDims: [64],
+    batch: "prefill",
+    splits: [2, 3, 7, "auto"],
+    mods: causal,
+  },
+  {
+    name: "and, or, not",
+    dtype: "f32",
+    layout: "dense",
+    valueDims: [32],
+    batch: "prefill",
+    mods: combined,
+  },
+  {
+    name: "mask by head",
+    dtype: "f32",
+    layout: "ragged",
+    valueDims: [16],
+    batch: "mixed",
+    heads: [6, 2],
+    splits: ["fixed", 2],
+    mods: () => masked({ kind: "headParity" }),
+  },
+  {
+    name: "standard, causal",
+    dtype: "f32",
+    layout: "dense",
+    valueDims: [64, 40, 128],
+    batch: "prefill",
+    algorithm: "standard",
+    mods: causal,
+  },
+  {
+    name: "standard, odd head dim, window, paged",
+    dtype: "f32",
+    layout: "paged",
+    valueDims: [59, 3],
+    batch: "mixed",
+    heads: [4, 1],
+    algorithm: "standard",
+    mods: window,
+  },
+  {
+    name: "standard, f16, softcap",
+    dtype: "f16",
+    layout: "ragged",
+    valueDims: [64],
+    batch: "prefill",
+    algorithm: "standard",
+    mods: () => ({ score: { softcap: 30 } }),
+  },
+];
+
+/** Draws a case of a family. */
+export function drawCase(family: Family, random: Prng): AttentionCase {
+  const pick = <T>(items: readonly T[]): T => items[random.below(items.length)];
+  const [queryHeads, kvHeads] = family.heads ?? pick(HEADS);
+  const sequences = drawBatch(family, random);
+  const sizes = {
+    queries: Math.max(...sequences.map(([queries]) => queries)),
+    keys: Math.max(1, ...sequences.map(([, keys]) => keys)),
+    heads: queryHeads,
+  };
+  const valueHeadDim = pick(family.valueDims);
+  const contiguous = family.layout === "dense" || family.layout === "ragged";
+  return {
+    seed: random.below(2 ** 31),
+    dtype: family.dtype,
+    layout: family.layout,
+    ...(!contiguous && { blockSize: pick(BLOCK_SIZES) }),
+    ...(family.segments !== undefined && { segments: family.segments }),
+    sequences,
+    ...(contiguous && random.below(2) === 1 && { padding: some(random, 30) }),
+    queryHeads,
+    kvHeads,
+    headDim: family.dims ? pick(family.dims) : valueHeadDim,
+    valueHeadDim,
+    distribution: random.below(2) === 1 ? "normal" : pick(DISTRIBUTIONS),
+    ...(random.below(4) === 0 && { scale: random.uniform() }),
+    ...family.mods(random, sizes),
+    ...(random.below(4) === 0 &&
+      { queryOffset: random.below(2 * sizes.keys) - sizes.queries }),
+    ...(family.splits && { splits: pick(family.splits) }),
+    ...(family.algorithm && { algorithm: family.algorithm }),
+  };
+}
+
+function drawBatch(family: Family, random: Prng): Lengths[] {
+  const pick = <T>(items: readonly T[]): T => items[random.below(items.length)];
+  const draw = {
+    prefill: () => pick(PREFILL),
+    decode: () => pick(DECODE),
+    mixed: () => pick(random.below(2) ? PREFILL : DECODE),
+  };
+  const one = draw[family.batch];
+  const sequences = Array.from({ length: 1 + random.below(3) }, one);
+  if (family.layout === "dense") {
+    const [[queries]] = sequences;
+    return sequences.map(([, keys]) => [queries, keys]);
+  }
+  if (random.below(3) === 0) sequences.push(pick(EMPTY));
+  return random.shuffle(sequences);
+}
+
+/**
+ * `count` cases, in turn of all families. Those that multiply more than `work`
+ * are drawn again.
+ */
+export function drawCases(
+  seed: number,
+  count: number,
+  work: number,
+): { readonly family: Family; readonly c: AttentionCase }[] {
+  const random = new Prng(seed);
+  return Array.from({ length: count }, (_, n) => {
+    const family = FAMILIES[n % FAMILIES.length];
+    let c = drawCase(family, random);
+    while (workOf(c) > work) c = drawCase(family, random);
+    return { family, c };
+  });
+}
