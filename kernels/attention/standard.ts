@@ -58,6 +58,16 @@ export function standardKernels(spec: StandardSpec): StandardKernels {
   const [output, ...lse] = outputBindings({ ...spec, partial: false });
   const at = (r: number, key: string) =>
     `scratch[(scratch_at + ${key}) * ${rows}u + ${r * lanes}u + lane]`;
+  // Sums go in steps, as in the fused kernels: the error grows with their
+  // number, not with that of the keys.
+  const inSteps = (before: string, each: string, after: string) =>
+    `for (var first_key = 0u; first_key < sequence.key_count; first_key += ${keysPerStep}u) {
+${before}
+for (var key = first_key; key < min(first_key + ${keysPerStep}u, sequence.key_count); key++) {
+${each}
+}
+${after}
+}`;
   const kernel = (
     name: string,
     bindings: readonly Binding[],
@@ -119,31 +129,32 @@ ${at(r, `first_key + ${j}u`)} = s_${r}_${j};
         ...lse,
         paramsBinding,
       ],
-      eachRow((r) =>
-        `{
+      eachRow((r) => {
+        const own = at(r, "key");
+        return `{
 var maximum = SENTINEL;
 for (var key = 0u; key < sequence.key_count; key++) {
-maximum = max(maximum, ${at(r, "key")});
+maximum = max(maximum, ${own});
 }
 var sum = 0.0;
-for (var key = 0u; key < sequence.key_count; key++) {
-let p = weight(${at(r, "key")}, maximum);
 ${
-          at(r, "key")
-        } = p;
-sum += p;
-}
-let scaling = select(0.0, 1.0 / sum, sum > 0.0);
+          inSteps(
+            "var step_sum = 0.0;",
+            `let p = weight(${own}, maximum);
+${own} = p;
+step_sum += p;`,
+            "sum += step_sum;",
+          )
+        }
+let divisor = select(sum, 1.0, sum == 0.0);
 for (var key = 0u; key < sequence.key_count; key++) {
-${
-          at(r, "key")
-        } *= scaling;
+${own} /= divisor;
 }
 if (packed_${r} < row_count) {
 ${spec.lse ? `lse[token_${r}] = log_sum_exp(maximum, sum);` : ""}
 }
-}`
-      ),
+}`;
+      }),
     ),
     values: kernel(
       "values",
@@ -164,22 +175,30 @@ ${
       }
 if (sequence.key_count > 0u) {
 var cursor = seek(sequence, 0u);
-for (var key = 0u; key < sequence.key_count; key++) {
-let value_at = value_place(cursor, kv_head);
-cursor = advance(cursor, key + 1u < sequence.key_count);
-${eachRow((r) => `let p_${r} = ${at(r, "key")};`)}
 ${
-        unroll(COLUMNS, (c) =>
-          `{
+        inSteps(
+          unroll(COLUMNS, (c) =>
+            eachRow((r) => `var step_${r}_${c} = vec4f(0.0);`)),
+          `let value_at = value_place(cursor, kv_head);
+cursor = advance(cursor, key + 1u < sequence.key_count);
+${
+            eachRow((r) => `let p_${r} = ${at(r, "key")};`)
+          }
+${
+            unroll(COLUMNS, (c) =>
+              `{
 let v = load_value(value_at, column_${c});
 ${
-            eachRow((r) =>
-              `x_${r}_${c} = select(fma(vec4f(p_${r}), v, x_${r}_${c}), x_${r}_${c}, p_${r} == 0.0);`
-            )
-          }
+                eachRow((r) =>
+                  `step_${r}_${c} = select(fma(vec4f(p_${r}), v, step_${r}_${c}), step_${r}_${c}, p_${r} == 0.0);`
+                )
+              }
 }`)
+          }`,
+          unroll(COLUMNS, (c) =>
+            eachRow((r) => `x_${r}_${c} += step_${r}_${c};`)),
+        )
       }
-}
 }
 ${
         eachRow((r) =>
