@@ -5,7 +5,7 @@
  * @module
  */
 
-import { type Gpu, type GpuTensor, KvCache } from "../../mod.ts";
+import type { Gpu, GpuTensor, KvCache } from "../../mod.ts";
 import type { BlockCopy } from "../../src/cache/mod.ts";
 import { Prng } from "../../src/core/prng.ts";
 

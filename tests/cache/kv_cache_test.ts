@@ -28,7 +28,7 @@ import { Prng } from "../../src/core/prng.ts";
 import { gpuTest, ownGpu, webgpu } from "../support/gpu.ts";
 import { live, random } from "../ops/tensors.ts";
 import {
-  CacheImage,
+  type CacheImage,
   fillCache,
   randomRows,
   readCache,

@@ -13,7 +13,7 @@ import {
 } from "@std/assert";
 import {
   attention,
-  AttentionPlan,
+  type AttentionPlan,
   type AttentionProblem,
   attentionProblem,
   type AttentionTensors,

@@ -25,6 +25,21 @@ const FLAGS = [
   "--disable-background-networking",
 ];
 
+/** The page, with what its checks need of a module that browsers lack. */
+const HTML = `<!doctype html>
+<script type="importmap">
+  { "imports": { "node:assert/strict": "/assert.js" } }
+</script>
+<script type="module" src="/page.js"></script>`;
+
+const ASSERT = `export default {
+  AssertionError: class extends Error {
+    constructor({ message }) {
+      super(message);
+    }
+  },
+};`;
+
 /** What is used of `playwright-core`. */
 interface Playwright {
   readonly chromium: {
@@ -81,6 +96,7 @@ async function bundlePage(): Promise<string> {
       "--quiet",
       "--no-lock",
       "--platform=browser",
+      "--external=node:assert/strict",
       "tests/runtimes/browser_page.ts",
     ],
   }).output();
@@ -107,6 +123,7 @@ function serve(script: string, results: PageResult[]): {
     async (request) => {
       const { pathname } = new URL(request.url);
       if (pathname === "/page.js") return typed(script, "text/javascript");
+      if (pathname === "/assert.js") return typed(ASSERT, "text/javascript");
       if (pathname === "/result") {
         const result: PageResult = await request.json();
         results.push(result);
@@ -114,9 +131,7 @@ function serve(script: string, results: PageResult[]): {
       } else if (pathname === "/end") {
         resolve(await request.json());
       } else if (pathname === "/") {
-        const html =
-          `<!doctype html><script type="module" src="/page.js"></script>`;
-        return typed(html, "text/html");
+        return typed(HTML, "text/html");
       }
       return new Response();
     },

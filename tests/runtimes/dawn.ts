@@ -27,12 +27,21 @@ function environmentOf(driver: VulkanDriver): Record<string, string> {
   return env;
 }
 
+/** `deno <args>` on a driver. */
+function denoOn(
+  driver: VulkanDriver,
+  args: readonly string[],
+  options: Deno.CommandOptions,
+): Deno.Command {
+  const [command, ...rest] = [...driver.launcher, Deno.execPath(), ...args];
+  const env = { ...environmentOf(driver), ...options.env };
+  return new Deno.Command(command, { ...options, args: rest, env });
+}
+
 /** What Dawn says of a driver; throws where it finds no adapter. */
 async function adapterOn(driver: VulkanDriver): Promise<string> {
-  const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", "--quiet", LOCK, "tests/runtimes/dawn_probe.ts"],
-    env: environmentOf(driver),
-  }).output();
+  const args = ["run", "-A", "--quiet", LOCK, "tests/runtimes/dawn_probe.ts"];
+  const { success, stdout, stderr } = await denoOn(driver, args, {}).output();
   const text = new TextDecoder();
   if (!success) throw new Error(text.decode(stderr).trim());
   return text.decode(stdout).trim();
@@ -70,9 +79,9 @@ async function main(): Promise<void> {
   const paths = Deno.args.some((arg) => arg.startsWith("tests/"))
     ? []
     : testFolders();
-  const { code } = await new Deno.Command(Deno.execPath(), {
-    args: ["test", "-A", LOCK, ...Deno.args, ...paths],
-    env: { ...environmentOf(driver), QUIRE_REQUIRE_GPU: "1" },
+  const args = ["test", "-A", LOCK, ...Deno.args, ...paths];
+  const { code } = await denoOn(driver, args, {
+    env: { QUIRE_REQUIRE_GPU: "1" },
     stdin: "inherit",
     stdout: "inherit",
     stderr: "inherit",

@@ -2,18 +2,21 @@
 /**
  * Finds a Vulkan driver that Dawn accepts. Dawn refuses some that Deno's own
  * WebGPU takes, Mesa 22 of Debian 12 among them. Where the system's driver is
- * refused, Debian's backports have a newer Mesa, which is unpacked into a cache
- * folder: nothing is installed, and the packages of the system stay as they are.
+ * refused, that of a newer Debian is unpacked into a cache folder, with all the
+ * libraries that it needs, the C library included. Nothing is installed, root
+ * is not needed, and the system's packages stay as they are.
  *
  * @module
  */
 
-/** A Vulkan driver, as the environment variables that select it. */
+/** A Vulkan driver, and how a process is started that uses it. */
 export interface VulkanDriver {
   /** Where it comes from. */
   readonly origin: string;
-  /** What a process that uses it gets, beside its own environment. */
+  /** What the process gets, beside its own environment. */
   readonly environment: Readonly<Record<string, string>>;
+  /** What is put before its command. */
+  readonly launcher: readonly string[];
 }
 
 const SWIFTSHADER = [
@@ -22,6 +25,12 @@ const SWIFTSHADER = [
   "/opt/google/chrome/vk_swiftshader_icd.json",
 ];
 
+/**
+ * The Debian release whose backports are unpacked: their Mesa 26 compiles our
+ * shaders ten times faster than Mesa 25 does.
+ */
+const RELEASE = "trixie";
+
 const KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /**
@@ -29,14 +38,15 @@ const KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg";
  * comes before SwiftShader as it has f16 and is faster.
  */
 export async function* vulkanDrivers(): AsyncGenerator<VulkanDriver> {
-  yield { origin: "this system's driver", environment: {} };
+  yield { origin: "this system's driver", environment: {}, launcher: [] };
   if (Deno.build.os !== "linux") return;
-  const mesa = await backportedMesa();
+  const mesa = await newerMesa();
   if (mesa) yield mesa;
   for (const path of SWIFTSHADER.filter(exists)) {
     yield {
       origin: "Chromium's SwiftShader",
       environment: selecting(path),
+      launcher: [],
     };
   }
 }
@@ -55,40 +65,41 @@ function selecting(path: string): Record<string, string> {
   return { VK_DRIVER_FILES: path, VK_ICD_FILENAMES: path };
 }
 
-async function backportedMesa(): Promise<VulkanDriver | undefined> {
-  const source = await backportsSource();
-  if (source === undefined) return undefined;
-  const { suite } = source;
-  const root = `${cacheFolder()}/mesa-${suite}-${Deno.build.arch}`;
+async function newerMesa(): Promise<VulkanDriver | undefined> {
+  const mirror = await debianMirror();
+  if (mirror === undefined) return undefined;
+  const root = `${cacheFolder()}/mesa-${RELEASE}-${Deno.build.arch}`;
   if (!exists(root)) {
-    console.error(`Unpacking Mesa of ${suite} into ${root} ...`);
+    console.error(`Unpacking Mesa of Debian ${RELEASE} into ${root} ...`);
     try {
-      await unpack(source, root);
+      await unpack(mirror, root);
     } catch (error) {
       console.error(`Cannot unpack it: ${(error as Error).message}`);
       return undefined;
     }
   }
-  return driverIn(root, `Mesa of ${suite}`);
+  return driverIn(root);
 }
 
-/** The unpacked driver and its libraries. */
-function driverIn(root: string, origin: string): VulkanDriver | undefined {
-  const names = (folder: string) =>
-    exists(folder) ? [...Deno.readDirSync(folder)].map(({ name }) => name) : [];
-  const drivers = `${root}/usr/share/vulkan/icd.d`;
-  const driver = names(drivers).find((name) => name.startsWith("lvp_icd"));
-  const libraries = names(`${root}/usr/lib`)
-    .map((name) => `${root}/usr/lib/${name}`)
-    .find((folder) => exists(`${folder}/libvulkan_lvp.so`));
-  if (driver === undefined || libraries === undefined) return undefined;
-  const own = Deno.env.get("LD_LIBRARY_PATH");
+/**
+ * The unpacked driver. Its libraries need their own C library, so a process
+ * that is to use it starts through their own loader.
+ */
+function driverIn(root: string): VulkanDriver | undefined {
+  const find = (folder: string, pattern: RegExp) => {
+    if (!exists(folder)) return undefined;
+    const names = [...Deno.readDirSync(folder)].map(({ name }) => name);
+    const name = names.find((name) => pattern.test(name));
+    return name && `${folder}/${name}`;
+  };
+  const driver = find(`${root}/usr/share/vulkan/icd.d`, /^lvp_icd.*json$/);
+  const libraries = find(`${root}/usr/lib`, /-linux-gnu$/);
+  const loader = libraries && find(libraries, /^ld-linux.*\.so/);
+  if (!driver || !libraries || !loader) return undefined;
   return {
-    origin,
-    environment: {
-      ...selecting(`${drivers}/${driver}`),
-      LD_LIBRARY_PATH: own ? `${libraries}:${own}` : libraries,
-    },
+    origin: `Mesa of Debian ${RELEASE}`,
+    environment: selecting(driver),
+    launcher: [loader, "--library-path", libraries],
   };
 }
 
@@ -97,61 +108,58 @@ function cacheFolder(): string {
   return `${get("XDG_CACHE_HOME") ?? `${get("HOME") ?? "/tmp"}/.cache`}/quire`;
 }
 
-interface AptSource {
-  readonly site: string;
-  readonly suite: string;
-}
-
-/** The backports of the Debian release that apt here is set up for. */
-async function backportsSource(): Promise<AptSource | undefined> {
+/** The mirror that apt here is set up for, where this is a Debian. */
+async function debianMirror(): Promise<string | undefined> {
   if (!exists(KEYRING)) return undefined;
-  const format = "$(SITE) $(CODENAME) $(COMPONENT)";
   try {
+    const format = "$(SITE) $(COMPONENT)";
     const text = await run("apt-get", ["indextargets", "--format", format]);
-    for (const line of text.split("\n")) {
-      const [site, codename, component] = line.split(" ");
-      const release = /^[a-z]+$/.test(codename) && component === "main";
-      if (release && /\/debian\/?$/.test(site)) {
-        return { site, suite: `${codename}-backports` };
-      }
-    }
+    return text.match(/^(\S+\/debian\/?) main$/m)?.[1];
   } catch {
-    // No apt here: there is nothing to unpack.
+    return undefined; // No apt here: there is nothing to unpack.
   }
-  return undefined;
 }
 
-/** Downloads the driver and what it needs, with an apt state of its own. */
-async function unpack(source: AptSource, root: string): Promise<void> {
+/**
+ * Downloads the driver and all that it needs, with a state of apt's own in
+ * which nothing is installed yet.
+ */
+async function unpack(mirror: string, root: string): Promise<void> {
   const state = `${root}.part`;
   if (exists(state)) await Deno.remove(state, { recursive: true });
   for (const folder of ["lists/partial", "cache/archives/partial", "root"]) {
     await Deno.mkdir(`${state}/${folder}`, { recursive: true });
   }
-  const { site, suite } = source;
-  await Deno.writeTextFile(
-    `${state}/sources.list`,
-    `deb [signed-by=${KEYRING}] ${site} ${suite} main\n`,
+  const suites = [RELEASE, `${RELEASE}-backports`];
+  const sources = suites.map((suite) =>
+    `deb [signed-by=${KEYRING}] ${mirror} ${suite} main\n`
   );
-  const options = [
-    `Dir::Etc::sourcelist=${state}/sources.list`,
-    `Dir::State::lists=${state}/lists`,
-    `Dir::Cache=${state}/cache`,
-    "APT::Sandbox::User=",
-    "Debug::NoLocking=1",
-  ].flatMap((option) => ["-o", option]);
-  await run("apt-get", ["-qq", ...options, "update"]);
-  await run("apt-get", [
-    "-qq",
-    ...options,
+  await Deno.writeTextFile(`${state}/sources.list`, sources.join(""));
+  await Deno.writeTextFile(`${state}/status`, "");
+  const apt = (...args: string[]) => {
+    const options = [
+      `Dir::Etc::sourcelist=${state}/sources.list`,
+      "Dir::Etc::sourceparts=-",
+      `Dir::State::lists=${state}/lists`,
+      `Dir::State::status=${state}/status`,
+      `Dir::Cache=${state}/cache`,
+      "APT::Sandbox::User=",
+      "Debug::NoLocking=1",
+    ].flatMap((option) => ["-o", option]);
+    return run("apt-get", ["-qq", ...options, ...args]);
+  };
+  await apt("update");
+  await apt(
     "install",
     "--yes",
     "--download-only",
     "--no-install-recommends",
-    `--target-release=${suite}`,
+    `--target-release=${RELEASE}-backports`,
     "mesa-vulkan-drivers",
     "libvulkan1",
-  ]);
+    "libgcc-s1",
+    "libstdc++6",
+  );
   for await (const { name } of Deno.readDir(`${state}/cache/archives`)) {
     if (!name.endsWith(".deb")) continue;
     const archive = `${state}/cache/archives/${name}`;

@@ -69,6 +69,8 @@ export interface AttentionCase {
   readonly queryOffset?: number;
   readonly splits?: number | "fixed" | "auto";
   readonly algorithm?: "fused" | "standard";
+  /** Tiles of the other row of the table; the device's own by default. */
+  readonly tiles?: "software" | "hardware";
   /** Whether the log-sum-exp is asked for; it is, by default. */
   readonly lse?: boolean;
 }

@@ -36,6 +36,7 @@ export interface Family {
   readonly heads?: typeof HEADS[number];
   readonly splits?: readonly NonNullable<AttentionCase["splits"]>[];
   readonly algorithm?: "standard";
+  readonly tiles?: "hardware";
   readonly mods: (random: Prng, sizes: Sizes) => Mods;
 }
 
@@ -268,6 +269,17 @@ export const FAMILIES: readonly Family[] = [
     mods: () => masked({ kind: "headParity" }),
   },
   {
+    name: "tiles of other adapters",
+    dtype: "f32",
+    layout: "paged",
+    valueDims: [64, 40],
+    batch: "mixed",
+    heads: [6, 2],
+    tiles: "hardware",
+    splits: ["fixed", 3],
+    mods: causal,
+  },
+  {
     name: "standard, causal",
     dtype: "f32",
     layout: "dense",
@@ -328,6 +340,7 @@ export function drawCase(family: Family, random: Prng): AttentionCase {
       { queryOffset: random.below(2 * sizes.keys) - sizes.queries }),
     ...(family.splits && { splits: pick(family.splits) }),
     ...(family.algorithm && { algorithm: family.algorithm }),
+    ...(family.tiles && { tiles: family.tiles }),
   };
 }
 

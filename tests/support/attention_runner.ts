@@ -6,6 +6,7 @@
  */
 
 import type { Gpu, GpuTensor } from "../../src/gpu/mod.ts";
+import { HARDWARE_TILES, SOFTWARE_TILES } from "../../src/ops/tiles.ts";
 import {
   type AttentionOptions,
   type AttentionPlan,
@@ -21,6 +22,8 @@ import {
 } from "./attention_cases.ts";
 import { readBias, readMask } from "./attention_mods.ts";
 import { hostOf, isRectangular, store } from "./attention_storage.ts";
+
+const TILES = { software: SOFTWARE_TILES, hardware: HARDWARE_TILES };
 
 /** What a case gave. */
 export interface CaseResult {
@@ -128,6 +131,7 @@ async function record(
         query,
         algorithm: c.algorithm,
         splits: c.splits,
+        tiles: c.tiles && TILES[c.tiles],
       } as AttentionOptions<GpuTensor | TensorShape>),
     );
     const unwritten = (dim: number, dtype = c.dtype) =>

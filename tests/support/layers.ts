@@ -16,12 +16,14 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
   "src/gpu": ["src/core", "src/mods"],
   "src/cache": ["src/core", "src/mods", "src/gpu", "kernels"],
   "src/ops": ["src/core", "src/mods", "src/gpu", "src/cache", "kernels"],
+  "src/engine": ["src/core", "src/mods", "src/gpu", "src/cache", "src/ops"],
   "src/cli": [
     "src/core",
     "src/mods",
     "src/gpu",
     "src/cache",
     "src/ops",
+    "src/engine",
     "kernels",
     "reference",
     "mod.ts",
@@ -53,7 +55,7 @@ export function layerOf(path: string): string | undefined {
 
 /**
  * Why the file at `path` may not import `specifier`, or `undefined` where it
- * may. Tests and benches, which have no layer, may import anything.
+ * may. Tests, benches and the demo have no layer: they may import anything.
  */
 export function importFault(
   path: string,

@@ -1,0 +1,113 @@
+/**
+ * What a scheduler is asked for, and what it says at the end.
+ *
+ * @module
+ */
+
+import type { PrefixDomain } from "../cache/prefix_hash.ts";
+import { checkTokens } from "../cache/prefix_index.ts";
+import { checkInteger, checkRange, checkType } from "../core/check.ts";
+
+/** One prompt and how it is to be continued. */
+export interface RequestOptions {
+  /** The request's name, which no other live request has. */
+  readonly id: string;
+  /** The prompt's tokens, at least one. */
+  readonly prompt: readonly number[];
+  /** The most tokens of each continuation, at least 1. */
+  readonly maxTokens: number;
+  /**
+   * Tokens that end a continuation, itself included. Not for beams, whose
+   * caller says when they are done. None by default.
+   */
+  readonly stop?: readonly number[];
+  /** The smaller, the sooner it is served. Defaults to 0. */
+  readonly priority?: number;
+  /** Continuations sampled on their own. Defaults to 1; not with `beams`. */
+  readonly samples?: number;
+  /** Continuations of a beam search, which advance together. */
+  readonly beams?: number;
+  /** What keeps the request's cached blocks apart from others'. */
+  readonly domain?: PrefixDomain;
+}
+
+/** Why a continuation ended. */
+export type BranchEnd = "stop" | "length" | "aborted" | "failed";
+
+/** One continuation of a request that ended. */
+export interface EndedBranch {
+  /** Its tokens, without the prompt. */
+  readonly tokens: readonly number[];
+  /**
+   * `"stop"`: a stop token, or the caller said that it is done; `"length"`:
+   * `maxTokens`; `"aborted"` or `"failed"`: with its request.
+   */
+  readonly reason: BranchEnd;
+}
+
+/** A request that ended; its name is free again. */
+export interface EndedRequest {
+  /** Its name. */
+  readonly id: string;
+  /** `"finished"` if every continuation came to its own end. */
+  readonly reason: "finished" | "aborted" | "failed";
+  /** Its continuations, those that ended before it included. */
+  readonly branches: readonly EndedBranch[];
+  /** Why it failed. */
+  readonly error?: Error;
+}
+
+/** A checked request, of which the caller holds no part. */
+export interface Request {
+  /** As {@linkcode RequestOptions} has it. */
+  readonly id: string;
+  /** As {@linkcode RequestOptions} has it. */
+  readonly prompt: readonly number[];
+  /** As {@linkcode RequestOptions} has it. */
+  readonly maxTokens: number;
+  /** As {@linkcode RequestOptions} has it. */
+  readonly stop: ReadonlySet<number>;
+  /** As {@linkcode RequestOptions} has it. */
+  readonly priority: number;
+  /** Continuations in all. */
+  readonly width: number;
+  /** Whether they advance together. */
+  readonly joint: boolean;
+  /** As {@linkcode RequestOptions} has it. */
+  readonly domain: PrefixDomain;
+}
+
+/**
+ * Checks a request and copies it.
+ *
+ * @throws {TypeError} if a field is of the wrong type, or samples and beams, or
+ * beams and stop tokens, are asked for at once.
+ * @throws {RangeError} if the prompt is empty, a token is not an integer in
+ * `0..2**32 - 1`, `priority` is no integer, or a count is not an integer >= 1.
+ */
+export function checkRequest(options: RequestOptions): Request {
+  const { id, prompt, maxTokens, stop = [], priority = 0 } = options;
+  const { samples, beams, domain = {} } = options;
+  checkType(typeof id === "string", "id", "must be a string", id);
+  checkTokens(prompt);
+  checkRange(prompt.length > 0, "prompt", "must not be empty", prompt);
+  checkInteger("maxTokens", maxTokens, 1);
+  checkTokens(stop);
+  checkInteger("priority", priority, Number.MIN_SAFE_INTEGER);
+  if (samples !== undefined) checkInteger("samples", samples, 1);
+  if (beams !== undefined) {
+    checkInteger("beams", beams, 1);
+    checkType(samples === undefined, "samples", "must not be set", samples);
+    checkType(stop.length === 0, "stop", "must be empty for beams", stop);
+  }
+  return {
+    id,
+    prompt: [...prompt],
+    maxTokens,
+    stop: new Set(stop),
+    priority,
+    width: beams ?? samples ?? 1,
+    joint: beams !== undefined,
+    domain: structuredClone(domain),
+  };
+}
