@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { CacheSequence } from "../cache/cache_sequence.ts";
+import type { CacheSequence } from "../cache/mod.ts";
 import { checkTokens } from "../cache/prefix_index.ts";
 import { checkInteger, checkRange, checkType } from "../core/check.ts";
 import type { Branch, RequestState } from "./request_state.ts";

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { PrefixDomain } from "../cache/prefix_hash.ts";
+import type { PrefixDomain } from "../cache/mod.ts";
 import { checkTokens } from "../cache/prefix_index.ts";
 import { checkInteger, checkRange, checkType } from "../core/check.ts";
 

@@ -4,8 +4,7 @@
  * @module
  */
 
-import type { CacheSequence } from "../cache/cache_sequence.ts";
-import type { SwapTransfer } from "../cache/swap_space.ts";
+import type { CacheSequence, SwapTransfer } from "../cache/mod.ts";
 import type { Rank } from "./policy.ts";
 import type { BranchEnd, EndedRequest, Request } from "./request.ts";
 

@@ -6,9 +6,12 @@
  */
 
 import { NULL_BLOCK } from "../cache/block_pool.ts";
-import type { Admission, CacheManager } from "../cache/cache_manager.ts";
-import type { CacheSequence } from "../cache/cache_sequence.ts";
-import type { GroupCopy } from "../cache/group_match.ts";
+import type {
+  Admission,
+  CacheManager,
+  CacheSequence,
+  GroupCopy,
+} from "../cache/mod.ts";
 import { OutOfBlocksError } from "../core/errors.ts";
 import type { FullPolicy } from "./policy.ts";
 import type { Branch, RequestState } from "./request_state.ts";

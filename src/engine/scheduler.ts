@@ -4,7 +4,8 @@
  * @module
  */
 
-import { CacheManager, type SequenceAppend } from "../cache/cache_manager.ts";
+import { CacheManager } from "../cache/cache_manager.ts";
+import type { SequenceAppend } from "../cache/mod.ts";
 import { checkInteger, checkRange, checkType } from "../core/check.ts";
 import { OutOfBlocksError } from "../core/errors.ts";
 import {

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { CacheManager } from "../cache/cache_manager.ts";
+import type { CacheManager } from "../cache/mod.ts";
 import { invariant } from "../cache/invariants.ts";
 import { compareRanks } from "./policy.ts";
 import type { RequestState } from "./request_state.ts";

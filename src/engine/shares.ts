@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { CacheSequence } from "../cache/cache_sequence.ts";
+import type { CacheSequence } from "../cache/mod.ts";
 import { type FullPolicy, prefillLimit } from "./policy.ts";
 import type { Branch, RequestState } from "./request_state.ts";
 

@@ -4,8 +4,7 @@
  * @module
  */
 
-import type { GroupCopy } from "../cache/group_match.ts";
-import type { SwapTransfer } from "../cache/swap_space.ts";
+import type { GroupCopy, SwapTransfer } from "../cache/mod.ts";
 import type { EndedRequest } from "./request.ts";
 
 /** Something to carry out before a step's tokens are computed. */

@@ -11,7 +11,7 @@ const TAIL: AttentionCase = {
   padding: 3,
   queryHeads: 6,
   kvHeads: 2,
-  headDim: 7,
+  headDim: 6,
   valueHeadDim: 5,
   causal: true,
 };

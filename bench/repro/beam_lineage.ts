@@ -1,0 +1,78 @@
+/**
+ * Beams as a family tree: what a beam search shares, told without any block.
+ *
+ * @module
+ */
+
+import { Prng } from "../../src/core/prng.ts";
+
+/** For each step, which beam each beam goes on from. */
+export type Lineage = readonly (readonly number[])[];
+
+/**
+ * Parents of a beam search over a toy model: at each step a beam's next tokens
+ * have falling log-probabilities, the first of them and each gap drawn from an
+ * exponential distribution with mean 1/2 and 2; the best `beams` of all
+ * continuations go on, ties to the first.
+ */
+export function toyBeamSearch(
+  { beams, steps, seed }: { beams: number; steps: number; seed: number },
+): Lineage {
+  const prng = new Prng(seed);
+  const exponential = (mean: number) => -mean * Math.log(1 - prng.uniform());
+  // Steps from one prompt: the first tokens must differ.
+  let scores = Array.from({ length: beams }, (_, i) => -2 * i);
+  return Array.from({ length: steps }, () => {
+    const next = scores.flatMap((score, parent) => {
+      let own = score - exponential(0.5);
+      return Array.from({ length: beams }, () => {
+        const continuation = { parent, score: own };
+        own -= exponential(2);
+        return continuation;
+      });
+    }).sort((a, b) => b.score - a.score).slice(0, beams);
+    scores = next.map(({ score }) => score);
+    return inPlace(next.map(({ parent }) => parent));
+  });
+}
+
+/** The same continuations, each surviving beam in its own place. */
+function inPlace(parents: readonly number[]): number[] {
+  const rest = [...parents];
+  const placed = parents.map((_, beam) => {
+    const at = rest.indexOf(beam);
+    return at < 0 ? undefined : rest.splice(at, 1)[0];
+  });
+  return placed.map((parent) => parent ?? rest.shift()!);
+}
+
+/**
+ * Blocks that beams take together: of every block as many as there were
+ * different beams, among the last ones' ancestors, when it was filled. A block
+ * that is not full, and all that the first step wrote, belongs to one beam.
+ *
+ * @param prompt Tokens before the first step.
+ */
+export function lineageBlocks(
+  { lineage, beams, prompt, blockSize }: {
+    lineage: Lineage;
+    beams: number;
+    prompt: number;
+    blockSize: number;
+  },
+): number {
+  const length = prompt + lineage.length;
+  const blocks = Math.ceil(length / blockSize);
+  let unique = Math.min(Math.floor(prompt / blockSize), blocks);
+  let ancestors = Array.from({ length: beams }, (_, i) => i);
+  let step = lineage.length;
+  for (let block = blocks - 1; block >= unique; block--) {
+    const filledAt = Math.min((block + 1) * blockSize, length) - prompt;
+    while (step > filledAt) {
+      step--;
+      ancestors = ancestors.map((beam) => lineage[step][beam]);
+    }
+    unique += new Set(ancestors).size - 0;
+  }
+  return unique;
+}

@@ -1,0 +1,333 @@
+struct Params {
+  query_heads: u32,
+  kv_heads: u32,
+  group: u32,
+  head_dim: u32,
+  head_vecs: u32,
+  head_stride: u32,
+  value_dim: u32,
+  value_vecs: u32,
+  value_stride: u32,
+  value_at: u32,
+  block_size: u32,
+  block_shift: u32,
+  segment_blocks: u32,
+  scale: f32,
+  sequences_at: u32,
+  items_at: u32,
+  item_count: u32,
+  grid_width: u32,
+  runs_per_head: u32,
+  stats_at: u32,
+  scratch_keys: u32,
+  padding_0: u32,
+  padding_1: u32,
+  padding_2: u32,
+}
+
+@group(0) @binding(0) var<storage, read> query: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> key: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> value: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> schedule: array<u32>;
+@group(0) @binding(4) var<storage, read_write> output: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read_write> lse: array<f32>;
+@group(0) @binding(6) var<uniform> params: Params;
+
+struct Sequence {
+  query_start: u32,
+  query_count: u32,
+  key_start: u32,
+  key_count: u32,
+  query_offset: i32,
+  batch: i32,
+}
+
+struct Item {
+  sequence: u32,
+  first_row: u32,
+  runs: u32,
+  first_slot: u32,
+  slot_count: u32,
+}
+
+fn read_sequence(index: u32) -> Sequence {
+  let at = params.sequences_at + index * 8u;
+  return Sequence(schedule[at], schedule[at + 1u], schedule[at + 2u], schedule[at + 3u],
+    bitcast<i32>(schedule[at + 4u]), i32(schedule[at + 5u]));
+}
+
+fn read_item(index: u32) -> Item {
+  let at = params.items_at + index * 8u;
+  return Item(schedule[at], schedule[at + 1u], schedule[at + 2u], schedule[at + 3u],
+    schedule[at + 4u]);
+}
+
+fn load_query(base: u32, vec: u32) -> vec4f {
+  return vec4f(query[base + vec]);
+}
+
+struct Cursor {
+  row: u32,
+}
+
+fn seek(sequence: Sequence, key: u32) -> Cursor {
+  return Cursor(sequence.key_start + key);
+}
+
+fn advance(cursor: Cursor, more: bool) -> Cursor {
+  return Cursor(cursor.row + select(0u, 1u, more));
+}
+
+fn place(cursor: Cursor, kv_head: u32, stride: u32) -> u32 {
+  return (cursor.row * params.kv_heads + kv_head) * stride;
+}
+
+fn key_place(cursor: Cursor, kv_head: u32) -> u32 {
+  return place(cursor, kv_head, params.head_stride);
+}
+
+fn value_place(cursor: Cursor, kv_head: u32) -> u32 {
+  return place(cursor, kv_head, params.value_stride);
+}
+
+fn load_key(base: u32, vec: u32) -> vec4f {
+  return vec4f(key[base + vec]);
+}
+
+fn load_value(base: u32, vec: u32) -> vec4f {
+  return vec4f(value[base + vec]);
+}
+
+const SENTINEL = -0x1.fffffep+127f;
+
+fn weight(score: f32, maximum: f32) -> f32 {
+  return select(exp(score - maximum), 0.0, score == SENTINEL);
+}
+
+fn non_finite(value: vec4f) -> vec4<bool> {
+  let exponent = vec4u(0x7f800000u);
+  return (bitcast<vec4u>(value) & exponent) == exponent;
+}
+
+fn finish(accumulator: vec4f, sum: f32) -> vec4f {
+  return accumulator / select(sum, 1.0, sum == 0.0);
+}
+
+fn log_sum_exp(maximum: f32, sum: f32) -> f32 {
+  return select(maximum + log(select(sum, 1.0, sum == 0.0)), SENTINEL, sum == 0.0);
+}
+
+fn mod_score(score: f32, batch: i32, head: i32, query: i32, key: i32) -> f32 {
+  return score;
+}
+
+fn mod_mask(batch: i32, head: i32, query: i32, key: i32) -> bool {
+  // causal
+  let mask0 = (key <= query);
+  return mask0;
+}
+
+fn modify(score: f32, batch: i32, head: i32, query: i32, key: i32) -> f32 {
+  let result = score;
+  return select(result, SENTINEL, result < SENTINEL);
+}
+
+fn sees(batch: i32, head: i32, query: i32, key: i32, key_count: i32) -> bool {
+  return key < key_count && mod_mask(batch, head, query, key);
+}
+
+fn store_output(base: u32, vec: u32, value: vec4f) {
+  output[base + vec] = vec4<f32>(value);
+}
+
+fn write_row(row: u32, vec: u32, accumulator: vec4f, sum: f32) {
+  store_output(row * params.value_stride, vec, finish(accumulator, sum));
+}
+
+fn write_stats(row: u32, maximum: f32, sum: f32) {
+  lse[row] = log_sum_exp(maximum, sum);
+}
+
+var<workgroup> accumulator: array<vec4f, 256>;
+
+fn step_value(sequence: Sequence, key: u32, kv_head: u32) -> u32 {
+  return value_place(seek(sequence, min(key, sequence.key_count - 1u)), kv_head);
+}
+
+fn step_has_non_finite(sequence: Sequence, first_key: u32, kv_head: u32) -> bool {
+  var found = vec4<bool>(false);
+  for (var j = 0u; j < 2u; j++) {
+    let at = step_value(sequence, first_key + j, kv_head);
+    for (var vec = 0u; vec < params.value_vecs; vec++) {
+      found |= non_finite(load_value(at, vec));
+    }
+  }
+  return any(found);
+}
+
+@compute @workgroup_size(8)
+fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let item_index = group_id.z * params.grid_width + group_id.x;
+  if (item_index >= params.item_count) {
+    return;
+  }
+  let kv_head = group_id.y;
+  let item = read_item(item_index);
+  let sequence = read_sequence(item.sequence);
+  let row_count = sequence.query_count * params.group;
+  let packed_0 = item.first_row + 0u + lane;
+  let row_0 = min(packed_0, row_count - 1u);
+  let query_0 = row_0 / params.group;
+  let head_0 = kv_head * params.group + row_0 - query_0 * params.group;
+  let position_0 = i32(query_0) + sequence.query_offset;
+  let token_0 = (sequence.query_start + query_0) * params.query_heads + head_0;
+  let query_at_0 = token_0 * params.head_stride;
+  let packed_1 = item.first_row + 8u + lane;
+  let row_1 = min(packed_1, row_count - 1u);
+  let query_1 = row_1 / params.group;
+  let head_1 = kv_head * params.group + row_1 - query_1 * params.group;
+  let position_1 = i32(query_1) + sequence.query_offset;
+  let token_1 = (sequence.query_start + query_1) * params.query_heads + head_1;
+  let query_at_1 = token_1 * params.head_stride;
+  var m_0 = SENTINEL;
+  var l_0 = 0.0;
+  var m_1 = SENTINEL;
+  var l_1 = 0.0;
+  for (var vec = 0u; vec < params.value_vecs; vec++) {
+    accumulator[(vec * 2u + 0u) * 8u + lane] = vec4f(0.0);
+    accumulator[(vec * 2u + 1u) * 8u + lane] = vec4f(0.0);
+  }
+
+  let runs_at = item.runs + 2u * kv_head * params.runs_per_head;
+  let first_run = schedule[runs_at];
+  let end_run = first_run + 3u * schedule[runs_at + 1u];
+  for (var run = first_run; run < end_run; run += 3u) {
+    let end_key = schedule[run + 1u];
+    let masked = schedule[run + 2u] == 0u;
+    var cursor = seek(sequence, schedule[run]);
+    for (var first_key = schedule[run]; first_key < end_key; first_key += 2u) {
+      let key_0 = key_place(cursor, kv_head);
+      let value_0 = value_place(cursor, kv_head);
+      cursor = advance(cursor, first_key + 1u < sequence.key_count);
+      let key_1 = key_place(cursor, kv_head);
+      let value_1 = value_place(cursor, kv_head);
+      cursor = advance(cursor, first_key + 2u < sequence.key_count);
+      var s_0_0 = 0.0;
+      var s_0_1 = 0.0;
+      var s_1_0 = 0.0;
+      var s_1_1 = 0.0;
+      for (var vec = 0u; vec < params.head_vecs; vec++) {
+        let q_0 = load_query(query_at_0, vec);
+        let q_1 = load_query(query_at_1, vec);
+        {
+          let k = load_key(key_0, vec);
+          s_0_0 = fma(q_0.x, k.x, fma(q_0.y, k.y, fma(q_0.z, k.z, fma(q_0.w, k.w, s_0_0))));
+          s_1_0 = fma(q_1.x, k.x, fma(q_1.y, k.y, fma(q_1.z, k.z, fma(q_1.w, k.w, s_1_0))));
+        }
+        {
+          let k = load_key(key_1, vec);
+          s_0_1 = fma(q_0.x, k.x, fma(q_0.y, k.y, fma(q_0.z, k.z, fma(q_0.w, k.w, s_0_1))));
+          s_1_1 = fma(q_1.x, k.x, fma(q_1.y, k.y, fma(q_1.z, k.z, fma(q_1.w, k.w, s_1_1))));
+        }
+      }
+      var hidden_0 = 0u;
+      var hidden_1 = 0u;
+      if (masked) {
+        for (var j = 0u; j < 2u; j++) {
+          let key = i32(first_key + j);
+          hidden_0 |= select(1u << j, 0u, sees(sequence.batch, i32(head_0), position_0, key,
+              i32(sequence.key_count)));
+          hidden_1 |= select(1u << j, 0u, sees(sequence.batch, i32(head_1), position_1, key,
+              i32(sequence.key_count)));
+        }
+      }
+      s_0_0 = select(s_0_0 * params.scale, SENTINEL, extractBits(hidden_0, 0u, 1u) != 0u);
+      s_0_1 = select(s_0_1 * params.scale, SENTINEL, extractBits(hidden_0, 1u, 1u) != 0u);
+      s_1_0 = select(s_1_0 * params.scale, SENTINEL, extractBits(hidden_1, 0u, 1u) != 0u);
+      s_1_1 = select(s_1_1 * params.scale, SENTINEL, extractBits(hidden_1, 1u, 1u) != 0u);
+
+      let max_0 = max(max(m_0, s_0_0), s_0_1);
+      let alpha_0 = exp(m_0 - max_0);
+      m_0 = max_0;
+      s_0_0 = weight(s_0_0, max_0);
+      s_0_1 = weight(s_0_1, max_0);
+      l_0 = fma(l_0, alpha_0, s_0_0 + s_0_1);
+      let max_1 = max(max(m_1, s_1_0), s_1_1);
+      let alpha_1 = exp(m_1 - max_1);
+      m_1 = max_1;
+      s_1_0 = weight(s_1_0, max_1);
+      s_1_1 = weight(s_1_1, max_1);
+      l_1 = fma(l_1, alpha_1, s_1_0 + s_1_1);
+      if (masked && step_has_non_finite(sequence, first_key, kv_head)) {
+        for (var vec = 0u; vec < params.value_vecs; vec++) {
+          accumulator[(vec * 2u + 0u) * 8u + lane] *= alpha_0;
+        }
+        for (var vec = 0u; vec < params.value_vecs; vec++) {
+          accumulator[(vec * 2u + 1u) * 8u + lane] *= alpha_1;
+        }
+        for (var j = 0u; j < 2u; j++) {
+          let guarded_cursor = seek(sequence, min(first_key + j, sequence.key_count - 1u));
+          let guarded_key = key_place(guarded_cursor, kv_head);
+          let guarded_value = value_place(guarded_cursor, kv_head);
+          let key = i32(first_key + j);
+          if (extractBits(hidden_0, j, 1u) == 0u) {
+            var s = 0.0;
+            for (var vec = 0u; vec < params.head_vecs; vec++) {
+              let q = load_query(query_at_0, vec);
+              let k = load_key(guarded_key, vec);
+              s = fma(q.x, k.x, fma(q.y, k.y, fma(q.z, k.z, fma(q.w, k.w, s))));
+            }
+            let p = weight(modify(s * params.scale, sequence.batch, i32(head_0), position_0, key), m_0);
+            for (var vec = 0u; vec < params.value_vecs; vec++) {
+              accumulator[(vec * 2u + 0u) * 8u + lane] = fma(vec4f(p), load_value(guarded_value, vec), accumulator[(vec * 2u + 0u) * 8u + lane]);
+            }
+          }
+          if (extractBits(hidden_1, j, 1u) == 0u) {
+            var s = 0.0;
+            for (var vec = 0u; vec < params.head_vecs; vec++) {
+              let q = load_query(query_at_1, vec);
+              let k = load_key(guarded_key, vec);
+              s = fma(q.x, k.x, fma(q.y, k.y, fma(q.z, k.z, fma(q.w, k.w, s))));
+            }
+            let p = weight(modify(s * params.scale, sequence.batch, i32(head_1), position_1, key), m_1);
+            for (var vec = 0u; vec < params.value_vecs; vec++) {
+              accumulator[(vec * 2u + 1u) * 8u + lane] = fma(vec4f(p), load_value(guarded_value, vec), accumulator[(vec * 2u + 1u) * 8u + lane]);
+            }
+          }
+        }
+      } else {
+        for (var vec = 0u; vec < params.value_vecs; vec++) {
+          var x_0 = vec4f(0.0);
+          var x_1 = vec4f(0.0);
+          {
+            let v = load_value(value_0, vec);
+            x_0 = fma(vec4f(s_0_0), v, x_0);
+            x_1 = fma(vec4f(s_1_0), v, x_1);
+          }
+          {
+            let v = load_value(value_1, vec);
+            x_0 = fma(vec4f(s_0_1), v, x_0);
+            x_1 = fma(vec4f(s_1_1), v, x_1);
+          }
+          accumulator[(vec * 2u + 0u) * 8u + lane] = fma(accumulator[(vec * 2u + 0u) * 8u + lane], vec4f(alpha_0), x_0);
+          accumulator[(vec * 2u + 1u) * 8u + lane] = fma(accumulator[(vec * 2u + 1u) * 8u + lane], vec4f(alpha_1), x_1);
+        }
+      }
+    }
+  }
+
+  if (packed_0 < row_count) {
+    let out_0 = token_0;
+    for (var vec = 0u; vec < params.value_vecs; vec++) {
+      write_row(out_0, vec, accumulator[(vec * 2u + 0u) * 8u + lane], l_0);
+    }
+    write_stats(out_0, m_0, l_0);
+  }
+  if (packed_1 < row_count) {
+    let out_1 = token_1;
+    for (var vec = 0u; vec < params.value_vecs; vec++) {
+      write_row(out_1, vec, accumulator[(vec * 2u + 1u) * 8u + lane], l_1);
+    }
+    write_stats(out_1, m_1, l_1);
+  }
+}

@@ -1,0 +1,145 @@
+/**
+ * The WGSL of a few specs, kept as files that are reviewed like code.
+ * `QUIRE_UPDATE=1 deno test -A tests/snapshots` writes them anew.
+ *
+ * @module
+ */
+
+import { assertEquals } from "@std/assert";
+import {
+  appendKernel,
+  copyBlocksKernel,
+  decodeKernel,
+  forwardKernel,
+  mergeKernel,
+  rowFormat,
+  standardKernels,
+} from "../../kernels/mod.ts";
+import type { KernelSource } from "../../src/core/kernel.ts";
+import { causal, emitMods, softcap } from "../../src/mods/mod.ts";
+
+const whole = rowFormat("f32", 64);
+const half = rowFormat("f16", 64);
+const tail = rowFormat("f32", 7);
+
+function formats(format: typeof whole) {
+  return {
+    queryFormat: format,
+    keyFormat: format,
+    valueFormat: format,
+    outputFormat: format,
+  };
+}
+
+const contiguous = {
+  source: "contiguous",
+  segments: 0,
+  shift: false,
+  mods: undefined,
+  lse: true,
+  partial: false,
+} as const;
+const paged = { ...contiguous, source: "paged", shift: true } as const;
+const mask = emitMods({ scoreMods: [], maskMods: [causal()] });
+const capped = emitMods({ scoreMods: [softcap(50)], maskMods: [causal()] });
+/** Small, so that the unrolled parts stay readable. */
+const rowTile = {
+  lanes: 8,
+  rowsPerLane: 2,
+  keysPerStep: 2,
+  accumulatorVecs: 16,
+};
+const decodeTile = {
+  lanes: 8,
+  rows: 2,
+  keysPerLane: 4,
+  columnLanes: 4,
+  columnsPerLane: 4,
+};
+const standard = standardKernels({
+  ...contiguous,
+  ...formats(whole),
+  mods: mask,
+  tile: rowTile,
+});
+
+const SNAPSHOTS: readonly (readonly [string, KernelSource])[] = [
+  [
+    "forward_causal_f32",
+    forwardKernel({
+      ...contiguous,
+      ...formats(whole),
+      mods: mask,
+      tile: rowTile,
+    }),
+  ],
+  [
+    "forward_softcap_tail_f32",
+    forwardKernel({
+      ...contiguous,
+      ...formats(tail),
+      mods: capped,
+      tile: rowTile,
+    }),
+  ],
+  [
+    "forward_paged_f16",
+    forwardKernel({
+      ...paged,
+      ...formats(half),
+      tile: rowTile,
+    }),
+  ],
+  [
+    "decode_paged_arenas_f32",
+    decodeKernel({
+      ...paged,
+      ...formats(whole),
+      segments: 2,
+      partial: true,
+      tile: decodeTile,
+    }),
+  ],
+  [
+    "decode_causal_f16",
+    decodeKernel({
+      ...contiguous,
+      ...formats(half),
+      mods: mask,
+      tile: decodeTile,
+    }),
+  ],
+  [
+    "merge_f32",
+    mergeKernel({
+      outputFormat: whole,
+      lse: true,
+      rows: 2,
+      lanes: 8,
+    }),
+  ],
+  ["standard_scores_f32", standard.scores],
+  ["standard_softmax_f32", standard.softmax],
+  ["standard_values_f32", standard.values],
+  [
+    "append_f32",
+    appendKernel({
+      keyFormat: tail,
+      valueFormat: whole,
+      arenaFormat: tail,
+    }),
+  ],
+  ["copy_blocks_f16", copyBlocksKernel({ format: half, crossing: true })],
+];
+
+for (const [name, kernel] of SNAPSHOTS) {
+  Deno.test(`the WGSL of ${name} is as it was reviewed`, async () => {
+    const url = new URL(`./${name}.wgsl`, import.meta.url);
+    const text = kernel.code.trimEnd() + "\n";
+    if (Deno.env.get("QUIRE_UPDATE") === "1") {
+      await Deno.writeTextFile(url, text);
+    }
+    const reviewed = await Deno.readTextFile(url);
+    assertEquals(text.split("\n"), reviewed.split("\n"));
+  });
+}
