@@ -39,6 +39,7 @@ export type {
 } from "./problem.ts";
 export { raggedAttention, type RaggedAttentionProblem } from "./ragged.ts";
 export { pagedAttention, type PagedAttentionProblem } from "./paged.ts";
+export { rope, type RopeOptions, type RopePairing } from "./rope.ts";
 export {
   absorb,
   finish,

@@ -20,8 +20,8 @@ export function toyBeamSearch(
 ): Lineage {
   const prng = new Prng(seed);
   const exponential = (mean: number) => -mean * Math.log(1 - prng.uniform());
-  // Steps from one prompt: the first tokens must differ.
-  let scores = Array.from({ length: beams }, (_, i) => -2 * i);
+  // There is one beam at first, so that the first tokens differ.
+  let scores = Array.from({ length: beams }, (_, i) => i === 0 ? 0 : -Infinity);
   return Array.from({ length: steps }, () => {
     const next = scores.flatMap((score, parent) => {
       let own = score - exponential(0.5);
@@ -47,11 +47,11 @@ function inPlace(parents: readonly number[]): number[] {
 }
 
 /**
- * Blocks that beams take together: of every block as many as there were
- * different beams, among the last ones' ancestors, when it was filled. A block
- * that is not full, and all that the first step wrote, belongs to one beam.
+ * Blocks that beams take together: the full ones of the prompt once, and of
+ * every other as many as there were different beams, among the last ones'
+ * ancestors, when it was filled. One that is not full belongs to one beam.
  *
- * @param prompt Tokens before the first step.
+ * @param options `prompt` tokens come before the first of at least one step.
  */
 export function lineageBlocks(
   { lineage, beams, prompt, blockSize }: {
@@ -72,7 +72,7 @@ export function lineageBlocks(
       step--;
       ancestors = ancestors.map((beam) => lineage[step][beam]);
     }
-    unique += new Set(ancestors).size - 0;
+    unique += new Set(ancestors).size;
   }
   return unique;
 }

@@ -3,6 +3,10 @@
  * slot `slots[t]` (block * blockSize + offset). One dispatch an arena; slots
  * of other arenas, and the slot {@linkcode SKIP_SLOT}, write nothing.
  *
+ * Keys can be rotated on the way (RoPE, Su et al. 2021), each at its own
+ * position, with cosines and sines from a table: WGSL's own are not accurate
+ * at large angles.
+ *
  * @module
  */
 
@@ -27,6 +31,11 @@ export interface AppendSpec {
   readonly valueFormat: RowFormat;
   /** Rows of the arena. */
   readonly arenaFormat: RowFormat;
+  /**
+   * How keys are rotated, if they are: pairs are `(2t, 2t + 1)` where
+   * interleaved, `(t, t + pairs)` where half-split.
+   */
+  readonly rope?: "interleaved" | "half-split" | undefined;
 }
 
 /** The append kernel's uniforms. */
@@ -45,6 +54,7 @@ export const APPEND_PARAMS = {
   first_slot: "u32",
   slot_count: "u32",
   grid_width: "u32",
+  rotary_pairs: "u32",
 } as const;
 
 /** Invocations of a workgroup. */
@@ -52,11 +62,17 @@ export const APPEND_LANES = 64;
 
 /** The append kernel; one invocation a (token, kv head). */
 export function appendKernel(spec: AppendSpec): KernelSource {
-  const { keyFormat, valueFormat, arenaFormat } = spec;
+  const { keyFormat, valueFormat, arenaFormat, rope } = spec;
   const bindings: Binding[] = [
     { name: "key", type: storageType(keyFormat), access: "read" },
     { name: "value", type: storageType(valueFormat), access: "read" },
     { name: "slots", type: "array<u32>", access: "read" },
+    ...(rope
+      ? [
+        { name: "positions", type: "array<u32>", access: "read" },
+        { name: "rotary", type: "array<vec2f>", access: "read" },
+      ] as const
+      : []),
     { name: "arena", type: storageType(arenaFormat), access: "read_write" },
     { name: "params", type: "Params", access: "uniform" },
   ];
@@ -104,6 +120,8 @@ ${
     })
   }
 
+${rope ? rotateFragment(rope) : ""}
+
 @compute @workgroup_size(${APPEND_LANES})
 fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(local_invocation_index) lane: u32) {
 let index = (group_id.y * params.grid_width + group_id.x) * ${APPEND_LANES}u + lane;
@@ -118,7 +136,11 @@ return;
 }
 let row = (slot - params.first_slot) * params.kv_heads + kv_head;
 for (var vec = 0u; vec < params.head_vecs; vec++) {
-store_key(row * params.arena_key_stride, vec, load_key(index * params.key_stride, vec));
+store_key(row * params.arena_key_stride, vec, ${
+    rope
+      ? "rotate_key(index * params.key_stride, vec, positions[token])"
+      : "load_key(index * params.key_stride, vec)"
+  });
 }
 for (var vec = 0u; vec < params.value_vecs; vec++) {
 store_value(params.value_at + row * params.arena_value_stride, vec,
@@ -127,9 +149,33 @@ load_value(index * params.value_stride, vec));
 }
 `;
   return {
-    label: `cache.append/${arenaFormat.dtype}`,
+    label: `cache.append/${arenaFormat.dtype}${rope ? `.${rope}` : ""}`,
     code: indent(code),
     bindings,
     features: half ? ["shader-f16"] : [],
   };
+}
+
+/** `rotate_key`: four elements of a key row, rotated at a position. */
+function rotateFragment(rope: "interleaved" | "half-split"): string {
+  const [pair, partner, first] = rope === "interleaved"
+    ? ["i / 2u", "i ^ 1u", "(i & 1u) == 0u"]
+    : [
+      "i % params.rotary_pairs",
+      "(i + params.rotary_pairs) % (2u * params.rotary_pairs)",
+      "i < params.rotary_pairs",
+    ];
+  return `fn rotate_key(base: u32, vec: u32, position: u32) -> vec4f {
+var key = load_key(base, vec);
+for (var c = 0u; c < 4u; c++) {
+let i = 4u * vec + c;
+if (i < 2u * params.rotary_pairs) {
+let turn = rotary[position * params.rotary_pairs + ${pair}];
+let partner = ${partner};
+let other = load_key(base, partner / 4u)[partner % 4u];
+key[c] = fma(key[c], turn.x, select(other, -other, ${first}) * turn.y);
+}
+}
+return key;
+}`;
 }

@@ -56,6 +56,16 @@ export interface KvCacheOptions {
    * A cache that needs more has several arenas a layer.
    */
   readonly maxArenaBytes?: number;
+  /** How `append` rotates keys (RoPE); not at all by default. */
+  readonly rope?: "interleaved" | "half-split";
+}
+
+/** Where new keys stand, for a cache that rotates them. */
+export interface AppendRotation {
+  /** `u32[tokens]`: true positions, each a row of the table. */
+  readonly positions: GpuTensor;
+  /** `[positions, pairs, 2]`, f32: see {@linkcode rotaryTable}. */
+  readonly table: GpuTensor;
 }
 
 /** New keys and values, and where they go. */
@@ -68,6 +78,8 @@ export interface AppendRows {
   readonly value: GpuTensor;
   /** `u32[tokens]`: what `BlockTable.append` returned. */
   readonly slots: GpuTensor;
+  /** For a cache with `rope`: how to rotate the keys. */
+  readonly rotation?: AppendRotation;
 }
 
 /**
@@ -110,6 +122,8 @@ export class KvCache implements Disposable {
   readonly valueHeadDim: number;
   /** The storage type. */
   readonly dtype: DType;
+  /** How `append` rotates keys, if it does. */
+  readonly rope: "interleaved" | "half-split" | undefined;
   /** Arenas a layer. */
   readonly segments: number;
   /** Blocks of an arena; the last one may be partly unused. */
@@ -131,6 +145,13 @@ export class KvCache implements Disposable {
     checkInteger("kvHeads", kvHeads, 1);
     checkInteger("headDim", headDim, 1, 256);
     checkInteger("valueHeadDim", valueHeadDim, 1, 256);
+    checkType(
+      options.rope === undefined || options.rope === "interleaved" ||
+        options.rope === "half-split",
+      "rope",
+      'must be "interleaved" or "half-split"',
+      options.rope,
+    );
     checkType(
       dtype === "f32" || dtype === "f16",
       "dtype",
@@ -173,6 +194,7 @@ export class KvCache implements Disposable {
     this.headDim = headDim;
     this.valueHeadDim = valueHeadDim;
     this.dtype = dtype;
+    this.rope = options.rope;
     this.segments = Math.ceil(numBlocks / most);
     this.segmentBlocks = Math.ceil(numBlocks / this.segments);
     const arenaBytes = this.segmentBlocks * blockBytes;
@@ -196,6 +218,7 @@ export class KvCache implements Disposable {
         keyFormat: rowFormat(dtype, headDim),
         valueFormat: rowFormat(dtype, valueHeadDim),
         arenaFormat: format,
+        rope: options.rope,
       })),
       gpu.pipeline(copyBlocksKernel({ format, crossing: false })),
       gpu.pipeline(copyBlocksKernel({ format, crossing: true })),
@@ -312,9 +335,19 @@ export class KvCache implements Disposable {
         first_slot: segment * segmentSlots,
         slot_count: segmentSlots,
         grid_width: grid[0],
+        rotary_pairs: rows.rotation?.table.shape[1] ?? 0,
       });
-      const { key, value, slots } = rows;
-      this.#run(encoder, this.#append, { key, value, slots, arena, params }, [
+      const { key, value, slots, rotation } = rows;
+      const resources = {
+        key,
+        value,
+        slots,
+        arena,
+        params,
+        ...(rotation &&
+          { positions: rotation.positions, rotary: rotation.table }),
+      };
+      this.#run(encoder, this.#append, resources, [
         grid[0],
         grid[1] * grid[2],
         1,
@@ -441,7 +474,47 @@ export class KvCache implements Disposable {
     );
   }
 
-  #checkRows({ layer = 0, key, value, slots }: AppendRows): void {
+  #checkRotation(rotation: AppendRotation | undefined, tokens: number): void {
+    checkType(
+      (rotation !== undefined) === (this.rope !== undefined),
+      "rotation",
+      this.rope
+        ? "must be given, as the cache rotates keys"
+        : "must not be given, as the cache does not rotate keys",
+      rotation,
+    );
+    if (!rotation) return;
+    const { positions, table } = rotation;
+    for (
+      const [name, tensor, dtype] of [
+        ["positions", positions, "u32"],
+        ["table", table, "f32"],
+      ] as const
+    ) {
+      checkType(
+        tensor?.gpu === this.gpu && tensor.dtype === dtype,
+        `rotation.${name}`,
+        `must be a ${dtype} tensor of the cache's Gpu`,
+        tensor,
+      );
+      void tensor.buffer;
+    }
+    checkType(
+      positions.size === tokens,
+      "rotation.positions.size",
+      `must be ${tokens}, the number of tokens`,
+      positions.size,
+    );
+    checkType(
+      table.shape.length === 3 && table.shape[2] === 2 &&
+        2 * table.shape[1] <= this.headDim,
+      "rotation.table.shape",
+      `must be [positions, pairs <= headDim / 2 (${this.headDim / 2}), 2]`,
+      table.shape,
+    );
+  }
+
+  #checkRows({ layer = 0, key, value, slots, rotation }: AppendRows): void {
     this.#check();
     checkInteger("layer", layer, 0, this.layers - 1);
     checkType(
@@ -451,6 +524,7 @@ export class KvCache implements Disposable {
       slots,
     );
     checkType(slots.dtype === "u32", "slots.dtype", "must be u32", slots.dtype);
+    this.#checkRotation(rotation, slots.size);
     const rows = slots.size * this.kvHeads;
     const sizes = [
       ["key", key, rows * this.headDim],

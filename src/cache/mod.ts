@@ -31,6 +31,7 @@ export { PrefixIndex } from "./prefix_index.ts";
 export type * from "./prefix_types.ts";
 export type { Pin } from "./prefix_pins.ts";
 export * from "./kv_cache.ts";
+export * from "./rotary_table.ts";
 export * from "./stats.ts";
 export type { SwapCopy, SwapTransfer } from "./swap_space.ts";
 export * from "./tables.ts";

@@ -4,10 +4,9 @@
  * @module
  */
 
+import { Batch } from "./batch.ts";
 import { CacheManager } from "../cache/cache_manager.ts";
-import type { SequenceAppend } from "../cache/mod.ts";
 import { checkInteger, checkRange, checkType } from "../core/check.ts";
-import { OutOfBlocksError } from "../core/errors.ts";
 import {
   type CheckedOutcome,
   checkOutcome,
@@ -16,13 +15,11 @@ import {
 } from "./flight.ts";
 import {
   checkPolicy,
-  compareRanks,
   type FullPolicy,
   rankKey,
   type SchedulerPolicy,
 } from "./policy.ts";
 import { advanceBeams, advanceBranch, advanceRoot } from "./progress.ts";
-import { RankedList } from "./ranked_list.ts";
 import {
   checkRequest,
   type EndedRequest,
@@ -31,8 +28,8 @@ import {
 } from "./request.ts";
 import { RequestState } from "./request_state.ts";
 import { Residency } from "./residency.ts";
+import { Roster } from "./roster.ts";
 import { verifyScheduler } from "./scheduler_invariants.ts";
-import { type Share, sharesOf } from "./shares.ts";
 import type { Preemption, SampleResult, Step, StepOutcome } from "./step.ts";
 
 /** The longest sequence that a request may ask for. */
@@ -42,16 +39,6 @@ const MAX_LENGTH = 2 ** 22;
 export interface SchedulerOptions extends SchedulerPolicy {
   /** The cache. No one else may make, move or end sequences in it. */
   readonly cache: CacheManager;
-}
-
-/** A step in the making. */
-interface Draft {
-  /** Tokens left. */
-  left: number;
-  /** Sequences further behind that wait for one token each. */
-  decoding: number;
-  /** What is computed. */
-  readonly works: FlightWork[];
 }
 
 /**
@@ -93,7 +80,7 @@ interface Draft {
  * computed again; its tokens are kept. A request that fits alone can therefore
  * always end, and one that cannot is refused by {@linkcode Scheduler.add}.
  * Several continuations may outgrow the pool even so; then the request fails
- * with the {@linkcode OutOfBlocksError}.
+ * with the `OutOfBlocksError`.
  *
  * Calls that throw change nothing. Only if the cache itself throws something
  * unexpected in `schedule()`, victims stay preempted; the work is taken back,
@@ -125,13 +112,10 @@ export class Scheduler {
   readonly #cache: CacheManager;
   readonly #policy: FullPolicy;
   readonly #residency: Residency;
-  readonly #requests: Map<string, RequestState> = new Map();
-  readonly #running: RankedList<RequestState> = new RankedList();
-  readonly #waiting: RankedList<RequestState> = new RankedList();
+  readonly #roster: Roster = new Roster();
   #preempted: Preemption[] = [];
   #ended: EndedRequest[] = [];
   #flight: Flight | undefined;
-  #sequences = 0;
   #arrivals = 0;
   #iteration = 0;
 
@@ -162,17 +146,17 @@ export class Scheduler {
 
   /** Live requests. */
   get size(): number {
-    return this.#requests.size;
+    return this.#roster.requests.size;
   }
 
   /** The names of the requests that have blocks, in rank order. */
   get running(): readonly string[] {
-    return [...this.#running].map(({ request }) => request.id);
+    return [...this.#roster.running].map(({ request }) => request.id);
   }
 
   /** The names of the other live requests, in rank order. */
   get waiting(): readonly string[] {
-    return [...this.#waiting].map(({ request }) => request.id);
+    return [...this.#roster.waiting].map(({ request }) => request.id);
   }
 
   /** Whether a step was handed out that nothing was said of yet. */
@@ -182,7 +166,7 @@ export class Scheduler {
 
   /** Says whether a request is live. */
   has(id: string): boolean {
-    return this.#requests.has(id);
+    return this.#roster.requests.has(id);
   }
 
   /**
@@ -200,8 +184,7 @@ export class Scheduler {
     const { priority } = request;
     const key = rankKey(priority, this.#iteration, this.#policy.aging);
     const state = new RequestState(request, { key, arrival });
-    this.#requests.set(request.id, state);
-    this.#waiting.insert(state);
+    this.#roster.add(state);
   }
 
   /**
@@ -211,7 +194,7 @@ export class Scheduler {
    * @throws {TypeError} if the request is not live: never added, or ended.
    */
   abort(id: string): EndedRequest {
-    const state = this.#requests.get(id);
+    const state = this.#roster.requests.get(id);
     checkType(state !== undefined, "id", "must be of a live request", id);
     return this.#end(state, "aborted");
   }
@@ -230,18 +213,22 @@ export class Scheduler {
       "must wait for commit() or loseDevice() of the step",
       this.#iteration - 1,
     );
-    const draft: Draft = {
-      left: this.#policy.tokenBudget,
-      decoding: [...this.#running].reduce((sum, s) => sum + s.decoding, 0),
-      works: [],
-    };
+    const batch = new Batch({
+      cache: this.#cache,
+      policy: this.#policy,
+      roster: this.#roster,
+      residency: this.#residency,
+      onPreempt: (preemption) => this.#preempted.push(preemption),
+      onFail: (state, error) =>
+        this.#ended.push(this.#end(state, "failed", error)),
+    });
     try {
-      this.#fill(draft);
+      batch.fill();
     } catch (error) {
-      this.#takeBack(draft);
+      batch.cancel();
       throw error;
     }
-    return this.#depart(draft);
+    return this.#depart(batch.works);
   }
 
   /**
@@ -257,8 +244,8 @@ export class Scheduler {
   commit(outcome: StepOutcome): EndedRequest[] {
     const flight = this.#flight;
     checkType(flight !== undefined, "commit()", "must follow schedule()", 0);
-    const isLive = (state: RequestState) => this.#isLive(state);
-    const checked = checkOutcome(flight, outcome, isLive);
+    const counts = (state: RequestState) => this.#roster.has(state);
+    const checked = checkOutcome(flight, outcome, counts);
     this.#flight = undefined;
     this.#residency.settle();
     const ended = this.#lose(checked.failed);
@@ -283,13 +270,13 @@ export class Scheduler {
     const works = this.#flight?.works ?? [];
     this.#flight = undefined;
     const served = new Map(works.map(({ state }) => [state, error]));
-    for (const state of [...this.#running]) {
+    for (const state of [...this.#roster.running]) {
       if (state.place === "arriving") this.#residency.turnBack(state);
       else this.#residency.restart(state);
-      this.#moveOut(state);
+      this.#roster.moveOut(state);
     }
     for (const state of this.#residency.unsaved) {
-      if (this.#isLive(state)) this.#residency.restart(state);
+      if (this.#roster.has(state)) this.#residency.restart(state);
     }
     this.#residency.settle();
     this.#residency.takeOperations();
@@ -307,22 +294,18 @@ export class Scheduler {
   verify(): void {
     verifyScheduler({
       cache: this.#cache,
-      requests: this.#requests,
-      running: [...this.#running],
-      waiting: [...this.#waiting],
-      sequences: this.#sequences,
+      requests: this.#roster.requests,
+      running: [...this.#roster.running],
+      waiting: [...this.#roster.waiting],
+      sequences: this.#roster.sequences,
       maxSequences: this.#policy.maxSequences,
     });
-  }
-
-  #isLive(state: RequestState): boolean {
-    return this.#requests.get(state.request.id) === state;
   }
 
   #checkFits({ id, prompt, maxTokens, width, domain }: Request): void {
     const { maxSequences, tokenBudget, longPrefill } = this.#policy;
     checkRange(
-      !this.#requests.has(id),
+      !this.#roster.requests.has(id),
       "id",
       "must not be that of a live request",
       id,
@@ -341,159 +324,11 @@ export class Scheduler {
     );
   }
 
-  /** Serves requests in rank order until something is used up. */
-  #fill(draft: Draft): void {
-    let place = 0;
-    while (draft.left > 0) {
-      const running = this.#running.at(place);
-      const waiting = this.#waiting.at(0);
-      if (waiting && !(running && compareRanks(running, waiting) < 0)) {
-        if (!this.#admit(waiting, draft)) return;
-      } else if (running) draft.decoding -= running.decoding;
-      const state = this.#running.at(place);
-      if (state === undefined) return;
-      if (state.place !== "arriving" && !this.#serve(state, draft)) {
-        if (this.#isLive(state)) return;
-      } else place++;
-    }
-  }
-
-  /** Lets a request run, with the last in rank giving way if need be. */
-  #admit(state: RequestState, draft: Draft): boolean {
-    const { maxSequences } = this.#policy;
-    const { length: width } = state.live;
-    do {
-      if (
-        this.#sequences + width <= maxSequences &&
-        this.#residency.enter(state, this.#running.length === 0)
-      ) {
-        this.#waiting.remove(state);
-        this.#running.insert(state);
-        this.#sequences += width;
-        return true;
-      }
-    } while (this.#preemptBehind(state, draft));
-    return false;
-  }
-
-  /** Lets the last in rank give way, if there is one behind `state`. */
-  #preemptBehind(state: RequestState, draft: Draft): boolean {
-    const last = this.#running.at(-1);
-    if (last === undefined || compareRanks(last, state) <= 0) return false;
-    draft.decoding -= last.decoding;
-    if (last.place === "arriving") this.#residency.turnBack(last);
-    else this.#preempted.push(this.#residency.leave(last));
-    this.#moveOut(last);
-    return true;
-  }
-
-  /** Says whether a request got all that it could use. */
-  #serve(state: RequestState, draft: Draft): boolean {
-    const { shares, joint } = sharesOf(state, this.#policy, draft);
-    const appends = joint && shares.length > 0
-      ? this.#appendBeams(state, shares, draft)
-      : this.#appendEach(state, shares, draft);
-    if (appends instanceof OutOfBlocksError) {
-      if (this.#running.length > 1) return false;
-      this.#ended.push(this.#end(state, "failed", appends));
-      return false;
-    }
-    appends.forEach((append, i) => {
-      const item = this.#work(state, shares[i], append);
-      draft.works.push({ ...item, joint });
-      draft.left -= shares[i].count;
-    });
-    return shares.length > 0 && appends.length === shares.length;
-  }
-
-  /** Makes room share by share; an error only if there is none for any. */
-  #appendEach(
-    state: RequestState,
-    shares: readonly Share[],
-    draft: Draft,
-  ): SequenceAppend[] | OutOfBlocksError {
-    const appends: SequenceAppend[] = [];
-    for (const { branch, sequence, count } of shares) {
-      const tokens = state.tokens(branch, sequence.length, count);
-      const append = this.#withRoom(
-        state,
-        draft,
-        () => this.#cache.append(sequence, tokens),
-      );
-      if (append instanceof OutOfBlocksError) {
-        return appends.length > 0 ? appends : append;
-      }
-      this.#residency.owe(state, append.copies);
-      appends.push(append);
-    }
-    return appends;
-  }
-
-  /** Makes room for the next token of every beam, or for none. */
-  #appendBeams(
-    state: RequestState,
-    shares: readonly Share[],
-    draft: Draft,
-  ): SequenceAppend[] | OutOfBlocksError {
-    const parents = state.parents ?? shares.map((_, i) => i);
-    const beams = shares.map(({ sequence }) => sequence);
-    const tokens = shares.map(({ branch }) => branch.outputs.slice(-1));
-    this.#residency.noteBlocks(beams);
-    const appends = this.#withRoom(
-      state,
-      draft,
-      () => this.#cache.reorder({ beams, parents, tokens }),
-    );
-    if (appends instanceof OutOfBlocksError) return appends;
-    state.parents = undefined;
-    for (const { copies } of appends) this.#residency.owe(state, copies);
-    return appends;
-  }
-
-  #withRoom<T>(
-    state: RequestState,
-    draft: Draft,
-    operation: () => T,
-  ): T | OutOfBlocksError {
-    while (true) {
-      try {
-        return operation();
-      } catch (error) {
-        if (!(error instanceof OutOfBlocksError)) throw error;
-        if (!this.#preemptBehind(state, draft)) return error;
-      }
-    }
-  }
-
-  #work(
-    state: RequestState,
-    { branch, sequence, count, samples }: Share,
-    { slots }: SequenceAppend,
-  ): Omit<FlightWork, "joint"> {
-    const end = sequence.length;
-    const start = end - count;
-    const work = {
-      request: state.request.id,
-      branch: branch.index,
-      tokens: state.tokens(branch, start, count),
-      start,
-      slots,
-      blocks: sequence.tables.map(({ blocks }) => blocks),
-      samples,
-    };
-    return { state, branch, sequence, start, end, samples, work };
-  }
-
-  /** Takes back the work of a step that will not be. */
-  #takeBack({ works }: Draft): void {
-    for (const { sequence, start } of works) {
-      this.#cache.truncate(sequence, start);
-    }
-  }
-
   /** Hands out a step. */
-  #depart({ works }: Draft): Step {
-    const arrivals = [...this.#running].filter((s) => s.place === "arriving");
+  #depart(works: readonly FlightWork[]): Step {
+    const arrivals = [...this.#roster.running].filter((s) =>
+      s.place === "arriving"
+    );
     const states = [
       ...works.map(({ state }) => state),
       ...arrivals,
@@ -522,9 +357,9 @@ export class Scheduler {
   #lose(failed: ReadonlyMap<RequestState, Error>): EndedRequest[] {
     const ended: EndedRequest[] = [];
     for (const [state, error] of failed) {
-      if (!this.#isLive(state)) continue;
+      if (!this.#roster.has(state)) continue;
       this.#residency.restart(state);
-      this.#moveOut(state);
+      this.#roster.moveOut(state);
       if (++state.restarts > this.#policy.maxRestarts) {
         ended.push(this.#end(state, "failed", error));
       }
@@ -537,7 +372,7 @@ export class Scheduler {
     const beams = new Map<RequestState, SampleResult[]>();
     for (const item of works) {
       const { state, sequence, end } = item;
-      if (!this.#isLive(state) || failed.has(state)) continue;
+      if (!this.#roster.has(state) || failed.has(state)) continue;
       this.#residency.written(sequence, end, item.work.blocks);
       const result = results.get(item);
       if (state.root !== undefined) {
@@ -556,23 +391,16 @@ export class Scheduler {
   #finish({ works }: Flight): EndedRequest[] {
     const ended: EndedRequest[] = [];
     for (const state of new Set(works.map((item) => item.state))) {
-      if (!this.#isLive(state)) continue;
+      if (!this.#roster.has(state)) continue;
       for (const branch of state.branches) {
         if (branch.end === undefined || !branch.sequence) continue;
         this.#residency.free(branch);
-        this.#sequences--;
+        this.#roster.endBranch();
       }
       if (state.live.length > 0) continue;
       ended.push(this.#end(state, "finished"));
     }
     return ended;
-  }
-
-  #moveOut(state: RequestState): void {
-    if (this.#running.remove(state)) {
-      this.#sequences -= state.live.length;
-      this.#waiting.insert(state);
-    }
   }
 
   #end(
@@ -581,9 +409,7 @@ export class Scheduler {
     error?: Error,
   ): EndedRequest {
     this.#residency.release(state);
-    this.#moveOut(state);
-    this.#waiting.remove(state);
-    this.#requests.delete(state.request.id);
+    this.#roster.remove(state);
     return state.ended(reason, error);
   }
 }

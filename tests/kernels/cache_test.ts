@@ -31,62 +31,94 @@ async function dump(gpu: Gpu, cache: KvCache): Promise<number[]> {
   return (await gpu.read(floats)).flatMap((array) => [...array]);
 }
 
+const [numBlocks, blockSize, kvHeads, headDim, valueHeadDim] = [
+  6,
+  4,
+  12,
+  20,
+  16,
+];
+const WIDTHS = { key: kvHeads * headDim, value: kvHeads * valueHeadDim };
+const BLOCK = blockSize * (WIDTHS.key + WIDTHS.value);
+
+/** A cache whose every float is its place in {@linkcode dump}. */
+async function numberedCache(
+  gpu: Gpu,
+  segments: number,
+): Promise<{ cache: KvCache; bytes: number[] }> {
+  const cache = await KvCache.create(gpu, {
+    numBlocks,
+    blockSize,
+    kvHeads,
+    headDim,
+    valueHeadDim,
+    maxArenaBytes: 4 * BLOCK * numBlocks / segments,
+  });
+  const bytes = Array.from({ length: numBlocks * BLOCK }, (_, n) => n);
+  cache.arenas().forEach((arena, i, { length }) => {
+    const size = bytes.length / length;
+    const part = Float32Array.from(bytes.slice(i * size, (i + 1) * size));
+    gpu.queue.writeBuffer(arena.buffer, 0, part);
+  });
+  return { cache, bytes };
+}
+
+/** Where a slot's row is in {@linkcode dump}: keys of an arena come first. */
+function placeOf(slot: number, part: "key" | "value", segments: number) {
+  const slots = numBlocks * blockSize / segments;
+  const arena = Math.floor(slot / slots) * slots * (WIDTHS.key + WIDTHS.value);
+  return arena + slot % slots * WIDTHS[part] +
+    (part === "key" ? 0 : slots * WIDTHS.key);
+}
+
 for (const segments of [1, 3]) {
+  gpuTest(
+    `appendKernel() writes its slots alone, over ${segments} arenas`,
+    async (_, gpu) => {
+      const { cache, bytes } = await numberedCache(gpu, segments);
+      const table = cache.createSequence();
+      const append = table.append(18);
+      const rows = (part: "key" | "value", dim: number) => {
+        const data = Float32Array.from(
+          { length: 18 * WIDTHS[part] },
+          (_, n) => -1 - n,
+        );
+        append.slots.forEach((slot, t) =>
+          data.subarray(t * WIDTHS[part], (t + 1) * WIDTHS[part])
+            .forEach((x, n) => bytes[placeOf(slot, part, segments) + n] = x)
+        );
+        return gpu.tensor(data, [18, kvHeads, dim]);
+      };
+      using key = rows("key", headDim);
+      using value = rows("value", valueHeadDim);
+      cache.append([append], { key, value });
+      assertEquals(await dump(gpu, cache), bytes);
+      cache.destroy();
+    },
+  );
+
   gpuTest(
     `copyBlocksKernel() copies written rows alone, over ${segments} arenas`,
     async (_, gpu) => {
-      const [numBlocks, blockSize, kvHeads, headDim, valueHeadDim] = [
-        6,
-        4,
-        2,
-        20,
-        16,
-      ];
-      const perBlock = blockSize * kvHeads * (headDim + valueHeadDim);
-      using cache = await KvCache.create(gpu, {
-        numBlocks,
-        blockSize,
-        kvHeads,
-        headDim,
-        valueHeadDim,
-        maxArenaBytes: 4 * perBlock * numBlocks / segments,
-      });
-      const per = numBlocks / segments;
-      const before: number[] = [];
-      for (const arena of cache.arenas()) {
-        const from = before.length;
-        const fill = Float32Array.from(
-          { length: per * perBlock },
-          (_, n) => from + n,
-        );
-        gpu.queue.writeBuffer(arena.buffer, 0, fill);
-        before.push(...fill);
-      }
+      const { cache, bytes } = await numberedCache(gpu, segments);
+      const before = [...bytes];
       const copies = [
         { source: 1, destination: 4, rows: 3 },
         { source: 5, destination: 2, rows: 4 },
         { source: 1, destination: 3, rows: 1 },
       ];
       gpu.submit("copy", (encoder) => cache.encodeCopies(encoder, copies));
-      const expected = [...before];
-      const start = (block: number, part: "key" | "value") => {
-        const arena = Math.floor(block / per) * per * perBlock;
-        const local = block % per;
-        const keys = per * blockSize * kvHeads * headDim;
-        return part === "key"
-          ? arena + local * blockSize * kvHeads * headDim
-          : arena + keys + local * blockSize * kvHeads * valueHeadDim;
-      };
       for (const { source, destination, rows } of copies) {
-        const widths = { key: headDim, value: valueHeadDim };
         for (const part of ["key", "value"] as const) {
-          for (let n = 0; n < rows * kvHeads * widths[part]; n++) {
-            expected[start(destination, part) + n] =
-              before[start(source, part) + n];
+          const from = placeOf(source * blockSize, part, segments);
+          const to = placeOf(destination * blockSize, part, segments);
+          for (let n = 0; n < rows * WIDTHS[part]; n++) {
+            bytes[to + n] = before[from + n];
           }
         }
       }
-      assertEquals(await dump(gpu, cache), expected);
+      assertEquals(await dump(gpu, cache), bytes);
+      cache.destroy();
     },
   );
 }

@@ -24,6 +24,17 @@ async function check(
   cases.forEach((c, i) => checkCase(c, results[i]));
 }
 
+/** More lanes than a software adapter runs at once show a missing barrier. */
+const WIDE: AttentionCase = {
+  ...PLAIN,
+  sequences: [[2, 900]],
+  headDim: 4,
+  valueHeadDim: 8,
+  tiles: "hardware",
+};
+
+gpuTest("decodeKernel() keeps lanes in step", (_, gpu) => check(gpu, [WIDE]));
+
 gpuTest(
   "decodeKernel() handles tails in every dimension",
   (_, gpu) =>
@@ -53,6 +64,20 @@ gpuTest("decodeKernel() masks at each edge of a window", (_, gpu) =>
       }))
     ),
   ));
+
+// The forward kernel's rows are there already when decode's are merged.
+gpuTest(
+  "mergeKernel() writes the rows of its sequence alone",
+  (_, gpu) =>
+    check(gpu, [
+      {
+        ...PLAIN,
+        layout: "ragged",
+        sequences: [[2, 500], [1, 900], [40, 60]],
+        splits: 2,
+      },
+    ]),
+);
 
 gpuTest("decodeKernel() merges splits", (_, gpu) =>
   check(

@@ -1,0 +1,53 @@
+/**
+ * Cosines and sines for rotary position embedding.
+ *
+ * @module
+ */
+
+import { checkFinite, checkInteger, checkRange } from "../core/check.ts";
+
+/** What {@linkcode rotaryTable} makes. */
+export interface RotaryTableOptions {
+  /** Rows: positions 0 to this, exclusive. */
+  readonly positions: number;
+  /** Rotated elements of a row, an even number; the head dim or less. */
+  readonly dim: number;
+  /** Base of the geometric series of frequencies; 10000 by default. */
+  readonly base?: number;
+}
+
+/**
+ * The turns of rotary position embedding (Su et al. 2021):
+ * `angle = position * base^(-2 t / dim)` for pair t, worked out in float64.
+ *
+ * @returns `[positions, dim / 2, 2]`: cosine and sine of each angle
+ * @throws {TypeError} if an option is not a number
+ * @throws {RangeError} if one is out of range, or `dim` is odd
+ *
+ * @example
+ * ```ts
+ * import { rotaryTable } from "@quire/attention/cache";
+ *
+ * const table = rotaryTable({ positions: 2, dim: 2 });
+ * console.log(table); // 1 0, then cos 1 and sin 1
+ * ```
+ */
+export function rotaryTable(options: RotaryTableOptions): Float32Array {
+  const { positions, dim, base = 10000 } = options;
+  checkInteger("positions", positions, 0, 2 ** 31);
+  checkInteger("dim", dim, 2, 256);
+  checkRange(dim % 2 === 0, "dim", "must be even", dim);
+  checkFinite("base", base);
+  checkRange(base > 0, "base", "must be > 0", base);
+  const pairs = dim / 2;
+  const table = new Float32Array(positions * dim);
+  for (let position = 0; position < positions; position++) {
+    for (let t = 0; t < pairs; t++) {
+      const angle = position * base ** (-2 * t / dim);
+      const at = 2 * (position * pairs + t);
+      table[at] = Math.cos(angle);
+      table[at + 1] = Math.sin(angle);
+    }
+  }
+  return table;
+}
