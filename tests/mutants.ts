@@ -10,6 +10,8 @@
 
 // deno-lint-ignore-file no-console
 import { ALLOCATOR_MUTANTS } from "./support/allocator_mutants.ts";
+import { KERNEL_MUTANTS } from "./support/kernel_mutants.ts";
+import { SCHEDULER_MUTANTS } from "./support/scheduler_mutants.ts";
 import { SERVICE_MUTANTS } from "./support/service_mutants.ts";
 import {
   type Mutant,
@@ -17,7 +19,12 @@ import {
   runMutants,
 } from "./support/mutate.ts";
 
-const MUTANTS: readonly Mutant[] = [...ALLOCATOR_MUTANTS, ...SERVICE_MUTANTS];
+const MUTANTS: readonly Mutant[] = [
+  ...ALLOCATOR_MUTANTS,
+  ...SERVICE_MUTANTS,
+  ...SCHEDULER_MUTANTS,
+  ...KERNEL_MUTANTS,
+];
 
 function select(args: readonly string[]): readonly Mutant[] {
   if (args.length === 0) return MUTANTS;

@@ -63,10 +63,11 @@ export function lineageBlocks(
 ): number {
   const length = prompt + lineage.length;
   const blocks = Math.ceil(length / blockSize);
-  let unique = Math.min(Math.floor(prompt / blockSize), blocks);
+  const shared = Math.floor(prompt / blockSize);
+  let unique = shared;
   let ancestors = Array.from({ length: beams }, (_, i) => i);
   let step = lineage.length;
-  for (let block = blocks - 1; block >= unique; block--) {
+  for (let block = blocks - 1; block >= shared; block--) {
     const filledAt = Math.min((block + 1) * blockSize, length) - prompt;
     while (step > filledAt) {
       step--;

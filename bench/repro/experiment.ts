@@ -45,12 +45,20 @@ export interface Report {
   readonly chart: Chart;
 }
 
+/** What is timed; several experiments may report the same. */
+export interface Timing {
+  /** The name of its files. */
+  readonly name: string;
+  /** Measures. */
+  readonly time: (gpu: Gpu) => Promise<Report>;
+}
+
 /** One of the experiments. */
 export interface Experiment {
   /** Counts: the same on every machine. */
   readonly count: () => Report;
   /** Times on a device, where the experiment has any. */
-  readonly time?: (gpu: Gpu) => Promise<Report>;
+  readonly timing?: Timing;
 }
 
 /** `0.9634` as `"96.3 %"`. */

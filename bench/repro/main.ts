@@ -49,9 +49,9 @@ async function time(names: readonly string[]): Promise<void> {
   const gpu = await openGpu({ label: "repro" });
   try {
     const machine = resultName(gpu).replace(/\.json$/, "");
-    for (const name of names) {
-      const report = await EXPERIMENTS[name].time?.(gpu);
-      if (!report) continue;
+    const timings = names.flatMap((name) => EXPERIMENTS[name].timing ?? []);
+    for (const { name, time } of new Set(timings)) {
+      const report = await time(gpu);
       await show(report);
       const file = `${name}-${machine}`;
       const where = await provenance(gpu);

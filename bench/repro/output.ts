@@ -49,7 +49,7 @@ export async function formatTable(table: Table): Promise<string> {
   return `${table.title}\n${text}`;
 }
 
-/** The plot as SVG. Vega warns of what it cannot draw: that is an error. */
+/** The plot as SVG. */
 export async function drawChart(chart: Chart): Promise<string> {
   const vegaLite = await importLibrary<VegaLite>("vega-lite");
   const vega = await importLibrary<Vega>("vega");
@@ -76,7 +76,10 @@ export async function writeReport(
   const found = { title, paper, setting, ...provenance, checks, data };
   const json = JSON.stringify(
     found,
-    (_, value) => typeof value === "number" ? significant(value, 6) : value,
+    (_, value) =>
+      typeof value === "number" && !Number.isInteger(value)
+        ? significant(value, 6)
+        : value,
     2,
   );
   await Deno.mkdir(FOLDER, { recursive: true });

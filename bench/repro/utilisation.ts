@@ -10,7 +10,7 @@ import {
   percent,
   type Report,
 } from "./experiment.ts";
-import { type Served, serve } from "./serving.ts";
+import { serve, type Served } from "./serving.ts";
 import {
   PagedMemory,
   type Reservation,

@@ -58,9 +58,9 @@ function checkResult(name: string, result: SampleResult, to: FlightWork): void {
     tokens.length,
   );
   checkType(
-    parent === undefined || to.joint,
+    parent === undefined || to.state.request.joint,
     `${name}.parent`,
-    "must not be set but for beams behind their prompt",
+    "must not be set but for beams",
     parent,
   );
   if (parent !== undefined) {

@@ -22,7 +22,6 @@ const FLAGS = [
   "--enable-unsafe-webgpu",
   "--enable-unsafe-swiftshader",
   "--use-webgpu-adapter=swiftshader",
-  "--disable-background-networking",
 ];
 
 /** The page, with what its checks need of a module that browsers lack. */
@@ -167,8 +166,9 @@ async function runIn(executablePath: string): Promise<PageResult[]> {
   const { chromium }: Playwright = await import(specifier);
   const results: PageResult[] = [];
   const server = serve(await bundlePage(), results);
-  const browser = await chromium.launch({ executablePath, args: FLAGS });
+  let browser: Browser | undefined;
   try {
+    browser = await chromium.launch({ executablePath, args: FLAGS });
     const end = await visit(browser, server.url, server.end);
     console.log(`Chromium ${browser.version()}: ${end.adapter}`);
     if (!end.complete) throw new Error(end.adapter);
@@ -178,7 +178,7 @@ async function runIn(executablePath: string): Promise<PageResult[]> {
     results.push({ name: "the page runs to its end", ...rest });
     print(results[results.length - 1]);
   } finally {
-    await browser.close();
+    await browser?.close();
     await server.close();
   }
   return results;

@@ -11,8 +11,15 @@
 
 import { type VulkanDriver, vulkanDrivers } from "./vulkan_driver.ts";
 
-/** Folders whose tests never ask for a GPU. */
-const WITHOUT_GPU = ["cli", "reference", "runtimes", "support"];
+/** Folders whose tests do not use the shared device. */
+const WITHOUT_GPU = [
+  "cli",
+  "demo",
+  "reference",
+  "runtimes",
+  "snapshots",
+  "support",
+];
 
 /** Apart from `deno.lock`, so that only those who run this fetch Dawn. */
 const LOCK = "--lock=tests/runtimes/deno.lock";

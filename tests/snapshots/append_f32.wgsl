@@ -14,8 +14,8 @@ struct Params {
   first_slot: u32,
   slot_count: u32,
   grid_width: u32,
+  rotary_pairs: u32,
   padding_0: u32,
-  padding_1: u32,
 }
 
 @group(0) @binding(0) var<storage, read> key: array<f32>;
@@ -55,6 +55,8 @@ fn store_value(base: u32, vec: u32, value: vec4f) {
   if (i + 2u < params.value_dim) { arena[base + i + 2u] = f32(value[2]); }
   if (i + 3u < params.value_dim) { arena[base + i + 3u] = f32(value[3]); }
 }
+
+
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(local_invocation_index) lane: u32) {

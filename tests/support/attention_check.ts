@@ -67,11 +67,13 @@ export function checkCase(
       const lse = hold(context, "lse", expected.lse, bound.lse);
       closeness.oracle = Math.max(closeness.oracle, lse);
     }
-    if (c.dtype === "f16") return holdRatio(context, "f16");
+    // For f16 alone. In f32 the naive version's exp is exact to half a unit in
+    // the last place, WGSL's may be off by 3 + 2|x|: that is what the bound
+    // knows and the ratio does not.
+    if (c.dtype === "f16") return holdRatio(context);
     const output = hold(context, "output", expected.output, bound.output);
     closeness.oracle = Math.max(closeness.oracle, output);
     if (workOf(c) > SLOW_WORK) return;
-    holdRatio(context, "f32");
     closeness.shadow = Math.max(closeness.shadow, holdShadow(context, step));
   });
   return closeness;
@@ -109,8 +111,9 @@ function hold(
   return bound > 0 ? max / bound : 0;
 }
 
-function holdRatio(context: Context, precision: "f16" | "f32"): void {
+function holdRatio(context: Context): void {
   const { problem, expected, actual } = context;
+  const precision = "f16";
   const naive = naiveAttention({ ...problem, precision }).output;
   const comparison = compareErrors({
     actual: actual.output,

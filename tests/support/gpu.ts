@@ -22,6 +22,12 @@ export async function webgpu(): Promise<GPU> {
   // Not a literal, so that type-checking and caching do not need the package.
   const specifier = "npm:webgpu@^0.6.2";
   const { create } = await import(specifier);
+  // While anything is pending, Dawn asks for its next turn by setImmediate, and
+  // each turn leaves Deno a finalizer to find and run. Without a pause between
+  // turns, a long wait slows the event loop down until it stands still.
+  Object.assign(globalThis, {
+    setImmediate: (turn: () => void) => setTimeout(turn, 1),
+  });
   // Dawn frees its instance with this object, so it must stay reachable.
   return (globalThis as unknown as { dawn: GPU }).dawn ??= create([]);
 }

@@ -1,0 +1,296 @@
+/**
+ * Generating with and without a cache: attention work a token, and the memory
+ * that a growing sequence takes.
+ *
+ * @module
+ */
+
+import {
+  BlockPool,
+  CacheManager,
+  type GrowthPolicy,
+} from "../../src/cache/mod.ts";
+import { attentionProblem } from "../../src/ops/mod.ts";
+import { buildSchedule } from "../../src/ops/schedule.ts";
+import type { Chart, Experiment, Report } from "./experiment.ts";
+import { fittedExponent } from "./fit.ts";
+import { pagingTimes } from "./paging_times.ts";
+
+const CONTEXTS: readonly number[] = [128, 256, 512, 1024, 2048, 4096, 8192];
+const TILE = 16;
+const MAX_LENGTH = 2048;
+
+/** A way for a sequence to take memory. */
+interface Growth {
+  readonly policy: GrowthPolicy;
+  readonly blockSize: number;
+}
+
+const GROWTHS: readonly Growth[] = [
+  { policy: "page", blockSize: 16 },
+  { policy: "page", blockSize: 128 },
+  { policy: "powerOfTwo", blockSize: 16 },
+  { policy: "max", blockSize: 16 },
+];
+
+/** What generating one token costs. */
+export interface TokenWork {
+  /** Tokens of the sequence, the new one's query included. */
+  readonly context: number;
+  /** (Query, key) pairs that the causal mask lets through, one head. */
+  readonly pairs: { readonly cached: number; readonly uncached: number };
+  /** Tiles of 16 queries by 16 keys that the library's schedule visits. */
+  readonly tiles: { readonly cached: number; readonly uncached: number };
+  /** Tokens that go through the linear layers. */
+  readonly linear: { readonly cached: number; readonly uncached: number };
+}
+
+/** Memory of one growing sequence. */
+export interface MemoryCurve extends Growth {
+  /** Lengths at which it grew, and the token slots that it had from then on. */
+  readonly steps: readonly (readonly [length: number, slots: number])[];
+}
+
+/** What the experiment counts. */
+export interface FlexData {
+  /** By context. */
+  readonly work: readonly TokenWork[];
+  /** Exponents of work a token in the context, fitted over all of them. */
+  readonly exponents: Readonly<
+    Record<
+      "pairs" | "tiles" | "linear",
+      { readonly cached: number; readonly uncached: number }
+    >
+  >;
+  /** By growth. */
+  readonly memory: readonly MemoryCurve[];
+}
+
+/** Tiles visited where the last `queries` of `context` positions ask. */
+function visitedTiles(queries: number, context: number): number {
+  const tensor = (rows: number) =>
+    ({ dtype: "f32", shape: [1, rows, 1, 4] }) as const;
+  const problem = attentionProblem({
+    query: tensor(queries),
+    key: tensor(context),
+    value: tensor(context),
+    causal: true,
+  });
+  const share = {
+    takes: () => true,
+    rows: TILE,
+    step: TILE,
+    splitting: () => undefined,
+  };
+  return buildSchedule(problem, [share]).tiles.visited;
+}
+
+function workAt(context: number): TokenWork {
+  return {
+    context,
+    pairs: { cached: context, uncached: context * (context + 1) / 2 },
+    tiles: {
+      cached: visitedTiles(1, context),
+      uncached: visitedTiles(context, context),
+    },
+    linear: { cached: 1, uncached: context },
+  };
+}
+
+/** Appends to a sequence token by token, and notes when it takes memory. */
+export function memoryCurve(growth: Growth): MemoryCurve {
+  const { policy, blockSize } = growth;
+  const pool = new BlockPool({
+    numBlocks: MAX_LENGTH / blockSize + 1,
+    blockSize,
+  });
+  const cache = new CacheManager({
+    pool,
+    growth: policy,
+    maxLength: MAX_LENGTH,
+  });
+  const { sequence } = cache.create([]);
+  const steps: [number, number][] = [];
+  for (let length = 1; length <= MAX_LENGTH; length++) {
+    cache.append(sequence, [0]);
+    const slots = pool.usedBlocks * blockSize;
+    if (slots !== steps.at(-1)?.[1]) steps.push([length, slots]);
+  }
+  return { ...growth, steps };
+}
+
+/** Slots that a sequence of `length` tokens has. */
+export function slotsAt({ steps }: MemoryCurve, length: number): number {
+  return steps.findLast(([from]) => from <= length)?.[1] ?? 0;
+}
+
+/** Counts work and memory. */
+export function countFlex(
+  contexts: readonly number[] = CONTEXTS,
+): FlexData {
+  const work = contexts.map(workAt);
+  const exponents = (of: "pairs" | "tiles" | "linear") => {
+    const fit = (way: "cached" | "uncached") =>
+      fittedExponent(work.map((row) => [row.context, row[of][way]]));
+    return { cached: fit("cached"), uncached: fit("uncached") };
+  };
+  return {
+    work,
+    exponents: {
+      pairs: exponents("pairs"),
+      tiles: exponents("tiles"),
+      linear: exponents("linear"),
+    },
+    memory: GROWTHS.map(memoryCurve),
+  };
+}
+
+function chartOf({ work, memory }: FlexData): Chart {
+  const pairs = work.flatMap(({ context, pairs }) => [
+    { context, pairs: pairs.cached, cache: "with a cache" },
+    { context, pairs: pairs.uncached, cache: "without" },
+  ]);
+  const slots = memory.flatMap((curve) => {
+    const name = `${curve.policy}, ${curve.blockSize}`;
+    return [...curve.steps, [MAX_LENGTH, slotsAt(curve, MAX_LENGTH)]]
+      .map(([length, slots]) => ({ length, slots, growth: name }));
+  });
+  const log = { type: "log", base: 2 };
+  return {
+    hconcat: [{
+      title: "Attention work a generated token",
+      width: 280,
+      height: 260,
+      data: { values: pairs },
+      mark: { type: "line", point: true },
+      encoding: {
+        x: {
+          field: "context",
+          type: "quantitative",
+          scale: log,
+          title: "tokens of context",
+        },
+        y: {
+          field: "pairs",
+          type: "quantitative",
+          scale: { type: "log" },
+          axis: { format: "~s" },
+          title: "(query, key) pairs a head",
+        },
+        color: { field: "cache", type: "nominal", title: null },
+      },
+    }, {
+      title: "Memory of one sequence",
+      width: 280,
+      height: 260,
+      data: { values: slots },
+      mark: { type: "line", interpolate: "step-after" },
+      encoding: {
+        x: { field: "length", type: "quantitative", title: "tokens written" },
+        y: {
+          field: "slots",
+          type: "quantitative",
+          title: "token slots taken",
+        },
+        color: { field: "growth", type: "nominal", title: "growth, block" },
+      },
+    }],
+    resolve: { scale: { color: "independent" } },
+  };
+}
+
+function near(value: number, expected: number, by: number): boolean {
+  return Math.abs(value - expected) <= by;
+}
+
+function reportOf(data: FlexData): Report {
+  const { work, exponents, memory } = data;
+  const exponentRow = (name: string, of: keyof FlexData["exponents"]) => [
+    name,
+    exponents[of].cached.toFixed(3),
+    exponents[of].uncached.toFixed(3),
+  ];
+  const lengths = [1, 100, 128, 129, 700, 1025, 2048];
+  return {
+    title: "Generation with and without a cache (paged FlexAttention in FMS)",
+    paper:
+      "latency linear in the context with the paged cache, steep without " +
+      "(its own committed figures: about 2x a doubling both ways)",
+    setting: [
+      "Attention work of one generated token: (query, key) pairs that the " +
+      "causal mask lets through, one head of one layer. With the cache its " +
+      "one query sees the context, L pairs; without, the whole sequence is " +
+      "computed again, L (L + 1) / 2 pairs.",
+      `Tiles are those of ${TILE} queries by ${TILE} keys that the library's ` +
+      "own schedule visits. Exponents: least squares on logarithms.",
+      "Memory: a sequence grows token by token under a cache manager.",
+    ],
+    tables: [{
+      title: "Work a generated token",
+      columns: [
+        "context",
+        "pairs, cached",
+        "pairs, uncached",
+        "tiles, cached",
+        "tiles, uncached",
+      ],
+      rows: work.map(({ context, pairs, tiles }) => [
+        context,
+        pairs.cached,
+        pairs.uncached,
+        tiles.cached,
+        tiles.uncached,
+      ]),
+    }, {
+      title: "Exponent of work in the context",
+      columns: ["work", "with a cache", "without"],
+      rows: [
+        exponentRow("attention pairs", "pairs"),
+        exponentRow("attention tiles", "tiles"),
+        exponentRow("tokens through linear layers", "linear"),
+      ],
+    }, {
+      title: "Token slots of one sequence",
+      columns: ["growth, block", "steps", ...lengths.map((n) => `at ${n}`)],
+      rows: memory.map((curve) => [
+        `${curve.policy}, ${curve.blockSize}`,
+        curve.steps.length,
+        ...lengths.map((length) => slotsAt(curve, length)),
+      ]),
+    }],
+    checks: [
+      {
+        claim: "attention pairs: exponent 1 with a cache, 2 without",
+        holds: near(exponents.pairs.cached, 1, 1e-9) &&
+          near(exponents.pairs.uncached, 2, 0.01),
+      },
+      {
+        claim: "visited tiles: exponents 1 and 2 within 0.05",
+        holds: near(exponents.tiles.cached, 1, 0.05) &&
+          near(exponents.tiles.uncached, 2, 0.05),
+      },
+      {
+        claim: "linear layers: exponent 0 with a cache, 1 without",
+        holds: near(exponents.linear.cached, 0, 1e-9) &&
+          near(exponents.linear.uncached, 1, 1e-9),
+      },
+      {
+        claim: "paged memory is the length rounded up to blocks, step by step",
+        holds: memory.filter(({ policy }) => policy === "page").every((curve) =>
+          Array.from({ length: MAX_LENGTH }, (_, i) => i + 1).every((length) =>
+            slotsAt(curve, length) ===
+              Math.ceil(length / curve.blockSize) * curve.blockSize
+          )
+        ),
+      },
+    ],
+    data,
+    chart: chartOf(data),
+  };
+}
+
+/** Figures of the FMS report. */
+export const flex: Experiment = {
+  count: () => reportOf(countFlex()),
+  timing: pagingTimes,
+};

@@ -1,0 +1,195 @@
+/**
+ * A model whose next token is a hash of the sequence so far, a device that
+ * only remembers which token lies in which slot, and what a request must yield.
+ *
+ * @module
+ */
+
+import { assert, assertEquals } from "@std/assert";
+import type {
+  EndedBranch,
+  RequestOptions,
+  SampleResult,
+  SequenceWork,
+  Step,
+  StepOperation,
+} from "../../src/engine/mod.ts";
+
+/** Few, so that sequences meet again in the prefix index. */
+export const VOCABULARY = 3;
+
+/** What a device holds where nothing of use was written. */
+const POISON = -1;
+
+/** FNV-1a over tokens. */
+export function hash(tokens: readonly number[], salt = 0): number {
+  let h = 0x811c9dc5 ^ salt;
+  for (const token of tokens) h = Math.imul(h ^ (token + 1), 0x01000193) >>> 0;
+  return Math.imul(h ^ (h >>> 15), 0x2c1b3c6d) >>> 0;
+}
+
+/** The token that follows `tokens`; `choice` tells continuations apart. */
+export function nextToken(tokens: readonly number[], choice = 0): number {
+  return hash(tokens, choice) % VOCABULARY;
+}
+
+/** How the beams with these tokens go on. */
+export function nextBeams(
+  beams: readonly (readonly number[])[],
+): { parent: number; token: number; done: boolean }[] {
+  const done = hash(beams.flat(), 99) % 16 === 0;
+  return beams.map((_, i) => {
+    const parent = hash(beams.flat(), i) % beams.length;
+    return { parent, token: nextToken(beams[parent], i), done };
+  });
+}
+
+/** What a request yields when it is alone in the world. */
+export function expectedBranches(request: RequestOptions): EndedBranch[] {
+  const { prompt, maxTokens, stop = [], samples = 1, beams } = request;
+  const width = beams ?? samples;
+  const outputs = Array.from(
+    { length: width },
+    (_, i) => [nextToken(prompt, i)],
+  );
+  if (beams !== undefined) {
+    let current = outputs;
+    while (current[0].length < maxTokens) {
+      const next = nextBeams(current.map((out) => [...prompt, ...out]));
+      current = next.map(({ parent, token }) => [...current[parent], token]);
+      if (next[0].done) {
+        return current.map((tokens) => ({ tokens, reason: "stop" }));
+      }
+    }
+    return current.map((tokens) => ({ tokens, reason: "length" }));
+  }
+  return outputs.map((tokens) => {
+    while (!stop.includes(tokens.at(-1)!) && tokens.length < maxTokens) {
+      tokens.push(nextToken([...prompt, ...tokens]));
+    }
+    const stopped = stop.includes(tokens.at(-1)!);
+    return { tokens, reason: stopped ? "stop" : "length" };
+  });
+}
+
+/** Where a device's layer groups look, as the cache's groups say. */
+export interface FakeDeviceOptions {
+  /** Tokens per block. */
+  readonly blockSize: number;
+  /** The window of each layer group. */
+  readonly groups: readonly { readonly left?: number }[];
+}
+
+/** Memory that is read through block tables only. */
+export class FakeDevice {
+  readonly #blockSize: number;
+  readonly #groups: FakeDeviceOptions["groups"];
+  #blocks: Map<number, number[]> = new Map();
+  readonly #host: Map<number, number[]> = new Map();
+
+  constructor({ blockSize, groups }: FakeDeviceOptions) {
+    this.#blockSize = blockSize;
+    this.#groups = groups;
+  }
+
+  /** Forgets everything but host memory. */
+  lose(): void {
+    this.#blocks = new Map();
+  }
+
+  /** Spoils blocks that no one may read any longer. */
+  spoil(blocks: Iterable<number>): void {
+    for (const id of blocks) this.#blocks.delete(id);
+  }
+
+  /** Carries out copies, but leaves those of `broken` requests out. */
+  operate(
+    operations: readonly StepOperation[],
+    broken: ReadonlySet<string>,
+  ): void {
+    for (const operation of operations) {
+      if (operation.type === "copy") {
+        const { source, destination, rows } = operation.copy;
+        const to = this.#block(destination);
+        this.#block(source).slice(0, rows).forEach((t, row) => to[row] = t);
+        continue;
+      }
+      const { direction, copies } = operation.transfer;
+      for (const { block, slot } of copies) {
+        const lost = broken.has(operation.request);
+        const from = direction === "out"
+          ? this.#block(block)
+          : this.#host.get(slot)!;
+        const data = lost ? this.#fresh() : [...from];
+        if (direction === "out") this.#host.set(slot, data);
+        else this.#blocks.set(block, data);
+      }
+    }
+  }
+
+  /** Writes a step's tokens, and samples from what then lies in the cache. */
+  compute({ work }: Step): SampleResult[] {
+    for (const item of work) this.#write(item);
+    const seen = work.map((item) => this.#read(item));
+    const results: SampleResult[] = [];
+    work.forEach((item, i) => {
+      const { request, branch, samples } = item;
+      if (samples === 0) return;
+      const tokens = Array.from(
+        { length: samples },
+        (_, choice) => nextToken(seen[i], choice),
+      );
+      results.push({ request, branch, tokens });
+    });
+    return results;
+  }
+
+  /** Samples beams, which all go on from what lies in the cache. */
+  computeBeams({ work }: Step, request: string): SampleResult[] {
+    const mine = work.filter((item) => item.request === request);
+    const seen = mine.map((item) => this.#read(item));
+    return nextBeams(seen).map(({ parent, token, done }, branch) => ({
+      request,
+      branch,
+      tokens: [token],
+      parent,
+      done,
+    }));
+  }
+
+  #fresh(): number[] {
+    return new Array(this.#blockSize).fill(POISON);
+  }
+
+  #block(id: number): number[] {
+    if (!this.#blocks.has(id)) this.#blocks.set(id, this.#fresh());
+    return this.#blocks.get(id)!;
+  }
+
+  #write({ slots, tokens }: SequenceWork): void {
+    for (const group of slots) {
+      assertEquals(group.length, tokens.length);
+      tokens.forEach((token, i) => {
+        const row = group[i] % this.#blockSize;
+        this.#block(Math.floor(group[i] / this.#blockSize))[row] = token;
+      });
+    }
+  }
+
+  /** All tokens of a sequence, as far as any layer group sees them. */
+  #read({ blocks, start, tokens }: SequenceWork): number[] {
+    const length = start + tokens.length;
+    const seen: number[] = [];
+    blocks.forEach((table, group) => {
+      const first = Math.max(0, start - (this.#groups[group].left ?? Infinity));
+      for (let position = first; position < length; position++) {
+        const id = table[Math.floor(position / this.#blockSize)];
+        assert(id > 0, `position ${position} has no block`);
+        const token = this.#block(id)[position % this.#blockSize];
+        seen[position] ??= token;
+        assertEquals(token, seen[position], "layer groups differ");
+      }
+    });
+    return seen;
+  }
+}

@@ -1,0 +1,18 @@
+import { runsOf, SEED } from "../support/property.ts";
+import { Simulation } from "./simulation.ts";
+
+Deno.test("Scheduler ends every request as if it were alone", () => {
+  const runs = runsOf(50);
+  for (let run = 0; run < runs; run++) {
+    const seed = (SEED + run) >>> 0;
+    try {
+      new Simulation(seed).run();
+    } catch (error) {
+      throw new Error(
+        `${error instanceof Error ? error.message : error}
+FC_SEED=${seed} FC_RUNS=1 deno test -A tests/engine/simulation_test.ts`,
+        { cause: error },
+      );
+    }
+  }
+});
