@@ -185,7 +185,9 @@ function reportOf(data: LeanData): Report {
       "as it does where memory's bandwidth is short: ratios are upper bounds.",
       "Unsplit: one worker an output. Heuristic: FlashDecoding's number of " +
       `splits. Fixed: splits of ${FIXED_KEYS} keys, whatever the batch. Parts ` +
-      "go in order to who is free first.",
+      "go in order to who is free first. Smaller fixed splits would come closer " +
+      "to even, and leave a partial state each to merge; stream-K leaves two a " +
+      "worker.",
     ],
     tables: [{
       title: "Tiles of the busiest worker",

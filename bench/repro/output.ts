@@ -56,6 +56,7 @@ export async function drawChart(chart: Chart): Promise<string> {
   const { spec } = vegaLite.compile({
     $schema: "https://vega.github.io/schema/vega-lite/v6.json",
     background: "white",
+    config: { legend: { labelLimit: 0 } },
     ...chart,
   });
   const view = new vega.View(vega.parse(spec), { renderer: "none" });

@@ -61,7 +61,7 @@ export interface Makespans {
   readonly unsplit: number;
   /** Splits of one size each, as many as the heuristic says (FlashDecoding). */
   readonly heuristic: number;
-  /** Splits of one fixed number of tiles: this library's default. */
+  /** Splits of a fixed number of tiles, as where results are batch-invariant. */
   readonly fixed: number;
   /** Dealt evenly (LeanAttention). */
   readonly streamK: number;

@@ -145,6 +145,7 @@ function chartOf({ policies, blockSizes }: UtilisationData): Chart {
           title: "slots that hold a token",
         },
         color: { field: "of", type: "nominal", title: null },
+        strokeDash: { field: "of", type: "nominal", title: null },
       },
     }],
     resolve: { scale: { color: "independent" } },

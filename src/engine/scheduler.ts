@@ -7,19 +7,14 @@
 import { Batch } from "./batch.ts";
 import { CacheManager } from "../cache/cache_manager.ts";
 import { checkInteger, checkRange, checkType } from "../core/check.ts";
-import {
-  type CheckedOutcome,
-  checkOutcome,
-  type Flight,
-  type FlightWork,
-} from "./flight.ts";
+import { checkOutcome, type Flight, type FlightWork } from "./flight.ts";
 import {
   checkPolicy,
   type FullPolicy,
   rankKey,
   type SchedulerPolicy,
 } from "./policy.ts";
-import { advanceBeams, advanceBranch, advanceRoot } from "./progress.ts";
+import { advance } from "./progress.ts";
 import {
   checkRequest,
   type EndedRequest,
@@ -30,7 +25,7 @@ import { RequestState } from "./request_state.ts";
 import { Residency } from "./residency.ts";
 import { Roster } from "./roster.ts";
 import { verifyScheduler } from "./scheduler_invariants.ts";
-import type { Preemption, SampleResult, Step, StepOutcome } from "./step.ts";
+import type { Preemption, Step, StepOutcome } from "./step.ts";
 
 /** The longest sequence that a request may ask for. */
 const MAX_LENGTH = 2 ** 22;
@@ -252,7 +247,10 @@ export class Scheduler {
     for (const state of flight.arrivals) {
       if (state.place === "arriving") this.#residency.arrive(state);
     }
-    this.#advance(flight, checked);
+    advance(flight, checked, {
+      roster: this.#roster,
+      residency: this.#residency,
+    });
     return [...ended, ...this.#finish(flight)];
   }
 
@@ -365,26 +363,6 @@ export class Scheduler {
       }
     }
     return ended;
-  }
-
-  /** Gives every request its tokens. */
-  #advance({ works }: Flight, { results, failed }: CheckedOutcome): void {
-    const beams = new Map<RequestState, SampleResult[]>();
-    for (const item of works) {
-      const { state, sequence, end } = item;
-      if (!this.#roster.has(state) || failed.has(state)) continue;
-      this.#residency.written(sequence, end, item.work.blocks);
-      const result = results.get(item);
-      if (state.root !== undefined) {
-        if (end === state.rootLength) this.#residency.fork(state);
-        if (result) advanceRoot(state, result);
-      } else if (item.joint) {
-        const list = beams.get(state) ?? [];
-        list.push(result!);
-        beams.set(state, list);
-      } else if (result) advanceBranch(item, result);
-    }
-    for (const [state, list] of beams) advanceBeams(state, list);
   }
 
   /** Ends what came to its end. */

@@ -169,25 +169,3 @@ Deno.test("Scheduler.commit() refuses a parent that is no beam", () => {
     assertThrows(commit, RangeError, "results[0].parent");
   }
 });
-
-Deno.test("Scheduler.schedule() takes its work back if the cache throws", () => {
-  const { scheduler, cache, add, step } = setup();
-  add("a", 3);
-  add("b", 3);
-  step();
-  const { append } = cache;
-  let calls = 0;
-  cache.append = (...args) => {
-    if (++calls === 2) throw new Error("injected");
-    return append.apply(cache, args);
-  };
-  assertThrows(() => scheduler.schedule(), Error, "injected");
-  assertEquals([scheduler.inFlight, scheduler.iteration], [false, 1]);
-  scheduler.verify();
-  const { step: second } = step();
-  assertEquals(second.iteration, 1);
-  assertEquals(second.work.map(({ start, tokens }) => [start, tokens]), [
-    [3, [7]],
-    [3, [7]],
-  ]);
-});

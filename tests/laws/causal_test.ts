@@ -192,7 +192,12 @@ gpuTest(
     const tails = [mixed(mine), mixed(other)];
     const expected = await runCases(
       gpu,
-      [own, own].map((it) => ({ ...it, layout: "cache", blockSize: 16 })),
+      [own, own].map((it) => ({
+        ...it,
+        layout: "cache",
+        blockSize: 16,
+        tiles: "device",
+      })),
       { data: (_, i) => [tails[i]] },
     );
     for (const [i, fork] of forks.entries()) {

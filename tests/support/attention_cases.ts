@@ -69,8 +69,11 @@ export interface AttentionCase {
   readonly queryOffset?: number;
   readonly splits?: number | "fixed" | "auto";
   readonly algorithm?: "fused" | "standard";
-  /** Tiles of the other row of the table; the device's own by default. */
-  readonly tiles?: "software" | "hardware";
+  /**
+   * The device's own tiles, those of hardware, or (the default) small ones:
+   * the same source but for its register tile, compiled several times faster.
+   */
+  readonly tiles?: "small" | "device" | "hardware";
   /** Whether the log-sum-exp is asked for; it is, by default. */
   readonly lse?: boolean;
 }

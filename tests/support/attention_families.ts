@@ -36,7 +36,7 @@ export interface Family {
   readonly heads?: typeof HEADS[number];
   readonly splits?: readonly NonNullable<AttentionCase["splits"]>[];
   readonly algorithm?: "standard";
-  readonly tiles?: "hardware";
+  readonly tiles?: "device" | "hardware";
   readonly mods: (random: Prng, sizes: Sizes) => Mods;
 }
 
@@ -116,6 +116,7 @@ const bias = (_: Prng, { queries, keys, heads }: Sizes) => ({
 export const FAMILIES: readonly Family[] = [
   {
     name: "dense",
+    tiles: "device",
     dtype: "f32",
     layout: "dense",
     valueDims: [40, 64],
@@ -124,6 +125,7 @@ export const FAMILIES: readonly Family[] = [
   },
   {
     name: "odd head dim, causal",
+    tiles: "device",
     dtype: "f32",
     layout: "dense",
     valueDims: [59],
@@ -186,6 +188,7 @@ export const FAMILIES: readonly Family[] = [
   },
   {
     name: "f16, causal, paged",
+    tiles: "device",
     dtype: "f16",
     layout: "paged",
     valueDims: [40, 64],
@@ -222,6 +225,7 @@ export const FAMILIES: readonly Family[] = [
   },
   {
     name: "decode, odd head dim, causal, cache",
+    tiles: "device",
     dtype: "f32",
     layout: "cache",
     valueDims: [59],
@@ -281,6 +285,7 @@ export const FAMILIES: readonly Family[] = [
   },
   {
     name: "standard, causal",
+    tiles: "device",
     dtype: "f32",
     layout: "dense",
     valueDims: [64, 40, 128],

@@ -23,7 +23,19 @@ import {
 import { readBias, readMask } from "./attention_mods.ts";
 import { hostOf, isRectangular, store } from "./attention_storage.ts";
 
-const TILES = { software: SOFTWARE_TILES, hardware: HARDWARE_TILES };
+const TILES = {
+  small: {
+    ...SOFTWARE_TILES,
+    source: "small enough to compile fast",
+    forwardRowsPerLane: 2,
+    forwardKeys: 8,
+    forwardModKeys: 4,
+    decodeKeysPerLane: 8,
+    splitKeys: 256,
+  },
+  device: undefined,
+  hardware: HARDWARE_TILES,
+};
 
 /** What a case gave. */
 export interface CaseResult {
@@ -131,7 +143,7 @@ async function record(
         query,
         algorithm: c.algorithm,
         splits: c.splits,
-        tiles: c.tiles && TILES[c.tiles],
+        tiles: TILES[c.tiles ?? "small"],
       } as AttentionOptions<GpuTensor | TensorShape>),
     );
     const unwritten = (dim: number, dtype = c.dtype) =>

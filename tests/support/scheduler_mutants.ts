@@ -14,6 +14,7 @@ type Fault = Pick<Mutant, "name" | "find" | "replace"> & {
 /** A simulation and no examples: what random use alone must find. */
 const SIMULATION = ["tests/engine/simulation_test.ts"];
 const EXAMPLES = ["tests/engine/scheduler_test.ts"];
+const FAILURES = ["tests/engine/failure_test.ts"];
 const BAD_INPUT = ["tests/engine/bad_input_test.ts"];
 const POLICIES = ["tests/engine/policy_test.ts"];
 
@@ -22,11 +23,6 @@ const BATCH: readonly Fault[] = [
     name: "the budget is not used up",
     find: "this.#left -= count;",
     replace: "",
-  },
-  {
-    name: "those behind one that is not admitted are served",
-    find: "if (!this.#admit(waiting)) return;",
-    replace: "if (!this.#admit(waiting) && !running) return;",
   },
   {
     name: "a waiting request is not let in ahead of those behind it",
@@ -72,6 +68,7 @@ const BATCH: readonly Fault[] = [
     name: "beams are moved twice",
     find: "state.parents = undefined;",
     replace: "",
+    tests: FAILURES,
   },
   {
     name: "copies are forgotten",
@@ -92,7 +89,7 @@ const BATCH: readonly Fault[] = [
     name: "work that will not be is left in the cache",
     find: "this.#cache.truncate(sequence, start);",
     replace: "",
-    tests: [...SIMULATION, ...BAD_INPUT],
+    tests: FAILURES,
   },
   {
     name: "victims go on counting as decodes",
@@ -152,8 +149,8 @@ const RESIDENCY: readonly Fault[] = [
   {
     name: "a resumed request counts as a hit",
     find: "state.begun = true;",
-    replace: "state.handle = undefined;",
-    tests: [...EXAMPLES, ...SIMULATION],
+    replace: "",
+    tests: FAILURES,
   },
   {
     name: "swapping out is not said",
@@ -175,7 +172,7 @@ const RESIDENCY: readonly Fault[] = [
     name: "nothing that was swapped out is ever trusted",
     find: "this.#unsaved.clear();",
     replace: "",
-    tests: [...EXAMPLES, ...SIMULATION],
+    tests: FAILURES,
   },
   {
     name: "blocks in use are said to be free",
@@ -287,28 +284,13 @@ const SCHEDULER: readonly Fault[] = [
     name: "a device's loss leaves copies due",
     find: "this.#residency.takeOperations();\n    const { index }",
     replace: "const { index }",
-    tests: [...SIMULATION, ...EXAMPLES],
+    tests: FAILURES,
   },
   {
     name: "lost work is tried once more than it may",
     find: "++state.restarts > this.#policy.maxRestarts",
     replace: "state.restarts++ > this.#policy.maxRestarts",
     tests: EXAMPLES,
-  },
-  {
-    name: "a failed request's results count",
-    find: "!this.#roster.has(state) || failed.has(state)",
-    replace: "!this.#roster.has(state)",
-  },
-  {
-    name: "an aborted request's results count",
-    find: "!this.#roster.has(state) || failed.has(state)",
-    replace: "failed.has(state)",
-  },
-  {
-    name: "the common start is not left",
-    find: "if (end === state.rootLength) this.#residency.fork(state);",
-    replace: "",
   },
   {
     name: "the last token needs a slot",
@@ -330,6 +312,21 @@ const SCHEDULER: readonly Fault[] = [
 ];
 
 const PROGRESS: readonly Fault[] = [
+  {
+    name: "a failed request's results count",
+    find: "!roster.has(state) || failed.has(state)",
+    replace: "!roster.has(state)",
+  },
+  {
+    name: "an aborted request's results count",
+    find: "!roster.has(state) || failed.has(state)",
+    replace: "failed.has(state)",
+  },
+  {
+    name: "the common start is not left",
+    find: "if (end === state.rootLength) residency.fork(state);",
+    replace: "",
+  },
   {
     name: "one token too many",
     find: "outputs.length === request.maxTokens",

@@ -1,0 +1,71 @@
+import { assert, assertEquals } from "@std/assert";
+import fc from "fast-check";
+import { countLean, lean } from "../../bench/repro/lean.ts";
+import {
+  heuristicSplits,
+  makespan,
+  makespans,
+  partsOfCount,
+  partsOfSize,
+} from "../../bench/repro/splits.ts";
+import { property } from "../support/property.ts";
+
+Deno.test("makespan() gives each part to who is free first", () => {
+  assertEquals(makespan([3, 3, 2], 2), 5);
+  assertEquals(makespan([4, 1, 1, 1, 1], 2), 4);
+  assertEquals(makespan([7], 3), 7);
+  assertEquals(makespan([], 3), 0);
+});
+
+Deno.test("partsOfSize() and partsOfCount() cut outputs", () => {
+  assertEquals(partsOfSize([5, 0, 4], 2), [2, 2, 1, 2, 2]);
+  assertEquals(partsOfCount([10, 2, 0], 4), [3, 3, 3, 1, 1, 1]);
+});
+
+Deno.test("heuristicSplits() fills the last wave without more splits", () => {
+  assertEquals(heuristicSplits([64, 64, 64, 64], 5), 1);
+  assertEquals(heuristicSplits([64], 8), 7);
+  assertEquals(heuristicSplits([64, 64], 8), 4);
+  assertEquals(heuristicSplits([2], 8), 2);
+});
+
+property(
+  "stream-K is an even deal to the tile, and no split is shorter",
+  [
+    fc.array(fc.nat({ max: 50 }), { minLength: 1, maxLength: 20 }),
+    fc.integer({ min: 1, max: 30 }),
+    fc.integer({ min: 1, max: 20 }),
+  ],
+  (outputs, workers, fixedTiles) => {
+    const all = makespans(outputs, { workers, fixedTiles });
+    const total = outputs.reduce((a, b) => a + b);
+    assertEquals(all.streamK, Math.ceil(total / workers));
+    assertEquals(all.even, all.streamK);
+    const { unsplit, heuristic, fixed } = all;
+    assert(unsplit >= Math.max(...outputs));
+    for (const other of [unsplit, heuristic, fixed]) {
+      assert(other >= all.streamK);
+    }
+  },
+);
+
+Deno.test("fixed splits make a sawtooth in the batch, stream-K none", () => {
+  const { sawtooth } = countLean();
+  const efficiency = (of: "heuristic" | "streamK", outputs: number) => {
+    const row = sawtooth[outputs - 1];
+    return outputs * 256 / (108 * row[of]);
+  };
+  assertEquals(efficiency("heuristic", 108), 1);
+  assert(efficiency("heuristic", 109) < 0.51);
+  assertEquals(efficiency("heuristic", 216), 1);
+  for (let outputs = 1; outputs <= 216; outputs++) {
+    const { even } = sawtooth[outputs - 1];
+    assert(efficiency("streamK", outputs) > (even - 1) / even);
+  }
+});
+
+Deno.test("lean shows what it claims", () => {
+  const { checks } = lean.count();
+  assert(checks.length > 0);
+  for (const { claim, holds } of checks) assert(holds, claim);
+});
