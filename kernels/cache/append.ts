@@ -38,9 +38,11 @@ export interface AppendSpec {
   readonly rope?: "interleaved" | "half-split" | undefined;
 }
 
-/** The append kernel's uniforms. */
+/**
+ * The append kernel's uniforms: the same for every append, as the number of
+ * tokens is that of the slots.
+ */
 export const APPEND_PARAMS = {
-  tokens: "u32",
   kv_heads: "u32",
   head_dim: "u32",
   head_vecs: "u32",
@@ -53,7 +55,6 @@ export const APPEND_PARAMS = {
   value_at: "u32",
   first_slot: "u32",
   slot_count: "u32",
-  grid_width: "u32",
   rotary_pairs: "u32",
 } as const;
 
@@ -123,9 +124,10 @@ ${
 ${rope ? rotateFragment(rope) : ""}
 
 @compute @workgroup_size(${APPEND_LANES})
-fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(local_invocation_index) lane: u32) {
-let index = (group_id.y * params.grid_width + group_id.x) * ${APPEND_LANES}u + lane;
-if (index >= params.tokens * params.kv_heads) {
+fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: vec3u,
+@builtin(local_invocation_index) lane: u32) {
+let index = (group_id.y * grid.x + group_id.x) * ${APPEND_LANES}u + lane;
+if (index >= arrayLength(&slots) * params.kv_heads) {
 return;
 }
 let token = index / params.kv_heads;

@@ -20,7 +20,6 @@ export interface CopyBlocksSpec {
 
 /** The copy kernel's uniforms. */
 export const COPY_PARAMS = {
-  copy_count: "u32",
   key_block: "u32",
   value_block: "u32",
   key_row: "u32",

@@ -30,6 +30,8 @@ export type { PrefixCursor } from "./prefix_cursor.ts";
 export { PrefixIndex } from "./prefix_index.ts";
 export type * from "./prefix_types.ts";
 export type { Pin } from "./prefix_pins.ts";
+export type { AppendRotation, AppendRows } from "./append_rows.ts";
+export type { KvCacheOptions } from "./cache_sizes.ts";
 export * from "./kv_cache.ts";
 export * from "./rotary_table.ts";
 export * from "./stats.ts";

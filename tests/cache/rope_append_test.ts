@@ -34,7 +34,7 @@ for (const { pairing, headDim, dim, dtype = "f32" } of CASES) {
         kvHeads: 2,
         headDim,
         dtype,
-        rope: pairing,
+        rope: { pairing, dim },
       });
       const positions = Uint32Array.from([0, 1, 2, 77, 4096, 4999, 3]);
       const rows = randomRows(cache, positions.length, dim);
@@ -90,7 +90,7 @@ gpuTest(
       numBlocks: 3,
       kvHeads: 1,
       headDim: 4,
-      rope: "half-split",
+      rope: { pairing: "half-split" },
     });
     using table = gpu.tensor(rotaryTable({ positions: 9, dim: 4 }), [9, 2, 2]);
     using wide = gpu.tensor(rotaryTable({ positions: 9, dim: 6 }), [9, 3, 2]);

@@ -1,6 +1,5 @@
 
 struct Params {
-  tokens: u32,
   kv_heads: u32,
   head_dim: u32,
   head_vecs: u32,
@@ -13,9 +12,10 @@ struct Params {
   value_at: u32,
   first_slot: u32,
   slot_count: u32,
-  grid_width: u32,
   rotary_pairs: u32,
   padding_0: u32,
+  padding_1: u32,
+  padding_2: u32,
 }
 
 @group(0) @binding(0) var<storage, read> key: array<f32>;
@@ -59,9 +59,10 @@ fn store_value(base: u32, vec: u32, value: vec4f) {
 
 
 @compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let index = (group_id.y * params.grid_width + group_id.x) * 64u + lane;
-  if (index >= params.tokens * params.kv_heads) {
+fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: vec3u,
+  @builtin(local_invocation_index) lane: u32) {
+  let index = (group_id.y * grid.x + group_id.x) * 64u + lane;
+  if (index >= arrayLength(&slots) * params.kv_heads) {
     return;
   }
   let token = index / params.kv_heads;

@@ -1,7 +1,6 @@
 enable f16;
 
 struct Params {
-  copy_count: u32,
   key_block: u32,
   value_block: u32,
   key_row: u32,
@@ -9,6 +8,7 @@ struct Params {
   value_at: u32,
   padding_0: u32,
   padding_1: u32,
+  padding_2: u32,
 }
 
 @group(0) @binding(0) var<storage, read> copies: array<u32>;
