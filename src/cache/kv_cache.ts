@@ -31,13 +31,13 @@ import {
 } from "../gpu/mod.ts";
 import { BlockPool } from "./block_pool.ts";
 import { type BlockCopy, BlockTable } from "./block_table.ts";
-import { cacheSizes, type KvCacheOptions } from "./cache_sizes.ts";
+import { cacheSizes, type KvCacheOptions } from "./kv_sizes.ts";
 import {
   type AppendRows,
   checkAppendRows,
   checkCopies,
   checkSlots,
-} from "./append_rows.ts";
+} from "./kv_rows.ts";
 import { copyBatches } from "./copy_batches.ts";
 
 /**

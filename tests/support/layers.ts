@@ -25,7 +25,6 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
     "src/ops",
     "src/engine",
     "kernels",
-    "reference",
     "mod.ts",
   ],
   "mod.ts": ["src/core", "src/mods", "src/gpu", "src/cache", "src/ops"],
