@@ -237,7 +237,8 @@ function poisonArena(
   dtype: DType,
   poison: number,
 ): void {
-  const bytes = dtype === "f16" ? 2 : 4;
-  const fill = hostOf(dtype, new Array(arena.size / bytes).fill(poison));
-  gpu.queue.writeBuffer(arena.buffer, 0, fill as BufferSource);
+  const elements = arena.size / (dtype === "f16" ? 2 : 4);
+  const { buffer } = hostOf(dtype, new Array(elements).fill(poison));
+  // As plain bytes: Dawn's Node binding divides by zero on a Float16Array.
+  gpu.queue.writeBuffer(arena.buffer, 0, buffer as ArrayBuffer);
 }
