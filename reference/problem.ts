@@ -9,30 +9,10 @@
  * @module
  */
 
+import type { MaskFunction, ScoreFunction } from "../src/mods/mod.ts";
 import { checkFinite, checkInteger, checkType } from "../src/core/check.ts";
 
-/**
- * Changes a score. `query` is the query's position (its index plus the query
- * offset), `key` the key's index.
- */
-export type ScoreFunction = (
-  score: number,
-  batch: number,
-  head: number,
-  query: number,
-  key: number,
-) => number;
-
-/**
- * Says whether a query sees a key. `query` is the query's position (its index
- * plus the query offset), `key` the key's index.
- */
-export type MaskFunction = (
-  batch: number,
-  head: number,
-  query: number,
-  key: number,
-) => boolean;
+export type { MaskFunction, ScoreFunction };
 
 /** What a problem has in every layout: heads, scale, score and mask. */
 export interface HeadOptions {

@@ -13,7 +13,7 @@
  */
 
 import type { KernelSource } from "../../src/core/kernel.ts";
-import { entryPoint } from "../fragments/schedule.ts";
+import { eachStep, entryPoint } from "../fragments/schedule.ts";
 import { accumulateDot, indent, unroll, wgsl } from "../wgsl.ts";
 import { nameRows } from "./score_tile.ts";
 import {
@@ -162,61 +162,57 @@ ${eachColumn((c) => `var a_${r}_${c} = vec4f(0.0);`)}`
         )
       }
 
-let runs_at = item.runs + 2u * kv_head * params.runs_per_head;
-let first_run = schedule[runs_at];
-let end_run = first_run + 3u * schedule[runs_at + 1u];
-for (var run = first_run; run < end_run; run += 3u) {
-let end_key = min(schedule[run + 1u], sequence.key_count);
-let masked = schedule[run + 2u] == 0u;
-for (var first_key = schedule[run]; first_key < end_key; first_key += ${step}u) {
-let count = min(${step}u, end_key - first_key);
+${
+        eachStep(
+          step,
+          `let count = min(${step}u, end_key - first_key);
 ${eachRow((r) => `var max_${r} = SENTINEL;`)}
 for (var i = lane; i < ${groups}u; i += ${lanes}u) {
 let own_key = first_key + i * ${KEYS}u;
 var cursor = seek(sequence, min(own_key, sequence.key_count - 1u));
 ${
-        eachKey((j) =>
-          `let key_${j} = key_place(cursor, kv_head);
+            eachKey((j) =>
+              `let key_${j} = key_place(cursor, kv_head);
 cursor = advance(cursor, own_key + ${j + 1}u < sequence.key_count);
 ${eachRow((r) => `var s_${r}_${j} = 0.0;`)}`
-        )
-      }
+            )
+          }
 for (var vec = 0u; vec < params.head_vecs; vec++) {
 ${eachRow((r) => `let q_${r} = load_query(query_at_${r}, vec);`)}
 ${
-        eachKey((j) =>
-          `{
+            eachKey((j) =>
+              `{
 let k = load_key(key_${j}, vec);
 ${eachRow((r) => accumulateDot(`s_${r}_${j}`, `q_${r}`, "k"))}
 }`
-        )
-      }
+            )
+          }
 }
 ${
-        eachRow((r) =>
-          `var s_${r} = vec4f(${
-            each(KEYS, (j) => `s_${r}_${j}`)
-          }) * params.scale;`
-        )
-      }
+            eachRow((r) =>
+              `var s_${r} = vec4f(${
+                each(KEYS, (j) => `s_${r}_${j}`)
+              }) * params.scale;`
+            )
+          }
 for (var j = 0u; j < ${KEYS}u; j++) {
 let key = i32(own_key + j);
 let in_step = i * ${KEYS}u + j < count;
 ${
-        eachRow((r) =>
-          `s_${r}[j] = select(SENTINEL, modify(s_${r}[j], sequence.batch, i32(head_${r}), position_${r}, key),
+            eachRow((r) =>
+              `s_${r}[j] = select(SENTINEL, modify(s_${r}[j], sequence.batch, i32(head_${r}), position_${r}, key),
 in_step && (!masked || sees(sequence.batch, i32(head_${r}), position_${r}, key, i32(sequence.key_count))));
 max_${r} = max(max_${r}, s_${r}[j]);`
-        )
-      }
+            )
+          }
 }
 ${eachRow((r) => `weights[${r * groups}u + i] = s_${r};`)}
 }
 ${eachRow((r) => `lane_values[${r * lanes}u + lane] = max_${r};`)}
 workgroupBarrier();
 ${
-        eachRow((r) =>
-          `var all_${r} = m_${r};
+            eachRow((r) =>
+              `var all_${r} = m_${r};
 for (var i = 0u; i < ${lanes}u; i++) {
 all_${r} = max(all_${r}, lane_values[${r * lanes}u + i]);
 }
@@ -227,12 +223,14 @@ ${eachColumn((c) => `var x_${r}_${c} = vec4f(0.0);`)}
 for (var i = lane; i < ${groups}u; i += ${lanes}u) {
 let s = weights[${r * groups}u + i];
 let p = vec4f(${each(KEYS, (j) => `weight(s[${j}], m_${r})`)});
-weights[${r * groups}u + i] = p;
+weights[${
+                r * groups
+              }u + i] = p;
 sum_${r} += (p.x + p.y) + (p.z + p.w);
 }
 l_${r} = fma(l_${r}, alpha_${r}, sum_${r});`
-        )
-      }
+            )
+          }
 workgroupBarrier();
 if (masked) {
 ${weighGuarded}
@@ -240,15 +238,15 @@ ${weighGuarded}
 ${weigh}
 }
 ${
-        eachRow((r) =>
-          eachColumn((c) =>
-            `a_${r}_${c} = fma(a_${r}_${c}, vec4f(alpha_${r}), x_${r}_${c});`
-          )
+            eachRow((r) =>
+              eachColumn((c) =>
+                `a_${r}_${c} = fma(a_${r}_${c}, vec4f(alpha_${r}), x_${r}_${c});`
+              )
+            )
+          }
+workgroupBarrier();`,
         )
       }
-workgroupBarrier();
-}
-}
 
 ${
         keyLanes > 1

@@ -18,7 +18,7 @@
  */
 
 import type { KernelSource } from "../../src/core/kernel.ts";
-import { entryPoint } from "../fragments/schedule.ts";
+import { eachStep, entryPoint } from "../fragments/schedule.ts";
 import { accumulateDot, indent, unroll, wgsl } from "../wgsl.ts";
 import { ownRows, type RowTile, scoreTile, tileRows } from "./score_tile.ts";
 import {
@@ -141,40 +141,38 @@ for (var vec = 0u; vec < params.value_vecs; vec++) {
 ${eachRow((r) => `${accumulator(r)} = vec4f(0.0);`)}
 }
 
-let runs_at = item.runs + 2u * kv_head * params.runs_per_head;
-let first_run = schedule[runs_at];
-let end_run = first_run + 3u * schedule[runs_at + 1u];
-for (var run = first_run; run < end_run; run += 3u) {
-let end_key = schedule[run + 1u];
-let masked = schedule[run + 2u] == 0u;
-var cursor = seek(sequence, schedule[run]);
-for (var first_key = schedule[run]; first_key < end_key; first_key += ${keysPerStep}u) {
-${scoreTile(spec)}
 ${
-        eachRow((r) =>
-          `let max_${r} = ${
-            Array.from({ length: keysPerStep }, (_, j) => `s_${r}_${j}`).reduce(
-              (all, s) => `max(${all}, ${s})`,
-              `m_${r}`,
-            )
-          };
+        eachStep(
+          keysPerStep,
+          `${scoreTile(spec)}
+${
+            eachRow((r) =>
+              `let max_${r} = ${
+                Array.from({ length: keysPerStep }, (_, j) => `s_${r}_${j}`)
+                  .reduce(
+                    (all, s) => `max(${all}, ${s})`,
+                    `m_${r}`,
+                  )
+              };
 let alpha_${r} = exp(m_${r} - max_${r});
 m_${r} = max_${r};
 ${eachKey((j) => `s_${r}_${j} = weight(s_${r}_${j}, max_${r});`)}
 l_${r} = fma(l_${r}, alpha_${r}, ${
-            Array.from({ length: keysPerStep }, (_, j) => `s_${r}_${j}`).join(
-              " + ",
+                Array.from({ length: keysPerStep }, (_, j) => `s_${r}_${j}`)
+                  .join(
+                    " + ",
+                  )
+              });`
             )
-          });`
-        )
-      }
+          }
 if (masked && step_has_non_finite(sequence, first_key, kv_head)) {
 ${weighGuarded}
 } else {
 ${weigh}
-}
-}
-}
+}`,
+          "var cursor = seek(sequence, schedule[run]);",
+        )
+      }
 
 ${
         eachRow((r) =>

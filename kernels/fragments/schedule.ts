@@ -75,6 +75,28 @@ ${body}
 `;
 }
 
+/**
+ * The loop over an item's keys, `step` at a time, through its runs. The body
+ * finds `first_key`, the run's `end_key`, and whether the step is `masked`;
+ * `before` stands at the start of each run.
+ */
+export function eachStep(step: number, body: string, before = ""): string {
+  return `let runs_at = item.runs + 2u * kv_head * params.runs_per_head;
+let first_run = schedule[runs_at];
+let end_run = first_run + ${RUN_WORDS}u * schedule[runs_at + 1u];
+for (var run = first_run; run < end_run; run += ${RUN_WORDS}u) {
+let end_key = min(schedule[run + 1u], sequence.key_count);
+let masked = schedule[run + 2u] == 0u;
+${
+    before === ""
+      ? ""
+      : `${before}\n`
+  }for (var first_key = schedule[run]; first_key < end_key; first_key += ${step}u) {
+${body}
+}
+}`;
+}
+
 /** Uniform fields that every attention kernel takes. */
 export const PARAMS = {
   query_heads: "u32",

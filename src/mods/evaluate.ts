@@ -18,7 +18,10 @@ import type {
 import { compile, type Reading } from "./reading.ts";
 import type { MaskMod, ScoreMod } from "./trace.ts";
 
-/** The modified score of one (query, key) pair. */
+/**
+ * The modified score of one (query, key) pair. `query` is the query's position
+ * (its index plus the query offset), `key` the key's index.
+ */
 export type ScoreFunction = (
   score: number,
   batch: number,
@@ -27,7 +30,7 @@ export type ScoreFunction = (
   key: number,
 ) => number;
 
-/** Whether a query sees a key. */
+/** Whether a query, by its position, sees a key, by its index. */
 export type MaskFunction = (
   batch: number,
   head: number,

@@ -234,7 +234,7 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(local_invocation_index)
   let first_run = schedule[runs_at];
   let end_run = first_run + 3u * schedule[runs_at + 1u];
   for (var run = first_run; run < end_run; run += 3u) {
-    let end_key = schedule[run + 1u];
+    let end_key = min(schedule[run + 1u], sequence.key_count);
     let masked = schedule[run + 2u] == 0u;
     var cursor = seek(sequence, schedule[run]);
     for (var first_key = schedule[run]; first_key < end_key; first_key += 2u) {

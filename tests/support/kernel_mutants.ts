@@ -24,6 +24,34 @@ function faultsIn(
   }));
 }
 
+const WALK: readonly Fault[] = [
+  [
+    "the last step of a run is lost",
+    "first_key < end_key;",
+    "first_key + ${step}u < end_key;",
+  ],
+  [
+    "full tiles are masked and masked ones are not",
+    "let masked = schedule[run + 2u] == 0u;",
+    "let masked = schedule[run + 2u] != 0u;",
+  ],
+  [
+    "the last run is lost",
+    "run < end_run;",
+    "run + ${RUN_WORDS}u < end_run;",
+  ],
+  [
+    "every kv head takes the first one's runs",
+    "item.runs + 2u * kv_head * params.runs_per_head",
+    "item.runs",
+  ],
+  [
+    "every other run is lost",
+    "run += ${RUN_WORDS}u",
+    "run += ${2 * RUN_WORDS}u",
+  ],
+];
+
 const FORWARD: readonly Fault[] = [
   [
     "the accumulator is not rescaled",
@@ -41,7 +69,6 @@ const FORWARD: readonly Fault[] = [
     "exp(max_${r} - m_${r})",
   ],
   ["the maximum is not carried on", "m_${r} = max_${r};", ""],
-  ["every other run is lost", "run += 3u", "run += 6u"],
   [
     "the last row is not written",
     "if (packed_${r} < row_count) {",
@@ -51,16 +78,6 @@ const FORWARD: readonly Fault[] = [
     "the log-sum-exp is not written",
     "write_stats(out_${r}, m_${r}, l_${r});",
     "",
-  ],
-  [
-    "the last step of a run is lost",
-    "first_key < end_key;",
-    "first_key + ${keysPerStep}u < end_key;",
-  ],
-  [
-    "full tiles are masked and masked ones are not",
-    "let masked = schedule[run + 2u] == 0u;",
-    "let masked = schedule[run + 2u] != 0u;",
   ],
   [
     "the last columns are lost",
@@ -87,13 +104,7 @@ const FORWARD_GUARD: readonly Fault[] = [
   ],
 ];
 
-const FORWARD_MODS: readonly Fault[] = [
-  [
-    "every kv head takes the first one's runs",
-    "item.runs + 2u * kv_head * params.runs_per_head",
-    "item.runs",
-  ],
-];
+const FORWARD_MODS: readonly Fault[] = [];
 
 const SCORE_TILE_MODS: readonly Fault[] = [
   [
@@ -245,8 +256,8 @@ const DECODE: readonly Fault[] = [
   ],
   [
     "weights are read before all lanes wrote them",
-    "l_${r} = fma(l_${r}, alpha_${r}, sum_${r});`\n        )\n      }\nworkgroupBarrier();",
-    "l_${r} = fma(l_${r}, alpha_${r}, sum_${r});`\n        )\n      }",
+    "l_${r} = fma(l_${r}, alpha_${r}, sum_${r});`\n            )\n          }\nworkgroupBarrier();",
+    "l_${r} = fma(l_${r}, alpha_${r}, sum_${r});`\n            )\n          }",
   ],
   [
     "maxima are read before all lanes wrote them",
@@ -267,11 +278,6 @@ const DECODE: readonly Fault[] = [
     "the last lane along keys is lost",
     "for (var i = 1u; i < ${keyLanes}u; i++) {",
     "for (var i = 1u; i + 1u < ${keyLanes}u; i++) {",
-  ],
-  [
-    "masked steps are taken for full ones",
-    "let masked = schedule[run + 2u] == 0u;",
-    "let masked = schedule[run + 2u] != 0u;",
   ],
   [
     "a lane's first column alone is written",
@@ -474,6 +480,11 @@ export const KERNEL_MUTANTS: readonly Mutant[] = [
   ),
   ...faultsIn("kernels/attention/decode.ts", ["kernels/guard"], DECODE_GUARD),
   ...faultsIn("kernels/attention/forward.ts", ["kernels/forward"], FORWARD),
+  ...faultsIn(
+    "kernels/fragments/schedule.ts",
+    ["kernels/forward", "kernels/mods", "kernels/decode"],
+    WALK,
+  ),
   ...faultsIn(
     "kernels/attention/score_tile.ts",
     ["kernels/forward"],
