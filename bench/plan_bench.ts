@@ -11,21 +11,22 @@ import {
   planAttention,
   type TensorShape,
 } from "../src/ops/mod.ts";
-import { buildSchedule, type Share } from "../src/ops/schedule.ts";
+import type { Dealing } from "../src/ops/deal.ts";
+import { buildSchedule } from "../src/ops/schedule.ts";
+import { ANY_TURNS } from "../src/ops/turns.ts";
+import { flatUnits } from "../src/ops/units.ts";
 import { DEVICE } from "./support/device.ts";
 
-/** Typical tiles: 32 rows x 32 keys; decode splits of 256 keys. */
-const FORWARD: Share = {
-  takes: () => true,
-  rows: 32,
-  step: 32,
-  splitting: () => undefined,
+const MODEL = { workers: 256, itemSteps: 1, dispatchSteps: 2 };
+const FIXED: Dealing = {
+  kind: "splits",
+  text: "256 keys each",
+  of: (rows) => rows <= 64 ? { kind: "size", keys: 256 } : undefined,
 };
-const DECODE: Share = {
-  takes: () => true,
-  rows: 4,
-  step: 64,
-  splitting: () => ({ kind: "size", keys: 256 }),
+const STREAM_K: Dealing = {
+  kind: "stream-k",
+  text: "stream-k",
+  workers: MODEL.workers,
 };
 
 const tensor = (...shape: number[]): TensorShape => ({ dtype: "f32", shape });
@@ -59,7 +60,10 @@ const CASES = [
 ];
 
 for (const { name, options } of CASES) {
-  const share = options === prefill ? FORWARD : DECODE;
+  // Typical tiles.
+  const tile = options === prefill
+    ? { rows: 32, step: 32 }
+    : { rows: 4, step: 64 };
   const problem = attentionProblem(options);
   Deno.bench({
     name: `check options, ${name}`,
@@ -68,13 +72,27 @@ for (const { name, options } of CASES) {
       attentionProblem(options);
     },
   });
-  Deno.bench({
-    name: `schedule, ${name}`,
-    group: name,
-    fn: () => {
-      buildSchedule(problem, [share]);
-    },
-  });
+  const ways = {
+    "fixed splits": [FIXED],
+    "stream-K": [STREAM_K],
+    "the cheaper of both": [FIXED, STREAM_K],
+  };
+  for (const [way, dealings] of Object.entries(ways)) {
+    Deno.bench({
+      name: `schedule by ${way}, ${name}`,
+      group: name,
+      fn: () => {
+        const units = flatUnits(problem);
+        buildSchedule(problem, units, [{
+          ...tile,
+          units: units.own,
+          dealings,
+          model: MODEL,
+          turns: ANY_TURNS,
+        }]);
+      },
+    });
+  }
   benchUpdate(name, options);
 }
 

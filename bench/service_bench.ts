@@ -7,7 +7,10 @@
 
 import {
   BlockPool,
+  BlockTable,
   CacheManager,
+  ContiguousSequence,
+  ExtentPool,
   OutOfBlocksError,
   PrefixIndex,
 } from "../src/cache/mod.ts";
@@ -77,6 +80,43 @@ for (const numBlocks of [1_000, 100_000]) {
       for (let i = 0; i < 1000; i++) churn.step();
     },
   });
+}
+
+/** Room for each of as many sequences, and half of that to move within. */
+function grown(sequences: number, tokens: number) {
+  const perSequence = Math.ceil(tokens / BLOCK_SIZE);
+  const numBlocks = Math.ceil(1.5 * sequences * perSequence) + 1;
+  return { numBlocks, blockSize: BLOCK_SIZE };
+}
+
+/** Appends one token to each of many sequences, as often as they take. */
+function grow(sequences: readonly (BlockTable | ContiguousSequence)[]): void {
+  for (let i = 0; i < 256; i++) {
+    for (const sequence of sequences) sequence.append(1);
+  }
+  for (const sequence of sequences) sequence.free();
+}
+
+for (const count of [8, 64]) {
+  const group = `append: 256 tokens one by one to ${count} sequences, free`;
+  const size = grown(count, 512);
+  const each = Array.from({ length: count });
+  const pool = new BlockPool(size);
+  Deno.bench({
+    name: "blocks",
+    group,
+    baseline: true,
+    fn: () => grow(each.map(() => new BlockTable(pool))),
+  });
+  const extents = new ExtentPool(size);
+  for (const policy of ["page", "powerOfTwo", "max"] as const) {
+    const growth = { policy, maxLength: 512 };
+    Deno.bench({
+      name: `extents, ${policy}`,
+      group,
+      fn: () => grow(each.map(() => new ContiguousSequence(extents, growth))),
+    });
+  }
 }
 
 for (const running of [100, 10_000]) {

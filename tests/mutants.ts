@@ -10,9 +10,12 @@
 
 // deno-lint-ignore-file no-console
 import { ALLOCATOR_MUTANTS } from "./support/allocator_mutants.ts";
+import { EXTENT_MUTANTS } from "./support/extent_mutants.ts";
 import { KERNEL_MUTANTS } from "./support/kernel_mutants.ts";
 import { SCHEDULER_MUTANTS } from "./support/scheduler_mutants.ts";
+import { SEQUENCE_MUTANTS } from "./support/sequence_mutants.ts";
 import { SERVICE_MUTANTS } from "./support/service_mutants.ts";
+import { SWAP_MUTANTS } from "./support/swap_mutants.ts";
 import {
   type Mutant,
   type MutantResult,
@@ -21,7 +24,10 @@ import {
 
 const MUTANTS: readonly Mutant[] = [
   ...ALLOCATOR_MUTANTS,
+  ...EXTENT_MUTANTS,
   ...SERVICE_MUTANTS,
+  ...SEQUENCE_MUTANTS,
+  ...SWAP_MUTANTS,
   ...SCHEDULER_MUTANTS,
   ...KERNEL_MUTANTS,
 ];

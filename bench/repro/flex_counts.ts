@@ -12,6 +12,8 @@ import {
 } from "../../src/cache/mod.ts";
 import { attentionProblem } from "../../src/ops/mod.ts";
 import { buildSchedule } from "../../src/ops/schedule.ts";
+import { ANY_TURNS } from "../../src/ops/turns.ts";
+import { flatUnits } from "../../src/ops/units.ts";
 import { fittedExponent } from "./fit.ts";
 
 const CONTEXTS: readonly number[] = [128, 256, 512, 1024, 2048, 4096, 8192];
@@ -76,13 +78,16 @@ function visitedTiles(queries: number, context: number): number {
     value: tensor(context),
     causal: true,
   });
-  const share = {
-    takes: () => true,
+  const units = flatUnits(problem);
+  const unsplit = {
+    units: units.own,
     rows: TILE,
     step: TILE,
-    splitting: () => undefined,
-  };
-  return buildSchedule(problem, [share]).tiles.visited;
+    dealings: [{ kind: "splits", text: "unsplit", of: () => undefined }],
+    model: { workers: 1, itemSteps: 0, dispatchSteps: 0 },
+    turns: ANY_TURNS,
+  } as const;
+  return buildSchedule(problem, units, [unsplit]).tiles.visited;
 }
 
 function workAt(context: number): TokenWork {

@@ -1,11 +1,11 @@
 /**
- * What reading through a block table costs a kernel: paged against contiguous,
- * by block size. Times, so only reported.
+ * What reading through a block table costs a kernel: a paged cache against a
+ * contiguous one, by block size. Times, so only reported.
  *
  * @module
  */
 
-import { KvCache } from "../../src/cache/mod.ts";
+import { ContiguousCache, KvCache } from "../../src/cache/mod.ts";
 import { type Gpu, timingUnsupported } from "../../src/gpu/mod.ts";
 import {
   type AttentionOptions,
@@ -74,20 +74,22 @@ async function load(
         ...options,
       } as AttentionOptions<TensorShape>),
     );
-  const contiguous = await plan({ key: shape(key), value: shape(value) });
-  const contestants: Contestant[] = [
-    { plan: contiguous, tensors: { query, key, value, output } },
-  ];
+  const sizes = (blockSize: number) => ({
+    numBlocks: Math.ceil(keys / blockSize) + 1,
+    blockSize,
+    kvHeads: KV_HEADS,
+    headDim: HEAD_DIM,
+    dtype: "f32" as const,
+  });
+  const contiguous = own(await ContiguousCache.create(gpu, sizes(16)));
+  const extent = contiguous.createSequence();
+  contiguous.append([extent.append(keys)], { key, value });
+  const contestants: Contestant[] = [{
+    plan: await plan({ cache: contiguous, sequences: [extent] }),
+    tensors: { query, arenas: contiguous.arenas(), output },
+  }];
   for (const blockSize of BLOCK_SIZES) {
-    const cache = own(
-      await KvCache.create(gpu, {
-        numBlocks: Math.ceil(keys / blockSize) + 1,
-        blockSize,
-        kvHeads: KV_HEADS,
-        headDim: HEAD_DIM,
-        dtype: "f32",
-      }),
-    );
+    const cache = own(await KvCache.create(gpu, sizes(blockSize)));
     shuffleFreeBlocks(cache, 4);
     const sequence = cache.createSequence();
     cache.append([sequence.append(keys)], { key, value });

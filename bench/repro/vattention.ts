@@ -1,6 +1,7 @@
 /**
  * Contiguous virtual tensors with pages mapped on demand, simulated: map calls
- * on and off the critical path, and waste by page size.
+ * on and off the critical path, and waste by page size. Beside it what is left
+ * without virtual memory: contiguous extents that move as they grow.
  *
  * @module
  */
@@ -11,6 +12,12 @@ import {
   percent,
   type Report,
 } from "./experiment.ts";
+import {
+  EXTENT_REQUESTS,
+  type ExtentRun,
+  type Placing,
+  runExtents,
+} from "./extent_service.ts";
 import {
   type MapperRun,
   REQUESTS,
@@ -32,12 +39,16 @@ const PAGE_BYTES: readonly number[] = [
 const GIB = 1024 * MIB;
 const SCARCE_BYTES: readonly number[] = [2 * GIB, 1.5 * GIB];
 
+const PLACINGS: readonly Placing[] = ["page", "powerOfTwo", "max", "blocks"];
+
 /** What the experiment counts. */
 export interface VattentionData {
   /** By page size, sync and async. */
   readonly runs: readonly MapperRun[];
   /** Pages of 64 KiB, async, in less memory. */
   readonly scarce: readonly MapperRun[];
+  /** Extents by growth policy, and blocks. */
+  readonly extents: readonly ExtentRun[];
 }
 
 function countMapping(): VattentionData {
@@ -50,6 +61,7 @@ function countMapping(): VattentionData {
     scarce: SCARCE_BYTES.map((memoryBytes) =>
       runMapper({ pageBytes: 64 * KIB, memoryBytes })
     ),
+    extents: PLACINGS.map((placing) => runExtents(placing)),
   };
 }
 
@@ -125,13 +137,21 @@ function chartOf({ runs }: VattentionData): Chart {
   };
 }
 
+const PLACING_NAMES: Readonly<Record<Placing, string>> = {
+  page: "extent, a block at a time",
+  powerOfTwo: "extent, a power of two",
+  max: "extent, the longest (2048)",
+  blocks: "blocks of 16, paged",
+};
+
 /** Waste never falls where pages grow. */
 function rising(values: readonly number[]): boolean {
   return values.every((value, i) => i === 0 || value >= values[i - 1]);
 }
 
 function reportOf(data: VattentionData): Report {
-  const { runs, scarce } = data;
+  const { runs, scarce, extents } = data;
+  const [page, powerOfTwo, max, blocks] = extents;
   const sync = runs.filter(({ mapping }) => mapping === "sync");
   const async = runs.filter(({ mapping }) => mapping === "async");
   return {
@@ -146,6 +166,10 @@ function reportOf(data: VattentionData): Report {
       "a token in 64 tensors; 8 GiB of pages.",
       "Sync maps as a step needs, async one page ahead. Eager: if pages were " +
       "not kept for the next request.",
+      `Extents: ${EXTENT_REQUESTS} such requests in 16384 token slots, all ` +
+      "waiting from the start, 1 % of the blocks kept free; all extents are " +
+      "moved together where that makes room, else the last to begin gives " +
+      "its own up. No simulation: the library's own allocators.",
     ],
     tables: [{
       title: "Driver calls",
@@ -192,6 +216,30 @@ function reportOf(data: VattentionData): Report {
         run.decodeCalls,
         percent(run.waste),
       ]),
+    }, {
+      title: "Without virtual memory: token slots, mean over steps, and moves",
+      columns: [
+        "place",
+        "written",
+        "reserved",
+        "internal",
+        "external",
+        "running",
+        "moved/token",
+        "compactions",
+        "preempted",
+      ],
+      rows: extents.map(({ placing, served, movedPerToken, compactions }) => [
+        PLACING_NAMES[placing],
+        percent(served.use.written),
+        percent(served.use.reserved),
+        percent(served.use.internal),
+        percent(served.use.external),
+        served.running.toFixed(1),
+        movedPerToken.toFixed(2),
+        compactions,
+        served.preemptions,
+      ]),
     }],
     checks: [
       {
@@ -213,6 +261,20 @@ function reportOf(data: VattentionData): Report {
       {
         claim: "waste rises with the page size",
         holds: rising(sync.map(({ neededWaste }) => neededWaste)),
+      },
+      {
+        claim: "extents move the less the more they take ahead, and what " +
+          "takes the longest at once never moves",
+        holds: page.movedPerToken > powerOfTwo.movedPerToken &&
+          powerOfTwo.movedPerToken > 0 && max.movedPerToken === 0,
+      },
+      {
+        claim: "without virtual memory, blocks hold more tokens than extents " +
+          "of any policy, and move none",
+        holds:
+          [page, powerOfTwo, max].every(({ served }) =>
+            served.use.written < blocks.served.use.written
+          ) && blocks.movedPerToken === 0,
       },
     ],
     data,

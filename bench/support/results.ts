@@ -6,12 +6,10 @@
 
 import type { Gpu, GpuInfo } from "../../src/gpu/mod.ts";
 
-/** Where and when a section was measured. */
-export interface Provenance {
+/** Where and when something was measured. */
+export interface HostProvenance {
   /** ISO 8601, in UTC. */
   readonly date: string;
-  /** Who made the adapter; the driver's own words are its description. */
-  readonly adapter: GpuInfo;
   /** Logical CPU cores; a software adapter runs on them. */
   readonly cores: number;
   /** Operating system and processor. */
@@ -22,20 +20,30 @@ export interface Provenance {
   readonly quire: string;
 }
 
+/** The same of something that ran on a device. */
+export interface Provenance extends HostProvenance {
+  /** Who made the adapter; the driver's own words are its description. */
+  readonly adapter: GpuInfo;
+}
+
 const FOLDER = new URL("../results/", import.meta.url);
 
-/** Says where and when a run is being made. */
-export async function provenance(gpu: Gpu): Promise<Provenance> {
+/** Says where and when a run without a device is being made. */
+export async function hostProvenance(): Promise<HostProvenance> {
   const manifest = new URL("../../deno.json", import.meta.url);
   const { version } = JSON.parse(await Deno.readTextFile(manifest));
   return {
     date: new Date().toISOString(),
-    adapter: gpu.info,
     cores: navigator.hardwareConcurrency,
     platform: `${Deno.build.os} ${Deno.build.arch}`,
     runtime: `Deno ${Deno.version.deno}`,
     quire: version,
   };
+}
+
+/** Says where and when a run on a device is being made. */
+export async function provenance(gpu: Gpu): Promise<Provenance> {
+  return { ...await hostProvenance(), adapter: gpu.info };
 }
 
 /**
@@ -55,7 +63,7 @@ export function resultName(gpu: Gpu): string {
 /** Replaces one section of this machine's file; returns the file's path. */
 export async function writeSection(
   gpu: Gpu,
-  section: "kernels" | "peers",
+  section: "kernels" | "peers" | "serving",
   content: object,
 ): Promise<string> {
   const file = new URL(resultName(gpu), FOLDER);

@@ -15,11 +15,12 @@
 import type { KernelSource } from "../../src/core/kernel.ts";
 import { eachStep, entryPoint } from "../fragments/schedule.ts";
 import { accumulateDot, indent, unroll, wgsl } from "../wgsl.ts";
-import { nameRows } from "./score_tile.ts";
+import { type LoopSizes, type LoopTurns, nameRows } from "./score_tile.ts";
 import {
   attentionBindings,
   attentionPrelude,
   type AttentionSpec,
+  labelOf,
   outputRow,
   specFeatures,
 } from "./spec.ts";
@@ -62,6 +63,49 @@ export function decodeWorkgroupBytes(tile: DecodeTile): number {
   return 4 * rows * (decodeStep(tile) + lanes) + 16 * reduction;
 }
 
+/** Turns of the decode kernel's loops. */
+export function decodeTurns(
+  { lanes, rows, keysPerLane, columnLanes, columnsPerLane }: DecodeTile,
+  { headVecs }: LoopSizes,
+): LoopTurns {
+  const keyLanes = lanes / columnLanes;
+  const own = keysPerLane / KEYS;
+  const quads = lanes * own / keyLanes;
+  const step = own * (headVecs + KEYS + 3) + rows * (lanes + own + 2) + 8;
+  return {
+    item: rows * (lanes + columnsPerLane * (keyLanes + 1) + 1) + 4,
+    fullStep: step + quads,
+    maskedStep: step + quads * (KEYS + 2),
+  };
+}
+
+/**
+ * Places of neighbouring keys, `name_0` and so on; the first is `first`. Where
+ * there are no `more`, the last one there is stands for those that follow.
+ */
+function neighbours(
+  { quads }: AttentionSpec,
+  { name, place, stride, first, more }: {
+    readonly name: string;
+    readonly place: string;
+    readonly stride: string;
+    readonly first: string;
+    readonly more: (j: number) => string;
+  },
+): string {
+  const cursor = `var ${name}_cursor = seek(sequence, ${first});
+let ${name}_0 = ${place}(${name}_cursor, kv_head);`;
+  const next = (j: number) =>
+    quads
+      ? `let ${name}_${j} = ${name}_${
+        j - 1
+      } + select(0u, params.kv_heads * params.${stride}, ${more(j)});`
+      : `${name}_cursor = advance(${name}_cursor, ${more(j)});
+let ${name}_${j} = ${place}(${name}_cursor, kv_head);`;
+  return [cursor, ...Array.from({ length: KEYS - 1 }, (_, j) => next(j + 1))]
+    .join("\n");
+}
+
 /** The decode kernel. */
 export function decodeKernel(spec: DecodeSpec): KernelSource {
   const { lanes, rows, columnLanes, columnsPerLane } = spec.tile;
@@ -78,19 +122,21 @@ export function decodeKernel(spec: DecodeSpec): KernelSource {
   const weigh =
     `for (var i = key_lane; i * ${KEYS}u < count; i += ${keyLanes}u) {
 ${eachRow((r) => `let p_${r} = weights[${r * groups}u + i];`)}
-var cursor = seek(sequence, first_key + i * ${KEYS}u);
+${
+      neighbours(spec, {
+        name: "at",
+        place: "value_place",
+        stride: "value_stride",
+        first: `first_key + i * ${KEYS}u`,
+        more: (j) => `i * ${KEYS}u + ${j}u < count`,
+      })
+    }
 ${
       eachKey((j) =>
         `{
-let at = value_place(cursor, kv_head);
-${
-          j + 1 < KEYS
-            ? `cursor = advance(cursor, i * ${KEYS}u + ${j + 1}u < count);`
-            : ""
-        }
 ${
           eachColumn((c) =>
-            `let v_${c} = load_value(at, column_${c});
+            `let v_${c} = load_value(at_${j}, column_${c});
 ${
               eachRow((r) =>
                 `x_${r}_${c} = fma(vec4f(p_${r}[${j}]), v_${c}, x_${r}_${c});`
@@ -153,7 +199,7 @@ ${
         )
       }
 
-${nameRows(rows, (r) => `${r}u`)}
+${nameRows(rows, (r) => `${r}u`, spec.queries)}
 ${
         eachRow((r) =>
           `var m_${r} = SENTINEL;
@@ -169,14 +215,16 @@ ${
 ${eachRow((r) => `var max_${r} = SENTINEL;`)}
 for (var i = lane; i < ${groups}u; i += ${lanes}u) {
 let own_key = first_key + i * ${KEYS}u;
-var cursor = seek(sequence, min(own_key, sequence.key_count - 1u));
 ${
-            eachKey((j) =>
-              `let key_${j} = key_place(cursor, kv_head);
-cursor = advance(cursor, own_key + ${j + 1}u < sequence.key_count);
-${eachRow((r) => `var s_${r}_${j} = 0.0;`)}`
-            )
+            neighbours(spec, {
+              name: "key",
+              place: "key_place",
+              stride: "head_stride",
+              first: "min(own_key, sequence.key_count - 1u)",
+              more: (j) => `own_key + ${j}u < sequence.key_count`,
+            })
           }
+${eachKey((j) => eachRow((r) => `var s_${r}_${j} = 0.0;`))}
 for (var vec = 0u; vec < params.head_vecs; vec++) {
 ${eachRow((r) => `let q_${r} = load_query(query_at_${r}, vec);`)}
 ${
@@ -200,8 +248,8 @@ let key = i32(own_key + j);
 let in_step = i * ${KEYS}u + j < count;
 ${
             eachRow((r) =>
-              `s_${r}[j] = select(SENTINEL, modify(s_${r}[j], sequence.batch, i32(head_${r}), position_${r}, key),
-in_step && (!masked || sees(sequence.batch, i32(head_${r}), position_${r}, key, i32(sequence.key_count))));
+              `s_${r}[j] = select(SENTINEL, modify(s_${r}[j], batch_${r}, i32(head_${r}), position_${r}, key),
+in_step && (!masked || sees(batch_${r}, i32(head_${r}), position_${r}, key, i32(sequence.key_count))));
 max_${r} = max(max_${r}, s_${r}[j]);`
             )
           }
@@ -261,9 +309,7 @@ ${
       }
 ${eachRow((r) => `lane_values[${r * lanes}u + lane] = l_${r};`)}
 workgroupBarrier();
-if (key_lane != 0u) {
-  return;
-}
+if (key_lane == 0u) {
 ${
         eachRow((r) =>
           `if (packed_${r} < row_count) {
@@ -271,7 +317,7 @@ var sum = 0.0;
 for (var i = 0u; i < ${lanes}u; i++) {
 sum += lane_values[${r * lanes}u + i];
 }
-let out = ${outputRow(spec, rows, `${r}u`, `token_${r}`)};
+let out = ${outputRow(spec, `${r}u`, `token_${r}`)};
 ${
             eachColumn((c) =>
               `if (${c * columnLanes}u + column_lane < params.value_vecs) {
@@ -293,12 +339,16 @@ write_stats(out, m_${r}, sum);
 }
 }`
         )
-      }`,
+      }
+}`,
+      spec.workers,
     )
   }`;
   return {
     label:
-      `attention.decode/${spec.source}.${spec.queryFormat.dtype}.${rows}x${step}`,
+      `attention.decode/${spec.source}.${spec.queryFormat.dtype}.${rows}x${step}${
+        labelOf(spec)
+      }`,
     code: indent(code),
     bindings: attentionBindings(spec),
     features: specFeatures(spec),

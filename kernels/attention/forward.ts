@@ -20,11 +20,19 @@
 import type { KernelSource } from "../../src/core/kernel.ts";
 import { eachStep, entryPoint } from "../fragments/schedule.ts";
 import { accumulateDot, indent, unroll, wgsl } from "../wgsl.ts";
-import { ownRows, type RowTile, scoreTile, tileRows } from "./score_tile.ts";
+import {
+  type LoopSizes,
+  type LoopTurns,
+  ownRows,
+  type RowTile,
+  scoreTile,
+  tileRows,
+} from "./score_tile.ts";
 import {
   attentionBindings,
   attentionPrelude,
   type AttentionSpec,
+  labelOf,
   outputRow,
   specFeatures,
 } from "./spec.ts";
@@ -44,6 +52,22 @@ export interface ForwardSpec extends AttentionSpec {
 /** Bytes of workgroup memory that a tile takes. */
 export function forwardWorkgroupBytes(tile: ForwardTile): number {
   return tileRows(tile) * tile.accumulatorVecs * 16;
+}
+
+/** Turns of the forward kernel's loops. */
+export function forwardTurns(
+  { rowsPerLane, keysPerStep }: ForwardTile,
+  { headVecs, valueVecs, scoreMods }: LoopSizes,
+): LoopTurns {
+  const step = headVecs + valueVecs + (scoreMods ? keysPerStep : 0) + 4;
+  const guarded = keysPerStep *
+      (valueVecs + 3 + rowsPerLane * (headVecs + valueVecs + 2)) +
+    rowsPerLane * (valueVecs + 1);
+  return {
+    item: (rowsPerLane + 1) * (valueVecs + 1) + 4,
+    fullStep: step + 6 * rowsPerLane + 8,
+    maskedStep: step + keysPerStep + guarded + 4,
+  };
 }
 
 /** The forward kernel. */
@@ -95,7 +119,7 @@ let q = load_query(query_at_${r}, vec);
 let k = load_key(guarded_key, vec);
 ${accumulateDot("s", "q", "k")}
 }
-let p = weight(modify(s * params.scale, sequence.batch, i32(head_${r}), position_${r}, key), m_${r});
+let p = weight(modify(s * params.scale, batch_${r}, i32(head_${r}), position_${r}, key), m_${r});
 ${
         eachVec(
           `${accumulator(r)} = fma(vec4f(p), load_value(guarded_value, vec), ${
@@ -130,7 +154,7 @@ return any(found);
 ${
     entryPoint(
       lanes,
-      `${ownRows(spec.tile)}
+      `${ownRows(spec.tile, spec.queries)}
 ${
         eachRow((r) =>
           `var m_${r} = SENTINEL;
@@ -177,7 +201,7 @@ ${weigh}
 ${
         eachRow((r) =>
           `if (packed_${r} < row_count) {
-let out_${r} = ${outputRow(spec, rows, `${r * lanes}u + lane`, `token_${r}`)};
+let out_${r} = ${outputRow(spec, `${r * lanes}u + lane`, `token_${r}`)};
 for (var vec = 0u; vec < params.value_vecs; vec++) {
 write_row(out_${r}, vec, ${accumulator(r)}, l_${r});
 }
@@ -185,11 +209,14 @@ write_stats(out_${r}, m_${r}, l_${r});
 }`
         )
       }`,
+      spec.workers,
     )
   }`;
   return {
     label:
-      `attention.forward/${spec.source}.${spec.queryFormat.dtype}.${rows}x${keysPerStep}`,
+      `attention.forward/${spec.source}.${spec.queryFormat.dtype}.${rows}x${keysPerStep}${
+        labelOf(spec)
+      }`,
     code: indent(code),
     bindings: attentionBindings(spec),
     features: specFeatures(spec),

@@ -5,8 +5,8 @@
  * M = max m_i    l = sum l_i exp(m_i - M)    A = sum A_i exp(m_i - M)    O = A / l
  * ```
  *
- * States are folded in the order of their slots, so the result is repeatable;
- * a single state passes through unchanged, bit for bit.
+ * States are folded in the order of their keys, so the result is repeatable; a
+ * single state passes through unchanged, bit for bit.
  *
  * @module
  */
@@ -15,7 +15,11 @@ import type { Binding, KernelSource } from "../../src/core/kernel.ts";
 import { declareBindings, declareUniforms, indent, wgsl } from "../wgsl.ts";
 import { onlineSoftmaxFragment } from "../fragments/online_softmax.ts";
 import { type RowFormat, storageType, storeRow } from "../fragments/rows.ts";
-import { entryPoint, PARAMS, scheduleFragment } from "../fragments/schedule.ts";
+import {
+  entryPoint,
+  mergeScheduleFragment,
+  PARAMS,
+} from "../fragments/schedule.ts";
 import { paramsBinding } from "./spec.ts";
 
 /** What the merge kernel's source depends on. */
@@ -24,8 +28,6 @@ export interface MergeSpec {
   readonly outputFormat: RowFormat;
   /** Whether a log-sum-exp is written beside the output. */
   readonly lse: boolean;
-  /** Packed query rows of one item, as the kernel before it used. */
-  readonly rows: number;
   /** Invocations of a workgroup. */
   readonly lanes: number;
 }
@@ -45,7 +47,7 @@ export function mergeBindings({ outputFormat, lse }: MergeSpec): Binding[] {
 
 /** The merge kernel: one workgroup an item and kv head. */
 export function mergeKernel(spec: MergeSpec): KernelSource {
-  const { outputFormat, lse, rows, lanes } = spec;
+  const { outputFormat, lse, lanes } = spec;
   const bindings = mergeBindings(spec);
   const half = outputFormat.dtype === "f16";
   const code = wgsl`${half ? "enable f16;\n" : ""}
@@ -53,7 +55,7 @@ ${declareUniforms("Params", PARAMS)}
 
 ${declareBindings(bindings)}
 
-${scheduleFragment}
+${mergeScheduleFragment}
 
 ${onlineSoftmaxFragment}
 
@@ -69,25 +71,22 @@ ${
 ${
     entryPoint(
       lanes,
-      `let rows = min(row_count - item.first_row, ${rows}u);
-for (var index = lane; index < rows * params.value_vecs; index += ${lanes}u) {
+      `for (var index = lane; index < item.row_count * params.value_vecs; index += ${lanes}u) {
 let local = index / params.value_vecs;
 let vec = index - local * params.value_vecs;
 let row = item.first_row + local;
 let query = row / params.group;
 let head = kv_head * params.group + row - query * params.group;
 let out = (sequence.query_start + query) * params.query_heads + head;
-let first = (item.first_slot * params.kv_heads + kv_head) * ${rows}u + local;
-let slot_rows = params.kv_heads * ${rows}u;
 
 var maximum = SENTINEL;
-for (var slot = 0u; slot < item.slot_count; slot++) {
-maximum = max(maximum, states[params.stats_at + first + slot * slot_rows].x);
+for (var part = 0u; part < item.part_count; part++) {
+maximum = max(maximum, states[params.stats_at + part_row(item, part, kv_head) + local].x);
 }
 var sum = 0.0;
 var accumulator = vec4f(0.0);
-for (var slot = 0u; slot < item.slot_count; slot++) {
-let at = first + slot * slot_rows;
+for (var part = 0u; part < item.part_count; part++) {
+let at = part_row(item, part, kv_head) + local;
 let stats = states[params.stats_at + at];
 let scaling = select(exp(stats.x - maximum), 1.0, stats.x == maximum);
 sum = fma(scaling, stats.y, sum);
@@ -99,7 +98,7 @@ ${lse ? "if (vec == 0u) {\nlse[out] = log_sum_exp(maximum, sum);\n}" : ""}
     )
   }`;
   return {
-    label: `attention.merge/${outputFormat.dtype}.${rows}`,
+    label: `attention.merge/${outputFormat.dtype}`,
     code: indent(code),
     bindings,
     features: half ? ["shader-f16"] : [],

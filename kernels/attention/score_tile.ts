@@ -5,6 +5,7 @@
  * @module
  */
 
+import { QUERY_WORDS } from "../fragments/schedule.ts";
 import type { ModSource } from "../fragments/score.ts";
 import { accumulateDot, unroll } from "../wgsl.ts";
 
@@ -18,10 +19,52 @@ export interface RowTile {
   readonly keysPerStep: number;
 }
 
+/**
+ * Turns of loops that an invocation takes at most, each loop's last look at its
+ * condition among them; a branch not taken counts as one turn of its loops.
+ */
+export interface LoopTurns {
+  /** For an item, besides its steps. */
+  readonly item: number;
+  /** For a step whose mask is skipped. */
+  readonly fullStep: number;
+  /** For any other step. */
+  readonly maskedStep: number;
+}
+
+/** The sizes on which turns depend. */
+export interface LoopSizes {
+  /** vec4s of a query or key row. */
+  readonly headVecs: number;
+  /** vec4s of a value row. */
+  readonly valueVecs: number;
+  /** Whether there are score mods. */
+  readonly scoreMods: boolean;
+}
+
 /** Query rows of one work item. */
 export function tileRows({ lanes, rowsPerLane }: RowTile): number {
   return lanes * rowsPerLane;
 }
+
+/** Where the queries of a sequence are, and where they stand. */
+export type Queries =
+  /** One after the other, from the sequence's first on. */
+  | "consecutive"
+  /** Anywhere: the schedule has a list of them, of several sequences maybe. */
+  | "listed";
+
+const QUERY: Readonly<Record<Queries, (r: number) => string>> = {
+  consecutive: (r) =>
+    `let batch_${r} = sequence.batch;
+let position_${r} = i32(query_${r}) + sequence.query_offset;
+let token_${r} = (sequence.query_start + query_${r}) * params.query_heads + head_${r};`,
+  listed: (r) =>
+    `let listed_${r} = sequence.queries + ${QUERY_WORDS}u * query_${r};
+let batch_${r} = i32(schedule[listed_${r} + 2u]);
+let position_${r} = bitcast<i32>(schedule[listed_${r} + 1u]);
+let token_${r} = schedule[listed_${r}] * params.query_heads + head_${r};`,
+};
 
 /**
  * Names for `count` packed rows of an item, `offset(r)` from its first. Rows
@@ -31,20 +74,23 @@ export function tileRows({ lanes, rowsPerLane }: RowTile): number {
 export function nameRows(
   count: number,
   offset: (r: number) => string,
+  queries: Queries,
 ): string {
   return unroll(count, (r) =>
     `let packed_${r} = item.first_row + ${offset(r)};
 let row_${r} = min(packed_${r}, row_count - 1u);
 let query_${r} = row_${r} / params.group;
 let head_${r} = kv_head * params.group + row_${r} - query_${r} * params.group;
-let position_${r} = i32(query_${r}) + sequence.query_offset;
-let token_${r} = (sequence.query_start + query_${r}) * params.query_heads + head_${r};
+${QUERY[queries](r)}
 let query_at_${r} = token_${r} * params.head_stride;`);
 }
 
 /** The rows that a lane owns: neighbouring lanes have neighbouring rows. */
-export function ownRows({ lanes, rowsPerLane }: RowTile): string {
-  return nameRows(rowsPerLane, (r) => `${r * lanes}u + lane`);
+export function ownRows(
+  { lanes, rowsPerLane }: RowTile,
+  queries: Queries,
+): string {
+  return nameRows(rowsPerLane, (r) => `${r * lanes}u + lane`, queries);
 }
 
 /**
@@ -100,7 +146,7 @@ for (var j = 0u; j < ${keysPerStep}u; j++) {
 let key = i32(first_key + j);
 ${
     unroll(rowsPerLane, (r) =>
-      `hidden_${r} |= select(1u << j, 0u, sees(sequence.batch, i32(head_${r}), position_${r}, key,
+      `hidden_${r} |= select(1u << j, 0u, sees(batch_${r}, i32(head_${r}), position_${r}, key,
 i32(sequence.key_count)));`)
   }
 }
@@ -126,7 +172,7 @@ ${
     unroll(rowsPerLane, (r) => {
       const at = `tile[${r * keysPerStep}u + j]`;
       return `if (extractBits(hidden_${r}, j, 1u) == 0u) {
-${at} = modify(${at}, sequence.batch, i32(head_${r}), position_${r}, key);
+${at} = modify(${at}, batch_${r}, i32(head_${r}), position_${r}, key);
 }`;
     })
   }

@@ -22,12 +22,17 @@ import {
   storageType,
   storeRow,
 } from "../fragments/rows.ts";
-import { PARAMS, scheduleFragment } from "../fragments/schedule.ts";
+import {
+  PARAMS,
+  scheduleFragment,
+  type Workers,
+} from "../fragments/schedule.ts";
 import {
   modBindings,
   type ModSource,
   scoreFragment,
 } from "../fragments/score.ts";
+import type { Queries } from "./score_tile.ts";
 
 /** What every attention kernel's source depends on. */
 export interface AttentionSpec extends KeyValueSpec {
@@ -41,6 +46,16 @@ export interface AttentionSpec extends KeyValueSpec {
   readonly lse: boolean;
   /** Write unnormalised states for `merge` instead of finished rows. */
   readonly partial: boolean;
+  /** Where queries are. */
+  readonly queries: Queries;
+  /** Which items a workgroup does. */
+  readonly workers: Workers;
+}
+
+/** The end of a kernel's label. */
+export function labelOf({ queries, workers }: AttentionSpec): string {
+  return (queries === "listed" ? ".listed" : "") +
+    (workers === "stretches" ? ".stream-k" : "");
 }
 
 /** Everything that a spec's element types ask of the device. */
@@ -163,17 +178,13 @@ fn write_stats(row: u32, maximum: f32, sum: f32) {${lse}
 }`;
 }
 
-/**
- * The output row of a packed row: its place in the output, or in the states of
- * this item's slot.
- */
+/** The output row of a packed row: its place in the output, or in the states. */
 export function outputRow(
-  spec: AttentionSpec,
-  rows: number,
+  { partial }: AttentionSpec,
   local: string,
   finished: string,
 ): string {
-  return spec.partial
-    ? `(item.first_slot * params.kv_heads + kv_head) * ${rows}u + ${local}`
+  return partial
+    ? `item.state_row + kv_head * item.state_stride + ${local}`
     : finished;
 }

@@ -16,7 +16,13 @@ import { storageType } from "../fragments/rows.ts";
 import { entryPoint } from "../fragments/schedule.ts";
 import { modBindings } from "../fragments/score.ts";
 import { indent, unroll, wgsl } from "../wgsl.ts";
-import { ownRows, type RowTile, scoreTile, tileRows } from "./score_tile.ts";
+import {
+  type LoopSizes,
+  ownRows,
+  type RowTile,
+  scoreTile,
+  tileRows,
+} from "./score_tile.ts";
 import {
   attentionPrelude,
   type AttentionSpec,
@@ -39,6 +45,21 @@ export interface StandardKernels {
   readonly softmax: KernelSource;
   /** O = P V. */
   readonly values: KernelSource;
+}
+
+/** Turns of the loops of whichever of the three kernels takes most. */
+export function standardTurns(
+  { rowsPerLane, keysPerStep }: RowTile,
+  { headVecs, valueVecs, scoreMods }: LoopSizes,
+  keys: number,
+): number {
+  const steps = Math.ceil(keys / keysPerStep);
+  const score = headVecs + keysPerStep * (scoreMods ? 2 : 1) + 6;
+  return 4 + Math.max(
+    steps * score,
+    rowsPerLane * (3 * keys + 2 * steps + 4),
+    Math.ceil(valueVecs / COLUMNS) * (keys + 2 * steps + 2),
+  );
 }
 
 /** vec4 columns that the P V product keeps in registers a row. */
@@ -87,7 +108,7 @@ ${
       entryPoint(
         lanes,
         `let scratch_at = (item_index * params.kv_heads + kv_head) * params.scratch_keys;
-${ownRows(spec.tile)}
+${ownRows(spec.tile, "consecutive")}
 ${body}`,
       )
     }`),
@@ -105,9 +126,7 @@ ${body}`,
         paramsBinding,
       ],
       wgsl`let masked = true;
-if (sequence.key_count == 0u) {
-return;
-}
+if (sequence.key_count > 0u) {
 var cursor = seek(sequence, 0u);
 for (var first_key = 0u; first_key < sequence.key_count; first_key += ${keysPerStep}u) {
 ${scoreTile(spec)}
@@ -119,6 +138,7 @@ ${at(r, `first_key + ${j}u`)} = s_${r}_${j};
 }`)
         )
       }
+}
 }`,
     ),
     softmax: kernel(

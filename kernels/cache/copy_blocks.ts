@@ -1,71 +1,142 @@
 /**
- * Copies blocks of the paged cache, keys and values alike: what copy-on-write
- * asks for. `copies` holds (source, destination, rows) triples of blocks local
- * to their arenas; no destination may be another copy's source.
+ * Copies blocks of keys and values from one buffer to another, or within one:
+ * copy-on-write in the paged cache, and its staging on the way to and from host
+ * memory. `copies` holds (source, destination, rows) triples of blocks, each in
+ * its buffer's own count; no destination may be another copy's source.
+ *
+ * What is moved are integers, as WGSL lets floats change on the way: NaNs their
+ * payload, denormals their value.
  *
  * @module
  */
 
 import type { Binding, KernelSource } from "../../src/core/kernel.ts";
-import { type RowFormat, storageType } from "../fragments/rows.ts";
 import { declareBindings, declareUniforms, indent, wgsl } from "../wgsl.ts";
+
+/** Bytes that an invocation moves at once. */
+export type CopyUnit = 16 | 8 | 4 | 2;
 
 /** What the copy kernel's source depends on. */
 export interface CopyBlocksSpec {
-  /** Rows of the arenas. */
-  readonly format: RowFormat;
-  /** Whether source and destination are different arenas. */
+  /** Bytes moved at once, in which the uniforms count. */
+  readonly unit: CopyUnit;
+  /** Whether source and destination are different buffers. */
   readonly crossing: boolean;
 }
 
-/** The copy kernel's uniforms. */
+/**
+ * The copy kernel's uniforms, in units: those of a token's keys and values;
+ * then of either buffer those from one block to the next, and where the first
+ * block's values are. Its keys are at 0.
+ */
 export const COPY_PARAMS = {
-  key_block: "u32",
-  value_block: "u32",
   key_row: "u32",
   value_row: "u32",
-  value_at: "u32",
+  source_key_block: "u32",
+  source_value_block: "u32",
+  source_value_at: "u32",
+  destination_key_block: "u32",
+  destination_value_block: "u32",
+  destination_value_at: "u32",
 } as const;
 
 /** Invocations of a workgroup. */
 export const COPY_LANES = 64;
 
+/** The widest unit in which a token's keys and values, in bytes, are whole. */
+export function copyUnit(row: { key: number; value: number }): CopyUnit {
+  const units = [16, 8, 4] as const;
+  return units.find((unit) => row.key % unit + row.value % unit === 0) ?? 2;
+}
+
 /** The copy kernel; one workgroup a copy. */
 export function copyBlocksKernel(spec: CopyBlocksSpec): KernelSource {
-  const type = storageType(spec.format);
-  const source = spec.crossing ? "source" : "destination";
+  const { unit, crossing } = spec;
+  const source = crossing ? "source" : "destination";
+  const { read, write, copyUnits } = unit === 2
+    ? halves(source, crossing)
+    : words(source, unit);
   const bindings: Binding[] = [
     { name: "copies", type: "array<u32>", access: "read" },
-    ...(spec.crossing
-      ? [{ name: "source", type, access: "read" } as const]
+    ...(crossing
+      ? [{ name: "source", type: read, access: "read" } as const]
       : []),
-    { name: "destination", type, access: "read_write" },
+    { name: "destination", type: write, access: "read_write" },
     { name: "params", type: "Params", access: "uniform" },
   ];
-  const half = spec.format.dtype === "f16";
-  const copy = (part: "key" | "value", base: string) =>
-    `for (var i = lane; i < rows * params.${part}_row; i += ${COPY_LANES}u) {
-destination[${base}target_block * params.${part}_block + i] = ${source}[${base}source_block * params.${part}_block + i];
-}`;
-  const code = wgsl`${half ? "enable f16;\n" : ""}
-${declareUniforms("Params", COPY_PARAMS)}
+  const code = wgsl`${declareUniforms("Params", COPY_PARAMS)}
 
 ${declareBindings(bindings)}
+
+${copyUnits}
 
 @compute @workgroup_size(${COPY_LANES})
 fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(local_invocation_index) lane: u32) {
 let at = 3u * group_id.x;
-let source_block = copies[at];
-let target_block = copies[at + 1u];
+let from_block = copies[at];
+let to_block = copies[at + 1u];
 let rows = copies[at + 2u];
-${copy("key", "")}
-${copy("value", "params.value_at + ")}
+copy_units(from_block * params.source_key_block, to_block * params.destination_key_block,
+rows * params.key_row, lane);
+copy_units(params.source_value_at + from_block * params.source_value_block,
+params.destination_value_at + to_block * params.destination_value_block,
+rows * params.value_row, lane);
 }
 `;
   return {
-    label: `cache.copy_blocks/${spec.format.dtype}`,
+    label: `cache.copy_blocks/${unit}`,
     code: indent(code),
     bindings,
-    features: half ? ["shader-f16"] : [],
+    features: [],
+  };
+}
+
+/** How units of one size are copied, and the types of the buffers. */
+interface UnitCopy {
+  readonly read: string;
+  readonly write: string;
+  readonly copyUnits: string;
+}
+
+function words(source: string, unit: 16 | 8 | 4): UnitCopy {
+  const type = unit === 4 ? "array<u32>" : `array<vec${unit / 4}<u32>>`;
+  const copyUnits =
+    `fn copy_units(from_at: u32, to_at: u32, count: u32, lane: u32) {
+for (var i = lane; i < count; i += ${COPY_LANES}u) {
+destination[to_at + i] = ${source}[from_at + i];
+}
+}`;
+  return { read: type, write: type, copyUnits };
+}
+
+/**
+ * Where a row ends within a word, its other half is another row's, which
+ * another workgroup may write at the same time: each changes its bits alone.
+ */
+function halves(source: string, crossing: boolean): UnitCopy {
+  const load = (at: string) =>
+    crossing ? `${source}[${at}]` : `atomicLoad(&${source}[${at}])`;
+  const copyUnits =
+    `fn copy_units(from_at: u32, to_at: u32, count: u32, lane: u32) {
+for (var word = to_at / 2u + lane; 2u * word < to_at + count; word += ${COPY_LANES}u) {
+var bits = 0u;
+var mask = 0u;
+for (var half = 0u; half < 2u; half++) {
+// Before the first unit this wraps around, past the last one.
+let i = 2u * word + half - to_at;
+if (i < count) {
+let pair = ${load("(from_at + i) / 2u")};
+bits |= extractBits(pair, 16u * ((from_at + i) % 2u), 16u) << (16u * half);
+mask |= 0xffffu << (16u * half);
+}
+}
+atomicAnd(&destination[word], ~mask);
+atomicOr(&destination[word], bits);
+}
+}`;
+  return {
+    read: "array<u32>",
+    write: "array<atomic<u32>>",
+    copyUnits,
   };
 }

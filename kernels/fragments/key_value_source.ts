@@ -24,6 +24,11 @@ export interface KeyValueSpec {
   readonly segments: number;
   /** Paged: whether the block size is a power of two, so that it is a shift. */
   readonly shift: boolean;
+  /**
+   * Whether four keys whose first is a multiple of four lie side by side:
+   * always where keys are contiguous, in blocks of whole fours where paged.
+   */
+  readonly quads: boolean;
   /** The format of key rows. */
   readonly keyFormat: RowFormat;
   /** The format of value rows. */

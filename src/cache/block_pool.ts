@@ -5,48 +5,26 @@
  */
 
 import { checkInteger, checkRange } from "../core/check.ts";
-import { OutOfBlocksError } from "../core/errors.ts";
 import { FreeList } from "./free_list.ts";
 import { verifyPool } from "./invariants.ts";
+import { checkRoom } from "./pool_room.ts";
+import type {
+  AllocateOptions,
+  BlockPoolOptions,
+  CacheMarks,
+} from "./pool_types.ts";
+
+export type {
+  AllocateOptions,
+  BlockPoolOptions,
+  CacheMarks,
+} from "./pool_types.ts";
 
 /** The id of the null block. It is never allocated, and it pads block tables. */
 export const NULL_BLOCK = 0;
 
 /** Tokens per block where a pool is not told otherwise. */
 export const DEFAULT_BLOCK_SIZE = 16;
-
-/** What else one {@linkcode BlockPool.allocate} does at the same time. */
-export interface AllocateOptions {
-  /**
-   * Blocks to hold once more each, in use or free: a free one leaves the free
-   * list with what lies in it.
-   */
-  readonly reuse?: readonly number[];
-  /**
-   * Holds to give back first, in this order, so that the blocks that become
-   * free can be handed out again at once. An id counts as often as it is named.
-   */
-  readonly release?: readonly number[];
-}
-
-/**
- * The right to say which blocks hold something that can be found again, given
- * to the one index of a pool.
- */
-export interface CacheMarks {
-  /** Marks a block in use as cached. */
-  mark(id: number): void;
-  /** Takes the mark off; a free block becomes the next to be handed out. */
-  unmark(id: number): void;
-}
-
-/** How large a {@linkcode BlockPool} is. */
-export interface BlockPoolOptions {
-  /** Blocks in all, the null block included: at least 2. */
-  readonly numBlocks: number;
-  /** Tokens per block, at least 1. Defaults to 16. */
-  readonly blockSize?: number;
-}
 
 /**
  * A fixed set of blocks with reference counts: the allocator of PagedAttention
@@ -80,6 +58,7 @@ export class BlockPool {
   readonly #blockSize: number;
   readonly #cached: Uint8Array;
   #onEvict: ((id: number) => void) | undefined;
+  #onFree: (id: number) => boolean = () => true;
   #evictableBlocks = 0;
   #usedBlocks = 0;
   #peakUsedBlocks = 0;
@@ -170,13 +149,20 @@ export class BlockPool {
    *
    * @param onEvict Called with each marked block that is handed out again, once
    * its mark is off. It must not throw, nor call the pool.
+   * @param onFree Called with each marked block that its last holder gave back,
+   * and says whether it stays marked; by default it does. It must not throw,
+   * nor call the pool.
    * @throws {TypeError} if the pool has an index already.
    */
-  attachIndex(onEvict: (id: number) => void): CacheMarks {
+  attachIndex(
+    onEvict: (id: number) => void,
+    onFree: (id: number) => boolean = () => true,
+  ): CacheMarks {
     if (this.#onEvict !== undefined) {
       throw new TypeError("Cannot attach a second index to the pool");
     }
     this.#onEvict = onEvict;
+    this.#onFree = onFree;
     return {
       mark: (id) => {
         this.#checkUsed(id);
@@ -198,7 +184,17 @@ export class BlockPool {
   allocate(count: number, options: AllocateOptions = {}): number[] {
     const { reuse = [], release = [] } = options;
     checkInteger("count", count, 0);
-    this.#checkRoom(count, reuse, release);
+    checkRoom(
+      {
+        totalBlocks: this.totalBlocks,
+        freeBlocks: this.#free.length,
+        evictableBlocks: this.#evictableBlocks,
+        references: this.#references,
+        cached: this.#cached,
+      },
+      count,
+      { reuse, release },
+    );
     for (const id of release) this.release(id);
     for (const id of reuse) this.#hold(id);
     const ids: number[] = [];
@@ -235,6 +231,7 @@ export class BlockPool {
     this.#checkUsed(id);
     if (--this.#references[id] > 0) return;
     this.#usedBlocks--;
+    if (this.#cached[id] === 1 && !this.#onFree(id)) this.#cached[id] = 0;
     if (this.#onEvict !== undefined && this.#cached[id] === 0) {
       this.#free.pushFront(id);
     } else {
@@ -284,40 +281,6 @@ export class BlockPool {
     this.#evictableBlocks--;
     this.#free.remove(id);
     this.#free.pushFront(id);
-  }
-
-  /** Throws unless the holds can be given back and `count` are free then. */
-  #checkRoom(
-    count: number,
-    reuse: readonly number[],
-    release: readonly number[],
-  ): void {
-    const lost = new Map<number, number>();
-    let free = this.#free.length - this.#evictableBlocks;
-    let evictable = this.#evictableBlocks;
-    const move = (id: number, blocks: number) => {
-      if (this.#cached[id] === 1) evictable += blocks;
-      else free += blocks;
-    };
-    for (const id of release) {
-      this.#checkUsed(id);
-      const holds = (lost.get(id) ?? 0) + 1;
-      checkRange(
-        holds <= this.#references[id],
-        "release",
-        "must not give back more holds than there are on block",
-        id,
-      );
-      lost.set(id, holds);
-      if (holds === this.#references[id]) move(id, 1);
-    }
-    for (const id of new Set(reuse)) {
-      checkInteger("reuse", id, 1, this.totalBlocks);
-      if (this.#references[id] === (lost.get(id) ?? 0)) move(id, -1);
-    }
-    if (count > free + evictable) {
-      throw new OutOfBlocksError({ needed: count, free, evictable });
-    }
   }
 
   #checkUsed(id: number): void {

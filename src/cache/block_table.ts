@@ -6,38 +6,9 @@
 
 import { checkInteger, checkRange, checkType } from "../core/check.ts";
 import { BlockPool, NULL_BLOCK } from "./block_pool.ts";
+import type { Append, AppendOptions, BlockCopy } from "./table_types.ts";
 
-/** A block whose first rows must be copied before new ones are written. */
-export interface BlockCopy {
-  /** The block to read, still held by the other tables. */
-  readonly source: number;
-  /** The block to write, now in this table in the source's place. */
-  readonly destination: number;
-  /** How many rows, from the block's first, are copied. */
-  readonly rows: number;
-}
-
-/** Where appended tokens go, and what must be copied first. */
-export interface Append {
-  /** The physical slot of each new token: `block * blockSize + row`. */
-  readonly slots: Uint32Array;
-  /**
-   * Copies to carry out before anything is written to `slots`, and before
-   * those of any later append; at most one.
-   */
-  readonly copies: readonly BlockCopy[];
-}
-
-/** How {@linkcode BlockTable.append} comes by its blocks. */
-export interface AppendOptions {
-  /**
-   * Blocks that the caller holds once each and no one else does: at least
-   * {@linkcode BlockTable.blocksNeeded} of them. The holds pass to the table;
-   * blocks beyond those needed are kept in reserve for later appends. By
-   * default the needed ones are allocated.
-   */
-  readonly blocks?: readonly number[];
-}
+export type { Append, AppendOptions, BlockCopy } from "./table_types.ts";
 
 /**
  * The block table of one sequence, and its written length in tokens.
@@ -276,6 +247,18 @@ export class BlockTable {
     this.#checkAlive();
     checkInteger("position", position, this.dropped, this.#length - 1);
     return this.#slot(position);
+  }
+
+  /**
+   * The block that a position lies in, written or in reserve; the null block
+   * where it was dropped.
+   *
+   * @throws {TypeError} if `position` is not a number, or the table is freed.
+   * @throws {RangeError} if it is not an integer in `0..capacity - 1`.
+   */
+  blockAt(position: number): number {
+    checkInteger("position", position, 0, this.capacity - 1);
+    return this.#blocks[Math.floor(position / this.#pool.blockSize)];
   }
 
   /** The blocks that this table holds, in order of position. */

@@ -8,7 +8,7 @@ import { SKIP_SLOT } from "../../kernels/cache/append.ts";
 import { checkInteger, checkRange, checkType } from "../core/check.ts";
 import type { DType } from "../core/dtype.ts";
 import type { Gpu, GpuTensor } from "../gpu/mod.ts";
-import type { BlockCopy } from "./block_table.ts";
+import type { Append, BlockCopy } from "./block_table.ts";
 
 /** Where new keys stand, for a cache that rotates them. */
 export interface AppendRotation {
@@ -26,16 +26,17 @@ export interface AppendRows {
   readonly key: GpuTensor;
   /** `[tokens, kvHeads, valueHeadDim]`. */
   readonly value: GpuTensor;
-  /** `u32[tokens]`: what `BlockTable.append` returned. */
+  /** `u32[tokens]`: what a sequence's `append` returned. */
   readonly slots: GpuTensor;
   /** For a cache with `rope`: how to rotate the keys. */
   readonly rotation?: AppendRotation;
 }
 
-/** What the checks need to know of a cache; a `KvCache` is one. */
+/** What the checks need to know of a cache; a `KvArenas` is one. */
 export interface CacheShape {
   readonly gpu: Gpu;
   readonly numBlocks: number;
+  readonly firstBlock: number;
   readonly blockSize: number;
   readonly layers: number;
   readonly kvHeads: number;
@@ -70,13 +71,43 @@ export function checkSlots(
  * @throws {RangeError} naming the first that is not
  */
 export function checkCopies(
-  { numBlocks, blockSize }: CacheShape,
+  { firstBlock, numBlocks, blockSize }: CacheShape,
   copies: readonly BlockCopy[],
 ): void {
   copies.forEach(({ source, destination, rows }, i) => {
-    checkInteger(`copies[${i}].source`, source, 0, numBlocks - 1);
-    checkInteger(`copies[${i}].destination`, destination, 1, numBlocks - 1);
+    const last = numBlocks - 1;
+    checkInteger(`copies[${i}].source`, source, 0, last);
+    checkInteger(`copies[${i}].destination`, destination, firstBlock, last);
     checkInteger(`copies[${i}].rows`, rows, 0, blockSize);
+  });
+}
+
+/**
+ * Throws where an append would copy rows that an earlier one is yet to write:
+ * all copies come before all rows.
+ *
+ * @throws {RangeError} naming the append
+ */
+export function checkOrder(
+  { blockSize }: CacheShape,
+  appends: readonly Append[],
+): void {
+  appends.forEach(({ copies }, i) => {
+    const read = new Set(
+      copies.flatMap(({ source, rows }) =>
+        Array.from({ length: rows }, (_, row) => source * blockSize + row)
+      ),
+    );
+    if (read.size === 0) return;
+    for (const { slots } of appends.slice(0, i)) {
+      const early = slots.find((slot) => read.has(slot));
+      checkRange(
+        early === undefined,
+        `appends[${i}].copies`,
+        "must not read a slot that the same call writes",
+        early,
+      );
+    }
   });
 }
 

@@ -55,6 +55,11 @@ export interface CacheSizes {
   readonly segmentBlocks: number;
 }
 
+/** Bytes of the largest arena that the device can bind. */
+export function arenaLimit({ limits }: Gpu): number {
+  return Math.min(limits.maxBufferSize, limits.maxStorageBufferBindingSize);
+}
+
 /**
  * Checks options and works out the sizes.
  *
@@ -81,10 +86,7 @@ export function cacheSizes(gpu: Gpu, options: KvCacheOptions): CacheSizes {
   const ropeDim = checkedRopeDim(options.rope, headDim);
   const blockBytes = blockSize * kvHeads * (headDim + valueHeadDim) *
     bytesPerElement(dtype);
-  const limit = Math.min(
-    gpu.limits.maxBufferSize,
-    gpu.limits.maxStorageBufferBindingSize,
-  );
+  const limit = arenaLimit(gpu);
   const { maxArenaBytes = limit } = options;
   checkInteger("maxArenaBytes", maxArenaBytes, 1);
   checkRange(

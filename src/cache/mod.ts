@@ -1,7 +1,8 @@
 /**
- * The paged KV cache's bookkeeping: a pool of blocks with reference counts,
+ * The KV caches and their bookkeeping: a pool of blocks with reference counts,
  * block tables that fork and copy on write, and their packed form for kernels;
- * an index that finds cached prefixes, and a manager of many sequences.
+ * an index that finds cached prefixes, and a manager of many sequences; extents
+ * that grow by moving, for kernels that read keys in order.
  *
  * @module
  */
@@ -11,6 +12,18 @@ export * from "./block_table.ts";
 export * from "./cache_manager.ts";
 export type * from "./manager_types.ts";
 export type { CacheSequence, SequenceStatus } from "./cache_sequence.ts";
+export {
+  type ContiguousFork,
+  type ContiguousGrowth,
+  ContiguousSequence,
+} from "./contiguous_sequence.ts";
+export {
+  type Extent,
+  ExtentPool,
+  type ExtentSize,
+  type ExtentStats,
+} from "./extent_pool.ts";
+export type { BlockRun } from "./free_extents.ts";
 export type { GroupCopy, LayerGroup } from "./group_match.ts";
 export {
   grownCapacity,
@@ -32,7 +45,10 @@ export type * from "./prefix_types.ts";
 export type { Pin } from "./prefix_pins.ts";
 export type { AppendRotation, AppendRows } from "./kv_rows.ts";
 export type { KvCacheOptions } from "./kv_sizes.ts";
+export { KvArenas } from "./kv_arenas.ts";
 export * from "./kv_cache.ts";
+export * from "./kv_contiguous.ts";
+export * from "./kv_swap.ts";
 export * from "./rotary_table.ts";
 export * from "./stats.ts";
 export type { SwapCopy, SwapTransfer } from "./swap_space.ts";

@@ -5,11 +5,13 @@
  */
 
 import { checkInteger, checkRange, checkType } from "../core/check.ts";
-import { BlockPool, type CacheMarks, NULL_BLOCK } from "./block_pool.ts";
+import { BlockPool, NULL_BLOCK } from "./block_pool.ts";
 import type { BlockCopy } from "./block_table.ts";
-import { verifyPrefixIndex } from "./prefix_invariants.ts";
+import type { CacheMarks } from "./pool_types.ts";
 import { type CursorHost, PrefixCursor } from "./prefix_cursor.ts";
 import { chainHash, encodeDomain, type PrefixDomain } from "./prefix_hash.ts";
+import { verifyPrefixIndex } from "./prefix_invariants.ts";
+import { PrefixLookup } from "./prefix_lookup.ts";
 import { type Pin, PinBoard } from "./prefix_pins.ts";
 import { type PrefixNode, PrefixTree } from "./prefix_tree.ts";
 import type {
@@ -20,6 +22,7 @@ import type {
   PrefixQuery,
   PrefixStats,
 } from "./prefix_types.ts";
+import { checkTokens } from "./tokens.ts";
 
 /**
  * A prefix index over the blocks of a pool (Kwon et al. 2023, section 4.4, with
@@ -28,6 +31,7 @@ import type {
  * A block that no one holds stays findable for as long as the pool does not
  * hand it out again, so caching costs no memory, and eviction is the pool's
  * order: the least recently freed first, and of one sequence the last block.
+ * Of several free blocks with one content, one is kept.
  *
  * Tokens are compared on every hit, and so are their domain and everything
  * before them. The last token of a sequence is never matched, as its logits
@@ -52,6 +56,7 @@ export class PrefixIndex {
   readonly #pool: BlockPool;
   readonly #marks: CacheMarks;
   readonly #tree: PrefixTree;
+  readonly #lookup: PrefixLookup;
   readonly #host: CursorHost;
   readonly #nodes: Map<number, PrefixNode> = new Map();
   readonly #pins: PinBoard;
@@ -83,8 +88,12 @@ export class PrefixIndex {
       clock,
     );
     this.#pool = pool;
-    this.#marks = pool.attachIndex((id) => this.#forget(id));
+    this.#marks = pool.attachIndex(
+      (id) => this.#forget(id),
+      (id) => this.#keep(id),
+    );
     this.#tree = new PrefixTree(hash);
+    this.#lookup = new PrefixLookup(this.#tree, pool.blockSize);
     this.#host = {
       tree: this.#tree,
       check: (tokens) => this.#checkBlock(tokens),
@@ -124,38 +133,23 @@ export class PrefixIndex {
    * @throws {RangeError} if a token is not an integer in `0..2**32 - 1`.
    */
   match(tokens: readonly number[], domain: PrefixDomain = {}): PrefixMatch {
-    const { blockSize } = this.#pool;
-    const walk = this.walk(tokens, domain);
-    const limit = Math.max(0, tokens.length - 1);
-    const missing = walk.indexOf(NULL_BLOCK);
-    const full = Math.min(
-      missing < 0 ? walk.length : missing,
-      Math.floor(limit / blockSize),
-    );
-    const partial = this.partial(tokens.slice(0, limit), full, domain);
-    return {
-      blocks: walk.slice(0, full),
-      partial,
-      length: full * blockSize + partial.rows,
-    };
+    return this.#lookup.match(tokens, domain);
   }
 
   /**
    * For each full block of `tokens` a block that holds it behind the same
-   * prefix, or the null block, as far as anything is cached. One in use is
-   * preferred, then the one stored first.
+   * prefix, or the null block, as far as anything is cached; of several the one
+   * stored first.
    *
    * @throws as {@linkcode PrefixIndex.match} does.
    */
   walk(tokens: readonly number[], domain: PrefixDomain = {}): number[] {
-    checkTokens(tokens);
-    return this.#path(tokens, domain).slice(1).map((node) => this.#pick(node));
+    return this.#lookup.walk(tokens, domain);
   }
 
   /**
    * A cached block behind the first `depth` full blocks of `tokens` that starts
-   * with the most of the tokens that follow. Looks at every cached block behind
-   * them that starts with the same token.
+   * with the most of the tokens that follow, if any starts with one.
    *
    * @throws as {@linkcode PrefixIndex.match} does.
    */
@@ -164,17 +158,7 @@ export class PrefixIndex {
     depth: number,
     domain: PrefixDomain = {},
   ): Omit<BlockCopy, "destination"> {
-    checkTokens(tokens);
-    checkInteger("depth", depth, 0);
-    const start = depth * this.#pool.blockSize;
-    const node = this.#path(tokens.slice(0, start), domain)[depth];
-    let best = { source: NULL_BLOCK, rows: 0 };
-    for (const child of node?.children.get(tokens[start]) ?? []) {
-      const rows = commonStart(child.tokens, tokens, start);
-      const source = this.#pick(child);
-      if (source !== NULL_BLOCK && rows > best.rows) best = { source, rows };
-    }
-    return best;
+    return this.#lookup.partial(tokens, depth, domain);
   }
 
   /**
@@ -284,24 +268,6 @@ export class PrefixIndex {
     });
   }
 
-  /** The domain's root and the nodes behind it, as far as they are known. */
-  #path(tokens: readonly number[], domain: PrefixDomain): PrefixNode[] {
-    const { blockSize } = this.#pool;
-    const path: PrefixNode[] = [];
-    let node = this.#tree.findRoot(encodeDomain(domain));
-    for (let end = blockSize; node; end += blockSize) {
-      path.push(node);
-      if (end > tokens.length) break;
-      node = this.#tree.find(node, tokens.slice(end - blockSize, end));
-    }
-    return path;
-  }
-
-  #pick({ blocks }: PrefixNode): number {
-    const used = blocks.find((id) => this.#pool.refCount(id) > 0);
-    return used ?? blocks[0] ?? NULL_BLOCK;
-  }
-
   #checkBlock(tokens: readonly number[]): void {
     checkTokens(tokens);
     checkRange(
@@ -322,45 +288,38 @@ export class PrefixIndex {
       block,
     );
     if (known) return;
+    const [first] = node.blocks;
     this.#marks.mark(block);
     this.#nodes.set(block, node);
-    node.blocks.push(block);
+    this.#tree.hold(node, block);
     const { hash, parent } = node;
     const tokens = [...node.tokens];
     this.#note({ type: "stored", block, hash, parent: parent!.hash, tokens });
+    // If one is free it is the only one, and this one takes its place.
+    if (first !== undefined && this.#pool.refCount(first) === 0) {
+      this.evict(first);
+    }
+  }
+
+  /**
+   * Says whether a block that was just freed is still found. It is not if
+   * others have its content: copies of what is asked for most would displace
+   * everything else, and finding one that is in use would take a search.
+   */
+  #keep(block: number): boolean {
+    const alone = this.#nodes.get(block)!.blocks.size === 1;
+    if (!alone) this.#forget(block);
+    return alone;
   }
 
   #forget(block: number): void {
     const node = this.#nodes.get(block)!;
     this.#nodes.delete(block);
-    node.blocks.splice(node.blocks.indexOf(block), 1);
     this.#note({ type: "removed", block, hash: node.hash });
-    this.#tree.prune(node);
+    this.#tree.drop(node, block);
   }
 
   #note(event: PrefixEvent): void {
     if (this.#log) this.#events.push(event);
   }
-}
-
-/** Throws unless `tokens` is an array of token ids. */
-export function checkTokens(tokens: readonly number[]): void {
-  checkType(Array.isArray(tokens), "tokens", "must be an array", tokens);
-  for (let i = 0; i < tokens.length; i++) {
-    // The name is only written for a token that is refused.
-    if (tokens[i] !== tokens[i] >>> 0) {
-      checkInteger(`tokens[${i}]`, tokens[i], 0, 2 ** 32 - 1);
-    }
-  }
-}
-
-/** How many of `block`'s tokens equal those of `tokens` from `start` on. */
-function commonStart(
-  block: readonly number[],
-  tokens: readonly number[],
-  start: number,
-): number {
-  let rows = 0;
-  while (rows < block.length && block[rows] === tokens[start + rows]) rows++;
-  return rows;
 }

@@ -8,7 +8,7 @@ import { invariant } from "./invariants.ts";
 
 /** As much of a prefix as is checked. */
 interface Stored {
-  readonly blocks: readonly number[];
+  readonly blocks: ReadonlySet<number>;
 }
 
 /** The state of a prefix index. */
@@ -32,7 +32,8 @@ export interface PrefixState {
 
 /**
  * Checks that blocks and prefixes name each other, that the pool marks exactly
- * these blocks, and that pinned blocks are held as often as they are pinned.
+ * these blocks; that no free one has a double; and that pinned blocks are held
+ * as often as they are pinned.
  *
  * @throws {Error} naming the violated invariant.
  */
@@ -40,12 +41,17 @@ export function verifyPrefixIndex(state: PrefixState): void {
   const { pool, nodes, stored, pins } = state;
   let listed = 0;
   for (const node of stored) {
-    listed += node.blocks.length;
+    listed += node.blocks.size;
     for (const id of node.blocks) {
       invariant(
         nodes.get(id) === node,
         "a cached block belongs to one prefix",
         `block ${id}`,
+      );
+      invariant(
+        node.blocks.size === 1 || pool.refCount(id) > 0,
+        "of blocks with one content, a free one is alone",
+        `block ${id} is free, one of ${node.blocks.size}`,
       );
     }
   }

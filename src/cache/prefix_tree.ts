@@ -6,6 +6,11 @@
 
 import { invariant } from "./invariants.ts";
 import { type ChainHash, DOMAIN_PARENT } from "./prefix_hash.ts";
+import {
+  addSibling,
+  closestSibling,
+  removeSibling,
+} from "./prefix_siblings.ts";
 
 /** The content of one full block behind one prefix, and where it lies. */
 export interface PrefixNode {
@@ -15,10 +20,12 @@ export interface PrefixNode {
   readonly parent: PrefixNode | undefined;
   /** The tokens of the block; of a root, the codes of its domain. */
   readonly tokens: readonly number[];
-  /** Blocks that follow, by their first token. */
-  readonly children: Map<number, PrefixNode[]>;
+  /** How many nodes follow. */
+  children: number;
+  /** Those of them that a block holds, in the order of their tokens. */
+  readonly stored: PrefixNode[];
   /** The blocks that hold this content, the first stored first. */
-  readonly blocks: number[];
+  readonly blocks: Set<number>;
   /** Cursors that stand on this node and keep it alive. */
   cursors: number;
 }
@@ -27,10 +34,6 @@ function equal(a: readonly number[], b: readonly number[]): boolean {
   if (a.length !== b.length) return false;
   for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
   return true;
-}
-
-function discard<T>(items: T[], item: T): void {
-  items.splice(items.indexOf(item), 1);
 }
 
 /**
@@ -70,19 +73,29 @@ export class PrefixTree {
     return this.#ensure(parent, tokens);
   }
 
+  /** Notes that a block holds a node's content. */
+  hold(node: PrefixNode, block: number): void {
+    if (node.blocks.size === 0) addSibling(node.parent!.stored, node);
+    node.blocks.add(block);
+  }
+
+  /** Notes that a block does so no longer. */
+  drop(node: PrefixNode, block: number): void {
+    node.blocks.delete(block);
+    if (node.blocks.size > 0) return;
+    removeSibling(node.parent!.stored, node);
+    this.prune(node);
+  }
+
   /** Removes a node that nothing keeps alive, and so its ancestors. */
   prune(node: PrefixNode): void {
     let dead: PrefixNode | undefined = node;
     while (dead && !isAlive(dead)) {
       const bucket = this.#buckets.get(dead.hash)!;
-      discard(bucket, dead);
+      bucket.splice(bucket.indexOf(dead), 1);
       if (bucket.length === 0) this.#buckets.delete(dead.hash);
       const { parent } = dead as PrefixNode;
-      if (parent) {
-        const siblings = parent.children.get(dead.tokens[0])!;
-        discard(siblings, dead);
-        if (siblings.length === 0) parent.children.delete(dead.tokens[0]);
-      }
+      if (parent) parent.children--;
       dead = parent;
     }
   }
@@ -98,40 +111,48 @@ export class PrefixTree {
   }
 
   /**
-   * Checks that every node is alive, is found, and is linked to its parent.
+   * Checks that every node is alive, is found, and is known to its parent.
    *
    * @throws {Error} naming the violated invariant.
    */
   verify(): void {
+    const children = new Map<PrefixNode, number>();
+    const stored = new Map<PrefixNode, number>();
+    const count = (counts: Map<PrefixNode, number>, node: PrefixNode) =>
+      counts.set(node, (counts.get(node) ?? 0) + 1);
     for (const node of this.nodes()) {
-      const { parent, tokens } = node;
-      const siblings = parent?.children.get(tokens[0]);
+      const { parent, tokens, blocks } = node;
       invariant(isAlive(node), "every prefix is kept for a reason", "a node");
       invariant(
         this.#find(parent, tokens) === node,
         "every prefix is found by its tokens",
         `hash ${node.hash}`,
       );
+      if (!parent) continue;
+      count(children, parent);
+      if (blocks.size === 0) continue;
+      count(stored, parent);
       invariant(
-        !parent || siblings?.includes(node) === true,
-        "every prefix is among its parent's children",
+        closestSibling(parent.stored, tokens, 0)?.content === node,
+        "every stored prefix is found among its siblings",
         `hash ${node.hash}`,
       );
-      for (const child of [...node.children.values()].flat()) {
-        invariant(
-          this.#find(node, child.tokens) === child,
-          "every child is found",
-          `hash ${child.hash}`,
-        );
-      }
+    }
+    for (const node of this.nodes()) {
+      invariant(
+        node.children === (children.get(node) ?? 0) &&
+          node.stored.length === (stored.get(node) ?? 0),
+        "every prefix knows what follows it",
+        `hash ${node.hash}`,
+      );
     }
   }
 
   #find(
     parent: PrefixNode | undefined,
     tokens: readonly number[],
+    hash = this.#hash(parent?.hash ?? DOMAIN_PARENT, tokens),
   ): PrefixNode | undefined {
-    const hash = this.#hash(parent?.hash ?? DOMAIN_PARENT, tokens);
     return this.#buckets.get(hash)?.find((node) =>
       node.parent === parent && equal(node.tokens, tokens)
     );
@@ -141,33 +162,31 @@ export class PrefixTree {
     parent: PrefixNode | undefined,
     tokens: readonly number[],
   ): PrefixNode {
-    const found = this.#find(parent, tokens);
+    const hash = this.#hash(parent?.hash ?? DOMAIN_PARENT, tokens);
+    const found = this.#find(parent, tokens, hash);
     if (found) return found;
     const node: PrefixNode = {
-      hash: this.#hash(parent?.hash ?? DOMAIN_PARENT, tokens),
+      hash,
       parent,
       tokens: [...tokens],
-      children: new Map(),
-      blocks: [],
+      children: 0,
+      stored: [],
+      blocks: new Set(),
       cursors: 0,
     };
-    push(this.#buckets, node.hash, node);
-    if (parent) push(parent.children, tokens[0], node);
+    const bucket = this.#buckets.get(hash);
+    if (bucket) bucket.push(node);
+    else this.#buckets.set(hash, [node]);
+    if (parent) parent.children++;
     return node;
   }
 }
 
 function isAlive(node: PrefixNode): boolean {
-  return node.blocks.length > 0 || node.children.size > 0 || node.cursors > 0;
+  return node.blocks.size > 0 || node.children > 0 || node.cursors > 0;
 }
 
 function codes(text: string): number[] {
   // Not by iterating: that goes over code points, two codes at a time.
   return Array.from({ length: text.length }, (_, i) => text.charCodeAt(i));
-}
-
-function push<T>(lists: Map<number, T[]>, key: number, item: T): void {
-  const list = lists.get(key);
-  if (list) list.push(item);
-  else lists.set(key, [item]);
 }

@@ -16,18 +16,27 @@ export class OutOfBlocksError extends Error {
   readonly free: number;
   /** Blocks that could have been freed by evicting cached prefixes. */
   readonly evictable: number;
+  /** Blocks of the longest free run, where the needed ones must be one run. */
+  readonly largest: number | undefined;
 
-  /** Makes the error; the message is written from the three counts. */
+  /** Makes the error; the message is written from the counts. */
   constructor(
-    counts: { needed: number; free: number; evictable?: number },
+    counts: {
+      needed: number;
+      free: number;
+      evictable?: number;
+      largest?: number;
+    },
   ) {
-    const { needed, free, evictable = 0 } = counts;
+    const { needed, free, evictable = 0, largest } = counts;
+    const run = largest === undefined ? "" : `, ${largest} in one run`;
     super(
-      `Cannot allocate blocks: ${needed} needed, ${free} free, ${evictable} evictable`,
+      `Cannot allocate blocks: ${needed} needed, ${free} free${run}, ${evictable} evictable`,
     );
     this.needed = needed;
     this.free = free;
     this.evictable = evictable;
+    this.largest = largest;
   }
 }
 

@@ -4,9 +4,11 @@
  * @module
  */
 
-import type { PrefixDomain } from "../cache/mod.ts";
-import { checkTokens } from "../cache/prefix_index.ts";
+import type { CacheManager, PrefixDomain } from "../cache/mod.ts";
+import { copyDomain } from "../cache/manager_checks.ts";
+import { checkTokens } from "../cache/tokens.ts";
 import { checkInteger, checkRange, checkType } from "../core/check.ts";
+import type { FullPolicy } from "./policy.ts";
 
 /** One prompt and how it is to be continued. */
 export interface RequestOptions {
@@ -83,7 +85,8 @@ export interface Request {
  * @throws {TypeError} if a field is of the wrong type, or samples and beams, or
  * beams and stop tokens, are asked for at once.
  * @throws {RangeError} if the prompt is empty, a token is not an integer in
- * `0..2**32 - 1`, `priority` is no integer, or a count is not an integer >= 1.
+ * `0..2**32 - 1`, `priority` is no integer, a count is not an integer >= 1, or
+ * a number of the domain is not finite.
  */
 export function checkRequest(options: RequestOptions): Request {
   const { id, prompt, maxTokens, stop = [], priority = 0 } = options;
@@ -108,6 +111,30 @@ export function checkRequest(options: RequestOptions): Request {
     priority,
     width: beams ?? samples ?? 1,
     joint: beams !== undefined,
-    domain: structuredClone(domain),
+    domain: copyDomain(domain),
   };
+}
+
+/**
+ * Throws unless a request can run to its end when it is alone.
+ *
+ * @throws {RangeError} if it has more continuations than run at once, or one of
+ * them is longer than the cache has room for.
+ */
+export function checkFits(
+  { prompt, maxTokens, width }: Request,
+  cache: CacheManager,
+  { maxSequences, tokenBudget, longPrefill }: FullPolicy,
+): void {
+  checkInteger("width", width, 1, Math.min(maxSequences, tokenBudget));
+  // The last token is sampled, and never computed.
+  const length = prompt.length + maxTokens - 1;
+  const chunk = Math.min(longPrefill, tokenBudget);
+  const room = cache.pool.totalBlocks - cache.watermarkBlocks;
+  checkRange(
+    length <= cache.maxLength && cache.peakBlocks(length, { chunk }) <= room,
+    "prompt.length + maxTokens - 1",
+    "must fit in the cache",
+    length,
+  );
 }

@@ -53,8 +53,6 @@ export class RequestState implements Rank {
   transfer: SwapTransfer | undefined;
   /** How often its work was lost. */
   restarts = 0;
-  /** Whether the cache was asked for it before. */
-  begun = false;
 
   /** Makes a request that waits. */
   constructor(request: Request, rank: Rank) {

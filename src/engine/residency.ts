@@ -43,6 +43,11 @@ export class Residency {
     return operations;
   }
 
+  /** Forgets copies to host memory and back that were not handed over. */
+  forgetSwaps(): void {
+    this.#operations = this.#operations.filter(({ type }) => type !== "swap");
+  }
+
   /** Blocks given back since the last call that are still free. */
   takeFreed(): number[] {
     const { pool } = this.#cache;
@@ -105,7 +110,6 @@ export class Residency {
     const admission = this.#attempt(() => this.#begin(state, tokens));
     if (admission === undefined) return false;
     this.owe(state, admission.copies);
-    state.begun = true;
     state.handle = undefined;
     state.root = admission.sequence;
     state.rootLength = tokens.length;
@@ -184,15 +188,8 @@ export class Residency {
   }
 
   #begin(state: RequestState, tokens: readonly number[]): Admission {
-    const { domain } = state.request;
-    if (state.handle === undefined && state.begun) {
-      // Resuming an empty sequence keeps the statistics honest: what a lost
-      // request finds in the cache was not saved.
-      state.handle = this.#cache.create([], domain).sequence;
-      this.#cache.preempt(state.handle);
-    }
     return state.handle === undefined
-      ? this.#cache.create(tokens, domain)
+      ? this.#cache.create(tokens, state.request.domain)
       : this.#cache.resume(state.handle, tokens);
   }
 
@@ -219,12 +216,9 @@ export class Residency {
   #forget(state: RequestState): void {
     const [kept, ...others] = state.sequences;
     for (const sequence of others) this.#cache.free(sequence);
-    if (kept.status === "running") {
-      this.#cache.preempt(kept);
-      state.handle = kept;
-    } else {
-      this.#cache.free(kept);
-    }
+    this.#cache.preempt(kept);
+    // What is found of a sequence that is resumed does not count as a hit.
+    state.handle = kept;
     state.root = undefined;
     for (const branch of state.branches) branch.sequence = undefined;
     state.parents = undefined;

@@ -6,7 +6,8 @@
 
 import { Batch } from "./batch.ts";
 import { CacheManager } from "../cache/cache_manager.ts";
-import { checkInteger, checkRange, checkType } from "../core/check.ts";
+import { checkRange, checkType } from "../core/check.ts";
+import { Endings } from "./endings.ts";
 import { checkOutcome, type Flight, type FlightWork } from "./flight.ts";
 import {
   checkPolicy,
@@ -16,9 +17,9 @@ import {
 } from "./policy.ts";
 import { advance } from "./progress.ts";
 import {
+  checkFits,
   checkRequest,
   type EndedRequest,
-  type Request,
   type RequestOptions,
 } from "./request.ts";
 import { RequestState } from "./request_state.ts";
@@ -26,9 +27,6 @@ import { Residency } from "./residency.ts";
 import { Roster } from "./roster.ts";
 import { verifyScheduler } from "./scheduler_invariants.ts";
 import type { Preemption, Step, StepOutcome } from "./step.ts";
-
-/** The longest sequence that a request may ask for. */
-const MAX_LENGTH = 2 ** 22;
 
 /** How a {@linkcode Scheduler} works. */
 export interface SchedulerOptions extends SchedulerPolicy {
@@ -68,7 +66,8 @@ export interface SchedulerOptions extends SchedulerPolicy {
  * largest of these S for each that arrives ahead of a waiting one, whose work
  * it may undo. Those are few: only requests of a priority less by d, and only
  * if they arrive less than `d * aging` iterations later. Without priorities
- * there are none. (Each lost step adds at most S once more.)
+ * there are none. (Each lost step, and each loss of host memory, adds at most S
+ * once more.)
  *
  * **Memory.** A request is admitted if its prompt fits and leaves the cache's
  * watermark free. A victim gives up all its blocks, to host memory or to be
@@ -108,6 +107,7 @@ export class Scheduler {
   readonly #policy: FullPolicy;
   readonly #residency: Residency;
   readonly #roster: Roster = new Roster();
+  readonly #endings: Endings;
   #preempted: Preemption[] = [];
   #ended: EndedRequest[] = [];
   #flight: Flight | undefined;
@@ -132,6 +132,11 @@ export class Scheduler {
     this.#policy = checkPolicy(policy);
     this.#cache = cache;
     this.#residency = new Residency(cache, this.#policy);
+    this.#endings = new Endings({
+      roster: this.#roster,
+      residency: this.#residency,
+      maxRestarts: this.#policy.maxRestarts,
+    });
   }
 
   /** Steps that were handed out. */
@@ -174,7 +179,13 @@ export class Scheduler {
    */
   add(options: RequestOptions): void {
     const request = checkRequest(options);
-    this.#checkFits(request);
+    checkRange(
+      !this.has(request.id),
+      "id",
+      "must not be that of a live request",
+      request.id,
+    );
+    checkFits(request, this.#cache, this.#policy);
     const arrival = this.#arrivals++;
     const { priority } = request;
     const key = rankKey(priority, this.#iteration, this.#policy.aging);
@@ -191,7 +202,7 @@ export class Scheduler {
   abort(id: string): EndedRequest {
     const state = this.#roster.requests.get(id);
     checkType(state !== undefined, "id", "must be of a live request", id);
-    return this.#end(state, "aborted");
+    return this.#endings.end(state, "aborted");
   }
 
   /**
@@ -215,7 +226,7 @@ export class Scheduler {
       residency: this.#residency,
       onPreempt: (preemption) => this.#preempted.push(preemption),
       onFail: (state, error) =>
-        this.#ended.push(this.#end(state, "failed", error)),
+        this.#ended.push(this.#endings.end(state, "failed", error)),
     });
     try {
       batch.fill();
@@ -243,7 +254,7 @@ export class Scheduler {
     const checked = checkOutcome(flight, outcome, counts);
     this.#flight = undefined;
     this.#residency.settle();
-    const ended = this.#lose(checked.failed);
+    const ended = this.#endings.lose(checked.failed);
     for (const state of flight.arrivals) {
       if (state.place === "arriving") this.#residency.arrive(state);
     }
@@ -251,7 +262,7 @@ export class Scheduler {
       roster: this.#roster,
       residency: this.#residency,
     });
-    return [...ended, ...this.#finish(flight)];
+    return [...ended, ...this.#endings.finish(flight.works)];
   }
 
   /**
@@ -281,7 +292,25 @@ export class Scheduler {
     const { index } = this.#cache;
     for (const pin of index?.pins ?? []) index!.unpin(pin);
     index?.reset();
-    return this.#lose(served);
+    return this.#endings.lose(served);
+  }
+
+  /**
+   * Takes back everything that is in host memory, as it is lost, and what is on
+   * its way there or back. Every request that it was of is computed again, which
+   * is no restart; a step under way goes on for all others.
+   *
+   * @returns The names of these requests.
+   */
+  loseHost(): string[] {
+    const lost = [...this.#roster.requests.values()]
+      .filter(({ place }) => place === "swapped" || place === "arriving");
+    for (const state of lost) {
+      this.#residency.restart(state);
+      this.#roster.moveOut(state);
+    }
+    this.#residency.forgetSwaps();
+    return lost.map(({ request }) => request.id);
   }
 
   /**
@@ -298,28 +327,6 @@ export class Scheduler {
       sequences: this.#roster.sequences,
       maxSequences: this.#policy.maxSequences,
     });
-  }
-
-  #checkFits({ id, prompt, maxTokens, width, domain }: Request): void {
-    const { maxSequences, tokenBudget, longPrefill } = this.#policy;
-    checkRange(
-      !this.#roster.requests.has(id),
-      "id",
-      "must not be that of a live request",
-      id,
-    );
-    checkInteger("width", width, 1, Math.min(maxSequences, tokenBudget));
-    // The last token is sampled, and never computed.
-    const length = prompt.length + maxTokens - 1;
-    checkInteger("prompt.length + maxTokens - 1", length, 1, MAX_LENGTH);
-    const tokens = new Array<number>(length).fill(0);
-    const chunk = Math.min(longPrefill, tokenBudget);
-    checkRange(
-      this.#cache.canAdmit(tokens, { domain, chunk }) !== "never",
-      "prompt.length + maxTokens - 1",
-      "must fit in the cache",
-      length,
-    );
   }
 
   /** Hands out a step. */
@@ -349,45 +356,5 @@ export class Scheduler {
     this.#preempted = [];
     this.#ended = [];
     return step;
-  }
-
-  /** Sets requests back whose work is lost, and ends those with too much. */
-  #lose(failed: ReadonlyMap<RequestState, Error>): EndedRequest[] {
-    const ended: EndedRequest[] = [];
-    for (const [state, error] of failed) {
-      if (!this.#roster.has(state)) continue;
-      this.#residency.restart(state);
-      this.#roster.moveOut(state);
-      if (++state.restarts > this.#policy.maxRestarts) {
-        ended.push(this.#end(state, "failed", error));
-      }
-    }
-    return ended;
-  }
-
-  /** Ends what came to its end. */
-  #finish({ works }: Flight): EndedRequest[] {
-    const ended: EndedRequest[] = [];
-    for (const state of new Set(works.map((item) => item.state))) {
-      if (!this.#roster.has(state)) continue;
-      for (const branch of state.branches) {
-        if (branch.end === undefined || !branch.sequence) continue;
-        this.#residency.free(branch);
-        this.#roster.endBranch();
-      }
-      if (state.live.length > 0) continue;
-      ended.push(this.#end(state, "finished"));
-    }
-    return ended;
-  }
-
-  #end(
-    state: RequestState,
-    reason: EndedRequest["reason"],
-    error?: Error,
-  ): EndedRequest {
-    this.#residency.release(state);
-    this.#roster.remove(state);
-    return state.ended(reason, error);
   }
 }

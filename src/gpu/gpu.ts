@@ -6,19 +6,13 @@
 
 import { checkType } from "../core/check.ts";
 import type { ElementType, HostArray } from "../core/dtype.ts";
-import { DeviceLostError, UnsupportedError } from "../core/errors.ts";
+import { DeviceLostError } from "../core/errors.ts";
 import type { KernelSource } from "../core/kernel.ts";
-import {
-  deviceDescriptor,
-  type GpuInfo,
-  infoOf,
-  isSoftware,
-  refuseOpenGl,
-  requestAdapter,
-} from "./adapter.ts";
-import { type BufferOptions, createRawBuffer, GpuBuffer } from "./buffer.ts";
+import { type GpuInfo, infoOf, isSoftware } from "./adapter.ts";
+import type { BufferOptions, GpuBuffer } from "./buffer.ts";
 import { type BindingResource, bindResources } from "./dispatch.ts";
 import { labelled, scoped } from "./errors.ts";
+import { LiveBuffers } from "./live_buffers.ts";
 import { type CompiledKernel, PipelineCache } from "./pipeline_cache.ts";
 import { BufferPool } from "./pool.ts";
 import { type ReadOptions, StagingRing } from "./readback.ts";
@@ -28,22 +22,6 @@ import {
   uploadTensor,
   wrapBuffer,
 } from "./tensor.ts";
-
-/** What {@linkcode openGpu} opens. */
-export interface OpenGpuOptions {
-  /** A device of the caller's own, which is used as it is, never destroyed. */
-  readonly device?: GPUDevice;
-  /** An adapter to request the device of. */
-  readonly adapter?: GPUAdapter;
-  /** Where to ask for an adapter. Defaults to `navigator.gpu`. */
-  readonly gpu?: GPU;
-  /** Which adapter to prefer. Defaults to `"high-performance"`. */
-  readonly powerPreference?: GPUPowerPreference;
-  /** Whether an adapter that computes on the CPU will do. Defaults to true. */
-  readonly allowSoftware?: boolean;
-  /** The device's label. Defaults to `"quire"`. */
-  readonly label?: string;
-}
 
 /** What is alive on a {@linkcode Gpu}, pooled and staging buffers included. */
 export interface GpuStats {
@@ -55,40 +33,6 @@ export interface GpuStats {
   readonly peakBytes: number;
   /** Compiled pipelines. */
   readonly pipelines: number;
-}
-
-/**
- * Opens a device with the limits and features that its adapter offers, or
- * takes the caller's.
- *
- * @example Sum nothing, but on a device
- * ```ts
- * import { openGpu } from "@quire/attention/gpu";
- *
- * const gpu = await openGpu();
- * const tensor = gpu.tensor(new Float32Array([1, 2, 3]), [3]);
- * const [array] = await gpu.read([tensor]);
- * console.log(array); // Float32Array [ 1, 2, 3 ]
- * gpu.destroy();
- * ```
- *
- * @throws {UnsupportedError} Where there is no adapter, only an OpenGL one, or
- * only a software one and `allowSoftware` is false.
- */
-export async function openGpu(options: OpenGpuOptions = {}): Promise<Gpu> {
-  const { device, label = "quire" } = options;
-  if (device !== undefined) return new Gpu(device);
-  const adapter = options.adapter ?? await requestAdapter(options);
-  refuseOpenGl(adapter);
-  const info = infoOf(adapter.info);
-  if (options.allowSoftware === false && isSoftware(info)) {
-    throw new UnsupportedError(
-      "open a GPU",
-      `the only adapter is ${info.description}, which computes on the CPU, and allowSoftware is false`,
-    );
-  }
-  const made = await adapter.requestDevice(deviceDescriptor(adapter, label));
-  return new Gpu(made, { owned: true, info });
 }
 
 /**
@@ -109,15 +53,13 @@ export class Gpu implements Disposable {
   #owned: boolean;
   #loss: DeviceLostError | undefined;
   #errors: Error[] = [];
-  #live = new Set<GpuBuffer>();
-  #bytes = 0;
-  #peakBytes = 0;
+  #live = new LiveBuffers();
   #staging: StagingRing;
   #pipelines: PipelineCache;
   #onError = (event: Event) => this.#remember(event as GPUUncapturedErrorEvent);
 
   /**
-   * Takes a device; {@linkcode openGpu} is the usual way.
+   * Takes a device; `openGpu()` is the usual way.
    *
    * @param options `owned`: whether `destroy()` also destroys the device.
    */
@@ -166,12 +108,8 @@ export class Gpu implements Disposable {
 
   /** What is alive now. */
   get stats(): GpuStats {
-    return {
-      buffers: this.#live.size,
-      bytes: this.#bytes,
-      peakBytes: this.#peakBytes,
-      pipelines: this.#pipelines.size,
-    };
+    const { buffers, bytes, peakBytes } = this.#live;
+    return { buffers, bytes, peakBytes, pipelines: this.#pipelines.size };
   }
 
   /** Throws a {@linkcode DeviceLostError} where the device is lost. */
@@ -182,15 +120,7 @@ export class Gpu implements Disposable {
   /** A counted buffer. Fresh ones are all zeros. */
   createBuffer(options: BufferOptions): GpuBuffer {
     this.check();
-    const raw = createRawBuffer(this, options);
-    const buffer = new GpuBuffer(raw, (self) => {
-      this.#live.delete(self);
-      this.#bytes -= self.size;
-    });
-    this.#live.add(buffer);
-    this.#bytes += buffer.size;
-    this.#peakBytes = Math.max(this.#peakBytes, this.#bytes);
-    return buffer;
+    return this.#live.create(this, options);
   }
 
   /**
@@ -330,7 +260,7 @@ export class Gpu implements Disposable {
   destroy(): void {
     this.#loss ??= new DeviceLostError("destroyed", "destroy() was called");
     this.trim();
-    for (const buffer of [...this.#live]) buffer.destroy();
+    this.#live.destroy();
     this.device.removeEventListener("uncapturederror", this.#onError);
     if (this.#owned) this.device.destroy();
   }

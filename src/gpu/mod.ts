@@ -20,7 +20,8 @@ export {
   foldGrid,
   type Grid,
 } from "./dispatch.ts";
-export { Gpu, type GpuStats, openGpu, type OpenGpuOptions } from "./gpu.ts";
+export { Gpu, type GpuStats } from "./gpu.ts";
+export { openGpu, type OpenGpuOptions } from "./open.ts";
 export type { CompiledKernel } from "./pipeline_cache.ts";
 export { BufferPool, type BufferPoolOptions } from "./pool.ts";
 export { type Probe, type ProbeResult, PROBES, runProbes } from "./probes.ts";

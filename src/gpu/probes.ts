@@ -6,11 +6,10 @@
  */
 
 import type { KernelSource } from "../core/kernel.ts";
+import { ARITHMETIC_PROBES } from "./arithmetic_probes.ts";
+import { FLOW_PROBES } from "./flow_probes.ts";
 import type { Gpu } from "./gpu.ts";
 import type { GpuTensor } from "./tensor.ts";
-import { PROBES } from "./probe_list.ts";
-
-export { PROBES } from "./probe_list.ts";
 
 /** What a probe found. */
 export interface ProbeResult {
@@ -41,6 +40,9 @@ export interface Probe {
   /** What is wrong with the output, or `undefined` where it is right. */
   readonly check: (output: Uint32Array) => string | undefined;
 }
+
+/** Every probe, in the order in which they are reported. */
+export const PROBES: readonly Probe[] = [...FLOW_PROBES, ...ARITHMETIC_PROBES];
 
 /**
  * Runs probes on a device: one submit, one map.

@@ -9,13 +9,12 @@
 import { checkInteger, checkRange } from "../core/check.ts";
 import * as arithmetic from "./interval_arithmetic.ts";
 import { type Interval, UNKNOWN } from "./interval_arithmetic.ts";
-import {
-  type BinaryOperation,
-  type Comparison,
-  dependsOn,
-  type ExpressionNode,
-  type LoadNode,
-  type UnaryOperation,
+import type {
+  BinaryOperation,
+  Comparison,
+  ExpressionNode,
+  LoadNode,
+  UnaryOperation,
 } from "./nodes.ts";
 import { elementRange } from "./range_table.ts";
 import { compile, type Environment, type Reading } from "./reading.ts";
@@ -169,13 +168,4 @@ export function classifyMask(
     checkRange(low <= high, name, "must not be an empty range", [low, high]);
   }
   return maskClassifier(mods)(ranges);
-}
-
-/** Whether masks differ between the sequences of a batch, and between heads. */
-export function maskDependsOn(
-  mods: readonly MaskMod[],
-): { batch: boolean; head: boolean } {
-  const uses = (name: "batch" | "head") =>
-    mods.some((mod) => dependsOn(mod.expression, name));
-  return { batch: uses("batch"), head: uses("head") };
 }

@@ -41,7 +41,6 @@ export {
   type MaskClass,
   type MaskClassifier,
   maskClassifier,
-  maskDependsOn,
   type PositionRanges,
 } from "./interval.ts";
 export type { Interval } from "./interval_arithmetic.ts";

@@ -124,3 +124,11 @@ export function maskMod(
   );
   return { kind: "mask", name, expression: result.node };
 }
+
+/** Whether any of the mods depends on a variable. */
+export function modsDependOn(
+  mods: readonly (MaskMod | ScoreMod)[],
+  name: VariableName,
+): boolean {
+  return mods.some((mod) => dependsOn(mod.expression, name));
+}

@@ -9,7 +9,7 @@ import { SEGMENT_SHIFT } from "../../kernels/fragments/rows.ts";
 import { checkRange } from "../core/check.ts";
 import { bytesPerElement } from "../core/dtype.ts";
 import type { Gpu } from "../gpu/mod.ts";
-import type { AttentionProblem } from "./problem.ts";
+import { type AttentionProblem, bufferTokens } from "./problem.ts";
 
 const U32 = 2 ** 32;
 const I32 = 2 ** 31;
@@ -24,15 +24,12 @@ export function checkIndexing(gpu: Gpu, problem: AttentionProblem): void {
   const { queryTokens, queryHeads, kvHeads, headDim, valueHeadDim } = problem;
   const bytes = bytesPerElement(problem.dtype);
   const { source } = problem;
-  const keyTokens = source.kind === "paged"
-    ? (source.segments > 0 ? source.segmentBlocks : source.numBlocks) *
-      source.blockSize
-    : source.keyTokens;
+  const keyTokens = bufferTokens(source);
   const elements: Record<string, number> = {
     query: queryTokens * queryHeads * headDim,
     output: queryTokens * queryHeads * valueHeadDim,
   };
-  if (source.kind === "paged" && source.segments > 0) {
+  if (source.segments > 0) {
     elements.arena = keyTokens * kvHeads * (headDim + valueHeadDim);
   } else {
     elements.key = keyTokens * kvHeads * headDim;
@@ -48,7 +45,7 @@ export function checkIndexing(gpu: Gpu, problem: AttentionProblem): void {
       count * bytes,
     );
   }
-  if (source.kind === "paged" && source.segments > 1) {
+  if (source.segments > 1) {
     const units = headDim % 4 === 0 && valueHeadDim % 4 === 0 ? 4 : 1;
     checkRange(
       elements.arena / units < 2 ** SEGMENT_SHIFT,

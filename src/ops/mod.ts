@@ -7,7 +7,10 @@
 
 export * from "./attention.ts";
 export type { PlanChoices } from "./choices.ts";
+export type { DealingCost } from "./cost.ts";
 export type { AnyTensor, HostTensor, TensorShape } from "./inputs.ts";
+export type { TileCounts } from "./key_runs.ts";
+export type { SharedKeys } from "./launch.ts";
 export * from "./lse.ts";
 export * from "./merge.ts";
 export * from "./options.ts";
@@ -18,7 +21,6 @@ export {
 } from "./plan.ts";
 export type { PlanExplanation, PlannedDispatch } from "./prepare.ts";
 export * from "./problem.ts";
-export type { TileCounts } from "./schedule.ts";
 export type { Indices } from "./spans.ts";
 export {
   HARDWARE_TILES,

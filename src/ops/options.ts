@@ -5,7 +5,12 @@
  * @module
  */
 
-import type { BlockTable, KvCache } from "../cache/mod.ts";
+import type {
+  BlockTable,
+  ContiguousCache,
+  ContiguousSequence,
+  KvCache,
+} from "../cache/mod.ts";
 import {
   checkBoolean,
   checkFinite,
@@ -44,10 +49,10 @@ export interface AttentionOptions<T = GpuTensor | HostTensor> {
   readonly keyLengths?: Indices;
   /** Paged: `[sequences, maxBlocks]` block ids, row-major. */
   readonly blockTable?: Uint32Array;
-  /** Paged: a cache of ours, instead of `key`, `value` and `blockTable`. */
-  readonly cache?: KvCache;
+  /** A cache of ours, instead of `key`, `value` and `blockTable`. */
+  readonly cache?: KvCache | ContiguousCache;
   /** The cache's sequences, one a batch entry. */
-  readonly sequences?: readonly BlockTable[];
+  readonly sequences?: readonly BlockTable[] | readonly ContiguousSequence[];
   /** The cache's layer; 0 by default. */
   readonly layer?: number;
   /** Factor of the dot products; `1 / sqrt(headDim)` by default. */

@@ -20,7 +20,7 @@ import {
   type Prepared,
   release,
 } from "./prepare.ts";
-import type { AttentionProblem } from "./problem.ts";
+import { type AttentionProblem, bufferTokens } from "./problem.ts";
 
 /** What a plan's `encode` reads and writes. */
 export interface AttentionTensors {
@@ -70,7 +70,7 @@ export class AttentionPlan implements Disposable {
   ): Promise<AttentionPlan> {
     checkType(gpu instanceof Gpu, "gpu", "must be a Gpu", gpu);
     gpu.check();
-    checkChoices(choices);
+    checkChoices(choices, gpu);
     const prepared = await prepare(gpu, problem, choices);
     return new AttentionPlan(gpu, choices, prepared);
   }
@@ -207,16 +207,13 @@ export class AttentionPlan implements Disposable {
     if (this.#prepared.problem.lse) {
       check("lse", tensors.lse, queryTokens * queryHeads, "f32");
     }
-    const segments = source.kind === "paged" ? source.segments : 0;
-    if (source.kind === "paged" && segments > 0) {
-      const bytes = source.segmentBlocks * source.blockSize * kvHeads *
-        (headDim + valueHeadDim) * bytesPerElement(dtype);
-      checkArenas(tensors.arenas, segments, bytes);
+    const tokens = bufferTokens(source);
+    if (source.segments > 0) {
+      const bytes = tokens * kvHeads * (headDim + valueHeadDim) *
+        bytesPerElement(dtype);
+      checkArenas(tensors.arenas, source.segments, bytes);
       return;
     }
-    const tokens = source.kind === "paged"
-      ? source.numBlocks * source.blockSize
-      : source.keyTokens;
     check("key", tensors.key, tokens * kvHeads * headDim, dtype);
     check("value", tensors.value, tokens * kvHeads * valueHeadDim, dtype);
   }

@@ -14,10 +14,11 @@ import {
   type Grid,
 } from "../gpu/mod.ts";
 import type { PlanChoices } from "./choices.ts";
-import { type Launch, planLaunch } from "./launch.ts";
+import type { DealingCost } from "./cost.ts";
+import type { TileCounts } from "./key_runs.ts";
+import { type Launch, planLaunch, type SharedKeys } from "./launch.ts";
 import { checkIndexing } from "./limits.ts";
 import type { AttentionProblem } from "./problem.ts";
-import type { TileCounts } from "./schedule.ts";
 
 /** One dispatch of a plan, as `explain()` tells it. */
 export interface PlannedDispatch {
@@ -37,8 +38,15 @@ export interface PlanExplanation {
   readonly dispatches: readonly PlannedDispatch[];
   /** Query rows x keys of the tiles of each fused kernel. */
   readonly tiles: Readonly<Record<string, string>>;
-  /** How keys are split. */
-  readonly splits: string;
+  /** How keys are split among workgroups, for each share of the work. */
+  readonly splits: Readonly<Record<string, string>>;
+  /**
+   * What the cost model expects of each way of splitting, for each share of
+   * the work; where `splits` is `"auto"`.
+   */
+  readonly costs: Readonly<Record<string, readonly DealingCost[]>>;
+  /** Stretches of keys that several sequences read together. */
+  readonly sharedKeys: readonly SharedKeys[];
   /** Tiles visited, full and in total. */
   readonly tileCounts: TileCounts;
   /** Bytes of scratch that the plan holds. */
@@ -148,6 +156,8 @@ function explain(launch: Launch): PlanExplanation {
     })),
     tiles: launch.tiles,
     splits: launch.splits,
+    costs: launch.costs,
+    sharedKeys: launch.sharedKeys,
     tileCounts: launch.schedule.tiles,
     scratchBytes: launch.scratchBytes,
   };

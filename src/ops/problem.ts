@@ -23,12 +23,14 @@ export interface SequenceShape {
   readonly queryOffset: number;
 }
 
-/** Keys and values in one tensor each, in order. */
+/** Keys and values in order, in one tensor each or both in one arena. */
 export interface ContiguousSource {
   /** Tells the sources apart. */
   readonly kind: "contiguous";
-  /** Rows of the key tensor, in tokens. */
+  /** Rows of the key tensor, or of the arena, in tokens. */
   readonly keyTokens: number;
+  /** `0`: a key and a value tensor. `1`: an arena. */
+  readonly segments: 0 | 1;
 }
 
 /** Keys and values in blocks, found through a table. */
@@ -75,6 +77,13 @@ export interface AttentionProblem {
   readonly maskMods: readonly MaskMod[];
   /** Whether the log-sum-exp is wanted. */
   readonly lse: boolean;
+}
+
+/** Tokens that one key tensor or one arena of a source has room for. */
+export function bufferTokens(source: ContiguousSource | PagedSource): number {
+  if (source.kind === "contiguous") return source.keyTokens;
+  const { segments, segmentBlocks, numBlocks, blockSize } = source;
+  return (segments > 0 ? segmentBlocks : numBlocks) * blockSize;
 }
 
 /** Query rows of a sequence that share a kv head: queries x group. */

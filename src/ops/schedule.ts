@@ -1,6 +1,6 @@
 /**
- * The schedule: from a problem and its tiles to the words that the kernels
- * read (`kernels/fragments/schedule.ts` has the layout). Pure, no GPU.
+ * The schedule: from a problem, its units and its tiles to the words that the
+ * kernels read (`kernels/fragments/schedule.ts` has the layout). Pure, no GPU.
  *
  * @module
  */
@@ -9,54 +9,65 @@ import {
   ITEM_WORDS,
   SEQUENCE_WORDS,
 } from "../../kernels/fragments/schedule.ts";
-import { maskDependsOn, maskRuns, type Run } from "../mods/mod.ts";
 import {
-  type AttentionProblem,
-  packedRows,
-  type SequenceShape,
-} from "./problem.ts";
-
-/** How the keys of a sequence are divided among workgroups. */
-export type Splitting =
-  | { readonly kind: "size"; readonly keys: number }
-  | { readonly kind: "count"; readonly count: number };
+  type CostModel,
+  type DealingCost,
+  dealingCost,
+  totalCost,
+} from "./cost.ts";
+import { deal, type Dealing, type Dealt, type Output } from "./deal.ts";
+import {
+  type HeadRuns,
+  KeyRuns,
+  stepsOf,
+  type TileCounts,
+} from "./key_runs.ts";
+import { Merges, type PartialRows } from "./merges.ts";
+import type { AttentionProblem } from "./problem.ts";
+import type { Unit, Units } from "./units.ts";
+import { type TurnBudget, withinTurns } from "./turns.ts";
+import { Words } from "./words.ts";
 
 /** One kernel's part of the batch. */
 export interface Share {
-  /** Which of the problem's sequences it takes. */
-  readonly takes: (sequence: SequenceShape) => boolean;
+  /** What it takes. */
+  readonly units: readonly Unit[];
   /** Packed query rows of an item. */
   readonly rows: number;
   /** Keys of a step: masks are classified in tiles of this many. */
   readonly step: number;
-  /** How the keys of a sequence are split, by its packed rows; or not at all. */
-  readonly splitting: (rows: number) => Splitting | undefined;
+  /** Ways of dealing its work; with several, the cheapest is taken. */
+  readonly dealings: readonly Dealing[];
+  /** By what they are compared. */
+  readonly model: CostModel;
+  /** How much a workgroup may do. */
+  readonly turns: TurnBudget;
 }
 
 /** What the words of one share mean. */
 export interface SharePass {
   /** First word of its items. */
   readonly itemsAt: number;
-  /** Its work items. */
+  /** Its items. */
   readonly itemCount: number;
-  /** Whether any row has several slots, so that a merge follows. */
+  /** Stream-K: first word of the workers, and how many they are. */
+  readonly workers: { readonly at: number; readonly count: number } | undefined;
+  /** Whether it writes partial states, so that a merge follows. */
   readonly partial: boolean;
-  /** Slots of partial states. */
-  readonly slotCount: number;
-  /** First word of the merge's items. */
-  readonly mergeAt: number;
-  /** The merge's items. */
-  readonly mergeCount: number;
+  /** How its work is dealt. */
+  readonly dealing: string;
+  /** What the ways of dealing were expected to cost, where there was a choice. */
+  readonly costs: readonly DealingCost[];
 }
 
-/** Tiles of (query rows, keys), counted once a kv head that differs. */
-export interface TileCounts {
-  /** Tiles of the whole problem. */
-  readonly total: number;
-  /** Tiles that are computed: the others were proven empty. */
-  readonly visited: number;
-  /** Tiles among them that skip the mask: proven full. */
-  readonly full: number;
+/** The words of one merge. */
+export interface MergePass {
+  /** First word of its items. */
+  readonly itemsAt: number;
+  /** Its items. */
+  readonly itemCount: number;
+  /** Whether each item has a kv head of its own, or is for all. */
+  readonly ownHeads: boolean;
 }
 
 /** A written schedule. */
@@ -67,191 +78,224 @@ export interface Schedule {
   readonly sequencesAt: number;
   /** One entry a share, in order. */
   readonly passes: readonly SharePass[];
+  /** The merges that follow, if any. */
+  readonly merges: readonly MergePass[];
+  /** Rows of partial states. */
+  readonly stateRows: number;
   /** Whether runs differ by kv head. */
   readonly runsPerHead: boolean;
   /** What was skipped. */
   readonly tiles: TileCounts;
 }
 
-/** A run in keys instead of tiles. */
-interface KeyRun {
-  readonly first: number;
-  readonly end: number;
-  readonly full: boolean;
-}
-
-/** Words that grow. */
-class Words {
-  #words = new Uint32Array(256);
-  length = 0;
-
-  push(...values: number[]): number {
-    const at = this.length;
-    while (at + values.length > this.#words.length) {
-      const grown = new Uint32Array(2 * this.#words.length);
-      grown.set(this.#words);
-      this.#words = grown;
-    }
-    for (const value of values) this.#words[this.length++] = value;
-    return at;
-  }
-
-  view(): Uint32Array {
-    return this.#words.subarray(0, this.length);
-  }
-}
-
-/** Writes the schedule of a problem for the given shares. */
+/** Writes the schedule of a problem whose units are in the given shares. */
 export function buildSchedule(
   problem: AttentionProblem,
+  units: Units,
   shares: readonly Share[],
 ): Schedule {
-  const writer = new ScheduleWriter(problem);
+  const writer = new ScheduleWriter(problem, units);
   const passes = shares.map((share) => writer.writeShare(share));
   return writer.finish(passes);
 }
 
 class ScheduleWriter {
   readonly #problem: AttentionProblem;
-  readonly #depends: { readonly batch: boolean; readonly head: boolean };
-  readonly #heads: number;
+  readonly #units: Units;
+  readonly #keyRuns: KeyRuns;
   readonly #runs = new Words();
   readonly #items = new Words();
-  readonly #keyRuns = new Map<string, readonly KeyRun[]>();
   readonly #written = new Map<string, number>();
-  #total = 0;
-  #visited = 0;
-  #full = 0;
+  readonly #merges = new Merges();
+  readonly #shared: ReadonlySet<Unit>;
+  readonly #tiles = { total: 0, visited: 0, full: 0 };
+  #stateRows = 0;
 
-  constructor(problem: AttentionProblem) {
+  constructor(problem: AttentionProblem, units: Units) {
     this.#problem = problem;
-    this.#depends = maskDependsOn(problem.maskMods);
-    this.#heads = this.#depends.head ? problem.kvHeads : 1;
+    this.#units = units;
+    this.#shared = new Set(units.shared);
+    this.#keyRuns = new KeyRuns(problem);
   }
 
   writeShare(share: Share): SharePass {
-    const { sequences } = this.#problem;
-    const items: number[][] = [];
-    const merges: number[][] = [];
-    let slots = 0;
-    sequences.forEach((sequence, index) => {
-      if (sequence.queryCount === 0 || !share.takes(sequence)) return;
-      const rows = packedRows(this.#problem, sequence);
-      for (let row = 0; row < rows; row += share.rows) {
-        const runs = this.#rowRuns(share, index, row);
-        const parts = splitRuns(
-          runs,
-          share.splitting(rows),
-          share.step,
-          sequence.keyCount,
-        );
-        merges.push([index, row, 0, slots, parts.length]);
-        for (const part of parts) {
-          items.push([index, row, this.#writeRuns(part), slots++, 1]);
-        }
-      }
-    });
-    const partial = items.length > merges.length;
+    const outputs = share.units.flatMap((unit) => this.#outputs(share, unit));
+    const { dealt, dealing, partial, costs } = this.#deal(share, outputs);
+    const states = partial ? this.#states(share, outputs, dealt) : undefined;
     return {
-      itemsAt: this.#writeItems(items),
-      itemCount: items.length,
+      itemsAt: this.#writeItems(dealt.pieces.map((piece, i) => {
+        const { unit, row } = outputs[piece.output];
+        const { at, stride } = states?.[i] ?? { at: 0, stride: 0 };
+        const runs = this.#writeRuns(piece.runs);
+        return [unit.record, row, runs, at, stride, piece.kvHead ?? 0];
+      })),
+      itemCount: dealt.pieces.length,
+      workers: dealt.stretches && {
+        at: this.#runs.append(dealt.stretches),
+        count: dealt.stretches.length - 1,
+      },
       partial,
-      slotCount: partial ? slots : 0,
-      mergeAt: partial ? this.#writeItems(merges) : 0,
-      mergeCount: partial ? merges.length : 0,
+      dealing: dealing.text,
+      costs,
     };
   }
 
   finish(passes: readonly SharePass[]): Schedule {
-    const { sequences, source } = this.#problem;
+    const { source } = this.#problem;
+    const { records, listed } = this.#units;
+    const merges = this.#writeMerges();
+    const queries = new Words();
+    const lists = records.map((record) =>
+      listed && record.queries
+        ? queries.append(
+          record.queries.flatMap((q) => [q.token, q.position, q.batch]),
+        )
+        : 0
+    );
     const runs = this.#runs.view();
     const items = this.#items.view();
     const itemsAt = runs.length;
     const sequencesAt = itemsAt + items.length;
-    const tableAt = sequencesAt + sequences.length * SEQUENCE_WORDS;
+    const queriesAt = sequencesAt + records.length * SEQUENCE_WORDS;
+    const tableAt = queriesAt + queries.length;
     const table = source.kind === "paged"
       ? source.blockTable
       : new Uint32Array(0);
     const words = new Uint32Array(tableAt + table.length);
     words.set(runs);
     words.set(items, itemsAt);
-    sequences.forEach((sequence, index) => {
+    records.forEach((record, index) => {
       words.set([
-        sequence.queryStart,
-        sequence.queryCount,
-        sequence.keyStart + (source.kind === "paged" ? tableAt : 0),
-        sequence.keyCount,
-        sequence.queryOffset,
-        index,
+        record.queryStart,
+        record.queryCount,
+        record.keyStart + (source.kind === "paged" ? tableAt : 0),
+        record.keyCount,
+        record.queryOffset,
+        record.batch,
+        queriesAt + lists[index],
       ], sequencesAt + index * SEQUENCE_WORDS);
     });
+    words.set(queries.view(), queriesAt);
     words.set(table, tableAt);
+    const moved = <P extends { readonly itemsAt: number }>(pass: P): P => ({
+      ...pass,
+      itemsAt: pass.itemsAt + itemsAt,
+    });
     return {
       words,
       sequencesAt,
-      passes: passes.map((pass) => ({
-        ...pass,
-        itemsAt: pass.itemsAt + itemsAt,
-        mergeAt: pass.mergeAt + itemsAt,
-      })),
-      runsPerHead: this.#depends.head,
-      tiles: { total: this.#total, visited: this.#visited, full: this.#full },
+      passes: passes.map(moved),
+      merges: merges.map(moved),
+      stateRows: this.#stateRows,
+      runsPerHead: this.#keyRuns.perHead,
+      tiles: this.#tiles,
     };
   }
 
-  /** The runs of the rows from `row` on, one list a kv head that differs. */
-  #rowRuns(share: Share, index: number, row: number): (readonly KeyRun[])[] {
-    const { queryHeads, kvHeads, sequences } = this.#problem;
-    const sequence = sequences[index];
-    const group = queryHeads / kvHeads;
-    const last = Math.min(
-      row + share.rows,
-      packedRows(this.#problem, sequence),
-    ) - 1;
-    const queryStart = Math.floor(row / group) + sequence.queryOffset;
-    const queryEnd = Math.floor(last / group) + sequence.queryOffset;
-    return Array.from({ length: this.#heads }, (_, kvHead) => {
-      const head: readonly [number, number] = this.#depends.head
-        ? [kvHead * group, (kvHead + 1) * group - 1]
-        : [0, queryHeads - 1];
-      const batch = this.#depends.batch ? index : 0;
-      const runs = this.#classify({
-        batch: [batch, batch],
-        head,
-        queryStart,
-        queryEnd,
-        keyLength: sequence.keyCount,
-        tileKeys: share.step,
-      });
-      this.#total += Math.ceil(sequence.keyCount / share.step);
-      for (const { first, end, full } of runs) {
-        const tiles = (end - first) / share.step;
-        this.#visited += tiles;
-        if (full) this.#full += tiles;
-      }
-      return runs;
-    });
+  /** The row tiles of a unit, with the keys that each visits. */
+  #outputs({ rows, step }: Share, unit: Unit): Output[] {
+    const record = this.#units.records[unit.record];
+    const outputs: Output[] = [];
+    for (let row = 0; row < unit.rows; row += rows) {
+      const end = Math.min(row + rows, unit.rows);
+      const runs = this.#keyRuns.of(record, unit, { row, end, step });
+      outputs.push({ unit, row, rows: end - row, runs });
+      this.#count(runs, unit, step);
+    }
+    return outputs;
   }
 
-  #classify(options: Parameters<typeof maskRuns>[1]): readonly KeyRun[] {
-    const { batch, head, queryStart, queryEnd, keyLength, tileKeys } = options;
-    const key = this.#problem.maskMods.length === 0
-      ? `${keyLength},${tileKeys}`
-      : `${batch},${head},${queryStart},${queryEnd},${keyLength},${tileKeys}`;
-    let runs = this.#keyRuns.get(key);
-    if (!runs) {
-      runs = maskRuns(this.#problem.maskMods, options).map((run: Run) => ({
-        first: run.start * tileKeys,
-        end: (run.start + run.count) * tileKeys,
-        full: run.full,
-      }));
-      this.#keyRuns.set(key, runs);
+  #count(runs: HeadRuns, { from, end }: Unit, step: number): void {
+    for (const list of runs) {
+      this.#tiles.total += Math.ceil((end - from) / step);
+      this.#tiles.visited += stepsOf(list, step);
+      this.#tiles.full += stepsOf(list.filter(({ full }) => full), step);
     }
-    return runs;
+  }
+
+  /** The cheapest way of dealing; of equal ones the first. */
+  #deal(
+    { dealings, step, units, model, turns }: Share,
+    outputs: readonly Output[],
+  ) {
+    const { kvHeads } = this.#problem;
+    const stretch = units.some((unit) =>
+      this.#shared.has(unit) || unit.prefixes.length > 0
+    );
+    const options = dealings.map((dealing) => {
+      const dealt = withinTurns(
+        deal(outputs, dealing, { step, kvHeads }),
+        turns,
+        step,
+      );
+      const partial = stretch || dealt.stretches !== undefined ||
+        dealt.pieces.length > outputs.length;
+      return { dealt, dealing, partial };
+    });
+    if (options.length === 1) return { ...options[0], costs: [] };
+    const costs = options.map(({ dealt, dealing: { text }, partial }) =>
+      dealingCost(dealt, { text, step, kvHeads, partial, model })
+    );
+    const totals = costs.map(totalCost);
+    const best = totals.indexOf(Math.min(...totals));
+    return { ...options[best], costs };
+  }
+
+  /** Gives every piece its state rows, and notes what is to be merged. */
+  #states(
+    share: Share,
+    outputs: readonly Output[],
+    { pieces, stretches }: Dealt,
+  ): { at: number; stride: number }[] {
+    const { kvHeads } = this.#problem;
+    const heads = stretches ? kvHeads : 1;
+    const parts = Array.from(
+      { length: outputs.length * heads },
+      (): { at: number; stride: number }[] => [],
+    );
+    const states = pieces.map(({ output, kvHead = 0 }) => {
+      const { rows } = outputs[output];
+      const state = { at: this.#stateRows, stride: stretches ? 0 : rows };
+      this.#stateRows += stretches ? rows : rows * kvHeads;
+      parts[output * heads + kvHead].push(state);
+      return state;
+    });
+    parts.forEach((own, i) => {
+      const { unit, row, rows } = outputs[Math.floor(i / heads)];
+      const kvHead = stretches ? i % heads : undefined;
+      this.#merges.add(unit, share.rows, { row, rows, kvHead, parts: own });
+    });
+    return states;
+  }
+
+  #writeMerges(): MergePass[] {
+    const all: number[][] = [];
+    const own: number[][] = [];
+    for (const unit of this.#units.own) {
+      for (const rows of this.#merges.of(unit)) {
+        const items = rows.kvHead === undefined ? all : own;
+        for (const chunk of chunksOf(rows, this.#problem.valueHeadDim)) {
+          items.push(this.#mergeItem(unit, chunk));
+        }
+      }
+    }
+    return [all, own].map((items, i) => ({
+      itemsAt: this.#writeItems(items),
+      itemCount: items.length,
+      ownHeads: i === 1,
+    })).filter(({ itemCount }) => itemCount > 0);
+  }
+
+  #mergeItem({ record }: Unit, partial: PartialRows): number[] {
+    const { row, rows, kvHead, parts } = partial;
+    const at = this.#runs.append(
+      parts.flatMap((part) => [part.at, part.stride]),
+    );
+    return [record, row, at, parts.length, rows, kvHead ?? 0];
   }
 
   /** Writes (offset, count) pairs and their runs; equal ones are shared. */
-  #writeRuns(lists: readonly (readonly KeyRun[])[]): number {
+  #writeRuns(lists: HeadRuns): number {
     const key = lists.map((runs) =>
       runs.map(({ first, end, full }) => `${first}-${end}${full ? "f" : ""}`)
         .join()
@@ -272,46 +316,33 @@ class ScheduleWriter {
     return at;
   }
 
-  #writeItems(items: readonly number[][]): number {
+  #writeItems(items: readonly (readonly number[])[]): number {
     const at = this.#items.length;
-    for (const item of items) {
-      this.#items.push(...item, ...new Array(ITEM_WORDS - item.length).fill(0));
-    }
+    for (const item of items) this.#items.append(item, ITEM_WORDS);
     return at;
   }
 }
 
 /**
- * Parts of the runs, one a split. Splits begin at multiples of their size, so
- * they depend on the sequence alone; those that see no key are left out.
+ * Words of state that a merge item reads. It bounds the turns of its loops, and
+ * what has many parts is merged by many workgroups.
  */
-function splitRuns(
-  lists: readonly (readonly KeyRun[])[],
-  splitting: Splitting | undefined,
-  step: number,
-  keyCount: number,
-): (readonly (readonly KeyRun[])[])[] {
-  if (!splitting) return [lists];
-  const tiles = Math.ceil(keyCount / step);
-  const size = splitting.kind === "size"
-    ? Math.max(1, Math.floor(splitting.keys / step))
-    : Math.max(1, Math.ceil(tiles / splitting.count));
-  const parts = [];
-  for (let tile = 0; tile < tiles; tile += size) {
-    const part = lists.map((runs) =>
-      clip(runs, tile * step, (tile + size) * step)
-    );
-    if (part.some((runs) => runs.length > 0)) parts.push(part);
-  }
-  return parts.length > 0 ? parts : [lists];
-}
+const MERGE_WORDS = 2 ** 17;
 
-function clip(runs: readonly KeyRun[], from: number, to: number): KeyRun[] {
-  return runs
-    .filter(({ first, end }) => first < to && end > from)
-    .map(({ first, end, full }) => ({
-      first: Math.max(first, from),
-      end: Math.min(end, to),
-      full,
-    }));
+/** Rows of a merge in chunks, of one row at least. */
+function chunksOf(partial: PartialRows, valueHeadDim: number): PartialRows[] {
+  const { row, rows, parts } = partial;
+  const words = Math.max(1, parts.length) * (valueHeadDim + 4);
+  const size = Math.max(1, Math.floor(MERGE_WORDS / words));
+  if (size >= rows) return [partial];
+  const chunks: PartialRows[] = [];
+  for (let at = 0; at < rows; at += size) {
+    chunks.push({
+      ...partial,
+      row: row + at,
+      rows: Math.min(size, rows - at),
+      parts: parts.map((part) => ({ ...part, at: part.at + at })),
+    });
+  }
+  return chunks;
 }

@@ -4,8 +4,8 @@
  * @module
  */
 
-import { BlockTable, KvCache, packTables } from "../cache/mod.ts";
 import { checkInteger, checkRange, checkType } from "../core/check.ts";
+import { cacheSource } from "./cache_sources.ts";
 import { type AnyTensor, describeTensor, type TensorShape } from "./inputs.ts";
 import type { AttentionOptions } from "./options.ts";
 import type {
@@ -129,7 +129,7 @@ function denseSource(
   );
   const keyTokens = shape.length === 4 ? shape[0] * shape[1] : shape[0];
   return {
-    source: { kind: "contiguous", keyTokens },
+    source: { kind: "contiguous", keyTokens, segments: 0 },
     spans: spans.map(([keyStart], i) => ({ keyStart, keyCount: lengths[i] })),
   };
 }
@@ -194,78 +194,6 @@ function blockSource(
     spans: lengths.map((keyCount, i) => ({
       keyStart: i * tableWidth,
       keyCount,
-    })),
-  };
-}
-
-function cacheSource(
-  options: AttentionOptions<AnyTensor>,
-  query: TensorShape,
-  batch: number,
-): KeySource {
-  const cache = options.cache!;
-  checkType(cache instanceof KvCache, "cache", "must be a KvCache", cache);
-  for (
-    const name of [
-      "key",
-      "value",
-      "blockTable",
-      "keyLengths",
-      "cuSeqlensKey",
-    ] as const
-  ) {
-    checkType(
-      options[name] === undefined,
-      name,
-      "must not be given with cache",
-      options[name],
-    );
-  }
-  const { sequences } = options;
-  checkType(
-    Array.isArray(sequences),
-    "sequences",
-    "must be given with cache",
-    sequences,
-  );
-  checkType(
-    sequences.length === batch,
-    "sequences.length",
-    `must be the query's number of sequences (${batch})`,
-    sequences.length,
-  );
-  checkType(
-    cache.dtype === query.dtype,
-    "query.dtype",
-    `must be the cache's (${cache.dtype})`,
-    query.dtype,
-  );
-  sequences.forEach((sequence, i) =>
-    checkType(
-      sequence instanceof BlockTable && sequence.pool === cache.pool,
-      `sequences[${i}]`,
-      "must be a sequence of the cache",
-      sequence,
-    )
-  );
-  checkInteger("layer", options.layer ?? 0, 0, cache.layers - 1);
-  const packed = packTables(sequences);
-  return {
-    kvHeads: cache.kvHeads,
-    headDim: cache.headDim,
-    valueHeadDim: cache.valueHeadDim,
-    source: {
-      kind: "paged",
-      blockSize: cache.blockSize,
-      numBlocks: cache.numBlocks,
-      segments: cache.segments,
-      segmentBlocks: cache.segmentBlocks,
-      blockTable: packed.blockTable,
-      tableWidth: packed.maxBlocks,
-    },
-    spans: sequences.map(({ length }, i) => ({
-      keyStart: i * packed.maxBlocks,
-      keyCount: length,
     })),
   };
 }

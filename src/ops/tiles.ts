@@ -46,8 +46,12 @@ export interface TileProfile {
    * made: with more, there are workgroups enough.
    */
   readonly splitRows: number;
-  /** Workgroups that keep the device busy, for the `"auto"` split. */
+  /** Workgroups that the device runs at the same time. */
   readonly parallelism: number;
+  /** What a workgroup costs besides its steps, in steps: for the cost model. */
+  readonly itemSteps: number;
+  /** What one more dispatch costs, in steps: for the cost model. */
+  readonly dispatchSteps: number;
 }
 
 /** Adapters that compute on the CPU, eight lanes to a vector register. */
@@ -63,7 +67,10 @@ export const SOFTWARE_TILES: TileProfile = {
   decodeColumnsPerLane: 4,
   splitKeys: 1024,
   splitRows: 64,
-  parallelism: 8,
+  // It runs a workgroup a core.
+  parallelism: globalThis.navigator?.hardwareConcurrency ?? 8,
+  itemSteps: 1,
+  dispatchSteps: 8,
 };
 
 /** Any other adapter; from occupancy arithmetic, not yet from a measurement. */
@@ -80,6 +87,8 @@ export const HARDWARE_TILES: TileProfile = {
   splitKeys: 256,
   splitRows: 64,
   parallelism: 256,
+  itemSteps: 1,
+  dispatchSteps: 2,
 };
 
 /**
@@ -100,7 +109,9 @@ export function checkTileProfile(profile: TileProfile): void {
     ["decodeColumnsPerLane", 64, true],
     ["splitKeys", 2 ** 30, false],
     ["splitRows", 2 ** 30, false],
-    ["parallelism", 2 ** 30, false],
+    ["parallelism", 65535, false],
+    ["itemSteps", 2 ** 20, false],
+    ["dispatchSteps", 2 ** 20, false],
   ];
   for (const [name, max, power] of numbers) {
     const value = profile[name];

@@ -37,6 +37,26 @@ Deno.test("BlockTable.append() gives each token its slot", () => {
   assertEquals([0, 3, 4, 8].map((i) => a.slot(i)), [4, 7, 12, 16]);
 });
 
+Deno.test("BlockTable.blockAt() is the block of a position", () => {
+  const pool = new BlockPool({ numBlocks: 9, blockSize: 2 });
+  const table = new BlockTable(pool);
+  table.append(3, { blocks: pool.allocate(3) });
+  table.dropBefore(2);
+  assertEquals([0, 1, 2, 3, 4, 5].map((i) => table.blockAt(i)), [
+    0,
+    0,
+    2,
+    2,
+    3,
+    3,
+  ]);
+  for (const position of [-1, 6, 0.5]) {
+    assertThrows(() => table.blockAt(position), RangeError, "position must");
+  }
+  table.free();
+  assertThrows(() => table.blockAt(0), TypeError, "freed");
+});
+
 Deno.test("BlockTable.blocks is a copy", () => {
   const table = new BlockTable(new BlockPool({ numBlocks: 3, blockSize: 1 }));
   table.append(2);

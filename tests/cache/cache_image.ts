@@ -5,7 +5,7 @@
  * @module
  */
 
-import type { Gpu, GpuTensor, KvCache } from "../../mod.ts";
+import type { Gpu, GpuTensor, KvArenas } from "../../mod.ts";
 import type { BlockCopy } from "../../src/cache/mod.ts";
 import { Prng } from "../../src/core/prng.ts";
 
@@ -13,7 +13,7 @@ import { Prng } from "../../src/core/prng.ts";
 export type Rows = Float32Array | Float16Array;
 
 /** A zeroed array of a cache's dtype. */
-export function rowsOf(cache: KvCache, length: number): Rows {
+export function rowsOf(cache: KvArenas, length: number): Rows {
   return cache.dtype === "f16"
     ? new Float16Array(length)
     : new Float32Array(length);
@@ -30,7 +30,7 @@ export class CacheImage {
   readonly #blockSize: number;
 
   /** An image of zeros. */
-  constructor(cache: KvCache) {
+  constructor(cache: KvArenas) {
     const { numBlocks, blockSize, kvHeads, headDim, valueHeadDim } = cache;
     this.widths = { key: kvHeads * headDim, value: kvHeads * valueHeadDim };
     this.key = rowsOf(cache, numBlocks * blockSize * this.widths.key);
@@ -67,7 +67,7 @@ export class CacheImage {
 }
 
 /** Arenas of layers as tensors; they stay the cache's. */
-function wrapped(gpu: Gpu, cache: KvCache): GpuTensor[] {
+function wrapped(gpu: Gpu, cache: KvArenas): GpuTensor[] {
   const { numBlocks: _, ...sizes } = cache;
   const elements = sizes.segmentBlocks * sizes.blockSize * sizes.kvHeads *
     (sizes.headDim + sizes.valueHeadDim);
@@ -79,7 +79,7 @@ function wrapped(gpu: Gpu, cache: KvCache): GpuTensor[] {
 /** Reads all layers back, with one wait. */
 export async function readCache(
   gpu: Gpu,
-  cache: KvCache,
+  cache: KvArenas,
 ): Promise<CacheImage[]> {
   const arenas = await gpu.read(wrapped(gpu, cache)) as Rows[];
   const { segments, segmentBlocks, blockSize } = cache;
@@ -101,7 +101,7 @@ export async function readCache(
 
 /** Random rows for `tokens` tokens. */
 export function randomRows(
-  cache: KvCache,
+  cache: KvArenas,
   tokens: number,
   seed: number,
 ): { key: Rows; value: Rows } {
@@ -117,7 +117,7 @@ export function randomRows(
 /** Uploads rows, and destroys them when the block that holds them ends. */
 export function uploadRows(
   gpu: Gpu,
-  cache: KvCache,
+  cache: KvArenas,
   rows: { key: Rows; value: Rows },
 ): Disposable & { key: GpuTensor; value: GpuTensor } {
   const { kvHeads, headDim, valueHeadDim } = cache;
@@ -137,7 +137,7 @@ export function uploadRows(
 /** Fills every slot of every layer with random rows; gives the images. */
 export function fillCache(
   gpu: Gpu,
-  cache: KvCache,
+  cache: KvArenas,
   seed: number,
 ): CacheImage[] {
   const tokens = cache.numBlocks * cache.blockSize;

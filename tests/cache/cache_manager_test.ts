@@ -3,6 +3,7 @@ import {
   BlockPool,
   CacheManager,
   type CacheManagerOptions,
+  chainHash,
   OutOfBlocksError,
   PrefixIndex,
 } from "../../src/cache/mod.ts";
@@ -164,6 +165,55 @@ Deno.test("CacheManager.reorder() goes on from any beams in one call", () => {
   cache.verify();
 });
 
+Deno.test("CacheManager.reorder() copies no table of beams that just go on", () => {
+  const { cache, start } = setup({ growth: "powerOfTwo" });
+  const beams = [start([1, 2, 3]), start([4, 5, 6, 7, 8])];
+  const tables = beams.flatMap((beam) => beam.tables);
+  cache.reorder({ beams, parents: [1, 0], tokens: [[9], []] });
+  assert(beams[0].tables[0] === tables[1]);
+  assert(beams[1].tables[0] === tables[0]);
+  assertEquals(tables.map(({ capacity }) => capacity), [4, 8]);
+  assertEquals(beams.map(({ tokens }) => tokens), [
+    [4, 5, 6, 7, 8, 9],
+    [1, 2, 3],
+  ]);
+  cache.verify();
+  cache.commit(beams[0]);
+  cache.reorder({ beams, parents: [0, 0], tokens: [[1], [2]] });
+  assert(beams[0].tables[0] === tables[1]);
+  assertThrows(() => tables[0].length, TypeError, "freed");
+  cache.verify();
+});
+
+Deno.test("CacheManager hashes a block as it fills, however long the sequence", () => {
+  let hashes = 0;
+  const pool = new BlockPool({ numBlocks: 300, blockSize: 4 });
+  const index = new PrefixIndex(pool, {
+    hash: (parent, words) => {
+      hashes++;
+      return chainHash(parent, words);
+    },
+  });
+  const cache = new CacheManager({ pool, index });
+  const { sequence } = cache.create([1]);
+  const [beam] = (cache.append(sequence, [1]), cache.fork(sequence));
+  const beams = [sequence, beam];
+  const costs = Array.from({ length: 240 }, (_, i) => {
+    hashes = 0;
+    cache.append(sequence, [i]);
+    cache.commit(sequence);
+    cache.reorder({ beams, parents: [0, 1], tokens: [[i], [i, i]] });
+    for (const one of beams) cache.commit(one);
+    return hashes;
+  });
+  const perBlock = costs[2] + costs[3];
+  assert(perBlock > 0);
+  for (let i = 2; i < 240; i += 2) {
+    assertEquals(costs[i] + costs[i + 1], perBlock, `${i} steps on`);
+  }
+  cache.verify();
+});
+
 Deno.test("CacheManager.reorder() serves copies from beams that end", () => {
   const { cache, start, pool, blocks } = setup({ numBlocks: 4, cached: false });
   const a = start([1]);
@@ -290,6 +340,29 @@ Deno.test("CacheManager.preempt() recomputes and counts no hit for it", () => {
   cache.verify();
 });
 
+Deno.test("CacheManager.preempt() gives up a host copy that is lost", () => {
+  const { cache, start, index, pool } = setup({ hostBlocks: 4 });
+  const a = start([1, 2, 3]);
+  const [b] = cache.fork(a);
+  const out = cache.beginSwapOut([a, b]);
+  assertThrows(() => cache.preempt(a), TypeError, "must be running or swapped");
+  cache.completeSwap(out);
+  cache.preempt(a);
+  assertEquals([a.status, a.length, a.committed], ["preempted", 0, 0]);
+  assertEquals(cache.freeHostBlocks, 2, "the fork still has its copy");
+  assertThrows(() => cache.preempt(a), TypeError, "must be running or swapped");
+  assertThrows(() => cache.beginSwapIn([a]), TypeError, "must be swapped");
+  cache.verify();
+  cache.preempt(b);
+  assertEquals([cache.freeHostBlocks, pool.usedBlocks], [4, 0]);
+  // What the device still has cached is found.
+  const { cached, pending } = cache.resume(a, [1, 2, 3]);
+  assertEquals([cached, pending], [2, [3]]);
+  assertEquals([index.stats.hitTokens, index.stats.recoveredTokens], [0, 2]);
+  cache.free(b);
+  cache.verify();
+});
+
 Deno.test("CacheManager swaps out and in, sharing kept", () => {
   const { cache, start, pool, blocks } = setup({ hostBlocks: 4 });
   const a = start([1, 2, 3]);
@@ -375,11 +448,11 @@ Deno.test("CacheManager.canAdmit() counts what windows hold at a time", () => {
   const { cache } = setup({ numBlocks: 6, groups: [{ left: 3 }] });
   const tokens = Array.from({ length: 40 }, (_, i) => i);
   assertEquals(cache.canAdmit(tokens), "never");
-  assertEquals(cache.canAdmit(tokens, { chunk: 5 }), "now");
-  assertEquals(cache.canAdmit(tokens, { chunk: 6 }), "never");
+  assertEquals(cache.canAdmit(tokens, { chunk: 6 }), "now");
+  assertEquals(cache.canAdmit(tokens, { chunk: 7 }), "never");
   const { sequence } = cache.create(tokens);
-  for (let i = 0; i < 40; i += 5) {
-    cache.append(sequence, tokens.slice(i, i + 5));
+  for (let i = 0; i < 40; i += 6) {
+    cache.append(sequence, tokens.slice(i, i + 6));
     cache.commit(sequence);
   }
 });
@@ -520,6 +593,28 @@ Deno.test("CacheManager throws on bad arguments and changes nothing", () => {
   assertThrows(make({ hostBlocks: -1 }), RangeError, "hostBlocks must");
   assertThrows(make({ growth: "half" }), TypeError, "policy must");
   assertThrows(make({ growth: "max" }), RangeError, "maxLength must");
+});
+
+Deno.test("CacheManager refuses salts of the wrong type, index or none", () => {
+  for (const cached of [true, false]) {
+    const { cache, start, pool } = setup({ cached });
+    start([1, 2, 3]);
+    for (const salt of [null, true, {}, [1]]) {
+      const domain = { salt } as never;
+      assertThrows(() => cache.create([1], domain), TypeError, "salt must");
+      assertThrows(
+        () => cache.canAdmit([1], { domain }),
+        TypeError,
+        "salt must",
+      );
+    }
+    const domain = { keys: { adapter: NaN } };
+    assertThrows(() => cache.create([1], domain), RangeError, "keys.adapter");
+    assertThrows(() => cache.canAdmit([1], { domain }), RangeError, "keys");
+    assertThrows(() => cache.create([1], 5 as never), TypeError, "domain must");
+    assertEquals([cache.sequences.length, pool.usedBlocks], [1, 2]);
+    cache.verify();
+  }
 });
 
 Deno.test("CacheManager is not moved by edits of what it gave or was given", () => {

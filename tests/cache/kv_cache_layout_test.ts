@@ -5,37 +5,16 @@
  */
 
 import { assertEquals, assertGreater, assertRejects } from "@std/assert";
-import { attentionProblem, type Gpu, KvCache } from "../../mod.ts";
+import { attentionProblem, KvCache } from "../../mod.ts";
 import { checkIndexing } from "../../src/ops/limits.ts";
+import { paperGpu } from "./paper_gpu.ts";
 
 const LIMIT = 4 * 2 ** 30 - 4;
-
-/** A device that makes `most` buffers at most, of no memory. */
-function paperGpu(most: number): { gpu: Gpu; made: () => number } {
-  let live = 0;
-  const gpu = {
-    limits: {
-      maxBufferSize: LIMIT,
-      maxStorageBufferBindingSize: LIMIT,
-      maxComputeWorkgroupsPerDimension: 65535,
-    },
-    check() {},
-    queue: { writeBuffer() {} },
-    pipeline: () => Promise.resolve({}),
-    scoped: (_: string, run: () => void) => Promise.resolve().then(run),
-    createBuffer({ size }: { size: number }) {
-      if (live === most) throw new RangeError("out of paper");
-      live++;
-      return { size, destroy: () => live-- };
-    },
-  };
-  return { gpu: gpu as unknown as Gpu, made: () => live };
-}
 
 Deno.test("KvCache.create() makes arenas that attention can address", async () => {
   for (const headDim of [64, 63]) {
     for (const dtype of ["f32", "f16"] as const) {
-      const { gpu } = paperGpu(1000);
+      const { gpu } = paperGpu();
       const blockBytes = 16 * 8 * 2 * headDim * (dtype === "f16" ? 2 : 4);
       const cache = await KvCache.create(gpu, {
         numBlocks: Math.ceil(1.5 * LIMIT / blockBytes),
@@ -53,7 +32,7 @@ Deno.test("KvCache.create() makes arenas that attention can address", async () =
 
 Deno.test("KvCache.create() keeps one arena as large as it can be bound", async () => {
   // One arena, and the uniforms of append and of copies.
-  const { gpu } = paperGpu(3);
+  const { gpu } = paperGpu({ most: 3 });
   const blockBytes = 16 * 2 * 63 * 4;
   const numBlocks = Math.floor(LIMIT / blockBytes);
   const cache = await KvCache.create(gpu, {
@@ -65,7 +44,7 @@ Deno.test("KvCache.create() keeps one arena as large as it can be bound", async 
 });
 
 Deno.test("KvCache.create() frees what it made where memory runs out", async () => {
-  const { gpu, made } = paperGpu(5);
+  const { gpu, made } = paperGpu({ most: 5 });
   await assertRejects(
     () =>
       KvCache.create(gpu, { numBlocks: 4, layers: 6, kvHeads: 1, headDim: 4 }),

@@ -8,7 +8,7 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { BlockPool, OutOfBlocksError } from "../../src/cache/mod.ts";
-import { property, replayPath } from "../support/property.ts";
+import { commandLists, property } from "../support/property.ts";
 
 interface Model {
   /** Free ids in the order in which they must be handed out. */
@@ -120,13 +120,13 @@ property(
   "BlockPool equals an array of free ids and a map of holders",
   [
     fc.integer({ min: 2, max: 9 }),
-    fc.commands(
+    commandLists(
       [
         fc.nat(6).map(allocate),
         fc.nat(40).map(retain),
         fc.nat(40).map(release),
       ],
-      { size: "+1", ...replayPath() },
+      { size: "+1" },
     ),
   ],
   (numBlocks, commands) => {

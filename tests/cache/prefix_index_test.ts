@@ -61,9 +61,12 @@ Deno.test("PrefixIndex.match() gives the longest partial block to copy", () => {
   });
   const partial = (tokens: number[]) => index.match(tokens).partial;
   assertEquals(partial([1, 2, 9, 5, 5]), { source: 1, rows: 3 });
-  assertEquals(partial([1, 2, 3, 5, 5]), { source: 2, rows: 3 });
+  assertEquals(partial([1, 2, 3, 5, 5]), { source: 3, rows: 3 });
+  assertEquals(partial([1, 2, 3, 9, 5]), { source: 0, rows: 0 });
+  assertEquals(partial([1, 2, 4, 5, 5]), { source: 2, rows: 2 });
   assertEquals(partial([1, 7, 3, 5, 5]), { source: 1, rows: 1 });
-  assertEquals(partial([1, 2, 3]), { source: 1, rows: 2 });
+  assertEquals(partial([1, 2, 3]), { source: 3, rows: 2 });
+  assertEquals(partial([0, 2, 3]), { source: 0, rows: 0 });
   assertEquals(partial([2, 2, 3, 5, 5]), { source: 0, rows: 0 });
   assertEquals(index.match([1, 2, 3, 4, 1]).partial, { source: 0, rows: 0 });
 });
@@ -135,22 +138,50 @@ Deno.test("BlockPool.allocate() gives back first, and all or nothing", () => {
   pool.verify();
 });
 
-Deno.test("PrefixIndex keeps duplicates and evicts one block id only", () => {
-  const { pool, index } = setup({ events: true });
-  const [a] = store(index, [1, 2]);
-  const [b] = store(index, [1, 2]);
+Deno.test("PrefixIndex keeps duplicates in use and evicts one id only", () => {
+  const { index } = setup({ events: true });
+  const [a, b, c] = [1, 2, 3].flatMap(() => store(index, [1, 2]));
   assertEquals(index.match([1, 2, 3]).blocks, [a]);
-  pool.release(a);
-  assertEquals(index.match([1, 2, 3]).blocks, [b], "one in use is preferred");
-  pool.release(b);
   assert(index.evict(a));
   assert(!index.evict(a));
+  assertEquals(index.match([1, 2, 3]).blocks, [b]);
+  assertEquals(index.cachedBlocks, 2);
+  assert(index.evict(c));
   assertEquals(index.match([1, 2, 3]).blocks, [b]);
   assertEquals(index.takeEvents().map(({ type }) => type), [
     "stored",
     "stored",
+    "stored",
+    "removed",
     "removed",
   ]);
+  index.verify();
+});
+
+Deno.test("PrefixIndex keeps a free block only if it is alone", () => {
+  const { pool, index } = setup({ events: true });
+  const [a, b] = [1, 2].flatMap(() => store(index, [1, 2]));
+  pool.release(a);
+  assertEquals(index.match([1, 2, 3]).blocks, [b], "the one in use stays");
+  assertEquals([pool.isCached(a), pool.freeOrder()[0]], [false, a]);
+  pool.release(b);
+  assertEquals([pool.evictableBlocks, pool.freeOrder().at(-1)], [1, b]);
+  index.verify();
+  const [c] = store(index, [1, 2]);
+  assertEquals(c, a);
+  assertEquals(index.match([1, 2, 3]).blocks, [c], "one in use replaces it");
+  assertEquals([pool.isCached(b), pool.freeOrder()[0]], [false, b]);
+  assertEquals([pool.evictableBlocks, index.cachedBlocks], [0, 1]);
+  assertEquals(
+    index.takeEvents().map((e) => [e.type, e.type === "cleared" || e.block]),
+    [
+      ["stored", a],
+      ["stored", b],
+      ["removed", a],
+      ["stored", c],
+      ["removed", b],
+    ],
+  );
   index.verify();
 });
 

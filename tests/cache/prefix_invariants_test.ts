@@ -4,12 +4,12 @@ import { verifyPrefixIndex } from "../../src/cache/prefix_invariants.ts";
 
 /** Blocks 1 and 2 hold one content, 3 another; 3 is pinned. */
 function soundState() {
-  const [a, b] = [{ blocks: [1, 2] }, { blocks: [3] }];
+  const [a, b] = [{ blocks: new Set([1, 2]) }, { blocks: new Set([3]) }];
   return {
     pool: {
       totalBlocks: 4,
       isCached: (id: number) => id > 0 && id < 4,
-      refCount: (id: number) => id === 3 ? 1 : 0,
+      refCount: (id: number) => id > 0 && id < 4 ? 1 : 0,
     },
     nodes: new Map([[1, a], [2, a], [3, b]]),
     stored: [a, b],
@@ -23,11 +23,15 @@ Deno.test("verifyPrefixIndex() accepts a sound state", () => {
 
 const faults: [string, (state: ReturnType<typeof soundState>) => void][] = [
   ["a cached block belongs to one prefix", (s) => s.nodes.delete(1)],
-  ["a cached block belongs to one prefix", (s) => s.stored[1].blocks.push(1)],
+  ["a cached block belongs to one prefix", (s) => s.stored[1].blocks.add(1)],
   ["every cached block is listed", (s) => s.nodes.set(4, s.stored[1])],
   ["every cached block is listed", (s) => s.stored.pop()],
   ["the pool marks exactly", (s) => s.pool.isCached = (id) => id > 0],
   ["the pool marks exactly", (s) => s.pool.isCached = (id) => id === 1],
+  [
+    "of blocks with one content",
+    (s) => s.pool.refCount = (id) => id > 1 ? 1 : 0,
+  ],
   ["pinned blocks are held", (s) => s.pins.push({ blocks: [3] })],
 ];
 

@@ -13,7 +13,7 @@
  *  7. nothing cached is evicted while another is free: `verify()` in `check`
  *  8. a failed operation changes nothing: `refuses`, `injects`
  *  9. `reset` refuses while blocks are in use: `reset`
- * 10. evicting one duplicate leaves the others: `#checkCached`
+ * 10. evicting one duplicate leaves the others in use: `#checkCached`
  * 11. no index, no hits: `expected`
  * 12. salts and adapters isolate: `#read`, as each domain has its own contents
  * 13. events match changes: `#checkCached` replays them
@@ -354,6 +354,7 @@ export class ServiceModel {
   /** Checks everything that must hold between any two operations. */
   check(): void {
     this.cache.verify();
+    this.#forgetDoubles();
     this.#checkHolders();
     this.#checkCached();
     for (const tracked of this.tracked) this.#checkSequence(tracked);
@@ -402,6 +403,20 @@ export class ServiceModel {
     const [first, last] = [start, end].map((n) => Math.floor(n / blockSize));
     for (const id of groups.flatMap((blocks) => blocks.slice(first, last))) {
       if (id !== NULL_BLOCK) this.#cached.add(id);
+    }
+  }
+
+  /** Of cached blocks with one content, a free one is only kept alone. */
+  #forgetDoubles(): void {
+    const { blockSize } = this.pool;
+    const last = (id: number) => this.#memory[(id + 1) * blockSize - 1];
+    for (const ids of Map.groupBy(this.#cached, last).values()) {
+      const free = ids.filter((id) => this.pool.refCount(id) === 0);
+      const kept = free.length < ids.length
+        ? undefined
+        : free.find((id) => this.pool.isCached(id));
+      assert(kept !== undefined || free.length < ids.length, `${ids} are lost`);
+      for (const id of free) if (id !== kept) this.#cached.delete(id);
     }
   }
 

@@ -8,7 +8,7 @@
 
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
-import { property, replayPath } from "../support/property.ts";
+import { commandLists, property } from "../support/property.ts";
 import { ServiceModel, type ServiceOptions } from "./service_model.ts";
 
 /** A command on the model; what it did goes to the model's trace. */
@@ -50,11 +50,14 @@ const command = (label: string, step: Step) => new ServiceCommand(label, step);
 const token = fc.nat(1);
 const tokens = fc.array(token, { maxLength: 14, size: "max" });
 const index = fc.nat(20);
+/** Forks take no block, so that a long run would have no end of them. */
+const MOST_SEQUENCES = 30;
 /** Which allocation fails: often none, as few make so many. */
 const nth = fc.constantFrom(0, 1, 9);
 
 const create = fc.tuple(fc.nat(2), tokens, nth).map(([domain, tokens, nth]) =>
   command(`create ${tokens} in ${domain}, failing at ${nth}`, (model) => {
+    if (model.tracked.length >= MOST_SEQUENCES) return "enough";
     const before = model.cache.canAdmit(tokens, {
       domain: model.domain(domain),
     });
@@ -113,6 +116,7 @@ const fork = fc.tuple(index, fc.integer({ min: 1, max: 3 })).map(([i, count]) =>
   command(`fork #${i} ${count} ways`, (model) => {
     const tracked = model.pick(i);
     if (!tracked) return "none";
+    if (model.tracked.length >= MOST_SEQUENCES) return "enough";
     if (tracked.appended === 0) {
       model.refuses(() => model.cache.fork(tracked.sequence), RangeError);
       return "refused";
@@ -169,6 +173,7 @@ const free = index.map((i) =>
     const { sequence } = tracked;
     if (sequence.status.startsWith("swapping")) {
       model.refuses(() => model.cache.free(sequence), TypeError);
+      model.refuses(() => model.cache.preempt(sequence), TypeError);
       return "refused";
     }
     model.cache.free(sequence);
@@ -177,9 +182,9 @@ const free = index.map((i) =>
   })
 );
 
-const preempt = index.map((i) =>
-  command(`preempt #${i}`, (model) => {
-    const tracked = model.pick(i);
+const preempt = fc.tuple(index, fc.boolean()).map(([i, pick]) =>
+  command(`preempt #${i} ${pick}`, (model) => {
+    const tracked = pick ? model.pick(i, "swapped") : model.pick(i);
     if (!tracked) return "none";
     model.cache.preempt(tracked.sequence);
     tracked.appended = tracked.committed = 0;
@@ -309,7 +314,7 @@ property(
       hostBlocks: fc.constantFrom(0, 2, 20),
       hash: fc.constantFrom("weak", "chain", "chain", "none"),
     }),
-    fc.commands([
+    commandLists([
       create,
       create,
       append,
@@ -332,7 +337,7 @@ property(
       evict,
       reset,
       misuse,
-    ], { maxCommands: 100, size: "max", ...replayPath() }),
+    ], { maxCommands: 200, size: "max" }),
   ],
   (options, commands) => {
     const model = new ServiceModel(options);

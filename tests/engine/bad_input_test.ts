@@ -1,5 +1,9 @@
 import { assertEquals, assertThrows } from "@std/assert";
-import { BlockPool, CacheManager } from "../../src/cache/mod.ts";
+import {
+  BlockPool,
+  CacheManager,
+  type PrefixDomain,
+} from "../../src/cache/mod.ts";
 import {
   type RequestOptions,
   Scheduler,
@@ -75,11 +79,39 @@ Deno.test("Scheduler.add() refuses bad requests and takes nothing in", () => {
 });
 
 Deno.test("Scheduler.add() holds no part of what it is given", () => {
-  const { scheduler } = setup();
+  const { scheduler, cache } = setup({ cached: true });
   const prompt = [1, 2];
-  scheduler.add({ id: "a", prompt, maxTokens: 2 });
+  const salt = Uint8Array.of(1);
+  scheduler.add({ id: "a", prompt, maxTokens: 2, domain: { salt } });
   prompt.push(3);
+  salt[0] = 2;
   assertEquals(scheduler.schedule().work[0].tokens, [1, 2]);
+  scheduler.commit({ results: [{ request: "a", tokens: [3] }] });
+  const cached = (domain: PrefixDomain) =>
+    cache.index!.match([1, 2, 3], domain).length;
+  assertEquals([{ salt: Uint8Array.of(1) }, { salt }].map(cached), [2, 0]);
+});
+
+Deno.test("Scheduler.add() lets in what just fits, beside the watermark", () => {
+  const fits = (options: object, maxTokens: number) => {
+    const pool = new BlockPool({ numBlocks: 11, blockSize: 2 });
+    const cache = new CacheManager({ pool, watermark: 0.2, ...options });
+    const scheduler = new Scheduler({ cache, longPrefill: 3 });
+    // The last token takes no slot.
+    scheduler.add({ id: "a", prompt: [1], maxTokens });
+    assertThrows(
+      () => scheduler.add({ id: "b", prompt: [1, 1], maxTokens }),
+      RangeError,
+      "must fit in the cache",
+    );
+  };
+  fits({}, 16);
+  fits({ maxLength: 7 }, 7);
+  fits({ groups: [{}, { left: 4 }] }, 8);
+  const pool = new BlockPool({ numBlocks: 6, blockSize: 2 });
+  const cache = new CacheManager({ pool, groups: [{ left: 4 }], watermark: 0 });
+  const scheduler = new Scheduler({ cache, longPrefill: 3 });
+  scheduler.add({ id: "endless", prompt: [1], maxTokens: 1e9 });
 });
 
 Deno.test("Scheduler.abort() refuses who is not live, twice as well", () => {

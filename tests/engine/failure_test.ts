@@ -1,5 +1,6 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import type { CacheManager } from "../../src/cache/mod.ts";
+import type { SchedulerPolicy } from "../../src/engine/mod.ts";
 import { served, setup } from "./setup.ts";
 
 /** Lets one call of `append` throw, `after` that many that do not. */
@@ -13,12 +14,13 @@ function breakAppend(cache: CacheManager, after: number): void {
 }
 
 /** Three requests, the last of which is swapped out by the third step. */
-function swapping() {
+function swapping(policy: SchedulerPolicy = {}) {
   const world = setup({
     numBlocks: 7,
     hostBlocks: 3,
     preemption: "swap",
     cached: true,
+    ...policy,
   });
   for (const id of ["a", "b", "c"]) {
     world.add(id, 3, { domain: { salt: id } });
@@ -97,6 +99,45 @@ Deno.test("Scheduler.loseDevice() keeps what is in host memory", () => {
   const { step: next } = step();
   assertEquals([served(next), next.operations.length], ["", 1]);
   assertEquals(served(step().step), "c:1");
+});
+
+Deno.test("Scheduler.loseHost() computes again what was there, no restart", () => {
+  const { scheduler, cache, step } = swapping({ maxRestarts: 0 });
+  step();
+  assertEquals(cache.freeHostBlocks, 1);
+  assertEquals(scheduler.loseHost(), ["c"]);
+  scheduler.verify();
+  assertEquals(cache.freeHostBlocks, 3);
+  assertEquals(scheduler.waiting, ["c"]);
+  assertEquals(scheduler.loseHost(), []);
+  for (const id of ["a", "b"]) scheduler.abort(id);
+  const { step: next, ended } = step();
+  assertEquals([served(next), next.operations, ended], ["c:5", [], []]);
+  const { hitTokens, resumes, recoveredTokens } = cache.index!.stats;
+  assertEquals([hitTokens, resumes, recoveredTokens], [0, 1, 0]);
+});
+
+Deno.test("Scheduler.loseHost() turns back who is on the way, also in a step", () => {
+  const { scheduler, cache, pool, step, sample } = swapping();
+  step();
+  for (const id of ["a", "b"]) scheduler.abort(id);
+  const back = scheduler.schedule();
+  assertEquals(back.operations.map(({ type }) => type), ["swap"]);
+  assertEquals(scheduler.loseHost(), ["c"]);
+  scheduler.verify();
+  assertEquals([pool.usedBlocks, cache.freeHostBlocks], [0, 3]);
+  assertEquals(scheduler.commit({ results: sample(back) }), []);
+  assertEquals([scheduler.running, scheduler.waiting], [[], ["c"]]);
+  assertEquals(served(step().step), "c:5");
+});
+
+Deno.test("Scheduler.loseHost() forgets the swaps that are owed", () => {
+  const { scheduler, cache, step } = swapping();
+  breakAppend(cache, 2);
+  assertThrows(() => scheduler.schedule(), Error, "injected");
+  assertEquals(scheduler.loseHost(), ["c"]);
+  assertEquals(step().step.operations, []);
+  assertEquals([scheduler.running, scheduler.waiting], [["a", "b"], ["c"]]);
 });
 
 Deno.test("Scheduler computes again what failed to be swapped, as no hit", () => {

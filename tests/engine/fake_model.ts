@@ -85,7 +85,7 @@ export class FakeDevice {
   readonly #blockSize: number;
   readonly #groups: FakeDeviceOptions["groups"];
   #blocks: Map<number, number[]> = new Map();
-  readonly #host: Map<number, number[]> = new Map();
+  #host: Map<number, number[]> = new Map();
 
   constructor({ blockSize, groups }: FakeDeviceOptions) {
     this.#blockSize = blockSize;
@@ -95,6 +95,11 @@ export class FakeDevice {
   /** Forgets everything but host memory. */
   lose(): void {
     this.#blocks = new Map();
+  }
+
+  /** Forgets host memory. */
+  loseHost(): void {
+    this.#host = new Map();
   }
 
   /** Spoils blocks that no one may read any longer. */
@@ -119,7 +124,7 @@ export class FakeDevice {
         const lost = broken.has(operation.request);
         const from = direction === "out"
           ? this.#block(block)
-          : this.#host.get(slot)!;
+          : this.#host.get(slot) ?? this.#fresh();
         const data = lost ? this.#fresh() : [...from];
         if (direction === "out") this.#host.set(slot, data);
         else this.#blocks.set(block, data);

@@ -178,6 +178,29 @@ Deno.test("Scheduler.schedule() swaps victims while the host has room", () => {
   assertEquals([sixth.work[0].tokens, sixth.work[0].start], [[7], 4]);
 });
 
+Deno.test("Scheduler.schedule() brings no one back below the watermark", () => {
+  const { scheduler, pool, cache, add, step } = setup({
+    numBlocks: 7,
+    hostBlocks: 4,
+    watermark: 0.34,
+    preemption: "swap",
+  });
+  for (const id of ["a", "b", "c"]) add(id, 1, { maxTokens: 8 });
+  while (scheduler.running.length < 3) step();
+  while (scheduler.running.length === 3) step();
+  assertEquals(scheduler.waiting, ["c"]);
+  scheduler.abort("b");
+  // There is room for its two blocks, but not for the watermark besides.
+  assertEquals([pool.freeBlocks, cache.watermarkBlocks], [3, 2]);
+  let made = step();
+  while (made.ended.length === 0) {
+    assertEquals([served(made.step), scheduler.running], ["a:1", ["a"]]);
+    made = step();
+  }
+  step();
+  assertEquals(scheduler.running, ["c"]);
+});
+
 Deno.test("Scheduler.schedule() recomputes victims if the host is full", () => {
   const { add, step } = setup({
     numBlocks: 7,

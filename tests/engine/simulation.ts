@@ -66,6 +66,7 @@ export class Simulation {
   readonly #guests: Guest[] = [];
   readonly #live: Map<string, Guest> = new Map();
   readonly #groups: number;
+  readonly #hostBlocks: number;
   readonly #hazard: number;
   #mishaps = 0;
   #toCome: number;
@@ -78,12 +79,13 @@ export class Simulation {
       ? new PrefixIndex(this.#pool, { clock: () => 0 })
       : undefined;
     const groups = prng.below(4) > 0 ? [{}] : [{}, { left: prng.below(6) }];
+    this.#hostBlocks = [0, 3, 10, 40][prng.below(4)];
     this.#cache = new CacheManager({
       pool: this.#pool,
       ...(this.#index ? { index: this.#index } : {}),
       groups,
       watermark: [0, 0.01, 0.1][prng.below(3)],
-      hostBlocks: [0, 3, 10, 40][prng.below(4)],
+      hostBlocks: this.#hostBlocks,
     });
     this.#groups = groups.length;
     this.#device = new FakeDevice({ blockSize, groups });
@@ -108,6 +110,7 @@ export class Simulation {
       assert(step < 20_000, "the simulation does not end");
       while (this.#toCome > 0 && this.#chance(0.3)) this.#arrive();
       if (this.#chance(this.#hazard)) this.#abort();
+      if (this.#chance(this.#hazard)) this.#loseHost();
       this.#iterate();
       this.scheduler.verify();
     }
@@ -206,6 +209,7 @@ export class Simulation {
     });
     this.scheduler.verify();
     if (this.#chance(this.#hazard)) this.#abort();
+    if (this.#chance(this.#hazard)) this.#loseHost();
     if (this.#chance(this.#hazard)) {
       if (this.#chance(0.5)) this.#device.operate(step.operations, new Set());
       return this.#lose();
@@ -275,6 +279,15 @@ export class Simulation {
     const error = new DeviceLostError("unknown", "injected");
     this.#end(this.scheduler.loseDevice(error));
     assertEquals(this.#pool.usedBlocks, 0);
+  }
+
+  #loseHost(): void {
+    this.#mishaps++;
+    this.#device.loseHost();
+    const lost = this.scheduler.loseHost();
+    assertEquals(this.#cache.freeHostBlocks, this.#hostBlocks);
+    for (const id of lost) assert(this.scheduler.waiting.includes(id), id);
+    this.scheduler.verify();
   }
 
   /** Holds an end against what the request yields alone. */

@@ -16,7 +16,10 @@ gpuTest(
     const results = await runProbes(gpu);
     assertEquals(results.map((r) => r.name), PROBES.map((p) => p.name));
     for (const { name, ok, detail } of results) {
-      if (KNOWN_WRONG.has(name)) assertEquals(typeof ok, "boolean");
+      // A software adapter may end long loops, which plans take into account.
+      const known = KNOWN_WRONG.has(name) ||
+        name === "long_loops" && gpu.software;
+      if (known) assertEquals(typeof ok, "boolean");
       else if (ok === undefined) assert(detail.includes("lacks"), detail);
       else assert(ok, `${name}: ${detail}`);
     }

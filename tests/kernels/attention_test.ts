@@ -17,8 +17,10 @@ const drawn = drawCases(SEED, runsOf(4 * FAMILIES.length), MOST_WORK);
 /** Whether a case has bytes that no written key owns. */
 function hasUnowned({ layout, padding = 0, sequences }: AttentionCase) {
   const [[, first]] = sequences;
-  return layout === "paged" || layout === "cache" || padding > 0 ||
-    layout === "dense" && sequences.some(([, keys]) => keys !== first);
+  if (layout === "dense") {
+    return padding > 0 || sequences.some(([, keys]) => keys !== first);
+  }
+  return layout !== "ragged" || padding > 0;
 }
 
 for (const family of FAMILIES) {

@@ -74,7 +74,7 @@ gpuTest(
         ...PLAIN,
         layout: "ragged",
         sequences: [[2, 500], [1, 900], [40, 60]],
-        splits: 2,
+        splits: "fixed",
       },
     ]),
 );

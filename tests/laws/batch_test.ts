@@ -84,6 +84,19 @@ gpuTest("attention() repeats 200 times bitwise", async (_, gpu) => {
     { ...BASE, sequences: [[40, 83], [1, 339]] },
     { ...BASE, sequences: [[40, 83], [1, 339]], splits: 3 },
     { ...BASE, sequences: [[40, 83], [1, 339]], algorithm: "standard" },
+    {
+      ...BASE,
+      sequences: [[40, 83], [1, 339]],
+      splits: "stream-k",
+      workers: 5,
+    },
+    {
+      ...BASE,
+      layout: "paged",
+      sequences: [[1, 300], [1, 200], [2, 339]],
+      inherits: [0, 192, 128],
+      sharedPrefix: "always",
+    },
   ];
   for (const c of cases) {
     const [first, ...others] = await runCases(gpu, new Array(200).fill(c));

@@ -23,7 +23,7 @@ function blockSizes({ headDim }: AttentionCase): readonly number[] {
 /** Any table: the seed shuffles blocks, and decides how many are surplus. */
 function paged(
   c: AttentionCase,
-  layout: "paged" | "cache",
+  layout: "paged" | "cache" | "contiguous",
   blockSize: number,
 ): AttentionCase {
   return { ...c, layout, blockSize };
@@ -42,7 +42,7 @@ gpuTest(
         ...shape,
       }));
       const expected = await runCases(gpu, flat);
-      for (const layout of ["paged", "cache"] as const) {
+      for (const layout of ["paged", "cache", "contiguous"] as const) {
         const cases = flat.flatMap((c) =>
           blockSizes(c).map((blockSize) => paged(c, layout, blockSize))
         );

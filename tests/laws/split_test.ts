@@ -19,11 +19,20 @@ import { gpuTest } from "../support/gpu.ts";
 import type { Gpu } from "../../src/gpu/mod.ts";
 
 const SPLITS = [1, 2, 3, 5, 16, 1000, "fixed", "auto"] as const;
+const WORKERS = [1, 2, 3, 4, 5, 6, 7, 8, 13, 21, 64, 1000, 65535];
 
 const LONG: readonly AttentionCase[] = [
   { ...PLAIN, layout: "ragged", sequences: [[1, 1300], [2, 65]] },
   { ...PLAIN, layout: "ragged", sequences: [[40, 339]], causal: true },
   { ...PLAIN, layout: "ragged", sequences: [[40, 9]], causal: true },
+  {
+    ...PLAIN,
+    layout: "ragged",
+    queryHeads: 4,
+    kvHeads: 2,
+    sequences: [[1, 700], [2, 65], [1, 0], [0, 9], [1, 1], [40, 339]],
+    causal: true,
+  },
 ];
 
 gpuTest("attention() split is attention() unsplit", async (_, gpu) => {
@@ -38,9 +47,30 @@ gpuTest("attention() split is attention() unsplit", async (_, gpu) => {
 });
 
 gpuTest(
+  "attention() by stream-K is attention() unsplit, for every number of workers",
+  async (_, gpu) => {
+    for (const c of LONG) {
+      const cases: AttentionCase[] = [
+        { ...c, splits: 1 },
+        ...WORKERS.map((workers): AttentionCase => ({
+          ...c,
+          splits: "stream-k",
+          workers,
+        })),
+      ];
+      const results = await runCases(gpu, cases);
+      cases.slice(1).forEach((one, i) => {
+        checkCase(one, results[i + 1]);
+        assertClose(c, results[i + 1], results[0], `${one.workers} workers`);
+      });
+    }
+  },
+);
+
+gpuTest(
   "attention() with one split is attention() with none, bitwise",
   async (_, gpu) => {
-    for (const c of LONG.slice(1)) {
+    for (const c of LONG.slice(1, 3)) {
       const cases: AttentionCase[] = [c, { ...c, splits: 1 }];
       const [none, one] = await runCases(gpu, cases);
       assertSameBits(one, none, "one split");

@@ -9,9 +9,9 @@ import {
   float,
   type Interval,
   intervalEvaluator,
-  maskDependsOn,
   maskFunction,
   maskMod,
+  modsDependOn,
   type PositionRanges,
   prefixLm,
   scoreMod,
@@ -185,16 +185,17 @@ Deno.test("classifyMask() refuses empty and fractional ranges", () => {
   );
 });
 
-Deno.test("maskDependsOn() tells which indices matter", () => {
+Deno.test("modsDependOn() tells which variables matter", () => {
   const lengths = Uint32Array.of(1, 2);
-  assertEquals(maskDependsOn([]), { batch: false, head: false });
-  assertEquals(maskDependsOn([causal()]), { batch: false, head: false });
-  assertEquals(maskDependsOn([causal(), prefixLm(lengths)]), {
-    batch: true,
-    head: false,
-  });
+  assert(!modsDependOn([], "batch"));
+  assert(!modsDependOn([causal()], "batch"));
+  assert(modsDependOn([causal(), prefixLm(lengths)], "batch"));
+  assert(!modsDependOn([causal(), prefixLm(lengths)], "head"));
   const perHead = maskMod("perHead", ({ head, key }) => key.ge(head));
-  assertEquals(maskDependsOn([perHead]), { batch: false, head: true });
+  assert(modsDependOn([perHead], "head"));
+  assert(!modsDependOn([perHead], "batch"));
+  const slopes = alibi(Float32Array.of(0.5, 0.25));
+  assert(modsDependOn([slopes], "query"));
 });
 
 Deno.test("intervalEvaluator() keeps a score mod's range", () => {

@@ -82,6 +82,22 @@ Deno.test("checkIndexing() refuses what exceeds one binding", () => {
   }
 });
 
+Deno.test("checkIndexing() refuses an arena of extents past one binding", () => {
+  const small = {
+    limits: { ...gpu.limits, maxStorageBufferBindingSize: 4096 },
+  } as Gpu;
+  const extents = (keyTokens: number): AttentionProblem => ({
+    ...dense(1, 1, [1, 6, 2]),
+    source: { kind: "contiguous", keyTokens, segments: 1 },
+  });
+  checkIndexing(small, extents(128));
+  assertThrows(
+    () => checkIndexing(small, extents(129)),
+    RangeError,
+    "arena must fit one binding: maxStorageBufferBindingSize is 4096",
+  );
+});
+
 Deno.test("checkIndexing() refuses more kv heads than the grid has rows", () => {
   assertThrows(
     () => checkIndexing(gpu, dense(1, 1, [65536, 1])),

@@ -109,9 +109,9 @@ gpuTest(
     };
     await assertRejects(() => plan.update(bad), RangeError, "sequence 0");
     // Fails late: the schedule is written, but the scratch is too large.
-    const keys = 2 ** 25;
+    const keys = 2 ** 14;
     const huge = attentionProblem({
-      query: { dtype: "f32", shape: [1, 64, 1, 1] },
+      query: { dtype: "f32", shape: [1, 2 ** 17, 1, 1] },
       key: { dtype: "f32", shape: [1, keys, 1, 1] },
       value: { dtype: "f32", shape: [1, keys, 1, 1] },
     });
@@ -168,7 +168,7 @@ gpuTest("AttentionPlan.explain() says what will run", async (_, gpu) => {
   assert(dispatches[0].kernel.includes("forward"));
   assertEquals(dispatches[0].grid[1], HEADS.kvHeads);
   assert(tiles.forward.includes("rows x"));
-  assert(splits.length > 0);
+  assert(splits.forward.length > 0);
   assertGreater(tileCounts.total, tileCounts.visited);
   assertGreater(tileCounts.visited, tileCounts.full);
   assertEquals(scratchBytes, 0);
@@ -179,7 +179,7 @@ gpuTest("AttentionPlan.explain() says what will run", async (_, gpu) => {
   assertEquals(explained.dispatches.length, 2);
   assert(explained.dispatches[0].kernel.includes("decode"));
   assert(explained.dispatches[1].kernel.includes("merge"));
-  assert(explained.splits.includes("3"));
+  assert(explained.splits.decode.includes("3"));
   assertGreater(explained.scratchBytes, 0);
 
   using standard = await planAttention(gpu, {
@@ -191,6 +191,44 @@ gpuTest("AttentionPlan.explain() says what will run", async (_, gpu) => {
   const scores = 4 * 2 * 3 * HEADS.queryHeads * 40;
   assertGreater(standard.explain().scratchBytes, scores - 1);
 });
+
+gpuTest(
+  "AttentionPlan.explain() has the costs of what it chose from",
+  async (_, gpu) => {
+    const step = inputs({ batch: 3, queries: 1, keys: 900 });
+    using fixed = await planAttention(gpu, { ...step, invariant: true });
+    assertEquals(fixed.explain().costs, {});
+    using plan = await planAttention(gpu, {
+      ...step,
+      invariant: false,
+      workers: 12,
+    });
+    const { costs, splits, dispatches } = plan.explain();
+    const ways = costs.decode.map((cost) => cost.splits);
+    assertEquals([ways[0], ways.at(-1)], [
+      "unsplit",
+      "stream-k over 12 workers",
+    ]);
+    const total = (text: string) => {
+      const found = costs.decode.find((cost) => cost.splits === text)!;
+      return found.makespan + found.merge;
+    };
+    for (const cost of costs.decode) {
+      assert(total(splits.decode) <= total(cost.splits), cost.splits);
+      assertGreater(cost.workgroups, 0);
+    }
+    using forced = await planAttention(gpu, {
+      ...step,
+      splits: "stream-k",
+      workers: 5,
+    });
+    const { dispatches: [decode, merge] } = forced.explain();
+    assertEquals(decode.grid, [5, 1, 1]);
+    assert(decode.kernel.includes("stream-k"));
+    assert(merge.kernel.includes("merge"));
+    assertGreater(dispatches.length, 0);
+  },
+);
 
 gpuTest(
   "AttentionPlan with nothing to do dispatches nothing",
@@ -289,6 +327,16 @@ gpuTest("planAttention() refuses choices that do not exist", async (_, gpu) => {
     [{ splits: 1.5 }, RangeError, "1.5"],
     [{ splits: NaN }, RangeError, "NaN"],
     [{ splits: 65536 }, RangeError, "65536"],
+    [{ invariant: 1 }, TypeError, "invariant must be a boolean"],
+    [{ sharedPrefix: true }, TypeError, 'sharedPrefix must be "auto" or'],
+    [{ workers: 0 }, RangeError, "workers must be an integer in 1..65535"],
+    [{ workers: "all" }, TypeError, "workers"],
+    [{ invariant: true, splits: 2 }, TypeError, 'splits must be "fixed" for'],
+    [
+      { invariant: true, sharedPrefix: "auto" },
+      TypeError,
+      'sharedPrefix must be "never" for',
+    ],
   ];
   for (const [choice, ErrorClass, message] of cases) {
     await assertRejects(

@@ -9,6 +9,24 @@ import { gpuTest } from "../support/gpu.ts";
  */
 const CASES: readonly (readonly [why: string, c: AttentionCase])[] = [
   [
+    "one stream-K worker takes more turns than llvmpipe lets loops take",
+    {
+      seed: 1295323423,
+      dtype: "f16",
+      layout: "ragged",
+      sequences: [[64, 128], [1, 339], [0, 5], [64, 128]],
+      queryHeads: 6,
+      kvHeads: 2,
+      headDim: 32,
+      valueHeadDim: 32,
+      distribution: "normal",
+      masks: [{ kind: "headParity" }],
+      queryOffset: 528,
+      splits: "stream-k",
+      workers: 1,
+    },
+  ],
+  [
     "a merge that writes rows past its sequence overwrites what the forward kernel wrote",
     {
       seed: 1,

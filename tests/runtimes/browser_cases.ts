@@ -96,6 +96,11 @@ export const PAGE_TESTS: readonly PageTest[] = [
     causal: true,
     segments: 2,
   }),
+  against("is right: a contiguous cache", {
+    layout: "contiguous",
+    sequences: RAGGED,
+    causal: true,
+  }),
   against("is right: decode from a cache", {
     layout: "cache",
     sequences: DECODE,
@@ -106,6 +111,20 @@ export const PAGE_TESTS: readonly PageTest[] = [
     layout: "cache",
     sequences: DECODE,
     splits: 3,
+  }),
+  against("is right: decode by stream-K", {
+    layout: "cache",
+    sequences: DECODE,
+    splits: "stream-k",
+    workers: 3,
+  }),
+  against("is right: a shared prefix, causal, ALiBi", {
+    layout: "paged",
+    sequences: [[1, 300], [3, 280]],
+    inherits: [0, 260],
+    sharedPrefix: "always",
+    causal: true,
+    score: { alibi: true },
   }),
   against("is right: a window of keys", {
     window: { left: 4, right: 2 },

@@ -15,14 +15,14 @@ struct Params {
   scale: f32,
   sequences_at: u32,
   items_at: u32,
-  item_count: u32,
+  workers_at: u32,
+  group_count: u32,
   grid_width: u32,
   runs_per_head: u32,
   stats_at: u32,
   scratch_keys: u32,
   padding_0: u32,
   padding_1: u32,
-  padding_2: u32,
 }
 
 @group(0) @binding(0) var<storage, read> query: array<vec4<f32>>;
@@ -39,26 +39,27 @@ struct Sequence {
   key_count: u32,
   query_offset: i32,
   batch: i32,
+  queries: u32,
+}
+
+fn read_sequence(index: u32) -> Sequence {
+  let at = params.sequences_at + index * 8u;
+  return Sequence(schedule[at], schedule[at + 1u], schedule[at + 2u], schedule[at + 3u],
+    bitcast<i32>(schedule[at + 4u]), i32(schedule[at + 5u]), schedule[at + 6u]);
 }
 
 struct Item {
   sequence: u32,
   first_row: u32,
   runs: u32,
-  first_slot: u32,
-  slot_count: u32,
-}
-
-fn read_sequence(index: u32) -> Sequence {
-  let at = params.sequences_at + index * 8u;
-  return Sequence(schedule[at], schedule[at + 1u], schedule[at + 2u], schedule[at + 3u],
-    bitcast<i32>(schedule[at + 4u]), i32(schedule[at + 5u]));
+  state_row: u32,
+  state_stride: u32,
+  kv_head: u32,
 }
 
 fn read_item(index: u32) -> Item {
   let at = params.items_at + index * 8u;
-  return Item(schedule[at], schedule[at + 1u], schedule[at + 2u], schedule[at + 3u],
-    schedule[at + 4u]);
+  return Item(schedule[at + 0u], schedule[at + 1u], schedule[at + 2u], schedule[at + 3u], schedule[at + 4u], schedule[at + 5u]);
 }
 
 fn load_query(base: u32, vec: u32) -> vec4f {
@@ -155,12 +156,13 @@ var<workgroup> partials: array<vec4f, 64>;
 
 @compute @workgroup_size(8)
 fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let item_index = group_id.z * params.grid_width + group_id.x;
-  if (item_index >= params.item_count) {
+  let group_index = group_id.z * params.grid_width + group_id.x;
+  if (group_index >= params.group_count) {
     return;
   }
-  let kv_head = group_id.y;
+  let item_index = group_index;
   let item = read_item(item_index);
+  let kv_head = item.kv_head + group_id.y;
   let sequence = read_sequence(item.sequence);
   let row_count = sequence.query_count * params.group;
   let key_lane = lane / 4u;
@@ -174,6 +176,7 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(local_invocation_index)
   let row_0 = min(packed_0, row_count - 1u);
   let query_0 = row_0 / params.group;
   let head_0 = kv_head * params.group + row_0 - query_0 * params.group;
+  let batch_0 = sequence.batch;
   let position_0 = i32(query_0) + sequence.query_offset;
   let token_0 = (sequence.query_start + query_0) * params.query_heads + head_0;
   let query_at_0 = token_0 * params.head_stride;
@@ -181,6 +184,7 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(local_invocation_index)
   let row_1 = min(packed_1, row_count - 1u);
   let query_1 = row_1 / params.group;
   let head_1 = kv_head * params.group + row_1 - query_1 * params.group;
+  let batch_1 = sequence.batch;
   let position_1 = i32(query_1) + sequence.query_offset;
   let token_1 = (sequence.query_start + query_1) * params.query_heads + head_1;
   let query_at_1 = token_1 * params.head_stride;
@@ -209,21 +213,17 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(local_invocation_index)
       var max_1 = SENTINEL;
       for (var i = lane; i < 8u; i += 8u) {
         let own_key = first_key + i * 4u;
-        var cursor = seek(sequence, min(own_key, sequence.key_count - 1u));
-        let key_0 = key_place(cursor, kv_head);
-        cursor = advance(cursor, own_key + 1u < sequence.key_count);
+        var key_cursor = seek(sequence, min(own_key, sequence.key_count - 1u));
+        let key_0 = key_place(key_cursor, kv_head);
+        let key_1 = key_0 + select(0u, params.kv_heads * params.head_stride, own_key + 1u < sequence.key_count);
+        let key_2 = key_1 + select(0u, params.kv_heads * params.head_stride, own_key + 2u < sequence.key_count);
+        let key_3 = key_2 + select(0u, params.kv_heads * params.head_stride, own_key + 3u < sequence.key_count);
         var s_0_0 = 0.0;
         var s_1_0 = 0.0;
-        let key_1 = key_place(cursor, kv_head);
-        cursor = advance(cursor, own_key + 2u < sequence.key_count);
         var s_0_1 = 0.0;
         var s_1_1 = 0.0;
-        let key_2 = key_place(cursor, kv_head);
-        cursor = advance(cursor, own_key + 3u < sequence.key_count);
         var s_0_2 = 0.0;
         var s_1_2 = 0.0;
-        let key_3 = key_place(cursor, kv_head);
-        cursor = advance(cursor, own_key + 4u < sequence.key_count);
         var s_0_3 = 0.0;
         var s_1_3 = 0.0;
         for (var vec = 0u; vec < params.head_vecs; vec++) {
@@ -255,11 +255,11 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(local_invocation_index)
         for (var j = 0u; j < 4u; j++) {
           let key = i32(own_key + j);
           let in_step = i * 4u + j < count;
-          s_0[j] = select(SENTINEL, modify(s_0[j], sequence.batch, i32(head_0), position_0, key),
-            in_step && (!masked || sees(sequence.batch, i32(head_0), position_0, key, i32(sequence.key_count))));
+          s_0[j] = select(SENTINEL, modify(s_0[j], batch_0, i32(head_0), position_0, key),
+            in_step && (!masked || sees(batch_0, i32(head_0), position_0, key, i32(sequence.key_count))));
           max_0 = max(max_0, s_0[j]);
-          s_1[j] = select(SENTINEL, modify(s_1[j], sequence.batch, i32(head_1), position_1, key),
-            in_step && (!masked || sees(sequence.batch, i32(head_1), position_1, key, i32(sequence.key_count))));
+          s_1[j] = select(SENTINEL, modify(s_1[j], batch_1, i32(head_1), position_1, key),
+            in_step && (!masked || sees(batch_1, i32(head_1), position_1, key, i32(sequence.key_count))));
           max_1 = max(max_1, s_1[j]);
         }
         weights[0u + i] = s_0;
@@ -329,68 +329,64 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(local_invocation_index)
         for (var i = key_lane; i * 4u < count; i += 2u) {
           let p_0 = weights[0u + i];
           let p_1 = weights[8u + i];
-          var cursor = seek(sequence, first_key + i * 4u);
+          var at_cursor = seek(sequence, first_key + i * 4u);
+          let at_0 = value_place(at_cursor, kv_head);
+          let at_1 = at_0 + select(0u, params.kv_heads * params.value_stride, i * 4u + 1u < count);
+          let at_2 = at_1 + select(0u, params.kv_heads * params.value_stride, i * 4u + 2u < count);
+          let at_3 = at_2 + select(0u, params.kv_heads * params.value_stride, i * 4u + 3u < count);
           {
-            let at = value_place(cursor, kv_head);
-            cursor = advance(cursor, i * 4u + 1u < count);
-            let v_0 = load_value(at, column_0);
+            let v_0 = load_value(at_0, column_0);
             x_0_0 = fma(vec4f(p_0[0]), v_0, x_0_0);
             x_1_0 = fma(vec4f(p_1[0]), v_0, x_1_0);
-            let v_1 = load_value(at, column_1);
+            let v_1 = load_value(at_0, column_1);
             x_0_1 = fma(vec4f(p_0[0]), v_1, x_0_1);
             x_1_1 = fma(vec4f(p_1[0]), v_1, x_1_1);
-            let v_2 = load_value(at, column_2);
+            let v_2 = load_value(at_0, column_2);
             x_0_2 = fma(vec4f(p_0[0]), v_2, x_0_2);
             x_1_2 = fma(vec4f(p_1[0]), v_2, x_1_2);
-            let v_3 = load_value(at, column_3);
+            let v_3 = load_value(at_0, column_3);
             x_0_3 = fma(vec4f(p_0[0]), v_3, x_0_3);
             x_1_3 = fma(vec4f(p_1[0]), v_3, x_1_3);
           }
           {
-            let at = value_place(cursor, kv_head);
-            cursor = advance(cursor, i * 4u + 2u < count);
-            let v_0 = load_value(at, column_0);
+            let v_0 = load_value(at_1, column_0);
             x_0_0 = fma(vec4f(p_0[1]), v_0, x_0_0);
             x_1_0 = fma(vec4f(p_1[1]), v_0, x_1_0);
-            let v_1 = load_value(at, column_1);
+            let v_1 = load_value(at_1, column_1);
             x_0_1 = fma(vec4f(p_0[1]), v_1, x_0_1);
             x_1_1 = fma(vec4f(p_1[1]), v_1, x_1_1);
-            let v_2 = load_value(at, column_2);
+            let v_2 = load_value(at_1, column_2);
             x_0_2 = fma(vec4f(p_0[1]), v_2, x_0_2);
             x_1_2 = fma(vec4f(p_1[1]), v_2, x_1_2);
-            let v_3 = load_value(at, column_3);
+            let v_3 = load_value(at_1, column_3);
             x_0_3 = fma(vec4f(p_0[1]), v_3, x_0_3);
             x_1_3 = fma(vec4f(p_1[1]), v_3, x_1_3);
           }
           {
-            let at = value_place(cursor, kv_head);
-            cursor = advance(cursor, i * 4u + 3u < count);
-            let v_0 = load_value(at, column_0);
+            let v_0 = load_value(at_2, column_0);
             x_0_0 = fma(vec4f(p_0[2]), v_0, x_0_0);
             x_1_0 = fma(vec4f(p_1[2]), v_0, x_1_0);
-            let v_1 = load_value(at, column_1);
+            let v_1 = load_value(at_2, column_1);
             x_0_1 = fma(vec4f(p_0[2]), v_1, x_0_1);
             x_1_1 = fma(vec4f(p_1[2]), v_1, x_1_1);
-            let v_2 = load_value(at, column_2);
+            let v_2 = load_value(at_2, column_2);
             x_0_2 = fma(vec4f(p_0[2]), v_2, x_0_2);
             x_1_2 = fma(vec4f(p_1[2]), v_2, x_1_2);
-            let v_3 = load_value(at, column_3);
+            let v_3 = load_value(at_2, column_3);
             x_0_3 = fma(vec4f(p_0[2]), v_3, x_0_3);
             x_1_3 = fma(vec4f(p_1[2]), v_3, x_1_3);
           }
           {
-            let at = value_place(cursor, kv_head);
-
-            let v_0 = load_value(at, column_0);
+            let v_0 = load_value(at_3, column_0);
             x_0_0 = fma(vec4f(p_0[3]), v_0, x_0_0);
             x_1_0 = fma(vec4f(p_1[3]), v_0, x_1_0);
-            let v_1 = load_value(at, column_1);
+            let v_1 = load_value(at_3, column_1);
             x_0_1 = fma(vec4f(p_0[3]), v_1, x_0_1);
             x_1_1 = fma(vec4f(p_1[3]), v_1, x_1_1);
-            let v_2 = load_value(at, column_2);
+            let v_2 = load_value(at_3, column_2);
             x_0_2 = fma(vec4f(p_0[3]), v_2, x_0_2);
             x_1_2 = fma(vec4f(p_1[3]), v_2, x_1_2);
-            let v_3 = load_value(at, column_3);
+            let v_3 = load_value(at_3, column_3);
             x_0_3 = fma(vec4f(p_0[3]), v_3, x_0_3);
             x_1_3 = fma(vec4f(p_1[3]), v_3, x_1_3);
           }
@@ -419,75 +415,74 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(local_invocation_index)
   lane_values[0u + lane] = l_0;
   lane_values[8u + lane] = l_1;
   workgroupBarrier();
-  if (key_lane != 0u) {
-    return;
-  }
-  if (packed_0 < row_count) {
-    var sum = 0.0;
-    for (var i = 0u; i < 8u; i++) {
-      sum += lane_values[0u + i];
-    }
-    let out = (item.first_slot * params.kv_heads + kv_head) * 2u + 0u;
-    if (0u + column_lane < params.value_vecs) {
-      for (var i = 1u; i < 2u; i++) {
-        a_0_0 += partials[0u + i * 4u + column_lane];
+  if (key_lane == 0u) {
+    if (packed_0 < row_count) {
+      var sum = 0.0;
+      for (var i = 0u; i < 8u; i++) {
+        sum += lane_values[0u + i];
       }
-      write_row(out, 0u + column_lane, a_0_0, sum);
-    }
-    if (4u + column_lane < params.value_vecs) {
-      for (var i = 1u; i < 2u; i++) {
-        a_0_1 += partials[8u + i * 4u + column_lane];
+      let out = item.state_row + kv_head * item.state_stride + 0u;
+      if (0u + column_lane < params.value_vecs) {
+        for (var i = 1u; i < 2u; i++) {
+          a_0_0 += partials[0u + i * 4u + column_lane];
+        }
+        write_row(out, 0u + column_lane, a_0_0, sum);
       }
-      write_row(out, 4u + column_lane, a_0_1, sum);
-    }
-    if (8u + column_lane < params.value_vecs) {
-      for (var i = 1u; i < 2u; i++) {
-        a_0_2 += partials[16u + i * 4u + column_lane];
+      if (4u + column_lane < params.value_vecs) {
+        for (var i = 1u; i < 2u; i++) {
+          a_0_1 += partials[8u + i * 4u + column_lane];
+        }
+        write_row(out, 4u + column_lane, a_0_1, sum);
       }
-      write_row(out, 8u + column_lane, a_0_2, sum);
-    }
-    if (12u + column_lane < params.value_vecs) {
-      for (var i = 1u; i < 2u; i++) {
-        a_0_3 += partials[24u + i * 4u + column_lane];
+      if (8u + column_lane < params.value_vecs) {
+        for (var i = 1u; i < 2u; i++) {
+          a_0_2 += partials[16u + i * 4u + column_lane];
+        }
+        write_row(out, 8u + column_lane, a_0_2, sum);
       }
-      write_row(out, 12u + column_lane, a_0_3, sum);
-    }
-    if (lane == 0u) {
-      write_stats(out, m_0, sum);
-    }
-  }
-  if (packed_1 < row_count) {
-    var sum = 0.0;
-    for (var i = 0u; i < 8u; i++) {
-      sum += lane_values[8u + i];
-    }
-    let out = (item.first_slot * params.kv_heads + kv_head) * 2u + 1u;
-    if (0u + column_lane < params.value_vecs) {
-      for (var i = 1u; i < 2u; i++) {
-        a_1_0 += partials[32u + i * 4u + column_lane];
+      if (12u + column_lane < params.value_vecs) {
+        for (var i = 1u; i < 2u; i++) {
+          a_0_3 += partials[24u + i * 4u + column_lane];
+        }
+        write_row(out, 12u + column_lane, a_0_3, sum);
       }
-      write_row(out, 0u + column_lane, a_1_0, sum);
-    }
-    if (4u + column_lane < params.value_vecs) {
-      for (var i = 1u; i < 2u; i++) {
-        a_1_1 += partials[40u + i * 4u + column_lane];
+      if (lane == 0u) {
+        write_stats(out, m_0, sum);
       }
-      write_row(out, 4u + column_lane, a_1_1, sum);
     }
-    if (8u + column_lane < params.value_vecs) {
-      for (var i = 1u; i < 2u; i++) {
-        a_1_2 += partials[48u + i * 4u + column_lane];
+    if (packed_1 < row_count) {
+      var sum = 0.0;
+      for (var i = 0u; i < 8u; i++) {
+        sum += lane_values[8u + i];
       }
-      write_row(out, 8u + column_lane, a_1_2, sum);
-    }
-    if (12u + column_lane < params.value_vecs) {
-      for (var i = 1u; i < 2u; i++) {
-        a_1_3 += partials[56u + i * 4u + column_lane];
+      let out = item.state_row + kv_head * item.state_stride + 1u;
+      if (0u + column_lane < params.value_vecs) {
+        for (var i = 1u; i < 2u; i++) {
+          a_1_0 += partials[32u + i * 4u + column_lane];
+        }
+        write_row(out, 0u + column_lane, a_1_0, sum);
       }
-      write_row(out, 12u + column_lane, a_1_3, sum);
-    }
-    if (lane == 0u) {
-      write_stats(out, m_1, sum);
+      if (4u + column_lane < params.value_vecs) {
+        for (var i = 1u; i < 2u; i++) {
+          a_1_1 += partials[40u + i * 4u + column_lane];
+        }
+        write_row(out, 4u + column_lane, a_1_1, sum);
+      }
+      if (8u + column_lane < params.value_vecs) {
+        for (var i = 1u; i < 2u; i++) {
+          a_1_2 += partials[48u + i * 4u + column_lane];
+        }
+        write_row(out, 8u + column_lane, a_1_2, sum);
+      }
+      if (12u + column_lane < params.value_vecs) {
+        for (var i = 1u; i < 2u; i++) {
+          a_1_3 += partials[56u + i * 4u + column_lane];
+        }
+        write_row(out, 12u + column_lane, a_1_3, sum);
+      }
+      if (lane == 0u) {
+        write_stats(out, m_1, sum);
+      }
     }
   }
 }

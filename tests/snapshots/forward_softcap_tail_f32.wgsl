@@ -15,14 +15,14 @@ struct Params {
   scale: f32,
   sequences_at: u32,
   items_at: u32,
-  item_count: u32,
+  workers_at: u32,
+  group_count: u32,
   grid_width: u32,
   runs_per_head: u32,
   stats_at: u32,
   scratch_keys: u32,
   padding_0: u32,
   padding_1: u32,
-  padding_2: u32,
 }
 
 @group(0) @binding(0) var<storage, read> query: array<f32>;
@@ -41,26 +41,27 @@ struct Sequence {
   key_count: u32,
   query_offset: i32,
   batch: i32,
+  queries: u32,
+}
+
+fn read_sequence(index: u32) -> Sequence {
+  let at = params.sequences_at + index * 8u;
+  return Sequence(schedule[at], schedule[at + 1u], schedule[at + 2u], schedule[at + 3u],
+    bitcast<i32>(schedule[at + 4u]), i32(schedule[at + 5u]), schedule[at + 6u]);
 }
 
 struct Item {
   sequence: u32,
   first_row: u32,
   runs: u32,
-  first_slot: u32,
-  slot_count: u32,
-}
-
-fn read_sequence(index: u32) -> Sequence {
-  let at = params.sequences_at + index * 8u;
-  return Sequence(schedule[at], schedule[at + 1u], schedule[at + 2u], schedule[at + 3u],
-    bitcast<i32>(schedule[at + 4u]), i32(schedule[at + 5u]));
+  state_row: u32,
+  state_stride: u32,
+  kv_head: u32,
 }
 
 fn read_item(index: u32) -> Item {
   let at = params.items_at + index * 8u;
-  return Item(schedule[at], schedule[at + 1u], schedule[at + 2u], schedule[at + 3u],
-    schedule[at + 4u]);
+  return Item(schedule[at + 0u], schedule[at + 1u], schedule[at + 2u], schedule[at + 3u], schedule[at + 4u], schedule[at + 5u]);
 }
 
 fn load_tail(x: f32, y: f32, z: f32, w: f32, i: u32, last: u32) -> vec4f {
@@ -199,18 +200,20 @@ fn step_has_non_finite(sequence: Sequence, first_key: u32, kv_head: u32) -> bool
 
 @compute @workgroup_size(8)
 fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let item_index = group_id.z * params.grid_width + group_id.x;
-  if (item_index >= params.item_count) {
+  let group_index = group_id.z * params.grid_width + group_id.x;
+  if (group_index >= params.group_count) {
     return;
   }
-  let kv_head = group_id.y;
+  let item_index = group_index;
   let item = read_item(item_index);
+  let kv_head = item.kv_head + group_id.y;
   let sequence = read_sequence(item.sequence);
   let row_count = sequence.query_count * params.group;
   let packed_0 = item.first_row + 0u + lane;
   let row_0 = min(packed_0, row_count - 1u);
   let query_0 = row_0 / params.group;
   let head_0 = kv_head * params.group + row_0 - query_0 * params.group;
+  let batch_0 = sequence.batch;
   let position_0 = i32(query_0) + sequence.query_offset;
   let token_0 = (sequence.query_start + query_0) * params.query_heads + head_0;
   let query_at_0 = token_0 * params.head_stride;
@@ -218,6 +221,7 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(local_invocation_index)
   let row_1 = min(packed_1, row_count - 1u);
   let query_1 = row_1 / params.group;
   let head_1 = kv_head * params.group + row_1 - query_1 * params.group;
+  let batch_1 = sequence.batch;
   let position_1 = i32(query_1) + sequence.query_offset;
   let token_1 = (sequence.query_start + query_1) * params.query_heads + head_1;
   let query_at_1 = token_1 * params.head_stride;
@@ -267,9 +271,9 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(local_invocation_index)
       if (masked) {
         for (var j = 0u; j < 2u; j++) {
           let key = i32(first_key + j);
-          hidden_0 |= select(1u << j, 0u, sees(sequence.batch, i32(head_0), position_0, key,
+          hidden_0 |= select(1u << j, 0u, sees(batch_0, i32(head_0), position_0, key,
               i32(sequence.key_count)));
-          hidden_1 |= select(1u << j, 0u, sees(sequence.batch, i32(head_1), position_1, key,
+          hidden_1 |= select(1u << j, 0u, sees(batch_1, i32(head_1), position_1, key,
               i32(sequence.key_count)));
         }
       }
@@ -285,10 +289,10 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(local_invocation_index)
       for (var j = 0u; j < 2u; j++) {
         let key = i32(first_key + j);
         if (extractBits(hidden_0, j, 1u) == 0u) {
-          tile[0u + j] = modify(tile[0u + j], sequence.batch, i32(head_0), position_0, key);
+          tile[0u + j] = modify(tile[0u + j], batch_0, i32(head_0), position_0, key);
         }
         if (extractBits(hidden_1, j, 1u) == 0u) {
-          tile[2u + j] = modify(tile[2u + j], sequence.batch, i32(head_1), position_1, key);
+          tile[2u + j] = modify(tile[2u + j], batch_1, i32(head_1), position_1, key);
         }
       }
       s_0_0 = tile[0];
@@ -326,7 +330,7 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(local_invocation_index)
               let k = load_key(guarded_key, vec);
               s = fma(q.x, k.x, fma(q.y, k.y, fma(q.z, k.z, fma(q.w, k.w, s))));
             }
-            let p = weight(modify(s * params.scale, sequence.batch, i32(head_0), position_0, key), m_0);
+            let p = weight(modify(s * params.scale, batch_0, i32(head_0), position_0, key), m_0);
             for (var vec = 0u; vec < params.value_vecs; vec++) {
               accumulator[(vec * 2u + 0u) * 8u + lane] = fma(vec4f(p), load_value(guarded_value, vec), accumulator[(vec * 2u + 0u) * 8u + lane]);
             }
@@ -338,7 +342,7 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(local_invocation_index)
               let k = load_key(guarded_key, vec);
               s = fma(q.x, k.x, fma(q.y, k.y, fma(q.z, k.z, fma(q.w, k.w, s))));
             }
-            let p = weight(modify(s * params.scale, sequence.batch, i32(head_1), position_1, key), m_1);
+            let p = weight(modify(s * params.scale, batch_1, i32(head_1), position_1, key), m_1);
             for (var vec = 0u; vec < params.value_vecs; vec++) {
               accumulator[(vec * 2u + 1u) * 8u + lane] = fma(vec4f(p), load_value(guarded_value, vec), accumulator[(vec * 2u + 1u) * 8u + lane]);
             }

@@ -16,14 +16,14 @@ struct Params {
   scale: f32,
   sequences_at: u32,
   items_at: u32,
-  item_count: u32,
+  workers_at: u32,
+  group_count: u32,
   grid_width: u32,
   runs_per_head: u32,
   stats_at: u32,
   scratch_keys: u32,
   padding_0: u32,
   padding_1: u32,
-  padding_2: u32,
 }
 
 @group(0) @binding(0) var<storage, read> states: array<vec4f>;
@@ -39,26 +39,32 @@ struct Sequence {
   key_count: u32,
   query_offset: i32,
   batch: i32,
-}
-
-struct Item {
-  sequence: u32,
-  first_row: u32,
-  runs: u32,
-  first_slot: u32,
-  slot_count: u32,
+  queries: u32,
 }
 
 fn read_sequence(index: u32) -> Sequence {
   let at = params.sequences_at + index * 8u;
   return Sequence(schedule[at], schedule[at + 1u], schedule[at + 2u], schedule[at + 3u],
-    bitcast<i32>(schedule[at + 4u]), i32(schedule[at + 5u]));
+    bitcast<i32>(schedule[at + 4u]), i32(schedule[at + 5u]), schedule[at + 6u]);
+}
+
+struct Item {
+  sequence: u32,
+  first_row: u32,
+  parts: u32,
+  part_count: u32,
+  row_count: u32,
+  kv_head: u32,
 }
 
 fn read_item(index: u32) -> Item {
   let at = params.items_at + index * 8u;
-  return Item(schedule[at], schedule[at + 1u], schedule[at + 2u], schedule[at + 3u],
-    schedule[at + 4u]);
+  return Item(schedule[at + 0u], schedule[at + 1u], schedule[at + 2u], schedule[at + 3u], schedule[at + 4u], schedule[at + 5u]);
+}
+
+fn part_row(item: Item, part: u32, kv_head: u32) -> u32 {
+  let at = item.parts + 2u * part;
+  return schedule[at] + kv_head * schedule[at + 1u];
 }
 
 const SENTINEL = -0x1.fffffep+127f;
@@ -86,33 +92,31 @@ fn store_output(base: u32, vec: u32, value: vec4f) {
 
 @compute @workgroup_size(8)
 fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let item_index = group_id.z * params.grid_width + group_id.x;
-  if (item_index >= params.item_count) {
+  let group_index = group_id.z * params.grid_width + group_id.x;
+  if (group_index >= params.group_count) {
     return;
   }
-  let kv_head = group_id.y;
+  let item_index = group_index;
   let item = read_item(item_index);
+  let kv_head = item.kv_head + group_id.y;
   let sequence = read_sequence(item.sequence);
   let row_count = sequence.query_count * params.group;
-  let rows = min(row_count - item.first_row, 2u);
-  for (var index = lane; index < rows * params.value_vecs; index += 8u) {
+  for (var index = lane; index < item.row_count * params.value_vecs; index += 8u) {
     let local = index / params.value_vecs;
     let vec = index - local * params.value_vecs;
     let row = item.first_row + local;
     let query = row / params.group;
     let head = kv_head * params.group + row - query * params.group;
     let out = (sequence.query_start + query) * params.query_heads + head;
-    let first = (item.first_slot * params.kv_heads + kv_head) * 2u + local;
-    let slot_rows = params.kv_heads * 2u;
 
     var maximum = SENTINEL;
-    for (var slot = 0u; slot < item.slot_count; slot++) {
-      maximum = max(maximum, states[params.stats_at + first + slot * slot_rows].x);
+    for (var part = 0u; part < item.part_count; part++) {
+      maximum = max(maximum, states[params.stats_at + part_row(item, part, kv_head) + local].x);
     }
     var sum = 0.0;
     var accumulator = vec4f(0.0);
-    for (var slot = 0u; slot < item.slot_count; slot++) {
-      let at = first + slot * slot_rows;
+    for (var part = 0u; part < item.part_count; part++) {
+      let at = part_row(item, part, kv_head) + local;
       let stats = states[params.stats_at + at];
       let scaling = select(exp(stats.x - maximum), 1.0, stats.x == maximum);
       sum = fma(scaling, stats.y, sum);

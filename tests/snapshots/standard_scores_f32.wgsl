@@ -15,14 +15,14 @@ struct Params {
   scale: f32,
   sequences_at: u32,
   items_at: u32,
-  item_count: u32,
+  workers_at: u32,
+  group_count: u32,
   grid_width: u32,
   runs_per_head: u32,
   stats_at: u32,
   scratch_keys: u32,
   padding_0: u32,
   padding_1: u32,
-  padding_2: u32,
 }
 
 @group(0) @binding(0) var<storage, read> query: array<vec4<f32>>;
@@ -38,26 +38,27 @@ struct Sequence {
   key_count: u32,
   query_offset: i32,
   batch: i32,
+  queries: u32,
+}
+
+fn read_sequence(index: u32) -> Sequence {
+  let at = params.sequences_at + index * 8u;
+  return Sequence(schedule[at], schedule[at + 1u], schedule[at + 2u], schedule[at + 3u],
+    bitcast<i32>(schedule[at + 4u]), i32(schedule[at + 5u]), schedule[at + 6u]);
 }
 
 struct Item {
   sequence: u32,
   first_row: u32,
   runs: u32,
-  first_slot: u32,
-  slot_count: u32,
-}
-
-fn read_sequence(index: u32) -> Sequence {
-  let at = params.sequences_at + index * 8u;
-  return Sequence(schedule[at], schedule[at + 1u], schedule[at + 2u], schedule[at + 3u],
-    bitcast<i32>(schedule[at + 4u]), i32(schedule[at + 5u]));
+  state_row: u32,
+  state_stride: u32,
+  kv_head: u32,
 }
 
 fn read_item(index: u32) -> Item {
   let at = params.items_at + index * 8u;
-  return Item(schedule[at], schedule[at + 1u], schedule[at + 2u], schedule[at + 3u],
-    schedule[at + 4u]);
+  return Item(schedule[at + 0u], schedule[at + 1u], schedule[at + 2u], schedule[at + 3u], schedule[at + 4u], schedule[at + 5u]);
 }
 
 fn load_query(base: u32, vec: u32) -> vec4f {
@@ -132,12 +133,13 @@ fn sees(batch: i32, head: i32, query: i32, key: i32, key_count: i32) -> bool {
 
 @compute @workgroup_size(8)
 fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let item_index = group_id.z * params.grid_width + group_id.x;
-  if (item_index >= params.item_count) {
+  let group_index = group_id.z * params.grid_width + group_id.x;
+  if (group_index >= params.group_count) {
     return;
   }
-  let kv_head = group_id.y;
+  let item_index = group_index;
   let item = read_item(item_index);
+  let kv_head = item.kv_head + group_id.y;
   let sequence = read_sequence(item.sequence);
   let row_count = sequence.query_count * params.group;
   let scratch_at = (item_index * params.kv_heads + kv_head) * params.scratch_keys;
@@ -145,6 +147,7 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(local_invocation_index)
   let row_0 = min(packed_0, row_count - 1u);
   let query_0 = row_0 / params.group;
   let head_0 = kv_head * params.group + row_0 - query_0 * params.group;
+  let batch_0 = sequence.batch;
   let position_0 = i32(query_0) + sequence.query_offset;
   let token_0 = (sequence.query_start + query_0) * params.query_heads + head_0;
   let query_at_0 = token_0 * params.head_stride;
@@ -152,66 +155,66 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(local_invocation_index)
   let row_1 = min(packed_1, row_count - 1u);
   let query_1 = row_1 / params.group;
   let head_1 = kv_head * params.group + row_1 - query_1 * params.group;
+  let batch_1 = sequence.batch;
   let position_1 = i32(query_1) + sequence.query_offset;
   let token_1 = (sequence.query_start + query_1) * params.query_heads + head_1;
   let query_at_1 = token_1 * params.head_stride;
   let masked = true;
-  if (sequence.key_count == 0u) {
-    return;
-  }
-  var cursor = seek(sequence, 0u);
-  for (var first_key = 0u; first_key < sequence.key_count; first_key += 2u) {
-    let key_0 = key_place(cursor, kv_head);
-    let value_0 = value_place(cursor, kv_head);
-    cursor = advance(cursor, first_key + 1u < sequence.key_count);
-    let key_1 = key_place(cursor, kv_head);
-    let value_1 = value_place(cursor, kv_head);
-    cursor = advance(cursor, first_key + 2u < sequence.key_count);
-    var s_0_0 = 0.0;
-    var s_0_1 = 0.0;
-    var s_1_0 = 0.0;
-    var s_1_1 = 0.0;
-    for (var vec = 0u; vec < params.head_vecs; vec++) {
-      let q_0 = load_query(query_at_0, vec);
-      let q_1 = load_query(query_at_1, vec);
-      {
-        let k = load_key(key_0, vec);
-        s_0_0 = fma(q_0.x, k.x, fma(q_0.y, k.y, fma(q_0.z, k.z, fma(q_0.w, k.w, s_0_0))));
-        s_1_0 = fma(q_1.x, k.x, fma(q_1.y, k.y, fma(q_1.z, k.z, fma(q_1.w, k.w, s_1_0))));
+  if (sequence.key_count > 0u) {
+    var cursor = seek(sequence, 0u);
+    for (var first_key = 0u; first_key < sequence.key_count; first_key += 2u) {
+      let key_0 = key_place(cursor, kv_head);
+      let value_0 = value_place(cursor, kv_head);
+      cursor = advance(cursor, first_key + 1u < sequence.key_count);
+      let key_1 = key_place(cursor, kv_head);
+      let value_1 = value_place(cursor, kv_head);
+      cursor = advance(cursor, first_key + 2u < sequence.key_count);
+      var s_0_0 = 0.0;
+      var s_0_1 = 0.0;
+      var s_1_0 = 0.0;
+      var s_1_1 = 0.0;
+      for (var vec = 0u; vec < params.head_vecs; vec++) {
+        let q_0 = load_query(query_at_0, vec);
+        let q_1 = load_query(query_at_1, vec);
+        {
+          let k = load_key(key_0, vec);
+          s_0_0 = fma(q_0.x, k.x, fma(q_0.y, k.y, fma(q_0.z, k.z, fma(q_0.w, k.w, s_0_0))));
+          s_1_0 = fma(q_1.x, k.x, fma(q_1.y, k.y, fma(q_1.z, k.z, fma(q_1.w, k.w, s_1_0))));
+        }
+        {
+          let k = load_key(key_1, vec);
+          s_0_1 = fma(q_0.x, k.x, fma(q_0.y, k.y, fma(q_0.z, k.z, fma(q_0.w, k.w, s_0_1))));
+          s_1_1 = fma(q_1.x, k.x, fma(q_1.y, k.y, fma(q_1.z, k.z, fma(q_1.w, k.w, s_1_1))));
+        }
       }
-      {
-        let k = load_key(key_1, vec);
-        s_0_1 = fma(q_0.x, k.x, fma(q_0.y, k.y, fma(q_0.z, k.z, fma(q_0.w, k.w, s_0_1))));
-        s_1_1 = fma(q_1.x, k.x, fma(q_1.y, k.y, fma(q_1.z, k.z, fma(q_1.w, k.w, s_1_1))));
+      var hidden_0 = 0u;
+      var hidden_1 = 0u;
+      if (masked) {
+        for (var j = 0u; j < 2u; j++) {
+          let key = i32(first_key + j);
+          hidden_0 |= select(1u << j, 0u, sees(batch_0, i32(head_0), position_0, key,
+              i32(sequence.key_count)));
+          hidden_1 |= select(1u << j, 0u, sees(batch_1, i32(head_1), position_1, key,
+              i32(sequence.key_count)));
+        }
       }
-    }
-    var hidden_0 = 0u;
-    var hidden_1 = 0u;
-    if (masked) {
-      for (var j = 0u; j < 2u; j++) {
-        let key = i32(first_key + j);
-        hidden_0 |= select(1u << j, 0u, sees(sequence.batch, i32(head_0), position_0, key,
-            i32(sequence.key_count)));
-        hidden_1 |= select(1u << j, 0u, sees(sequence.batch, i32(head_1), position_1, key,
-            i32(sequence.key_count)));
-      }
-    }
-    s_0_0 = select(s_0_0 * params.scale, SENTINEL, extractBits(hidden_0, 0u, 1u) != 0u);
-    s_0_1 = select(s_0_1 * params.scale, SENTINEL, extractBits(hidden_0, 1u, 1u) != 0u);
-    s_1_0 = select(s_1_0 * params.scale, SENTINEL, extractBits(hidden_1, 0u, 1u) != 0u);
-    s_1_1 = select(s_1_1 * params.scale, SENTINEL, extractBits(hidden_1, 1u, 1u) != 0u);
+      s_0_0 = select(s_0_0 * params.scale, SENTINEL, extractBits(hidden_0, 0u, 1u) != 0u);
+      s_0_1 = select(s_0_1 * params.scale, SENTINEL, extractBits(hidden_0, 1u, 1u) != 0u);
+      s_1_0 = select(s_1_0 * params.scale, SENTINEL, extractBits(hidden_1, 0u, 1u) != 0u);
+      s_1_1 = select(s_1_1 * params.scale, SENTINEL, extractBits(hidden_1, 1u, 1u) != 0u);
 
-    if (first_key + 0u < sequence.key_count) {
-      scratch[(scratch_at + first_key + 0u) * 16u + 0u + lane] = s_0_0;
-    }
-    if (first_key + 1u < sequence.key_count) {
-      scratch[(scratch_at + first_key + 1u) * 16u + 0u + lane] = s_0_1;
-    }
-    if (first_key + 0u < sequence.key_count) {
-      scratch[(scratch_at + first_key + 0u) * 16u + 8u + lane] = s_1_0;
-    }
-    if (first_key + 1u < sequence.key_count) {
-      scratch[(scratch_at + first_key + 1u) * 16u + 8u + lane] = s_1_1;
+      if (first_key + 0u < sequence.key_count) {
+        scratch[(scratch_at + first_key + 0u) * 16u + 0u + lane] = s_0_0;
+      }
+      if (first_key + 1u < sequence.key_count) {
+        scratch[(scratch_at + first_key + 1u) * 16u + 0u + lane] = s_0_1;
+      }
+      if (first_key + 0u < sequence.key_count) {
+        scratch[(scratch_at + first_key + 0u) * 16u + 8u + lane] = s_1_0;
+      }
+      if (first_key + 1u < sequence.key_count) {
+        scratch[(scratch_at + first_key + 1u) * 16u + 8u + lane] = s_1_1;
+      }
     }
   }
 }

@@ -35,9 +35,12 @@ const contiguous = {
   source: "contiguous",
   segments: 0,
   shift: false,
+  quads: true,
   mods: undefined,
   lse: true,
   partial: false,
+  queries: "consecutive",
+  workers: "items",
 } as const;
 const paged = { ...contiguous, source: "paged", shift: true } as const;
 const mask = emitMods({ scoreMods: [], maskMods: [causal()] });
@@ -110,11 +113,22 @@ const SNAPSHOTS: readonly (readonly [string, KernelSource])[] = [
     }),
   ],
   [
+    "decode_stream_k_listed_f32",
+    decodeKernel({
+      ...paged,
+      ...formats(whole),
+      mods: mask,
+      partial: true,
+      queries: "listed",
+      workers: "stretches",
+      tile: decodeTile,
+    }),
+  ],
+  [
     "merge_f32",
     mergeKernel({
       outputFormat: whole,
       lse: true,
-      rows: 2,
       lanes: 8,
     }),
   ],
@@ -129,7 +143,8 @@ const SNAPSHOTS: readonly (readonly [string, KernelSource])[] = [
       arenaFormat: tail,
     }),
   ],
-  ["copy_blocks_f16", copyBlocksKernel({ format: half, crossing: true })],
+  ["copy_blocks", copyBlocksKernel({ unit: 16, crossing: true })],
+  ["copy_blocks_halves", copyBlocksKernel({ unit: 2, crossing: false })],
 ];
 
 for (const [name, kernel] of SNAPSHOTS) {

@@ -80,16 +80,6 @@ const BLOCK_POOL: readonly Fault[] = [
     replace: "this.#free = new FreeList(numBlocks - 2);",
   },
   {
-    name: "the last free block cannot be had",
-    find: "if (count > free + evictable) {",
-    replace: "if (count >= free + evictable) {",
-  },
-  {
-    name: "one block more than is free is handed out",
-    find: "if (count > free + evictable) {",
-    replace: "if (count > free + evictable + 1) {",
-  },
-  {
     name: "a block is handed out twice",
     find: "ids.push(id);",
     replace: "ids.push(ids[0] ?? id);",
@@ -145,6 +135,19 @@ const BLOCK_POOL: readonly Fault[] = [
     name: "a double free is not noticed",
     find: "this.#references[id] > 0,",
     replace: "this.#references[id] >= 0,",
+  },
+];
+
+const POOL_ROOM: readonly Fault[] = [
+  {
+    name: "the last free block cannot be had",
+    find: "if (count > free + evictable) {",
+    replace: "if (count >= free + evictable) {",
+  },
+  {
+    name: "one block more than is free is handed out",
+    find: "if (count > free + evictable) {",
+    replace: "if (count > free + evictable + 1) {",
   },
 ];
 
@@ -368,6 +371,7 @@ const STATS: readonly Fault[] = [
 export const ALLOCATOR_MUTANTS: readonly Mutant[] = [
   ...faultsIn("free_list.ts", LIST, FREE_LIST),
   ...faultsIn("block_pool.ts", MODELS, BLOCK_POOL),
+  ...faultsIn("pool_room.ts", MODELS, POOL_ROOM),
   ...faultsIn("block_table.ts", MODELS, BLOCK_TABLE),
   ...faultsIn("tables.ts", ["tests/cache/tables_test.ts"], TABLES),
   ...faultsIn(

@@ -46,8 +46,11 @@ export interface AttentionCase {
   /** Decides every random number of the inputs. */
   readonly seed: number;
   readonly dtype: DType;
-  /** Where keys and values are; `cache` goes through a `KvCache`. */
-  readonly layout: "dense" | "ragged" | "paged" | "cache";
+  /**
+   * Where keys and values are; `cache` goes through a `KvCache`, `contiguous`
+   * through a `ContiguousCache`.
+   */
+  readonly layout: "dense" | "ragged" | "paged" | "cache" | "contiguous";
   /** Tokens of a block. */
   readonly blockSize?: number;
   /** Arenas of the cache. */
@@ -67,7 +70,13 @@ export interface AttentionCase {
   readonly masks?: readonly MaskSpec[];
   readonly score?: ScoreSpec;
   readonly queryOffset?: number;
-  readonly splits?: number | "fixed" | "auto";
+  /** How many keys each sequence has from one before it; 0 by default. */
+  readonly inherits?: readonly number[];
+  /** From which one; by default the one just before it. */
+  readonly heirOf?: readonly number[];
+  readonly splits?: number | "fixed" | "stream-k" | "auto";
+  readonly workers?: number;
+  readonly sharedPrefix?: "auto" | "always" | "never";
   readonly algorithm?: "fused" | "standard";
   /**
    * The device's own tiles, those of hardware, or (the default) small ones:
@@ -101,8 +110,34 @@ export interface SequenceData {
   readonly value: Float32Array;
 }
 
-/** The inputs of a case: a sequence's depend on the seed and its index only. */
+/** How many keys a sequence of a case has from one before it, and which. */
+export function inheritance(
+  c: AttentionCase,
+  index: number,
+): { readonly from: number; readonly keys: number } {
+  if (index === 0) return { from: 0, keys: 0 };
+  const from = (c.heirOf?.[index] ?? index - 1) % index;
+  const [[, before], [, own]] = [c.sequences[from], c.sequences[index]];
+  return { from, keys: Math.min(c.inherits?.[index] ?? 0, before, own) };
+}
+
+/**
+ * The inputs of a case: a sequence's depend on the seed and its index only, but
+ * for the keys and values that it inherits.
+ */
 export function dataOf(c: AttentionCase): SequenceData[] {
+  const all = ownDataOf(c);
+  all.forEach(({ key, value }, i) => {
+    const { from, keys } = inheritance(c, i);
+    const rows = keys * c.kvHeads;
+    if (rows === 0) return;
+    key.set(all[from].key.subarray(0, rows * c.headDim));
+    value.set(all[from].value.subarray(0, rows * c.valueHeadDim));
+  });
+  return all;
+}
+
+function ownDataOf(c: AttentionCase): SequenceData[] {
   return c.sequences.map(([queries, keys], i) => {
     const random = new Prng(c.seed * 0x9e3779b1 + i);
     const make = generator(c, random);

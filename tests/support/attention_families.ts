@@ -35,6 +35,8 @@ export interface Family {
   /** Query and kv heads; any of {@linkcode HEADS} by default. */
   readonly heads?: typeof HEADS[number];
   readonly splits?: readonly NonNullable<AttentionCase["splits"]>[];
+  /** Whether sequences inherit keys, which are then read together. */
+  readonly shares?: boolean;
   readonly algorithm?: "standard";
   readonly tiles?: "device" | "hardware";
   readonly mods: (random: Prng, sizes: Sizes) => Mods;
@@ -263,6 +265,64 @@ export const FAMILIES: readonly Family[] = [
     mods: () => ({ score: { softcap: 50 } }),
   },
   {
+    name: "stream-K decode, paged",
+    tiles: "hardware",
+    dtype: "f32",
+    layout: "paged",
+    valueDims: [64, 40],
+    batch: "decode",
+    heads: [6, 2],
+    splits: ["stream-k"],
+    mods: causal,
+  },
+  {
+    name: "f16, stream-K, mixed, mask by head",
+    dtype: "f16",
+    layout: "ragged",
+    valueDims: [32],
+    batch: "mixed",
+    heads: [6, 2],
+    splits: ["stream-k", "auto"],
+    mods: () => masked({ kind: "headParity" }),
+  },
+  {
+    name: "shared prefixes, causal, paged",
+    dtype: "f32",
+    layout: "paged",
+    valueDims: [64, 40],
+    batch: "mixed",
+    heads: [4, 1],
+    shares: true,
+    splits: ["fixed", 2],
+    mods: causal,
+  },
+  {
+    name: "f16, shared prefixes, window and alibi, cache",
+    dtype: "f16",
+    layout: "cache",
+    valueDims: [32],
+    batch: "mixed",
+    heads: [6, 2],
+    shares: true,
+    splits: ["stream-k", "auto"],
+    mods: (random, sizes) => ({
+      ...window(random, sizes),
+      score: { alibi: true },
+    }),
+  },
+  {
+    name: "shared prefixes, documents, two arenas",
+    dtype: "f32",
+    layout: "cache",
+    segments: 2,
+    valueDims: [59],
+    batch: "decode",
+    heads: [4, 4],
+    shares: true,
+    splits: ["fixed", "stream-k", "auto"],
+    mods: documents,
+  },
+  {
     name: "decode, odd head dim, causal, cache",
     tiles: "device",
     dtype: "f32",
@@ -283,6 +343,26 @@ export const FAMILIES: readonly Family[] = [
     batch: "mixed",
     heads: [4, 4],
     mods: causal,
+  },
+  {
+    name: "extents, causal, any split",
+    dtype: "f32",
+    layout: "contiguous",
+    valueDims: [64],
+    batch: "mixed",
+    heads: [6, 2],
+    splits: [1, 3, "fixed", "auto"],
+    mods: causal,
+  },
+  {
+    name: "f16, extents, odd head dim, window",
+    dtype: "f16",
+    layout: "contiguous",
+    valueDims: [59],
+    dims: [59, 80],
+    batch: "mixed",
+    heads: [4, 1],
+    mods: window,
   },
   {
     name: "split prefill",
@@ -383,6 +463,12 @@ export function drawCase(family: Family, random: Prng): AttentionCase {
     ...(random.below(4) === 0 &&
       { queryOffset: random.below(2 * sizes.keys) - sizes.queries }),
     ...(family.splits && { splits: pick(family.splits) }),
+    ...(random.below(2) === 1 && { workers: 1 + random.below(40) }),
+    ...(family.shares && {
+      sharedPrefix: random.below(4) === 0 ? "auto" : "always",
+      inherits: sequences.map(() => random.below(800)),
+      heirOf: sequences.map(() => random.below(sequences.length)),
+    }),
     ...(family.algorithm && { algorithm: family.algorithm }),
     ...(family.tiles && { tiles: family.tiles }),
   };

@@ -15,6 +15,7 @@ import {
   causal,
   document,
   type MaskMod,
+  maskMod,
   not,
   or,
   prefixLm,
@@ -40,6 +41,7 @@ export type MaskSpec =
     readonly density: number;
   }
   | { readonly kind: "headParity" }
+  | { readonly kind: "batchStride" }
   | { readonly kind: "and" | "or"; readonly of: readonly MaskSpec[] }
   | { readonly kind: "not"; readonly of: MaskSpec };
 
@@ -102,6 +104,15 @@ export function readMask(spec: MaskSpec, seed: number): MaskReadings {
           and(headMask(1), not(causal())),
         ),
         sees: (_b, h, q, k) => h % 2 === 0 ? k <= q : k > q,
+      };
+    case "batchStride":
+      // Every sequence leaves out other keys.
+      return {
+        mod: maskMod(
+          "batchStride",
+          ({ batch, key }) => key.add(batch).rem(3).ne(0),
+        ),
+        sees: (b, _h, _q, k) => (k + b) % 3 !== 0,
       };
     case "and":
     case "or": {

@@ -21,7 +21,12 @@ import {
   type SequenceData,
 } from "./attention_cases.ts";
 import { readBias, readMask } from "./attention_mods.ts";
-import { hostOf, isRectangular, store } from "./attention_storage.ts";
+import {
+  hostOf,
+  isRectangular,
+  type Storage,
+  store,
+} from "./attention_storage.ts";
 
 const TILES = {
   small: {
@@ -53,6 +58,8 @@ export interface RunOptions {
   readonly poison?: number;
   /** Replaces the inputs that follow from a case; `index` is its place. */
   readonly data?: (c: AttentionCase, index: number) => readonly SequenceData[];
+  /** Where keys and values lie already, instead of being stored for a case. */
+  readonly stored?: (index: number) => Storage;
 }
 
 /** The options of `attention()` that follow from a case, without tensors. */
@@ -92,7 +99,9 @@ export async function runCases(
   try {
     for (const [i, c] of cases.entries()) {
       const data = options.data?.(c, i) ?? dataOf(c);
-      recorded.push(await record(gpu, c, data, options.poison ?? NaN));
+      const stored = options.stored?.(i) ??
+        await store(gpu, c, data, options.poison ?? NaN);
+      recorded.push(await record(gpu, c, data, stored));
     }
     gpu.submit("cases", (encoder) => {
       for (const { encode } of recorded) encode(encoder);
@@ -120,14 +129,13 @@ async function record(
   gpu: Gpu,
   c: AttentionCase,
   data: readonly SequenceData[],
-  poison: number,
+  stored: Storage,
 ): Promise<Recorded> {
   const queries = concat(data.map(({ query }) => query));
   const tokens = queries.length / c.queryHeads / c.headDim;
   const rows = isRectangular(c)
     ? [c.sequences.length, c.sequences[0][0]]
     : [tokens];
-  const stored = await store(gpu, c, data, poison);
   const made: { destroy(): void }[] = [...stored.made];
   const keep = <T extends { destroy(): void }>(it: T): T => (made.push(it), it);
   try {
@@ -143,6 +151,8 @@ async function record(
         query,
         algorithm: c.algorithm,
         splits: c.splits,
+        workers: c.workers,
+        sharedPrefix: c.sharedPrefix,
         tiles: TILES[c.tiles ?? "small"],
       } as AttentionOptions<GpuTensor | TensorShape>),
     );

@@ -5,7 +5,13 @@
  * @module
  */
 
-import { type BlockTable, KvCache } from "../../src/cache/mod.ts";
+import {
+  type BlockTable,
+  ContiguousCache,
+  type ContiguousSequence,
+  KvCache,
+  OutOfBlocksError,
+} from "../../src/cache/mod.ts";
 import type { DType } from "../../src/core/dtype.ts";
 import { Prng } from "../../src/core/prng.ts";
 import type { Gpu, GpuTensor } from "../../src/gpu/mod.ts";
@@ -14,7 +20,11 @@ import type {
   AttentionTensors,
   TensorShape,
 } from "../../src/ops/mod.ts";
-import type { AttentionCase, SequenceData } from "./attention_cases.ts";
+import {
+  type AttentionCase,
+  inheritance,
+  type SequenceData,
+} from "./attention_cases.ts";
 
 /** Keys and values on the device, and how to say where they are. */
 export interface Storage {
@@ -36,6 +46,9 @@ export interface Storage {
   readonly made: readonly { destroy(): void }[];
 }
 
+type Cache = KvCache | ContiguousCache;
+type Sequence = BlockTable | ContiguousSequence;
+
 /** A host array of a storage type. */
 export function hostOf(
   dtype: DType,
@@ -51,7 +64,9 @@ export async function store(
   data: readonly SequenceData[],
   poison: number,
 ): Promise<Storage> {
-  if (c.layout === "cache") return await storeInCache(gpu, c, data, poison);
+  if (c.layout === "cache" || c.layout === "contiguous") {
+    return await storeInCache(gpu, c, data, poison);
+  }
   const plan = c.layout === "paged" ? pagedPlaces(c) : contiguousPlaces(c);
   const fill = (role: "key" | "value", dim: number) => {
     const width = c.kvHeads * dim;
@@ -92,7 +107,7 @@ export function isRectangular(c: AttentionCase): boolean {
 }
 
 /** The ragged queries' option, where they are ragged. */
-function queryStarts(c: AttentionCase): { cuSeqlens?: number[] } {
+export function queryStarts(c: AttentionCase): { cuSeqlens?: number[] } {
   if (isRectangular(c)) return {};
   return { cuSeqlens: starts(c.sequences.map(([queries]) => queries)) };
 }
@@ -130,7 +145,10 @@ function contiguousPlaces(c: AttentionCase): Places {
   };
 }
 
-/** Blocks in random order, among others that no table owns. */
+/**
+ * Blocks in random order, among others that no table owns. Whole blocks that a
+ * sequence inherits are those of the one that had them.
+ */
 function pagedPlaces(c: AttentionCase): Places {
   const { blockSize = 16 } = c;
   const needed = c.sequences.map(([, keys]) => Math.ceil(keys / blockSize));
@@ -144,7 +162,10 @@ function pagedPlaces(c: AttentionCase): Places {
   let next = 0;
   needed.forEach((count, i) => {
     for (let b = 0; b < width; b++) {
-      table[i * width + b] = b < count
+      const { from, keys } = inheritance(c, i);
+      table[i * width + b] = (b + 1) * blockSize <= keys
+        ? table[from * width + b]
+        : b < count
         ? ids[next++]
         // Past the end: a block that nobody owns, or no block at all.
         : b % 2 === 0
@@ -165,7 +186,11 @@ function pagedPlaces(c: AttentionCase): Places {
   };
 }
 
-/** Appends in turns of random size, so that the tables' blocks interleave. */
+/**
+ * Appends in turns of random size, so that the tables' blocks interleave, and
+ * extents have to move. A sequence that inherits keys is a fork of the one that
+ * had them, cut off.
+ */
 async function storeInCache(
   gpu: Gpu,
   c: AttentionCase,
@@ -178,32 +203,55 @@ async function storeInCache(
     (sum, [, keys]) => sum + Math.ceil(keys / blockSize),
     0,
   );
+  const shape = { blockSize, kvHeads, headDim, valueHeadDim, dtype };
   const numBlocks = Math.max(owned + 4, segments);
   const bytes = blockSize * kvHeads * (headDim + valueHeadDim) *
     (dtype === "f16" ? 2 : 4);
-  const cache = await KvCache.create(gpu, {
-    numBlocks,
-    blockSize,
-    kvHeads,
-    headDim,
-    valueHeadDim,
-    dtype,
-    maxArenaBytes: Math.ceil(numBlocks / segments) * bytes,
-  });
+  const cache = c.layout === "contiguous"
+    // Twice the room, so that what is compacted has some to grow into.
+    ? await ContiguousCache.create(gpu, { ...shape, numBlocks: 2 * owned + 4 })
+    : await KvCache.create(gpu, {
+      ...shape,
+      numBlocks,
+      maxArenaBytes: Math.ceil(numBlocks / segments) * bytes,
+    });
   for (const arena of cache.arenas()) poisonArena(gpu, arena, dtype, poison);
-  const tables = c.sequences.map(() => cache.createSequence());
   const random = new Prng(c.seed ^ 0xcac4e);
-  const pending = c.sequences.map(([, keys], i) => ({ i, left: keys }));
-  while (pending.some(({ left }) => left > 0)) {
-    for (const turn of pending) {
-      const count = Math.min(turn.left, 1 + random.below(3 * blockSize + 40));
-      if (count === 0) continue;
-      appendRows(cache, tables[turn.i], c, data[turn.i], count);
-      turn.left -= count;
+  const tables: Sequence[] = [];
+  const appendTurns = (from: number) => {
+    const turns = tables.slice(from).map((table, n) => ({
+      table,
+      i: from + n,
+    }));
+    const left = (i: number) => c.sequences[i][1] - tables[i].length;
+    while (turns.some(({ i }) => left(i) > 0)) {
+      for (const { table, i } of turns) {
+        const most = 1 + random.below(3 * blockSize + 40);
+        const count = Math.min(left(i), most);
+        if (count > 0) appendRows(cache, table, c, data[i], count);
+      }
     }
-  }
+  };
+  let written = 0;
+  c.sequences.forEach((_, i) => {
+    const { from, keys } = inheritance(c, i);
+    if (keys === 0) {
+      tables.push(cache.createSequence());
+      return;
+    }
+    // What it inherits must be there.
+    appendTurns(written);
+    written = i;
+    tables.push(forkOf(cache, tables[from]));
+    tables[i].truncate(keys);
+  });
+  appendTurns(written);
   return {
-    options: { cache, sequences: tables, ...queryStarts(c) },
+    options: {
+      cache,
+      sequences: tables as BlockTable[],
+      ...queryStarts(c),
+    },
     tensors: { arenas: cache.arenas() },
     made: [cache],
   };
@@ -211,10 +259,10 @@ async function storeInCache(
 
 /** Appends the next `count` keys and values of a sequence's data. */
 export function appendRows(
-  cache: KvCache,
-  table: BlockTable,
-  c: AttentionCase,
-  data: SequenceData,
+  cache: Cache,
+  table: Sequence,
+  c: Pick<AttentionCase, "kvHeads" | "headDim" | "valueHeadDim" | "dtype">,
+  data: Pick<SequenceData, "key" | "value">,
   count: number,
 ): void {
   const from = table.length;
@@ -226,9 +274,29 @@ export function appendRows(
   };
   const key = rows("key", c.headDim);
   const value = rows("value", c.valueHeadDim);
-  cache.append([table.append(count)], { key, value });
+  const append = withRoom(cache, () => table.append(count));
+  cache.append([append], { key, value });
   key.destroy();
   value.destroy();
+}
+
+function forkOf(cache: Cache, sequence: Sequence): Sequence {
+  return cache instanceof KvCache
+    ? (sequence as BlockTable).fork()
+    : withRoom(cache, () => cache.fork(sequence as ContiguousSequence));
+}
+
+/** The result of a call, which a contiguous cache may have to make room for. */
+function withRoom<T>(cache: Cache, call: () => T): T {
+  try {
+    return call();
+  } catch (error) {
+    const scattered = cache instanceof ContiguousCache &&
+      error instanceof OutOfBlocksError;
+    if (!scattered) throw error;
+    cache.compact();
+    return call();
+  }
 }
 
 function poisonArena(

@@ -295,8 +295,8 @@ const MERGE: readonly Fault[] = [
   ],
   [
     "the last part is lost",
-    "slot < item.slot_count; slot++) {\nlet at",
-    "slot + 1u < item.slot_count; slot++) {\nlet at",
+    "part < item.part_count; part++) {\nlet at",
+    "part + 1u < item.part_count; part++) {\nlet at",
   ],
   [
     "sums are merged unweighted",
@@ -304,14 +304,14 @@ const MERGE: readonly Fault[] = [
     "sum += stats.y;",
   ],
   [
-    "slots of kv heads overlap",
-    "let slot_rows = params.kv_heads * ${rows}u;",
-    "let slot_rows = ${rows}u;",
+    "all rows of a kv head take the first one's states",
+    "let at = part_row(item, part, kv_head) + local;",
+    "let at = part_row(item, part, kv_head);",
   ],
   [
-    "rows past the sequence's end are written",
-    "min(row_count - item.first_row, ${rows}u)",
-    "${rows}u",
+    "rows of the next tile are written too",
+    "index < item.row_count * params.value_vecs",
+    "index < (item.row_count + 1u) * params.value_vecs",
   ],
   [
     "statistics are looked for among the accumulators",
@@ -333,8 +333,50 @@ const EPILOGUE: readonly Fault[] = [
   ],
   [
     "parts of kv heads overlap",
-    "(item.first_slot * params.kv_heads + kv_head) * ${rows}u",
-    "(item.first_slot * params.kv_heads) * ${rows}u",
+    "item.state_row + kv_head * item.state_stride",
+    "item.state_row",
+  ],
+];
+
+/** Faults in what stream-K workers and shared prefixes add. */
+const STRETCHES: readonly Fault[] = [
+  [
+    "a worker begins with the next one's items",
+    "schedule[params.workers_at + group_index]; item_index",
+    "schedule[params.workers_at + group_index + 1u]; item_index",
+  ],
+  [
+    "a worker leaves its last item out",
+    "item_index < end_item; item_index++",
+    "item_index + 1u < end_item; item_index++",
+  ],
+  [
+    "an item's own kv head is ignored",
+    "let kv_head = item.kv_head + group_id.y;",
+    "let kv_head = group_id.y;",
+  ],
+  [
+    "a merge takes kv head 0's states for all",
+    "return schedule[at] + kv_head * schedule[at + 1u];",
+    "return schedule[at];",
+  ],
+];
+
+const LISTED: readonly Fault[] = [
+  [
+    "a listed query's token is not looked up",
+    "let token_${r} = schedule[listed_${r}] * params.query_heads",
+    "let token_${r} = (sequence.query_start + query_${r}) * params.query_heads",
+  ],
+  [
+    "a listed query stands where it is in the list",
+    "bitcast<i32>(schedule[listed_${r} + 1u])",
+    "i32(query_${r})",
+  ],
+  [
+    "a listed query is of the first sequence",
+    "i32(schedule[listed_${r} + 2u])",
+    "sequence.batch",
   ],
 ];
 
@@ -379,7 +421,8 @@ const STANDARD: readonly Fault[] = [
   ],
 ];
 
-const SCHEDULE: readonly Fault[] = [
+/** Faults in what decides who does what; no device is needed to notice. */
+const KEY_RUNS: readonly Fault[] = [
   ["a split runs on into the next", "end: Math.min(end, to),", "end,"],
   [
     "a split begins in the one before",
@@ -392,14 +435,9 @@ const SCHEDULE: readonly Fault[] = [
     "end: (run.start + run.count - 1) * tileKeys,",
   ],
   [
-    "parts share a slot",
-    "this.#writeRuns(part), slots++, 1]",
-    "this.#writeRuns(part), slots, 1]",
-  ],
-  [
     "a tile is classified by its first row",
-    "Math.floor(last / group) + sequence.queryOffset",
-    "Math.floor(row / group) + sequence.queryOffset",
+    "Math.floor((end - 1) / group)",
+    "Math.floor(row / group)",
   ],
   [
     "all rows take the first ones' runs",
@@ -412,14 +450,164 @@ const SCHEDULE: readonly Fault[] = [
     "[0, group - 1]",
   ],
   [
+    "keys of the prefix are visited again",
+    "unit.from === 0 ? runs : clipRuns(runs, unit.from, Infinity)",
+    "runs",
+  ],
+  [
+    "a shared tile is classified by its first sequence's position",
+    "query[1] = Math.max(query[1], listed.position);",
+    "",
+  ],
+  [
+    "a shared tile is classified by its first sequence",
+    "batch[1] = Math.max(batch[1], listed.batch);",
+    "",
+  ],
+];
+
+const DEAL: readonly Fault[] = [
+  [
+    "splits of a rest begin at key 0",
+    "const first = from + tile * step;",
+    "const first = tile * step;",
+  ],
+  [
+    "a stretch is cut as if it visited every key",
+    "before += end - first;",
+    "",
+  ],
+  [
+    "pieces are all of kv head 0",
+    "kvHead: output % kvHeads,",
+    "kvHead: 0,",
+  ],
+  [
+    "kv heads share one list of keys",
+    "runs[runs.length > 1 ? h : 0]",
+    "runs[0]",
+  ],
+];
+
+const COST: readonly Fault[] = [
+  [
+    "a merge is free",
+    "merge: partial ? model.dispatchSteps : 0,",
+    "merge: 0,",
+  ],
+  [
+    "a workgroup begins for free",
+    "return model.itemSteps + stepsOf(",
+    "return stepsOf(",
+  ],
+  [
+    "there are always workers enough",
+    "Math.max(1, Math.min(workers, loads.length))",
+    "Math.max(1, loads.length)",
+  ],
+];
+
+const MERGES: readonly Fault[] = [
+  [
+    "rows of a prefix are not cut at its tiles",
+    "const stop = Math.min(end, theirs.row + theirs.rows);",
+    "const stop = end;",
+  ],
+  [
+    "a prefix's later rows take its first ones' states",
+    "ofHead(part, start - theirs.row)",
+    "ofHead(part, 0)",
+  ],
+  [
+    "cut rows take the first ones' states",
+    "ofHead(part, start - from)",
+    "ofHead(part, 0)",
+  ],
+  [
+    "a prefix's states of another kv head are merged",
+    "kvHead === own.kvHead",
+    "true",
+  ],
+  [
+    "the states of kv head 0 stand for the chosen one",
+    "{ at: at + kvHead * stride + skip, stride: 0 }",
+    "{ at: at + skip, stride: 0 }",
+  ],
+];
+
+const SHARED_PREFIX: readonly Fault[] = [
+  [
+    "sequences share what only some of them hold",
+    "this.#sameBlock(same, next)[0]?.length === same.length",
+    "this.#sameBlock(same, next).length > 0",
+  ],
+  [
+    "keys past a sequence's end are shared",
+    "...same.map((s) => sequences[s].keyCount),",
+    "",
+  ],
+  [
+    "a prefix ends within a step",
+    "Math.floor(keys / alignment) * alignment",
+    "keys",
+  ],
+  [
+    "nothing is shared behind the first stretch",
+    "this.visit(longer, Math.floor(keys / blockSize), shares ? end : from);",
+    "",
+  ],
+  [
+    "positions are never looked up",
+    "this.#listed ||= !this.#isAnonymous(record, unit);",
+    "",
+  ],
+  [
+    "scattered queries are taken for consecutive ones",
+    "token === record.queryStart + i",
+    "true",
+  ],
+  [
+    "score mods see the prefix's positions",
+    'this.#listed = modsDependOn(problem.scoreMods, "query") ||',
+    "this.#listed = false &&",
+  ],
+  [
+    "all sequences have the first one's rows",
+    "firstRow += this.#rows(sequence);",
+    "",
+  ],
+];
+
+const SCHEDULE: readonly Fault[] = [
+  [
+    "parts share their states",
+    "this.#stateRows += stretches ? rows : rows * kvHeads;",
+    "this.#stateRows += rows;",
+  ],
+  [
     "the block table is looked for at the start",
-    'sequence.keyStart + (source.kind === "paged" ? tableAt : 0)',
-    "sequence.keyStart",
+    'record.keyStart + (source.kind === "paged" ? tableAt : 0)',
+    "record.keyStart",
   ],
   [
     "masked runs are called full",
     "this.#runs.push(first, end, full ? 1 : 0);",
     "this.#runs.push(first, end, 1);",
+  ],
+  [
+    "the rest of a sequence forgets its prefix",
+    "this.#shared.has(unit) || unit.prefixes.length > 0",
+    "this.#shared.has(unit)",
+  ],
+  [
+    "the dearest way of dealing is taken",
+    "totals.indexOf(Math.min(...totals))",
+    "totals.indexOf(Math.max(...totals))",
+  ],
+  [
+    "lists of queries are looked for at the start",
+    "queriesAt + lists[index],",
+    "lists[index],",
   ],
 ];
 
@@ -449,23 +637,80 @@ const APPEND: readonly Fault[] = [
 const COPY: readonly Fault[] = [
   [
     "unwritten rows are copied too",
-    "i < rows * params.${part}_row",
-    "i < params.${part}_block",
+    "rows * params.key_row, lane",
+    "params.destination_key_block, lane",
   ],
   [
     "every copy goes to the first block",
-    "[${base}target_block * params.${part}_block + i] =",
-    "[${base}i] =",
+    "params.destination_value_at + to_block * params.destination_value_block",
+    "params.destination_value_at",
   ],
   [
     "keys are copied over values",
-    'copy("value", "params.value_at + ")',
-    'copy("value", "")',
+    "params.destination_value_at + to_block",
+    "to_block",
   ],
   [
     "half of the rows are lost",
     "i += ${COPY_LANES}u",
     "i += ${2 * COPY_LANES}u",
+  ],
+];
+
+const COPY_HALVES: readonly Fault[] = [
+  [
+    "a unit is wider than the rows",
+    "row.key % unit + row.value % unit === 0",
+    "row.key % unit === 0",
+  ],
+  [
+    "the half before a row is lost",
+    "atomicAnd(&destination[word], ~mask);",
+    "atomicAnd(&destination[word], 0u);",
+  ],
+  [
+    "old bits shine through",
+    "atomicAnd(&destination[word], ~mask);",
+    "",
+  ],
+  [
+    "a row that begins within a word loses its first half",
+    "var word = to_at / 2u + lane;",
+    "var word = (to_at + 1u) / 2u + lane;",
+  ],
+  [
+    "a row that ends within a word loses its last half",
+    "2u * word < to_at + count;",
+    "2u * word + 1u < to_at + count;",
+  ],
+  [
+    "the half after a row is written too",
+    "if (i < count) {",
+    "if (i <= count) {",
+  ],
+  [
+    "halves are read from whole words alone",
+    "16u * ((from_at + i) % 2u)",
+    "0u",
+  ],
+  [
+    "half of the words are lost",
+    "word += ${COPY_LANES}u",
+    "word += ${2 * COPY_LANES}u",
+  ],
+];
+
+const TURNS: readonly Fault[] = [
+  ["nothing is cut", "if (budget.most === Infinity) return", "return"],
+  [
+    "masked steps are taken for full ones",
+    "full ? fullStep : maskedStep",
+    "fullStep",
+  ],
+  [
+    "stretches are not broken",
+    "if (turns > 0 && turns + more > budget.most) {",
+    "if (false) {",
   ],
 ];
 
@@ -519,11 +764,41 @@ export const KERNEL_MUTANTS: readonly Mutant[] = [
     MERGE_STATES,
   ),
   ...faultsIn("kernels/attention/standard.ts", ["kernels/standard"], STANDARD),
-  ...faultsIn(
-    "src/ops/schedule.ts",
-    ["kernels/mods", "kernels/decode", "kernels/forward"],
-    SCHEDULE,
-  ),
+  ...faultsIn("kernels/fragments/schedule.ts", ["laws/split"], STRETCHES),
+  ...faultsIn("kernels/attention/score_tile.ts", ["laws/sharing"], LISTED),
+  ...faultsIn("src/ops/key_runs.ts", ["ops/schedule"], KEY_RUNS),
+  ...faultsIn("src/ops/turns.ts", ["ops/schedule"], TURNS),
+  ...faultsIn("src/ops/schedule.ts", ["kernels/turns"], [
+    ["merges are never divided", "2 ** 17", "2 ** 40"],
+  ]),
+  ...faultsIn("src/ops/standard_build.ts", ["kernels/turns"], [
+    [
+      "the baseline's loops are cut off",
+      "standardTurns(tile(rowsPerLane), sizes, keys) > most",
+      "false",
+    ],
+    ["the baseline runs at any length", "if (turns <= most) return", "return"],
+  ]),
+  ...faultsIn("kernels/attention/forward.ts", ["kernels/turns"], [
+    [
+      "turns of masked steps are forgotten",
+      "step + keysPerStep + guarded + 4",
+      "step",
+    ],
+  ]),
+  ...faultsIn("kernels/attention/decode.ts", ["kernels/turns"], [
+    [
+      "turns of the scores are forgotten",
+      "own * (headVecs + KEYS + 3) + rows",
+      "rows",
+    ],
+  ]),
+  ...faultsIn("src/ops/deal.ts", ["ops/schedule"], DEAL),
+  ...faultsIn("src/ops/cost.ts", ["ops/schedule"], COST),
+  ...faultsIn("src/ops/merges.ts", ["ops/schedule"], MERGES),
+  ...faultsIn("src/ops/shared_prefix.ts", ["ops/schedule"], SHARED_PREFIX),
+  ...faultsIn("src/ops/schedule.ts", ["ops/schedule"], SCHEDULE),
   ...faultsIn("kernels/cache/append.ts", ["kernels/cache"], APPEND),
   ...faultsIn("kernels/cache/copy_blocks.ts", ["kernels/cache"], COPY),
+  ...faultsIn("kernels/cache/copy_blocks.ts", ["cache/kv_copier"], COPY_HALVES),
 ];

@@ -2,7 +2,8 @@
  * Property tests whose runs, seed and path come from the environment, and
  * whose failures end in one line that replays them.
  *
- * - `FC_RUNS`: the number of runs of every property, in place of its own.
+ * - `FC_RUNS`: the number of runs of every property, in place of its own. From
+ *   1000 on some lists of commands are thousands long.
  * - `FC_SEED`: the seed. A fixed one where `CI` is set, else a random one.
  * - `FC_PATH`: the path to one counterexample, as the replay line prints it.
  * - `FC_REPLAY_PATH`: the same for the commands of a stateful property.
@@ -61,6 +62,36 @@ export function replayPath(): { replayPath?: string } {
   return path ? { replayPath: path } : {};
 }
 
+/** Whether this is the long run, as `deno task test:full` is. */
+function isLongRun(): boolean {
+  return runsOf(0) >= 1000;
+}
+
+/** The longest list of commands in the long run. */
+const MOST_COMMANDS = 3000;
+
+/**
+ * Lists of commands for a stateful property, which `FC_REPLAY_PATH` replays. In
+ * the long run one in fifty is up to thousands of commands long.
+ */
+export function commandLists<Model extends object, Real>(
+  commands: fc.Arbitrary<fc.Command<Model, Real>>[],
+  constraints: Pick<fc.CommandsContraints, "maxCommands" | "size"> = {},
+): fc.Arbitrary<Iterable<fc.Command<Model, Real>>> {
+  const replay = replayPath();
+  const usual = fc.commands(commands, { ...constraints, ...replay });
+  if (!isLongRun()) return usual;
+  const long = fc.commands(commands, {
+    maxCommands: MOST_COMMANDS,
+    size: "max",
+    ...replay,
+  });
+  return fc.oneof(
+    { weight: 49, arbitrary: usual },
+    { weight: 1, arbitrary: long },
+  );
+}
+
 /** The test file that is on the stack, relative to the working directory. */
 function testFile(stack: string): string {
   const url = stack.match(/file:\/\/\S*_test\.ts/)?.[0];
@@ -86,6 +117,8 @@ function replayLine<T>(
     `FC_SEED=${details.seed}`,
     ...(path ? [`FC_PATH=${path}`] : []),
     ...(commands ? [`FC_REPLAY_PATH=${commands}`] : []),
+    // What is generated depends on it.
+    ...(isLongRun() ? ["FC_RUNS=1000"] : []),
     `deno test -A ${file} --filter ${quote(name)}`,
   ].join(" ");
 }

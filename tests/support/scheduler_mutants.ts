@@ -148,8 +148,8 @@ const RESIDENCY: readonly Fault[] = [
   },
   {
     name: "a resumed request counts as a hit",
-    find: "state.begun = true;",
-    replace: "",
+    find: "state.handle = kept;",
+    replace: "this.#cache.free(kept);",
     tests: FAILURES,
   },
   {
@@ -162,6 +162,7 @@ const RESIDENCY: readonly Fault[] = [
     name: "swapped requests below the watermark come back",
     find: "!alone && this.#cache.pool.freeBlocks < this.#cache.watermarkBlocks",
     replace: "false",
+    tests: EXAMPLES,
   },
   {
     name: "what was swapped out in a lost step is trusted",
@@ -287,11 +288,57 @@ const SCHEDULER: readonly Fault[] = [
     tests: FAILURES,
   },
   {
+    name: "the host's loss leaves who is on the way back",
+    find: 'place === "swapped" || place === "arriving"',
+    replace: 'place === "swapped"',
+    tests: FAILURES,
+  },
+  {
+    name: "the host's loss leaves what is there",
+    find: 'place === "swapped" || place === "arriving"',
+    replace: 'place === "arriving"',
+  },
+  {
+    name: "the host's loss leaves swaps due",
+    find: "this.#residency.forgetSwaps();",
+    replace: "",
+    tests: FAILURES,
+  },
+  {
+    name: "who is on the way back from a lost host still counts as running",
+    find:
+      "this.#roster.moveOut(state);\n    }\n    this.#residency.forgetSwaps",
+    replace: "}\n    this.#residency.forgetSwaps",
+    tests: FAILURES,
+  },
+  {
+    name: "two requests have one name",
+    find: "!this.has(request.id),",
+    replace: "true,",
+    tests: BAD_INPUT,
+  },
+];
+
+const ENDINGS: readonly Fault[] = [
+  {
     name: "lost work is tried once more than it may",
-    find: "++state.restarts > this.#policy.maxRestarts",
-    replace: "state.restarts++ > this.#policy.maxRestarts",
+    find: "++state.restarts > this.#maxRestarts",
+    replace: "state.restarts++ > this.#maxRestarts",
     tests: EXAMPLES,
   },
+  {
+    name: "continuations that ended keep their blocks",
+    find: "this.#residency.free(branch);",
+    replace: "",
+  },
+  {
+    name: "continuations that ended count as running",
+    find: "this.#roster.endBranch();",
+    replace: "",
+  },
+];
+
+const REQUEST: readonly Fault[] = [
   {
     name: "the last token needs a slot",
     find: "const length = prompt.length + maxTokens - 1;",
@@ -300,14 +347,27 @@ const SCHEDULER: readonly Fault[] = [
   },
   {
     name: "requests that never fit are taken in",
-    find: '!== "never"',
-    replace: '!== "ever"',
+    find: "cache.peakBlocks(length, { chunk }) <= room,",
+    replace: "true,",
     tests: BAD_INPUT,
   },
   {
-    name: "continuations that ended keep their blocks",
-    find: "this.#residency.free(branch);",
+    name: "a request may need the watermark",
+    find: "cache.pool.totalBlocks - cache.watermarkBlocks",
+    replace: "cache.pool.totalBlocks",
+    tests: BAD_INPUT,
+  },
+  {
+    name: "a request may be longer than sequences are",
+    find: "length <= cache.maxLength && ",
     replace: "",
+    tests: BAD_INPUT,
+  },
+  {
+    name: "a request is not told from its caller's salt",
+    find: "domain: copyDomain(domain),",
+    replace: "domain,",
+    tests: BAD_INPUT,
   },
 ];
 
@@ -367,5 +427,7 @@ export const SCHEDULER_MUTANTS: readonly Mutant[] = [
   ...faults("shares.ts", SHARES),
   ...faults("policy.ts", POLICY),
   ...faults("scheduler.ts", SCHEDULER),
+  ...faults("endings.ts", ENDINGS),
+  ...faults("request.ts", REQUEST),
   ...faults("progress.ts", PROGRESS),
 ];

@@ -1,5 +1,5 @@
 /**
- * One-line faults in the prefix index, the cache manager and what they use.
+ * One-line faults in the prefix index, the swap space and what they use.
  *
  * @module
  */
@@ -8,11 +8,12 @@ import { type Fault, faultsIn } from "./allocator_mutants.ts";
 import type { Mutant } from "./mutate.ts";
 
 /** A fault that other tests than its file's must notice. */
-type ServiceFault = Fault & { readonly tests?: readonly string[] };
+export type ServiceFault = Fault & { readonly tests?: readonly string[] };
 
 /** A stateful property and no examples: what random use alone must find. */
 const MODEL = ["tests/cache/service_model_test.ts"];
 const INDEX = ["tests/cache/prefix_index_test.ts"];
+const SIBLING_TESTS = ["tests/cache/prefix_siblings_test.ts"];
 const MANAGER = ["tests/cache/cache_manager_test.ts"];
 const MAPPER = ["tests/cache/mapper_simulator_test.ts"];
 
@@ -66,6 +67,19 @@ const BLOCK_POOL: readonly ServiceFault[] = [
     replace: "if (false) {",
   },
   {
+    name: "an unmarked free block is evicted last",
+    find: "this.#free.remove(id);\n    this.#free.pushFront(id);",
+    replace: "",
+  },
+  {
+    name: "a double that was freed stays cached",
+    find: "this.#cached[id] === 1 && !this.#onFree(id)",
+    replace: "false",
+  },
+];
+
+const POOL_ROOM: readonly ServiceFault[] = [
+  {
     name: "blocks to be reused count as room",
     find: "move(id, -1);",
     replace: "move(id, 0);",
@@ -73,26 +87,21 @@ const BLOCK_POOL: readonly ServiceFault[] = [
   },
   {
     name: "released blocks do not count as room",
-    find: "if (holds === this.#references[id]) move(id, 1);",
+    find: "if (holds === references[id]) move(id, 1);",
     replace: "",
     tests: MANAGER,
   },
   {
     name: "holds are given back twice",
-    find: "holds <= this.#references[id],",
+    find: "holds <= references[id],",
     replace: "true,",
     tests: INDEX,
   },
   {
     name: "free and evictable blocks are confused",
-    find: "if (this.#cached[id] === 1) evictable += blocks;",
-    replace: "if (this.#cached[id] === 0) evictable += blocks;",
+    find: "if (cached[id] === 1) evictable += blocks;",
+    replace: "if (cached[id] === 0) evictable += blocks;",
     tests: INDEX,
-  },
-  {
-    name: "an unmarked free block is evicted last",
-    find: "this.#free.remove(id);\n    this.#free.pushFront(id);",
-    replace: "",
   },
 ];
 
@@ -131,6 +140,11 @@ const BLOCK_TABLE: readonly ServiceFault[] = [
     name: "a dropped slot can be read",
     find: 'checkInteger("position", position, this.dropped, this.#length - 1);',
     replace: 'checkInteger("position", position, 0, this.#length - 1);',
+  },
+  {
+    name: "a position lies in the block before",
+    find: "return this.#blocks[Math.floor(position / this.#pool.blockSize)];",
+    replace: "return this.#blocks[Math.ceil(position / this.#pool.blockSize)];",
   },
 ];
 
@@ -180,8 +194,8 @@ const TREE: readonly ServiceFault[] = [
   },
   {
     name: "a prefix dies while others build on it",
-    find: "node.blocks.length > 0 || node.children.size > 0 ||",
-    replace: "node.blocks.length > 0 ||",
+    find: "node.blocks.size > 0 || node.children > 0 ||",
+    replace: "node.blocks.size > 0 ||",
   },
   {
     name: "dead prefixes stay",
@@ -189,49 +203,28 @@ const TREE: readonly ServiceFault[] = [
     replace: "while (false) {",
   },
   {
-    name: "a dead prefix stays among its parent's children",
-    find: "discard(siblings, dead);",
+    name: "a dead prefix still counts as a child",
+    find: "if (parent) parent.children--;",
+    replace: "",
+  },
+  {
+    name: "a stored prefix is not among its siblings",
+    find: "if (node.blocks.size === 0) addSibling(node.parent!.stored, node);",
+    replace: "",
+  },
+  {
+    name: "a prefix without blocks stays among its siblings",
+    find: "removeSibling(node.parent!.stored, node);",
+    replace: "",
+  },
+  {
+    name: "the first of several blocks that is lost takes the prefix along",
+    find: "if (node.blocks.size > 0) return;",
     replace: "",
   },
 ];
 
 const PREFIX_INDEX: readonly ServiceFault[] = [
-  {
-    name: "a hit covers the last token",
-    find: "const limit = Math.max(0, tokens.length - 1);",
-    replace: "const limit = tokens.length;",
-    tests: INDEX,
-  },
-  {
-    name: "a partial hit is one row too long",
-    find:
-      "if (source !== NULL_BLOCK && rows > best.rows) best = { source, rows };",
-    replace:
-      "if (source !== NULL_BLOCK && rows > best.rows) best = { source, rows: rows + 1 };",
-  },
-  {
-    name: "the first partial hit is taken, not the longest",
-    find: "rows > best.rows)",
-    replace: "best.rows === 0 && rows > 0)",
-    tests: INDEX,
-  },
-  {
-    name: "a partial hit may have no block",
-    find: "if (source !== NULL_BLOCK && rows",
-    replace: "if (rows",
-  },
-  {
-    name: "evicting one block forgets all with its content",
-    find: "node.blocks.splice(node.blocks.indexOf(block), 1);",
-    replace: "node.blocks.length = 0;",
-    tests: INDEX,
-  },
-  {
-    name: "evicting a block forgets the wrong duplicate",
-    find: "node.blocks.splice(node.blocks.indexOf(block), 1);",
-    replace: "node.blocks.pop();",
-    tests: INDEX,
-  },
   {
     name: "a block is stored under two prefixes",
     find: "known === undefined || known === node,",
@@ -264,6 +257,69 @@ const PREFIX_INDEX: readonly ServiceFault[] = [
     find: "this.#marks.unmark(id);\n    this.#forget(id);",
     replace: "this.#forget(id);",
   },
+  {
+    name: "every block with a content that was freed is kept",
+    find: "if (!alone) this.#forget(block);\n    return alone;",
+    replace: "return true;",
+  },
+  {
+    name: "no freed block is kept",
+    find: "this.#nodes.get(block)!.blocks.size === 1;",
+    replace: "false;",
+  },
+  {
+    name: "a free block stays beside one in use",
+    find: "first !== undefined && this.#pool.refCount(first) === 0",
+    replace: "false",
+  },
+];
+
+const LOOKUP: readonly ServiceFault[] = [
+  {
+    name: "a hit covers the last token",
+    find: "const limit = Math.max(0, tokens.length - 1);",
+    replace: "const limit = tokens.length;",
+    tests: INDEX,
+  },
+  {
+    name: "a partial hit is one row too long",
+    find: "rows: closest.rows }",
+    replace: "rows: closest.rows + 1 }",
+  },
+  {
+    name: "a hit goes on behind a block that is gone",
+    find: "missing < 0 ? walk.length : missing,",
+    replace: "walk.length,",
+    tests: INDEX,
+  },
+];
+
+const SIBLINGS: readonly ServiceFault[] = [
+  {
+    name: "the tokens after the place are not looked at",
+    find: "siblings.slice(Math.max(0, place - 1), place + 1)",
+    replace: "siblings.slice(Math.max(0, place - 1), place)",
+  },
+  {
+    name: "the tokens before the place are not looked at",
+    find: "siblings.slice(Math.max(0, place - 1), place + 1)",
+    replace: "siblings.slice(place, place + 1)",
+  },
+  {
+    name: "siblings are in no order",
+    find: "siblings.splice(placeOf(siblings, content.tokens, 0), 0, content);",
+    replace: "siblings.push(content);",
+  },
+  {
+    name: "the next sibling is taken out instead",
+    find: "siblings.splice(placeOf(siblings, content.tokens, 0), 1);",
+    replace: "siblings.splice(placeOf(siblings, content.tokens, 0) + 1, 1);",
+  },
+  {
+    name: "every sibling is looked at",
+    find: "let high = siblings.length;",
+    replace: "let high = siblings.filter(({ tokens }) => tokens).length;",
+  },
 ];
 
 const PINS: readonly ServiceFault[] = [
@@ -287,6 +343,16 @@ const PINS: readonly ServiceFault[] = [
     find: "if (!this.#pins.delete(pin)) return false;",
     replace: "this.#pins.delete(pin);",
     tests: INDEX,
+  },
+  {
+    name: "a pin's time is forgotten",
+    find: "this.#nextExpiry = Math.min(this.#nextExpiry, pin.expiresAt);",
+    replace: "",
+  },
+  {
+    name: "after the first pins no other comes to its end",
+    find: "(next, { expiresAt }) => Math.min(next, expiresAt),",
+    replace: "(next) => next,",
   },
 ];
 
@@ -325,162 +391,6 @@ const GROUPS: readonly ServiceFault[] = [
     name: "the window is one key long",
     find: "Math.max(0, length - left);",
     replace: "Math.max(0, length - left - 1);",
-  },
-];
-
-const MANAGER_FAULTS: readonly ServiceFault[] = [
-  {
-    name: "blocks are found before they are committed",
-    find: "while ((cursor.blocks + 1) * blockSize <= committed) {",
-    replace: "while ((cursor.blocks + 1) * blockSize <= tokens.length) {",
-  },
-  {
-    name: "partial blocks are stored",
-    find: "while ((cursor.blocks + 1) * blockSize <= committed) {",
-    replace: "while (cursor.blocks * blockSize < committed) {",
-  },
-  {
-    name: "a partial hit's source is handed out as its destination",
-    find: "const reuse = [...blocks, ...sources];",
-    replace:
-      "const reuse = [...blocks]; this.#pool.allocate(0, { reuse: sources.filter((id) => this.#pool.refCount(id) > 0) });",
-  },
-  {
-    name: "a partial hit's source stays held",
-    find: "for (const id of sources) this.#pool.release(id);",
-    replace: "",
-  },
-  {
-    name: "a failure that is not for lack of blocks is swallowed",
-    find: "if (!(error instanceof OutOfBlocksError)) throw error;",
-    replace: "",
-  },
-  {
-    name: "groups allocate one after the other",
-    find:
-      "const fresh = this.#pool.allocate(needs.reduce((sum, n) => sum + n, 0));",
-    replace: "const fresh = needs.flatMap((n) => this.#pool.allocate(n));",
-  },
-  {
-    name: "a draft can be taken back below what is committed",
-    find:
-      'checkInteger("length", length, state.committed, state.tokens.length);',
-    replace: 'checkInteger("length", length, 0, state.tokens.length);',
-    tests: MANAGER,
-  },
-  {
-    name: "commit leaves blocks out of the window",
-    find: "this.#store(state);\n    this.#dropUnseen(state);\n  }",
-    replace: "this.#store(state);\n  }",
-  },
-  {
-    name: "a beam goes on from another's tokens",
-    find: "this.#inherit(states[i], before[p], forks[i])",
-    replace: "this.#inherit(states[i], before[i], forks[i])",
-  },
-  {
-    name: "a reorder that failed keeps its forks",
-    find: "for (const table of forks.flat()) table.free();",
-    replace: "",
-  },
-  {
-    name: "a reorder keeps the old beams' blocks",
-    find: "        release,\n      });",
-    replace: "        release: [],\n      });",
-  },
-  {
-    name: "every beam copies, the last one too",
-    find: "return needed - (alone ? 1 : 0) + reserve;",
-    replace: "return needed + reserve;",
-    tests: MANAGER,
-  },
-  {
-    name: "the last beam's copy is not asked for",
-    find: "const alone = holders === 1 &&",
-    replace: "const alone = holders <= 2 &&",
-  },
-  {
-    name: "a reordered beam's cursor stays open",
-    find:
-      "for (const { cursors } of before) cursors.forEach((c) => c.close());",
-    replace: "",
-  },
-  {
-    name: "a freed sequence keeps its host slots",
-    find: "this.#swap.releaseHost(state);\n    state.tokens = [];",
-    replace: "state.tokens = [];",
-  },
-  {
-    name: "a sequence in a transfer is freed",
-    find: 'checkStatus(state, ["running", "preempted", "swapped"]);',
-    replace: "",
-  },
-  {
-    name: "a freed sequence can be used",
-    find: "this.#states.delete(sequence);",
-    replace: "",
-  },
-  {
-    name: "a transfer ends twice",
-    find: "this.#transfers.delete(transfer),",
-    replace: "this.#transfers.has(transfer),",
-  },
-  {
-    name: "swapped blocks stay on the device",
-    find:
-      'this.#dropDevice(state);\n        state.status = "swapped";\n      } else {\n        this.#swap',
-    replace: 'state.status = "swapped";\n      } else {\n        this.#swap',
-  },
-  {
-    name: "what is swapped in is not found again",
-    find: "this.#openCursors(state);\n        this.#store(state);",
-    replace: "this.#openCursors(state);",
-    tests: MANAGER,
-  },
-  {
-    name: "preempted sequences keep their place in the index",
-    find: "for (const cursor of state.cursors) cursor.close();",
-    replace: "",
-  },
-  {
-    name: "an empty sequence is forked",
-    find: "state.tokens.length > 0,",
-    replace: "true,",
-  },
-  {
-    name: "two sequences share their tokens",
-    find: "to.tokens = [...from.tokens];",
-    replace: "to.tokens = from.tokens;",
-  },
-  {
-    name: "a resumed sequence counts as a query",
-    find: "{ ...query, resumed: true }",
-    replace: "query",
-  },
-  {
-    name: "the watermark is given away",
-    find: 'return left >= this.#watermark ? "now" : "later";',
-    replace: 'return left >= 0 ? "now" : "later";',
-    tests: MANAGER,
-  },
-  {
-    name: "shared blocks count as needed",
-    find: "(needed - shared.length)",
-    replace: "needed",
-    tests: MANAGER,
-  },
-  {
-    name: "what can never fit is told to wait",
-    find:
-      'if (this.#pool.totalBlocks - needed < this.#watermark) return "never";',
-    replace: "",
-    tests: MANAGER,
-  },
-  {
-    name: "a domain can be edited from outside",
-    find: "return structuredClone(domain);",
-    replace: "return domain;",
-    tests: MANAGER,
   },
 ];
 
@@ -582,10 +492,28 @@ const INVARIANTS: readonly ServiceFault[] = [
     find: "pool.refCount(id) >= count,",
     replace: "true,",
   },
+  {
+    name: "verify() does not look for doubles",
+    find: "node.blocks.size === 1 || pool.refCount(id) > 0,",
+    replace: "true,",
+  },
 ];
 
+/** The same of the tree of prefixes. */
+const TREE_INVARIANTS: readonly ServiceFault[] = [
+  "isAlive(node),",
+  "this.#find(parent, tokens) === node,",
+  "closestSibling(parent.stored, tokens, 0)?.content === node,",
+  "node.children === (children.get(node) ?? 0) &&",
+  "node.stored.length === (stored.get(node) ?? 0),",
+].map((find) => ({
+  name: `verify() does not look whether ${find}`,
+  find,
+  replace: find.endsWith("&&") ? "" : "true,",
+}));
+
 /** As those given, but where a fault names tests itself, with these. */
-function faults(
+export function faults(
   file: string,
   tests: readonly string[],
   list: readonly ServiceFault[],
@@ -597,13 +525,20 @@ function faults(
 export const SERVICE_MUTANTS: readonly Mutant[] = [
   ...faults("free_list.ts", MODEL, FREE_LIST),
   ...faults("block_pool.ts", MODEL, BLOCK_POOL),
+  ...faults("pool_room.ts", INDEX, POOL_ROOM),
   ...faults("block_table.ts", [...MODEL, ...MANAGER], BLOCK_TABLE),
   ...faults("prefix_hash.ts", INDEX, HASH),
   ...faults("prefix_tree.ts", MODEL, TREE),
+  ...faults(
+    "prefix_tree.ts",
+    ["tests/cache/prefix_tree_test.ts"],
+    TREE_INVARIANTS,
+  ),
   ...faults("prefix_index.ts", MODEL, PREFIX_INDEX),
+  ...faults("prefix_lookup.ts", MODEL, LOOKUP),
+  ...faults("prefix_siblings.ts", SIBLING_TESTS, SIBLINGS),
   ...faults("prefix_pins.ts", MODEL, PINS),
   ...faults("group_match.ts", MODEL, GROUPS),
-  ...faults("cache_manager.ts", MODEL, MANAGER_FAULTS),
   ...faults("swap_space.ts", MODEL, SWAP),
   ...faults("growth.ts", ["tests/cache/growth_test.ts"], GROWTH),
   ...faults("mapper_simulator.ts", MAPPER, MAPPER_FAULTS),

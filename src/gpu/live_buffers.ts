@@ -1,0 +1,47 @@
+/**
+ * The buffers that are alive on a device, counted.
+ *
+ * @module
+ */
+
+import { type BufferOptions, createRawBuffer, GpuBuffer } from "./buffer.ts";
+import type { Gpu } from "./gpu.ts";
+
+/** Makes buffers, and knows which were not destroyed yet. */
+export class LiveBuffers {
+  readonly #live: Set<GpuBuffer> = new Set();
+  #bytes = 0;
+  #peakBytes = 0;
+
+  /** How many there are. */
+  get buffers(): number {
+    return this.#live.size;
+  }
+
+  /** Their bytes. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** The most bytes that were alive at one time. */
+  get peakBytes(): number {
+    return this.#peakBytes;
+  }
+
+  /** Makes one; fresh ones are all zeros. */
+  create(gpu: Gpu, options: BufferOptions): GpuBuffer {
+    const buffer = new GpuBuffer(createRawBuffer(gpu, options), (self) => {
+      this.#live.delete(self);
+      this.#bytes -= self.size;
+    });
+    this.#live.add(buffer);
+    this.#bytes += buffer.size;
+    this.#peakBytes = Math.max(this.#peakBytes, this.#bytes);
+    return buffer;
+  }
+
+  /** Destroys all of them. */
+  destroy(): void {
+    for (const buffer of [...this.#live]) buffer.destroy();
+  }
+}

@@ -1,0 +1,48 @@
+import { assertEquals } from "@std/assert";
+import fc from "fast-check";
+import { copyUnit } from "../../kernels/cache/copy_blocks.ts";
+import { KvCache } from "../../mod.ts";
+import { gpuTest } from "../support/gpu.ts";
+import { checkProperty } from "../support/property.ts";
+import { layouts, RawImage } from "./raw_image.ts";
+
+Deno.test("copyUnit() is the widest that divides keys and values", () => {
+  const cases: [key: number, value: number, unit: number][] = [
+    [16, 32, 16],
+    [48, 24, 8],
+    [24, 48, 8],
+    [20, 16, 4],
+    [16, 12, 4],
+    [10, 16, 2],
+    [16, 2, 2],
+  ];
+  for (const [key, value, unit] of cases) {
+    assertEquals(copyUnit({ key, value }), unit, `${key} and ${value}`);
+  }
+});
+
+const NAME = "KvCache.encodeCopies() changes no bit";
+
+gpuTest(NAME, async (_, gpu) => {
+  const copies = fc.array(fc.tuple(fc.nat(), fc.nat(), fc.nat()), {
+    minLength: 1,
+    maxLength: 12,
+  });
+  await checkProperty(
+    NAME,
+    [layouts(gpu), copies, fc.nat()],
+    async (layout, picks, seed) => {
+      using cache = await KvCache.create(gpu, layout);
+      const image = RawImage.fill(gpu, cache, seed);
+      const copies = picks.map(([source, destination, rows]) => ({
+        source: source % layout.numBlocks,
+        destination: 1 + destination % (layout.numBlocks - 1),
+        rows: rows % (layout.blockSize + 1),
+      })).filter(({ source, destination }) => source !== destination);
+      gpu.submit("copies", (encoder) => cache.encodeCopies(encoder, copies));
+      for (const copy of copies) image.copy(image, copy);
+      assertEquals((await RawImage.read(gpu, cache)).arenas, image.arenas);
+    },
+    { runs: 60 },
+  );
+});

@@ -1,0 +1,34 @@
+struct Params {
+  key_row: u32,
+  value_row: u32,
+  source_key_block: u32,
+  source_value_block: u32,
+  source_value_at: u32,
+  destination_key_block: u32,
+  destination_value_block: u32,
+  destination_value_at: u32,
+}
+
+@group(0) @binding(0) var<storage, read> copies: array<u32>;
+@group(0) @binding(1) var<storage, read> source: array<vec4<u32>>;
+@group(0) @binding(2) var<storage, read_write> destination: array<vec4<u32>>;
+@group(0) @binding(3) var<uniform> params: Params;
+
+fn copy_units(from_at: u32, to_at: u32, count: u32, lane: u32) {
+  for (var i = lane; i < count; i += 64u) {
+    destination[to_at + i] = source[from_at + i];
+  }
+}
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let at = 3u * group_id.x;
+  let from_block = copies[at];
+  let to_block = copies[at + 1u];
+  let rows = copies[at + 2u];
+  copy_units(from_block * params.source_key_block, to_block * params.destination_key_block,
+    rows * params.key_row, lane);
+  copy_units(params.source_value_at + from_block * params.source_value_block,
+    params.destination_value_at + to_block * params.destination_value_block,
+    rows * params.value_row, lane);
+}
