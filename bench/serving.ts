@@ -40,7 +40,7 @@ const FULL: Extent = {
   blockSizes: [16, 32, 64, 128],
   sequences: 64,
   prompt: 4096,
-  repeats: 7,
+  repeats: 15,
 };
 const QUICK: Extent = {
   contexts: [1024, 4096],
@@ -50,11 +50,11 @@ const QUICK: Extent = {
   repeats: 3,
 };
 
-const SHAPE = { prompt: 0, kvHeads: 2, headDim: 64, blockSize: 16 } as const;
+const SHAPE = { prompt: 0, headDim: 64, blockSize: 16 } as const;
 const SHAPES = [
-  { ...SHAPE, dtype: "f32", queryHeads: 2 },
-  { ...SHAPE, dtype: "f32", queryHeads: 8 },
-  { ...SHAPE, dtype: "f16", queryHeads: 8 },
+  { ...SHAPE, dtype: "f32", queryHeads: 1, kvHeads: 1 },
+  { ...SHAPE, dtype: "f32", queryHeads: 8, kvHeads: 2 },
+  { ...SHAPE, dtype: "f16", queryHeads: 8, kvHeads: 2 },
 ] as const;
 
 /** Ways of dealing the keys; the first is the default. */

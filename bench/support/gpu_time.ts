@@ -20,8 +20,9 @@ const BURST = 8;
 
 /**
  * Milliseconds of `repeats` runs of each contestant, which take turns, so that
- * what else the machine does hits all alike. One more run comes first, unseen:
- * it may compile.
+ * what else the machine does hits all alike; and each turn begins with another
+ * one, as the first finds the device idle. One more run comes first, unseen: it
+ * may compile.
  */
 export async function timeInTurns(
   gpu: Gpu,
@@ -32,7 +33,9 @@ export async function timeInTurns(
   await once(gpu, contestants);
   const times: number[][] = contestants.map(() => []);
   for (let i = 0; i < repeats; i++) {
-    (await once(gpu, contestants)).forEach((ms, c) => times[c].push(ms));
+    const order = contestants.map((_, c) => (c + i) % contestants.length);
+    const turn = await once(gpu, order.map((c) => contestants[c]));
+    turn.forEach((ms, n) => times[order[n]].push(ms));
   }
   return times;
 }

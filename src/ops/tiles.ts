@@ -70,7 +70,7 @@ export const SOFTWARE_TILES: TileProfile = {
   // It runs a workgroup a core.
   parallelism: globalThis.navigator?.hardwareConcurrency ?? 8,
   itemSteps: 1,
-  dispatchSteps: 8,
+  dispatchSteps: 1,
 };
 
 /** Any other adapter; from occupancy arithmetic, not yet from a measurement. */
