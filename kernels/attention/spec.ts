@@ -93,6 +93,12 @@ export function outputBindings(
     : [output];
 }
 
+/**
+ * Storage buffers of a fused kernel besides those that hold keys and values, at
+ * least: query, schedule, and output or states.
+ */
+export const OTHER_BUFFERS = 3;
+
 /** All bindings of a fused kernel, inputs first. */
 export function attentionBindings(spec: AttentionSpec): Binding[] {
   return [

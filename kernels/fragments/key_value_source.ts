@@ -22,7 +22,7 @@ export interface KeyValueSpec {
    * keys at its start and values from `value_at` on.
    */
   readonly segments: number;
-  /** Paged: whether the block size is a power of two, so that it is a shift. */
+  /** Paged: whether a division by the block size is a shift. */
   readonly shift: boolean;
   /**
    * Whether four keys whose first is a multiple of four lie side by side:

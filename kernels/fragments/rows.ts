@@ -18,6 +18,9 @@ export interface RowFormat {
 /** Bits of a base address that hold the offset; those above hold the segment. */
 export const SEGMENT_SHIFT = 28;
 
+/** Segments that fit into those bits. */
+export const MOST_SEGMENTS: number = 2 ** (32 - SEGMENT_SHIFT);
+
 /** The format of rows of `dim` elements (or of several dims in one buffer). */
 export function rowFormat(dtype: DType, ...dims: number[]): RowFormat {
   return { dtype, vector: dims.every((dim) => dim % 4 === 0) };

@@ -4,7 +4,12 @@
  * @module
  */
 
-import { rowFormat, SEGMENT_SHIFT } from "../../kernels/fragments/rows.ts";
+import { OTHER_BUFFERS } from "../../kernels/attention/spec.ts";
+import {
+  MOST_SEGMENTS,
+  rowFormat,
+  SEGMENT_SHIFT,
+} from "../../kernels/fragments/rows.ts";
 import { checkInteger, checkRange, checkType } from "../core/check.ts";
 import { bytesPerElement, type DType } from "../core/dtype.ts";
 import type { Gpu } from "../gpu/mod.ts";
@@ -64,8 +69,8 @@ export function arenaLimit({ limits }: Gpu): number {
  * Checks options and works out the sizes.
  *
  * @throws {TypeError} if an option has the wrong type
- * @throws {RangeError} if one is out of range, or a block larger than the
- * device's limits
+ * @throws {RangeError} if one is out of range, or a block or all of them are
+ * more than the device can bind
  */
 export function cacheSizes(gpu: Gpu, options: KvCacheOptions): CacheSizes {
   const { numBlocks, blockSize = DEFAULT_BLOCK_SIZE, layers = 1 } = options;
@@ -109,6 +114,19 @@ export function cacheSizes(gpu: Gpu, options: KvCacheOptions): CacheSizes {
     blockBytes,
   );
   const segments = Math.ceil(numBlocks / most);
+  // Attention binds all arenas of a layer at once.
+  const bindable = Math.min(
+    MOST_SEGMENTS,
+    gpu.limits.maxStorageBuffersPerShaderStage - OTHER_BUFFERS,
+  );
+  checkRange(
+    segments <= bindable,
+    "numBlocks",
+    `must be <= ${
+      bindable * most
+    }, as a layer can have ${bindable} arenas of ${most} blocks`,
+    numBlocks,
+  );
   return {
     numBlocks,
     blockSize,

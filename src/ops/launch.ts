@@ -124,11 +124,13 @@ function attentionSpec(
     : undefined;
   const keyFormat = arena ?? rowFormat(dtype, headDim);
   const valueFormat = arena ?? rowFormat(dtype, valueHeadDim);
+  const quads = source.kind !== "paged" || source.blockSize % 4 === 0;
   return {
     source: source.kind,
     segments,
-    quads: source.kind !== "paged" || source.blockSize % 4 === 0,
-    shift: source.kind === "paged" &&
+    quads,
+    // Blocks of one or two tokens divide, rather than have a source of their own.
+    shift: source.kind === "paged" && quads &&
       Number.isInteger(Math.log2(source.blockSize)),
     queryFormat: keyFormat,
     keyFormat,

@@ -30,6 +30,23 @@ Deno.test("KvCache.create() makes arenas that attention can address", async () =
   }
 });
 
+Deno.test("KvCache.create() refuses more than attention can bind", async () => {
+  const { gpu, made } = paperGpu({ limit: 2 ** 20 });
+  const create = (numBlocks: number) =>
+    KvCache.create(gpu, { numBlocks, kvHeads: 1, headDim: 64 });
+  // 8 KiB a block, 128 of them an arena, and 13 arenas beside 3 other buffers.
+  assertEquals((await create(1664)).segments, 13);
+  const before = made();
+  for (const numBlocks of [1665, 2 ** 40]) {
+    await assertRejects(
+      () => create(numBlocks),
+      RangeError,
+      "numBlocks must be <= 1664, as a layer can have 13 arenas of 128 blocks",
+    );
+  }
+  assertEquals(made(), before);
+});
+
 Deno.test("KvCache.create() keeps one arena as large as it can be bound", async () => {
   // One arena, and the uniforms of append and of copies.
   const { gpu } = paperGpu({ most: 3 });

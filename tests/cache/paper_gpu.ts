@@ -24,6 +24,7 @@ export function paperGpu(
       maxBufferSize: limit,
       maxStorageBufferBindingSize: limit,
       maxComputeWorkgroupsPerDimension: 65535,
+      maxStorageBuffersPerShaderStage: 16,
     },
     check() {},
     queue: { writeBuffer() {} },

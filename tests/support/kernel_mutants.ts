@@ -793,6 +793,13 @@ export const KERNEL_MUTANTS: readonly Mutant[] = [
       "rows",
     ],
   ]),
+  ...faultsIn("src/ops/shared_prefix.ts", ["laws/service"], [
+    [
+      "blocks in the same column are taken for the same",
+      "const id = blockTable[keyStart + column];",
+      "const id = column + 0 * blockTable[keyStart];",
+    ],
+  ]),
   ...faultsIn("src/ops/deal.ts", ["ops/schedule"], DEAL),
   ...faultsIn("src/ops/cost.ts", ["ops/schedule"], COST),
   ...faultsIn("src/ops/merges.ts", ["ops/schedule"], MERGES),

@@ -1,5 +1,6 @@
 /**
- * One-line faults in what moves blocks to host memory and back.
+ * One-line faults in what moves blocks to host memory and back, and in how
+ * large caches may be.
  *
  * @module
  */
@@ -307,13 +308,27 @@ const DEVICE = [
   "tests/cache/kv_swap_failure_test.ts",
 ];
 
-/** Every mutant of swapping. */
+const SIZES: readonly Fault[] = [
+  {
+    name: "a cache has more arenas than a kernel can bind",
+    find: "segments <= bindable,",
+    replace: "true,",
+  },
+  {
+    name: "arenas take the buffers that a kernel needs besides",
+    find: "gpu.limits.maxStorageBuffersPerShaderStage - OTHER_BUFFERS,",
+    replace: "gpu.limits.maxStorageBuffersPerShaderStage,",
+  },
+];
+
+/** Every mutant of swapping, and of how large caches are. */
 export const SWAP_MUTANTS: readonly Mutant[] = [
   ...faultsIn(
     "kv_copier.ts",
     ["tests/cache/kv_copier_test.ts", ...DEVICE],
     COPIER,
   ),
+  ...faultsIn("kv_sizes.ts", ["tests/cache/kv_cache_layout_test.ts"], SIZES),
   ...faultsIn("kv_staging.ts", DEVICE, STAGING),
   ...faultsIn("kv_swap.ts", DEVICE, SWAP),
   ...faultsIn("swap_rounds.ts", ["tests/cache/swap_rounds_test.ts"], ROUNDS),
