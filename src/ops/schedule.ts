@@ -120,7 +120,7 @@ class ScheduleWriter {
 
   writeShare(share: Share): SharePass {
     const outputs = share.units.flatMap((unit) => this.#outputs(share, unit));
-    const { dealt, dealing, partial, costs } = this.#deal(share, outputs);
+    const { dealt, text, partial, costs } = this.#deal(share, outputs);
     const states = partial ? this.#states(share, outputs, dealt) : undefined;
     return {
       itemsAt: this.#writeItems(dealt.pieces.map((piece, i) => {
@@ -135,7 +135,7 @@ class ScheduleWriter {
         count: dealt.stretches.length - 1,
       },
       partial,
-      dealing: dealing.text,
+      dealing: text,
       costs,
     };
   }
@@ -223,17 +223,16 @@ class ScheduleWriter {
       this.#shared.has(unit) || unit.prefixes.length > 0
     );
     const options = dealings.map((dealing) => {
-      const dealt = withinTurns(
-        deal(outputs, dealing, { step, kvHeads }),
-        turns,
-        step,
-      );
+      const whole = deal(outputs, dealing, { step, kvHeads });
+      const dealt = withinTurns(whole, turns, step);
       const partial = stretch || dealt.stretches !== undefined ||
         dealt.pieces.length > outputs.length;
-      return { dealt, dealing, partial };
+      const cut = dealt.pieces.length > whole.pieces.length;
+      const text = cut ? `${dealing.text}, cut for its loops` : dealing.text;
+      return { dealt, text, partial };
     });
     if (options.length === 1) return { ...options[0], costs: [] };
-    const costs = options.map(({ dealt, dealing: { text }, partial }) =>
+    const costs = options.map(({ dealt, text, partial }) =>
       dealingCost(dealt, { text, step, kvHeads, partial, model })
     );
     const totals = costs.map(totalCost);

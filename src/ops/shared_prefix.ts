@@ -49,8 +49,16 @@ export function sharedUnits(
   const flat = flatUnits(problem);
   if (problem.source.kind !== "paged") return flat;
   const finder = new Finder(problem, problem.source, options);
-  finder.visit(flat.own.map(({ record }) => record), 0);
+  finder.find(flat.own.map(({ record }) => record));
   return finder.finish(flat);
+}
+
+/** Sequences whose tables agree before a column. */
+interface Agreement {
+  readonly members: readonly number[];
+  readonly column: number;
+  /** Up to which key all of them have shared so far. */
+  readonly from: number;
 }
 
 class Finder {
@@ -77,19 +85,24 @@ class Finder {
       modsDependOn(problem.scoreMods, "batch");
   }
 
-  /**
-   * Shares among sequences whose tables agree up to column `column`, each of
-   * which has so far shared its keys up to the same one.
-   */
-  visit(members: readonly number[], column: number, from = 0): void {
+  /** Shares what sequences have in common, stretch after stretch. */
+  find(all: readonly number[]): void {
+    // Not recursive: each of many forks may go on a little longer than the next.
+    const found: Agreement[] = [{ members: all, column: 0, from: 0 }];
+    for (let next = found.pop(); next; next = found.pop()) {
+      for (const more of this.#visit(next)) found.push(more);
+    }
+  }
+
+  #visit({ members, column, from }: Agreement): Agreement[] {
     const { blockSize } = this.#source;
     const { sequences } = this.#problem;
-    for (const same of this.#sameBlock(members, column)) {
+    return this.#sameBlock(members, column).map((same) => {
       let next = column + 1;
       while (this.#sameBlock(same, next)[0]?.length === same.length) next++;
-      const keys = Math.min(
+      const keys = same.reduce(
+        (least, s) => Math.min(least, sequences[s].keyCount),
         next * blockSize,
-        ...same.map((s) => sequences[s].keyCount),
       );
       const { alignment } = this.#options;
       const end = Math.floor(keys / alignment) * alignment;
@@ -99,9 +112,12 @@ class Finder {
         end,
       });
       if (shares) this.#share(same, from, end);
-      const longer = same.filter((s) => sequences[s].keyCount > keys);
-      this.visit(longer, Math.floor(keys / blockSize), shares ? end : from);
-    }
+      return {
+        members: same.filter((s) => sequences[s].keyCount > keys),
+        column: Math.floor(keys / blockSize),
+        from: shares ? end : from,
+      };
+    });
   }
 
   finish({ own }: Units): Units {

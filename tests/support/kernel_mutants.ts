@@ -543,8 +543,8 @@ const SHARED_PREFIX: readonly Fault[] = [
   ],
   [
     "keys past a sequence's end are shared",
-    "...same.map((s) => sequences[s].keyCount),",
-    "",
+    "Math.min(least, sequences[s].keyCount),",
+    "least,",
   ],
   [
     "a prefix ends within a step",
@@ -553,8 +553,8 @@ const SHARED_PREFIX: readonly Fault[] = [
   ],
   [
     "nothing is shared behind the first stretch",
-    "this.visit(longer, Math.floor(keys / blockSize), shares ? end : from);",
-    "",
+    "for (const more of this.#visit(next)) found.push(more);",
+    "this.#visit(next);",
   ],
   [
     "positions are never looked up",
