@@ -311,7 +311,8 @@ export class ServiceWorld {
         cache: this.#cache,
         sequences: jobs.map(({ sequence }) => sequence.tables[group]),
         causal: true,
-        window: left === undefined ? {} : { left },
+        // One source for both: no sequence is as long as this.
+        window: { left: left ?? 9999 },
         ...this.#pick(CHOICES),
         tiles: TILES,
       });

@@ -59,7 +59,7 @@ gpuTest(
         { ...c, sharedPrefix: "always" },
         { ...c, sharedPrefix: "always", splits: 3 },
       ];
-      if (!kind.score) {
+      if (!kind.causal) {
         cases.push(
           { ...c, sharedPrefix: "always", splits: "stream-k", workers: 7 },
           { ...c, sharedPrefix: "auto", splits: "auto", workers: 1 },
