@@ -43,7 +43,7 @@ export const FLOW_PROBES: readonly Probe[] = [
   {
     name: "long_loops",
     description:
-      "Loops go on for as long as their condition holds. Mesa's llvmpipe ends them after 65,535 turns of all loops together, so kernels take fewer there.",
+      "Loops go on for as long as their condition holds. Mesa 22.3's llvmpipe ends them after 65,535 turns of all loops together, so kernels take fewer on software adapters.",
     input: words([300]),
     outputs: 2,
     code: single(`

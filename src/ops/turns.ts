@@ -9,8 +9,8 @@ import type { Dealt, Piece } from "./deal.ts";
 import { clipRuns, type HeadRuns, type KeyRun } from "./key_runs.ts";
 
 /**
- * Mesa's llvmpipe ends loops after 65,535 turns, of all loops of an invocation
- * together (probe `long_loops`).
+ * Mesa 22.3's llvmpipe ends loops after 65,535 turns, of all loops of an
+ * invocation together (probe `long_loops`); 26.1's does not.
  */
 export const SOFTWARE_TURNS = 65535;
 
