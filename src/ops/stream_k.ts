@@ -26,42 +26,25 @@ export interface StreamKPiece {
   readonly first: number;
   /** One past the last of its tiles. */
   readonly end: number;
-  /**
-   * Where its partial state goes; `undefined` for a whole output, which is
-   * written at once.
-   */
-  readonly slot: number | undefined;
 }
 
-/** An output that no worker writes as a whole. */
-export interface StreamKFixup {
-  /** Which output. */
-  readonly output: number;
-  /** Slots to merge in the order of their keys; none where there are no keys. */
-  readonly slots: readonly number[];
-}
-
-/** Who reduces what, and what is merged after that. */
+/** Who reduces what. */
 export interface StreamKSchedule {
   /** Tiles of all outputs. */
   readonly total: number;
   /** Pieces of each worker that takes part, in order. */
   readonly pieces: readonly (readonly StreamKPiece[])[];
-  /** Outputs for the fix-up dispatch, in order. */
-  readonly fixups: readonly StreamKFixup[];
-  /** Slots that the workers have between them: two each. */
-  readonly slotCount: number;
 }
 
 /**
  * The stream-K schedule of LeanAttention (Sanovar et al. 2024, section 4): all
  * tiles in a row, each worker an equal stretch of them.
  *
- * Loads differ by at most one tile, and a worker has at most two partial
- * states: of the output that it comes into (slot `2 * worker`), and of the one
- * that it leaves unfinished (slot `2 * worker + 1`). Merging is another
- * dispatch, in the order of the keys, so results repeat bit for bit; the
- * published kernel's workers wait for each other instead, which WebGPU forbids.
+ * Loads differ by at most one tile, and a worker has at most two pieces that
+ * are not whole outputs: of the output that it comes into, and of the one that
+ * it leaves unfinished. Merging those is another dispatch, in the order of the
+ * keys, so results repeat bit for bit; the published kernel's workers wait for
+ * each other instead, which WebGPU forbids.
  *
  * @throws {TypeError} if a count is not a number.
  * @throws {RangeError} if `workers` is not an integer >= 1, or a number of
@@ -77,12 +60,7 @@ export function streamK(options: StreamKOptions): StreamKSchedule {
     { length: active },
     (_, worker) => workerPieces(offsets, active, worker),
   );
-  return {
-    total,
-    pieces,
-    fixups: fixupsOf(pieces, offsets.length - 1),
-    slotCount: 2 * active,
-  };
+  return { total, pieces };
 }
 
 /** The tiles before each output, and those of all. */
@@ -115,13 +93,10 @@ function workerPieces(
   while (tile < end) {
     const output = outputOf(offsets, tile);
     const last = Math.min(end, offsets[output + 1]);
-    const enters = tile > offsets[output];
-    const leaves = last < offsets[output + 1];
     pieces.push({
       output,
       first: tile - offsets[output],
       end: last - offsets[output],
-      slot: enters ? 2 * worker : leaves ? 2 * worker + 1 : undefined,
     });
     tile = last;
   }
@@ -138,21 +113,4 @@ function outputOf(offsets: readonly number[], tile: number): number {
     else high = middle;
   }
   return low;
-}
-
-function fixupsOf(
-  pieces: readonly (readonly StreamKPiece[])[],
-  outputs: number,
-): StreamKFixup[] {
-  const slots: (number[] | undefined)[] = Array.from(
-    { length: outputs },
-    () => [],
-  );
-  for (const { output, slot } of pieces.flat()) {
-    if (slot === undefined) slots[output] = undefined;
-    else slots[output]!.push(slot);
-  }
-  return slots.flatMap((own, output) =>
-    own === undefined ? [] : [{ output, slots: own }]
-  );
 }
