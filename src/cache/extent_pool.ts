@@ -215,7 +215,8 @@ export class ExtentPool {
     let next = 0;
     for (const extent of this.#inOrder()) {
       this.#free.give(extent);
-      copies.push(...this.#move(extent, { ...extent, start: next }));
+      const moved = this.#move(extent, { ...extent, start: next });
+      for (const copy of moved) copies.push(copy);
       next += extent.blocks;
     }
     return copies;

@@ -91,12 +91,12 @@ function cutRuns(
   budget: TurnBudget,
   step: number,
 ): HeadRuns[] {
-  const runs = lists.flat();
-  const first = Math.min(...runs.map((run) => run.first));
-  const end = Math.max(...runs.map((run) => run.end));
+  const seen = lists.filter((runs) => runs.length > 0);
+  const first = Math.min(...seen.map((runs) => runs[0].first));
+  const end = Math.max(...seen.map((runs) => runs[runs.length - 1].end));
   const steps = (end - first) / step;
   if (
-    runs.length === 0 || steps <= 1 ||
+    seen.length === 0 || steps <= 1 ||
     turnsOf(lists, budget, step) <= budget.most
   ) return [lists];
   const middle = first + Math.floor(steps / 2) * step;

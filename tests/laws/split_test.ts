@@ -33,6 +33,7 @@ const LONG: readonly AttentionCase[] = [
     sequences: [[1, 700], [2, 65], [1, 0], [0, 9], [1, 1], [40, 339]],
     causal: true,
   },
+  { ...PLAIN, kvHeads: 2, sequences: [[1, 700], [1, 650], [1, 9]] },
 ];
 
 gpuTest("attention() split is attention() unsplit", async (_, gpu) => {
