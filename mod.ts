@@ -14,3 +14,4 @@ export * from "./src/gpu/mod.ts";
 export * from "./src/mods/mod.ts";
 export * from "./src/ops/mod.ts";
 export * from "./src/cache/mod.ts";
+export * from "./src/kv/mod.ts";

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { KvCache } from "../src/cache/mod.ts";
+import { KvCache } from "../src/kv/mod.ts";
 import { bytesPerElement, type DType } from "../src/core/dtype.ts";
 import type { Gpu } from "../src/gpu/mod.ts";
 import { gpuBench } from "./support/bursts.ts";

@@ -11,10 +11,10 @@ import {
   planAttention,
   type TensorShape,
 } from "../src/ops/mod.ts";
-import type { Dealing } from "../src/ops/deal.ts";
-import { buildSchedule } from "../src/ops/schedule.ts";
-import { ANY_TURNS } from "../src/ops/turns.ts";
-import { flatUnits } from "../src/ops/units.ts";
+import type { Dealing } from "../src/ops/attention/work/deal.ts";
+import { buildSchedule } from "../src/ops/attention/work/schedule.ts";
+import { ANY_TURNS } from "../src/ops/attention/work/turns.ts";
+import { flatUnits } from "../src/ops/attention/work/units.ts";
 import { DEVICE } from "./support/device.ts";
 
 const MODEL = { workers: 256, itemSteps: 1, dispatchSteps: 2 };

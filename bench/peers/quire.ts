@@ -4,7 +4,7 @@
  * @module
  */
 
-import { KvCache } from "../../src/cache/mod.ts";
+import { KvCache } from "../../src/kv/mod.ts";
 import type { Gpu, GpuTensor } from "../../src/gpu/mod.ts";
 import { type AttentionPlan, planAttention } from "../../src/ops/mod.ts";
 import { shuffleFreeBlocks } from "../support/workload.ts";

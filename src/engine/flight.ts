@@ -5,7 +5,7 @@
  */
 
 import type { CacheSequence } from "../cache/mod.ts";
-import { checkTokens } from "../cache/tokens.ts";
+import { checkTokens } from "../core/tokens.ts";
 import { checkInteger, checkRange, checkType } from "../core/check.ts";
 import type { Branch, RequestState } from "./request_state.ts";
 import type { SampleResult, SequenceWork, StepOutcome } from "./step.ts";

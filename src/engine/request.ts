@@ -5,8 +5,8 @@
  */
 
 import type { CacheManager, PrefixDomain } from "../cache/mod.ts";
-import { copyDomain } from "../cache/manager_checks.ts";
-import { checkTokens } from "../cache/tokens.ts";
+import { copyDomain } from "../cache/manager/manager_checks.ts";
+import { checkTokens } from "../core/tokens.ts";
 import { checkInteger, checkRange, checkType } from "../core/check.ts";
 import type { FullPolicy } from "./policy.ts";
 

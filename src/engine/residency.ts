@@ -5,7 +5,7 @@
  * @module
  */
 
-import { NULL_BLOCK } from "../cache/block_pool.ts";
+import { NULL_BLOCK } from "../cache/block/block_pool.ts";
 import type {
   Admission,
   CacheManager,

@@ -5,7 +5,7 @@
  */
 
 import { Batch } from "./batch.ts";
-import { CacheManager } from "../cache/cache_manager.ts";
+import { CacheManager } from "../cache/manager/cache_manager.ts";
 import { checkRange, checkType } from "../core/check.ts";
 import { Endings } from "./endings.ts";
 import { checkOutcome, type Flight, type FlightWork } from "./flight.ts";

@@ -5,7 +5,7 @@
  */
 
 import type { CacheManager } from "../cache/mod.ts";
-import { invariant } from "../cache/invariants.ts";
+import { invariant } from "../core/invariant.ts";
 import { compareRanks } from "./policy.ts";
 import type { RequestState } from "./request_state.ts";
 

@@ -5,26 +5,27 @@
  * @module
  */
 
-export * from "./attention.ts";
-export type { PlanChoices } from "./choices.ts";
-export type { DealingCost } from "./cost.ts";
-export type { AnyTensor, HostTensor, TensorShape } from "./inputs.ts";
-export type { TileCounts } from "./key_runs.ts";
-export type { SharedKeys } from "./launch.ts";
-export * from "./lse.ts";
-export * from "./merge.ts";
-export * from "./options.ts";
+export * from "./attention/attention.ts";
+export * from "./rotary_table.ts";
+export type { PlanChoices } from "./attention/options/choices.ts";
+export type { DealingCost } from "./attention/work/cost.ts";
+export type { AnyTensor, HostTensor, TensorShape } from "./tensors.ts";
+export type { TileCounts } from "./attention/work/key_runs.ts";
+export type { SharedKeys } from "./attention/launch.ts";
+export * from "./attention/lse.ts";
+export * from "./attention/merge_attention.ts";
+export * from "./attention/options/options.ts";
 export {
   AttentionPlan,
   type AttentionTensors,
   type PassDescriptor,
-} from "./plan.ts";
-export type { PlanExplanation, PlannedDispatch } from "./prepare.ts";
-export * from "./problem.ts";
-export type { Indices } from "./spans.ts";
+} from "./attention/plan.ts";
+export type { PlanExplanation, PlannedDispatch } from "./attention/prepare.ts";
+export * from "./attention/problem.ts";
+export type { Indices } from "./attention/options/spans.ts";
 export {
   HARDWARE_TILES,
   SOFTWARE_TILES,
   type TileProfile,
   tileProfile,
-} from "./tiles.ts";
+} from "./attention/variants/tiles.ts";

@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { KvCache } from "../../src/cache/mod.ts";
+import { KvCache } from "../../src/kv/mod.ts";
 import type { Gpu } from "../../src/gpu/mod.ts";
 import { type AttentionCase, PLAIN } from "../support/attention_cases.ts";
 import { checkCase } from "../support/attention_check.ts";

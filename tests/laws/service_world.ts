@@ -19,8 +19,8 @@ import type {
   CacheManager,
   CacheSequence,
   GroupCopy,
-  KvSwap,
 } from "../../src/cache/mod.ts";
+import type { KvSwap } from "../../src/kv/mod.ts";
 import { type KvCache, OutOfBlocksError } from "../../mod.ts";
 import { Prng } from "../../src/core/prng.ts";
 import type { GpuTensor } from "../../src/gpu/mod.ts";

@@ -1,11 +1,7 @@
 import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
-import { fittedExponent } from "../../bench/repro/fit.ts";
-import { flex } from "../../bench/repro/flex.ts";
-import {
-  countFlex,
-  memoryCurve,
-  slotsAt,
-} from "../../bench/repro/flex_counts.ts";
+import { fittedExponent } from "../../repro/fit.ts";
+import { flex } from "../../repro/flex.ts";
+import { countFlex, memoryCurve, slotsAt } from "../../repro/flex_counts.ts";
 import { grownCapacity } from "../../src/cache/mod.ts";
 
 Deno.test("fittedExponent() finds the exponent of a power law", () => {

@@ -1,13 +1,13 @@
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
-import { countLean, lean } from "../../bench/repro/lean.ts";
+import { countLean, lean } from "../../repro/lean.ts";
 import {
   heuristicSplits,
   makespan,
   makespans,
   partsOfCount,
   partsOfSize,
-} from "../../bench/repro/splits.ts";
+} from "../../repro/splits.ts";
 import { property } from "../support/property.ts";
 
 Deno.test("makespan() gives each part to who is free first", () => {

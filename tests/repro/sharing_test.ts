@@ -4,11 +4,8 @@ import {
   type Lineage,
   lineageBlocks,
   toyBeamSearch,
-} from "../../bench/repro/beam_lineage.ts";
-import {
-  countSharing,
-  type Decoding,
-} from "../../bench/repro/sharing_counts.ts";
+} from "../../repro/beam_lineage.ts";
+import { countSharing, type Decoding } from "../../repro/sharing_counts.ts";
 import {
   BlockPool,
   CacheManager,

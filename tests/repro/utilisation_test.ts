@@ -1,14 +1,14 @@
 import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
 import fc from "fast-check";
-import { BuddyAllocator, type Chunk } from "../../bench/repro/buddy.ts";
-import { serve } from "../../bench/repro/serving.ts";
+import { BuddyAllocator, type Chunk } from "../../repro/buddy.ts";
+import { serve } from "../../repro/serving.ts";
 import {
   PagedMemory,
   ReservedMemory,
   reservedSlots,
-} from "../../bench/repro/serving_memory.ts";
-import { lengthTrace } from "../../bench/repro/trace.ts";
-import { countUtilisation } from "../../bench/repro/utilisation.ts";
+} from "../../repro/serving_memory.ts";
+import { lengthTrace } from "../../repro/trace.ts";
+import { countUtilisation } from "../../repro/utilisation.ts";
 import { property } from "../support/property.ts";
 
 /** Says whether an aligned run of `size` free slots exists. */

@@ -1,7 +1,7 @@
 import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
-import { ExtentMemory, runExtents } from "../../bench/repro/extent_service.ts";
-import { runMapper } from "../../bench/repro/mapper_service.ts";
-import { vattention } from "../../bench/repro/vattention.ts";
+import { ExtentMemory, runExtents } from "../../repro/extent_service.ts";
+import { runMapper } from "../../repro/mapper_service.ts";
+import { vattention } from "../../repro/vattention.ts";
 
 const KIB = 1024;
 const GIB = KIB ** 3;

@@ -6,7 +6,10 @@
  */
 
 import type { Gpu, GpuTensor } from "../../src/gpu/mod.ts";
-import { HARDWARE_TILES, SOFTWARE_TILES } from "../../src/ops/tiles.ts";
+import {
+  HARDWARE_TILES,
+  SOFTWARE_TILES,
+} from "../../src/ops/attention/variants/tiles.ts";
 import {
   type AttentionOptions,
   type AttentionPlan,

@@ -7,11 +7,10 @@
 
 import {
   type BlockTable,
-  ContiguousCache,
   type ContiguousSequence,
-  KvCache,
   OutOfBlocksError,
 } from "../../src/cache/mod.ts";
+import { ContiguousCache, KvCache } from "../../src/kv/mod.ts";
 import type { DType } from "../../src/core/dtype.ts";
 import { Prng } from "../../src/core/prng.ts";
 import type { Gpu, GpuTensor } from "../../src/gpu/mod.ts";

@@ -7,32 +7,33 @@
 
 const KERNEL_IMPORTS = ["src/core", "src/mods"];
 
+/** Whom a layer of the library may import besides itself: those left of it. */
+const LEFTWARDS = ["core", "mods", "gpu", "kv", "ops", "engine"] as const;
+
+/** Headless folders: they import `src/core` alone. */
+const HEADLESS = ["src/cache"];
+
+/** What a layer of the library may import. */
+function leftOf(layer: typeof LEFTWARDS[number]): string[] {
+  const left = LEFTWARDS.slice(0, LEFTWARDS.indexOf(layer));
+  const beyondGpu = (left as string[]).includes("gpu");
+  return [
+    ...left.map((name) => `src/${name}`),
+    ...(beyondGpu ? [...HEADLESS, "kernels"] : []),
+  ];
+}
+
 /** What each folder may import besides itself. Nothing else is allowed. */
 export const LAYERS: Readonly<Record<string, readonly string[]>> = {
   "kernels": KERNEL_IMPORTS,
   "reference": KERNEL_IMPORTS,
-  "src/core": [],
-  "src/mods": ["src/core"],
-  "src/gpu": ["src/core", "src/mods"],
-  "src/cache": ["src/core", "src/mods", "src/gpu", "kernels"],
-  "src/ops": ["src/core", "src/mods", "src/gpu", "src/cache", "kernels"],
-  "src/engine": ["src/core", "src/mods", "src/gpu", "src/cache", "src/ops"],
-  "src/cli": [
-    "src/core",
-    "src/mods",
-    "src/gpu",
-    "src/cache",
-    "src/ops",
-    "src/engine",
-    "kernels",
-    "mod.ts",
-  ],
-  "mod.ts": ["src/core", "src/mods", "src/gpu", "src/cache", "src/ops"],
+  ...Object.fromEntries(HEADLESS.map((folder) => [folder, ["src/core"]])),
+  ...Object.fromEntries(
+    LEFTWARDS.map((layer) => [`src/${layer}`, leftOf(layer)]),
+  ),
+  "src/cli": [...leftOf("engine"), "src/engine", "mod.ts"],
+  "mod.ts": [...leftOf("engine"), "src/engine"],
 };
-
-/** Files of `src/cache` that may import the device; the others are pure. */
-const CACHE_ON_GPU = /^src\/cache\/kv_/;
-const PURE_CACHE = ["src/core"];
 
 /** Folders whose files run in browsers, so that `Deno` is not theirs. */
 const LIBRARY = /^(kernels|reference|src\/(?!cli\/)|mod\.ts$)/;
@@ -69,8 +70,7 @@ export function importFault(
   const target = new URL(specifier, `file:///${path}`).pathname.slice(1);
   const other = layerOf(target);
   if (other === layer) return undefined;
-  const pure = layer === "src/cache" && !CACHE_ON_GPU.test(path);
-  const allowed = pure ? PURE_CACHE : LAYERS[layer];
+  const allowed = LAYERS[layer];
   if (other !== undefined && allowed.includes(other)) return undefined;
   return `${path} may import ${
     allowed.length > 0 ? allowed.join(", ") : "nothing of ours"

@@ -1,0 +1,260 @@
+/**
+ * Decode schedules by their busiest worker: fixed splits against stream-K.
+ *
+ * @module
+ */
+
+import { Prng } from "../src/core/prng.ts";
+import {
+  type Chart,
+  type Experiment,
+  mean,
+  type Report,
+} from "./experiment.ts";
+import { type Makespans, makespans, type Outputs } from "./splits.ts";
+
+const WORKERS = 108;
+const TILE_KEYS = 256;
+const FIXED_KEYS = 4096;
+const OUTPUTS: readonly number[] = [1, 2, 4, 8, 16, 24, 32];
+const CONTEXTS: readonly number[] = [4, 8, 16, 32, 64, 128, 256, 512];
+const SAWTOOTH_KEYS = 64;
+
+/** One batch. */
+export interface LeanRow extends Makespans {
+  /** Batch x kv heads. */
+  readonly outputs: number;
+  /** Thousands (1024) of keys of each, of the longest where they differ. */
+  readonly context: number;
+}
+
+/** What the experiment counts. */
+export interface LeanData {
+  /** Equal lengths: every number of outputs with every context. */
+  readonly grid: readonly LeanRow[];
+  /** Lengths from 1 to the context, log-uniform. */
+  readonly ragged: readonly LeanRow[];
+  /** 64k keys, every number of outputs up to 216. */
+  readonly sawtooth: readonly LeanRow[];
+}
+
+function row(outputs: Outputs, context: number): LeanRow {
+  return {
+    outputs: outputs.length,
+    context,
+    ...makespans(outputs, {
+      workers: WORKERS,
+      fixedTiles: FIXED_KEYS / TILE_KEYS,
+    }),
+  };
+}
+
+function equal(outputs: number, context: number): LeanRow {
+  return row(new Array(outputs).fill(context * 1024 / TILE_KEYS), context);
+}
+
+function ragged(outputs: number, context: number): LeanRow {
+  const prng = new Prng(outputs * 1000 + context);
+  const keys = Array.from(
+    { length: outputs },
+    () => Math.ceil((context * 1024) ** prng.uniform()),
+  );
+  return row(keys.map((n) => Math.ceil(n / TILE_KEYS)), context);
+}
+
+/** Counts over all batches. */
+export function countLean(): LeanData {
+  const grid = (of: typeof equal) =>
+    OUTPUTS.flatMap((n) => CONTEXTS.map((context) => of(n, context)));
+  return {
+    grid: grid(equal),
+    ragged: grid(ragged),
+    sawtooth: Array.from(
+      { length: 2 * WORKERS },
+      (_, i) => equal(i + 1, SAWTOOTH_KEYS),
+    ),
+  };
+}
+
+/** How much longer a schedule takes than stream-K: mean and most. */
+function overStreamK(
+  rows: readonly LeanRow[],
+  of: "unsplit" | "heuristic" | "fixed",
+): { mean: number; most: number } {
+  const ratios = rows.map((row) => row[of] / row.streamK);
+  return { mean: mean(ratios), most: Math.max(...ratios) };
+}
+
+function chartOf({ grid, sawtooth }: LeanData): Chart {
+  const speedups = grid.map((row) => ({
+    outputs: row.outputs,
+    context: row.context,
+    speedup: row.unsplit / row.streamK,
+  }));
+  const names = {
+    unsplit: "unsplit",
+    heuristic: "fixed splits, heuristic",
+    fixed: "fixed splits of 4096 keys",
+    streamK: "stream-K",
+  };
+  const efficiency = sawtooth.flatMap((row) =>
+    (Object.keys(names) as (keyof typeof names)[]).map((of) => ({
+      outputs: row.outputs,
+      schedule: names[of],
+      efficiency: row.outputs * SAWTOOTH_KEYS * 1024 / TILE_KEYS /
+        (WORKERS * row[of]),
+    }))
+  );
+  return {
+    hconcat: [{
+      title: "Busy workers, 64k keys",
+      width: 340,
+      height: 260,
+      data: { values: efficiency },
+      mark: { type: "line", strokeWidth: 1.2 },
+      encoding: {
+        x: {
+          field: "outputs",
+          type: "quantitative",
+          title: `batch x kv heads, on ${WORKERS} workers`,
+        },
+        y: {
+          field: "efficiency",
+          type: "quantitative",
+          axis: { format: "%" },
+          title: "share of workers' time",
+        },
+        color: {
+          field: "schedule",
+          type: "nominal",
+          sort: Object.values(names),
+          title: null,
+        },
+      },
+    }, {
+      title: "Unsplit over stream-K",
+      width: 280,
+      height: 260,
+      data: { values: speedups },
+      mark: { type: "line", point: true },
+      encoding: {
+        x: {
+          field: "context",
+          type: "quantitative",
+          scale: { type: "log", base: 2 },
+          title: "keys (thousands)",
+        },
+        y: {
+          field: "speedup",
+          type: "quantitative",
+          scale: { type: "log", base: 2 },
+          title: "times as many tiles on the busiest worker",
+        },
+        color: {
+          field: "outputs",
+          type: "ordinal",
+          title: "batch x kv heads",
+        },
+      },
+    }],
+    resolve: { scale: { color: "independent" } },
+  };
+}
+
+function reportOf(data: LeanData): Report {
+  const { grid, ragged, sawtooth } = data;
+  const all = [...grid, ...ragged, ...sawtooth];
+  const ratioRow = (name: string, rows: readonly LeanRow[]) => [
+    name,
+    ...(["unsplit", "heuristic", "fixed"] as const).flatMap((of) => {
+      const { mean, most } = overStreamK(rows, of);
+      return [mean.toFixed(2), most.toFixed(2)];
+    }),
+  ];
+  const shown = grid.filter(({ context }) => [4, 64, 512].includes(context));
+  const heuristic = overStreamK(sawtooth, "heuristic");
+  return {
+    title: "Decode schedules: fixed splits against stream-K (LeanAttention)",
+    paper:
+      "2.6x on average over FlashAttention-2, up to 8.33x at 512k keys; in " +
+      "another version 1.73x on average over FlashDecoding (abstracts)",
+    setting: [
+      `A model, not a time: tiles of ${TILE_KEYS} keys on the busiest of ` +
+      `${WORKERS} workers (an A100's multiprocessors), one row tile an ` +
+      "output. Merging costs nothing, and a busy worker does not slow others, " +
+      "as it does where memory's bandwidth is short: ratios are upper bounds.",
+      "Unsplit: one worker an output. Heuristic: FlashDecoding's number of " +
+      `splits. Fixed: splits of ${FIXED_KEYS} keys, whatever the batch. Parts ` +
+      "go in order to who is free first. Smaller fixed splits would come closer " +
+      "to even, and leave a partial state each to merge; stream-K leaves two a " +
+      "worker.",
+    ],
+    tables: [{
+      title: "Tiles of the busiest worker",
+      columns: [
+        "batch x heads",
+        "keys",
+        "unsplit",
+        "heuristic",
+        "fixed",
+        "stream-K",
+        "even",
+      ],
+      rows: shown.map((row) => [
+        row.outputs,
+        `${row.context}k`,
+        row.unsplit,
+        row.heuristic,
+        row.fixed,
+        row.streamK,
+        row.even,
+      ]),
+    }, {
+      title: "Over stream-K",
+      columns: [
+        "batches",
+        "unsplit, mean",
+        "most",
+        "heuristic, mean",
+        "most",
+        "fixed, mean",
+        "most",
+      ],
+      rows: [
+        ratioRow("1-32 outputs, 4k-512k keys", grid),
+        ratioRow("the same, lengths ragged", ragged),
+        ratioRow("1-216 outputs, 64k keys", sawtooth),
+      ],
+    }],
+    checks: [
+      {
+        claim: "stream-K is what an even deal takes, to the tile",
+        holds: all.every((row) => row.streamK === row.even),
+      },
+      {
+        claim: "no fixed split is shorter",
+        holds: all.every((row) =>
+          Math.min(row.unsplit, row.heuristic, row.fixed) >= row.streamK
+        ),
+      },
+      {
+        claim: "unsplit takes an output's tiles, stream-K all tiles over all " +
+          "workers: workers / outputs times fewer, rounded up",
+        holds: grid.every((row) => {
+          const tiles = row.context * 1024 / TILE_KEYS;
+          return row.unsplit === tiles &&
+            row.streamK === Math.ceil(row.outputs * tiles / WORKERS);
+        }),
+      },
+      {
+        claim: "fixed splits make a sawtooth: at some batch 1.5x stream-K",
+        holds: heuristic.most >= 1.5,
+      },
+    ],
+    data,
+    chart: chartOf(data),
+  };
+}
+
+/** LeanAttention's figures of schedules. */
+export const lean: Experiment = { count: () => reportOf(countLean()) };

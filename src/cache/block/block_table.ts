@@ -1,0 +1,333 @@
+/**
+ * One sequence's blocks, shared with its forks until one of them writes.
+ *
+ * @module
+ */
+
+import { checkInteger, checkRange, checkType } from "../../core/check.ts";
+import { BlockPool, NULL_BLOCK } from "./block_pool.ts";
+import type { Append, AppendOptions, BlockCopy } from "./table_types.ts";
+
+export type { Append, AppendOptions, BlockCopy } from "./table_types.ts";
+
+/**
+ * The block table of one sequence, and its written length in tokens.
+ *
+ * A fork holds the same blocks. The first table that appends into a last block
+ * that is partial and shared gets a copy of its own (copy-on-write); full
+ * blocks are never written again, so they stay shared. A block that a prefix
+ * index finds counts as shared.
+ *
+ * {@linkcode BlockTable.dropBefore} gives up the start of a sequence that only
+ * looks back over a window. The null block stands in the table for what is
+ * gone.
+ *
+ * Every operation succeeds, or throws and changes nothing. After
+ * {@linkcode BlockTable.free} every member throws a `TypeError`.
+ *
+ * @example
+ * ```ts
+ * import { BlockPool, BlockTable } from "@quire/attention/cache";
+ *
+ * const pool = new BlockPool({ numBlocks: 8, blockSize: 4 });
+ * const prompt = new BlockTable(pool);
+ * prompt.append(6); // blocks 1 and 2; slots 4..9
+ * const fork = prompt.fork(); // allocates nothing
+ * const { slots, copies } = fork.append(1);
+ * // slots [14]; copies [{ source: 2, destination: 3, rows: 2 }]
+ * prompt.free();
+ * fork.free();
+ * ```
+ */
+export class BlockTable {
+  readonly #pool: BlockPool;
+  #blocks: number[] = [];
+  #length = 0;
+  #dropped = 0;
+  #freed = false;
+
+  /**
+   * Makes an empty table, which holds no block.
+   *
+   * @throws {TypeError} if `pool` is not a {@linkcode BlockPool}.
+   */
+  constructor(pool: BlockPool) {
+    checkType(pool instanceof BlockPool, "pool", "must be a BlockPool", pool);
+    this.#pool = pool;
+  }
+
+  /**
+   * Makes a table over blocks that the caller holds; the holds pass to it.
+   *
+   * @param blocks The block ids in order of position; leading null blocks stand
+   * for dropped tokens.
+   * @param length Written tokens, which the blocks cover with none to spare.
+   * @throws {TypeError} if `pool` is not a {@linkcode BlockPool}.
+   * @throws {RangeError} if the blocks are not as many as `length` takes, or
+   * one behind the leading null blocks is not in use.
+   */
+  static adopt(
+    pool: BlockPool,
+    blocks: readonly number[],
+    length: number,
+  ): BlockTable {
+    const table = new BlockTable(pool);
+    checkInteger("length", length, 0);
+    checkRange(
+      blocks.length === Math.ceil(length / pool.blockSize),
+      "blocks.length",
+      `must be the blocks of ${length} tokens`,
+      blocks.length,
+    );
+    const live = blocks.findIndex((id) => id !== NULL_BLOCK);
+    const dropped = live < 0 ? blocks.length : live;
+    for (const id of blocks.slice(dropped)) {
+      checkRange(pool.refCount(id) > 0, "blocks", "must be in use", id);
+    }
+    table.#blocks = [...blocks];
+    table.#length = length;
+    table.#dropped = dropped;
+    return table;
+  }
+
+  /** The pool whose blocks this table holds. */
+  get pool(): BlockPool {
+    this.#checkAlive();
+    return this.#pool;
+  }
+
+  /** Written tokens. */
+  get length(): number {
+    this.#checkAlive();
+    return this.#length;
+  }
+
+  /** A copy of the block ids, in order of position. */
+  get blocks(): readonly number[] {
+    this.#checkAlive();
+    return [...this.#blocks];
+  }
+
+  /** Leading tokens that were dropped: a whole number of blocks. */
+  get dropped(): number {
+    this.#checkAlive();
+    return this.#dropped * this.#pool.blockSize;
+  }
+
+  /**
+   * Tokens that fit in the blocks of the table: `length` rounded up to blocks,
+   * and what is in reserve.
+   */
+  get capacity(): number {
+    this.#checkAlive();
+    return this.#blocks.length * this.#pool.blockSize;
+  }
+
+  /**
+   * Blocks that appending `count` tokens takes from the pool, the copy's
+   * included.
+   *
+   * @throws {TypeError} if `count` is not a number, or the table is freed.
+   * @throws {RangeError} if `count` is not an integer >= 0.
+   */
+  blocksNeeded(count: number): number {
+    this.#checkAlive();
+    checkInteger("count", count, 0);
+    return this.#blocksFor(count) + (this.#mustCopy(count) ? 1 : 0);
+  }
+
+  /**
+   * Makes room for `count` more tokens and counts them as written.
+   *
+   * @throws {TypeError} if `count` is not a number, or the table is freed.
+   * @throws {RangeError} if `count` is not an integer >= 0, or there are less
+   * `blocks` than it takes.
+   * @throws {OutOfBlocksError} if the new blocks and the copy's together are
+   * more than are free.
+   */
+  append(count: number, options: AppendOptions = {}): Append {
+    const needed = this.blocksNeeded(count);
+    const first = this.#length;
+    const copyNeeded = this.#mustCopy(count);
+    const fresh = this.#take(needed, options.blocks);
+    const copies = copyNeeded ? [this.#replaceLast(fresh.shift()!)] : [];
+    for (const id of fresh) this.#blocks.push(id);
+    this.#length = first + count;
+    const slots = new Uint32Array(count);
+    for (let i = 0; i < count; i++) slots[i] = this.#slot(first + i);
+    return { slots, copies };
+  }
+
+  /**
+   * Makes a table over the same blocks; allocates nothing.
+   *
+   * @throws {TypeError} if the table is freed.
+   */
+  fork(): BlockTable {
+    this.#checkAlive();
+    const fork = new BlockTable(this.#pool);
+    // What is in reserve stays behind: two tables must not write one block.
+    const written = Math.ceil(this.#length / this.#pool.blockSize);
+    fork.#blocks = this.#blocks.slice(0, written);
+    fork.#dropped = this.#dropped;
+    for (const id of fork.#held()) this.#pool.retain(id);
+    fork.#length = this.#length;
+    return fork;
+  }
+
+  /**
+   * Gives back the blocks that lie wholly before `position`, the last first:
+   * a sliding window has passed them. Their slots are gone for good.
+   *
+   * @returns How many blocks were given up.
+   * @throws {TypeError} if `position` is not a number, or the table is freed.
+   * @throws {RangeError} if it is not an integer in `0..length`.
+   */
+  dropBefore(position: number): number {
+    this.#checkAlive();
+    checkInteger("position", position, 0, this.#length);
+    const end = Math.floor(position / this.#pool.blockSize);
+    const given = Math.max(0, end - this.#dropped);
+    for (let i = end - 1; i >= this.#dropped; i--) {
+      this.#pool.release(this.#blocks[i]);
+      this.#blocks[i] = NULL_BLOCK;
+    }
+    this.#dropped += given;
+    return given;
+  }
+
+  /**
+   * Ends the table without giving its blocks back.
+   *
+   * @returns The blocks that it held, in order of position; the holds pass to
+   * the caller.
+   * @throws {TypeError} if the table is freed.
+   */
+  detach(): number[] {
+    this.#checkAlive();
+    this.#freed = true;
+    return this.#held();
+  }
+
+  /**
+   * Forgets the tokens from `length` on, and gives back the blocks that are
+   * past it as a whole, the last first, and those in reserve.
+   *
+   * @throws {TypeError} if `length` is not a number, or the table is freed.
+   * @throws {RangeError} if it is not an integer in `dropped..this.length`.
+   */
+  truncate(length: number): void {
+    this.#checkAlive();
+    checkInteger("length", length, this.dropped, this.#length);
+    const kept = Math.ceil(length / this.#pool.blockSize);
+    this.#releaseFrom(kept);
+    this.#length = length;
+  }
+
+  /**
+   * Gives back every block, the last first: the end of a sequence is less
+   * likely to be wanted again than its start, so it is reused sooner.
+   *
+   * @throws {TypeError} if the table is already freed.
+   */
+  free(): void {
+    this.#checkAlive();
+    this.#releaseFrom(0);
+    this.#length = 0;
+    this.#freed = true;
+  }
+
+  /**
+   * The physical slot of a written token: `block * blockSize + row`.
+   *
+   * @throws {TypeError} if `position` is not a number, or the table is freed.
+   * @throws {RangeError} if it is not an integer in `dropped..length - 1`.
+   */
+  slot(position: number): number {
+    this.#checkAlive();
+    checkInteger("position", position, this.dropped, this.#length - 1);
+    return this.#slot(position);
+  }
+
+  /**
+   * The block that a position lies in, written or in reserve; the null block
+   * where it was dropped.
+   *
+   * @throws {TypeError} if `position` is not a number, or the table is freed.
+   * @throws {RangeError} if it is not an integer in `0..capacity - 1`.
+   */
+  blockAt(position: number): number {
+    checkInteger("position", position, 0, this.capacity - 1);
+    return this.#blocks[Math.floor(position / this.#pool.blockSize)];
+  }
+
+  /** The blocks that this table holds, in order of position. */
+  #held(): number[] {
+    return this.#blocks.slice(this.#dropped);
+  }
+
+  /** Where the block of the next token stands, if it is begun already. */
+  get #last(): number {
+    return Math.floor(this.#length / this.#pool.blockSize);
+  }
+
+  /** Says whether writing behind the last token would be seen by others. */
+  #mustCopy(count: number): boolean {
+    if (count === 0 || this.#length % this.#pool.blockSize === 0) return false;
+    const id = this.#blocks[this.#last];
+    return this.#pool.refCount(id) > 1 || this.#pool.isCached(id);
+  }
+
+  /** The blocks for an append: those given, else fresh ones. */
+  #take(needed: number, given?: readonly number[]): number[] {
+    if (given === undefined) return this.#pool.allocate(needed);
+    checkRange(
+      given.length >= needed,
+      "blocks.length",
+      `must be at least ${needed}`,
+      given.length,
+    );
+    for (const id of given) {
+      checkRange(
+        this.#pool.refCount(id) === 1,
+        "blocks",
+        "must be held once",
+        id,
+      );
+    }
+    return [...given];
+  }
+
+  /** How many blocks `count` more tokens take beyond those held. */
+  #blocksFor(count: number): number {
+    // Not from length + count: that sum may be no safe integer.
+    const overflow = count - (this.capacity - this.#length);
+    return Math.max(0, Math.ceil(overflow / this.#pool.blockSize));
+  }
+
+  /** Puts `destination` in the shared last block's place. */
+  #replaceLast(destination: number): BlockCopy {
+    const source = this.#blocks[this.#last];
+    this.#blocks[this.#last] = destination;
+    this.#pool.release(source);
+    return { source, destination, rows: this.#length % this.#pool.blockSize };
+  }
+
+  #slot(position: number): number {
+    const { blockSize } = this.#pool;
+    const block = this.#blocks[Math.floor(position / blockSize)];
+    return block * blockSize + position % blockSize;
+  }
+
+  #releaseFrom(kept: number): void {
+    while (this.#blocks.length > Math.max(kept, this.#dropped)) {
+      this.#pool.release(this.#blocks.pop()!);
+    }
+  }
+
+  #checkAlive(): void {
+    if (this.#freed) {
+      throw new TypeError("Cannot use the block table as it is freed");
+    }
+  }
+}

@@ -1,0 +1,166 @@
+/**
+ * What pool and index hold of each sequence of a cache manager.
+ *
+ * @module
+ */
+
+import { OutOfBlocksError } from "../../core/errors.ts";
+import { type BlockPool, NULL_BLOCK } from "../block/block_pool.ts";
+import { BlockTable } from "../block/block_table.ts";
+import type { SequenceState } from "./cache_sequence.ts";
+import {
+  emptyMatch,
+  firstSeen,
+  type GroupMatch,
+  type LayerGroup,
+  matchGroups,
+} from "./group_match.ts";
+import type { Admission, SequenceAppend } from "./manager_types.ts";
+import type { PrefixDomain } from "../prefix/prefix_hash.ts";
+import type { PrefixIndex } from "../prefix/prefix_index.ts";
+
+/** What the books are kept over. */
+export interface BooksOptions {
+  /** The blocks. */
+  readonly pool: BlockPool;
+  /** The pool's index, if it has one. */
+  readonly index?: PrefixIndex;
+  /** Groups of layers, one block table each. */
+  readonly groups: readonly LayerGroup[];
+}
+
+/** Writes states, once all is checked that can be wrong with them. */
+export class SequenceBooks {
+  readonly #pool: BlockPool;
+  readonly #index: PrefixIndex | undefined;
+  readonly #groups: readonly LayerGroup[];
+
+  /** Keeps the books of no sequence yet. */
+  constructor({ pool, index, groups }: BooksOptions) {
+    this.#pool = pool;
+    this.#index = index;
+    this.#groups = groups;
+  }
+
+  /** What is cached of the start of `tokens`. */
+  match(tokens: readonly number[], domain: PrefixDomain): GroupMatch {
+    return this.#index === undefined
+      ? emptyMatch(this.#groups)
+      : matchGroups(this.#index, this.#groups, { tokens, domain });
+  }
+
+  /**
+   * Holds the cached start of `tokens` for a state without blocks. A partial
+   * block is only copied if there is a block for it.
+   */
+  begin(
+    state: SequenceState,
+    tokens: readonly number[],
+  ): Omit<Admission, "sequence"> {
+    const match = this.match(tokens, state.domain);
+    const { fresh, rows } = this.#take(match);
+    const full = match.blocks[0].length * this.#pool.blockSize;
+    const cached = full + rows;
+    const copies = fresh.map((destination, group) => ({
+      source: match.sources[group],
+      destination,
+      rows,
+      group,
+    }));
+    state.tables = match.blocks.map((blocks, i) =>
+      BlockTable.adopt(
+        this.#pool,
+        [...blocks, ...fresh.slice(i, i + 1)],
+        cached,
+      )
+    );
+    state.tokens = tokens.slice(0, cached);
+    state.committed = cached;
+    state.status = "running";
+    this.enter(state);
+    this.dropUnseen(state);
+    return { cached, pending: tokens.slice(cached), copies };
+  }
+
+  /** Appends to every table, each with blocks of its own. */
+  write(
+    state: SequenceState,
+    tokens: readonly number[],
+    blocks: readonly (readonly number[])[],
+  ): SequenceAppend {
+    const appends = state.tables.map((table, i) =>
+      table.append(tokens.length, { blocks: blocks[i] })
+    );
+    for (const token of tokens) state.tokens.push(token);
+    return {
+      slots: appends.map(({ slots }) => slots),
+      copies: appends.flatMap(({ copies }, group) =>
+        copies.map((copy) => ({ ...copy, group }))
+      ),
+    };
+  }
+
+  /** Opens a state's places in the index, and notes what it has committed. */
+  enter(state: SequenceState): void {
+    const index = this.#index;
+    if (index === undefined) return;
+    state.cursors = this.#groups.map((_, group) =>
+      index.cursor({ ...state.domain, group })
+    );
+    this.store(state);
+  }
+
+  /** Notes the committed full blocks that the index does not know yet. */
+  store({ cursors, tables, tokens, committed }: SequenceState): void {
+    const { blockSize } = this.#pool;
+    cursors.forEach((cursor, i) => {
+      while ((cursor.blocks + 1) * blockSize <= committed) {
+        const start = cursor.blocks * blockSize;
+        const block = tokens.slice(start, start + blockSize);
+        cursor.advance(block, tables[i].blockAt(start));
+      }
+    });
+  }
+
+  /** Gives back the blocks that no token to come sees. */
+  dropUnseen({ tables, committed }: SequenceState): void {
+    tables.forEach((table, i) =>
+      table.dropBefore(firstSeen(this.#groups[i], committed))
+    );
+  }
+
+  /** Makes a state that goes on from the tokens of another. */
+  fork(from: SequenceState): SequenceState {
+    return {
+      ...from,
+      tokens: [...from.tokens],
+      tables: from.tables.map((table) => table.fork()),
+      cursors: from.cursors.map((cursor) => cursor.fork()),
+    };
+  }
+
+  /** Gives back all that a state has on the device and in the index. */
+  drop(state: SequenceState): void {
+    for (const table of state.tables) table.free();
+    for (const cursor of state.cursors) cursor.close();
+    state.tables = [];
+    state.cursors = [];
+  }
+
+  /** Holds what was matched, with a fresh block for each partial one. */
+  #take(match: GroupMatch): { fresh: number[]; rows: number } {
+    const blocks = match.blocks.flat().filter((id) => id !== NULL_BLOCK);
+    const { sources, rows } = match;
+    try {
+      // The sources are held, lest one be handed out as its own destination.
+      const reuse = [...blocks, ...sources];
+      const fresh = this.#pool.allocate(sources.length, { reuse });
+      for (const id of sources) this.#pool.release(id);
+      return { fresh, rows };
+    } catch (error) {
+      if (!(error instanceof OutOfBlocksError)) throw error;
+      this.#pool.allocate(0, { reuse: blocks });
+      return { fresh: [], rows: 0 };
+    }
+  }
+}

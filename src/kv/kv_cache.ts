@@ -1,0 +1,63 @@
+/**
+ * The paged KV cache: arenas on the device, and a pool that says which block
+ * belongs to whom.
+ *
+ * @module
+ */
+
+import type { Gpu } from "../gpu/mod.ts";
+import { BlockPool } from "../cache/block/block_pool.ts";
+import { BlockTable } from "../cache/block/block_table.ts";
+import { KvArenas } from "./arenas.ts";
+import { cacheSizes, type KvCacheOptions } from "./sizes.ts";
+
+/**
+ * A paged KV cache on the device: sequences hold blocks of its pool, share them
+ * and copy them on write.
+ *
+ * @example Append one token to a sequence
+ * ```ts
+ * import { openGpu } from "@quire/attention/gpu";
+ * import { KvCache } from "@quire/attention/kv";
+ *
+ * const gpu = await openGpu();
+ * const cache = await KvCache.create(gpu, { numBlocks: 8, kvHeads: 1, headDim: 4 });
+ * const sequence = cache.createSequence();
+ * cache.append([sequence.append(1)], {
+ *   key: gpu.tensor(new Float32Array([1, 0, 0, 0]), [1, 1, 4]),
+ *   value: gpu.tensor(new Float32Array([5, 6, 7, 8]), [1, 1, 4]),
+ * });
+ * console.log(sequence.length); // 1
+ * gpu.destroy();
+ * ```
+ */
+export class KvCache extends KvArenas {
+  /** Who owns which block. */
+  readonly pool: BlockPool;
+  /** Block 0 is the null block. */
+  override readonly firstBlock = 1;
+
+  private constructor(gpu: Gpu, options: KvCacheOptions) {
+    const sizes = cacheSizes(gpu, options);
+    super(gpu, sizes);
+    this.pool = new BlockPool(sizes);
+  }
+
+  /**
+   * Allocates a cache.
+   *
+   * @throws {RangeError} if an option is out of range, or an arena is larger
+   * than the device's limits
+   * @throws {UnsupportedError} for f16 without `shader-f16`
+   */
+  static async create(gpu: Gpu, options: KvCacheOptions): Promise<KvCache> {
+    gpu.check();
+    return await new KvCache(gpu, options).open(options.rope);
+  }
+
+  /** An empty sequence. */
+  createSequence(): BlockTable {
+    this.check();
+    return new BlockTable(this.pool);
+  }
+}

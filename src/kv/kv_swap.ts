@@ -1,0 +1,264 @@
+/**
+ * Swapping: the keys and values of sequences that give way, in host memory.
+ * Which block goes to which slot is a `CacheManager`'s business.
+ *
+ * @module
+ */
+
+import { checkInteger, checkRange, checkType } from "../core/check.ts";
+import { HostBlocks } from "../cache/swap/host_blocks.ts";
+import type { KvArenas } from "./arenas.ts";
+import { BlockStaging, mostPacked, packedBytes } from "./staging.ts";
+import {
+  SwapClaims,
+  type SwapMoves,
+  swapMoves,
+  type SwapSizes,
+} from "../cache/swap/swap_moves.ts";
+import { type SwapRounds, swapRounds } from "../cache/swap/swap_rounds.ts";
+import type { SwapCopy, SwapTransfer } from "../cache/swap/swap_space.ts";
+
+/** How large a `KvSwap` is. */
+export interface KvSwapOptions {
+  /** Slots of host memory, as many as the manager's. */
+  readonly hostBlocks: number;
+  /**
+   * Blocks that are moved at a time. By default as many as 32 MiB hold, and one
+   * at least; the device has one buffer for so many, and while a transfer runs,
+   * twice as many bytes are on the way.
+   */
+  readonly stagingBlocks?: number;
+}
+
+/** How a transfer is made. */
+export interface SwapOptions {
+  /** Ends the transfer early; it then rejects with the signal's reason. */
+  readonly signal?: AbortSignal;
+}
+
+/** A block and its slot; the group of layers does not matter here. */
+export type BlockSlot = Pick<SwapCopy, "block" | "slot">;
+
+const STAGING_BYTES = 32 * 2 ** 20;
+
+/**
+ * Host memory for blocks of a KV cache, and the transfers there and back, which
+ * change no bit. A block goes with its bytes in all layers: it belongs to one
+ * group of layers alone, so a copy's `group` need not be looked at.
+ *
+ * A transfer comes after everything that was submitted before it, and goes on
+ * round by round while the caller submits other work. Until it is done, nobody
+ * else may write its blocks, and with a manager nobody does: they stay its
+ * sequences' own until `completeSwap`.
+ *
+ * Several transfers may run at once, as long as none writes what another uses.
+ * One that rejects on its way (for its signal, a lost device, or something
+ * destroyed) is to be ended by `abortSwap`, or run again. Out, its slots are
+ * empty; in, its slots hold what they held, and its blocks hold anything.
+ *
+ * @example Swap a sequence out and back
+ * ```ts
+ * import { openGpu } from "@quire/attention/gpu";
+ * import { CacheManager } from "@quire/attention/cache";
+ * import { KvCache, KvSwap } from "@quire/attention/kv";
+ *
+ * const gpu = await openGpu();
+ * const cache = await KvCache.create(gpu, { numBlocks: 8, kvHeads: 1, headDim: 4 });
+ * const manager = new CacheManager({ pool: cache.pool, hostBlocks: 8 });
+ * const swap = await KvSwap.create(cache, { hostBlocks: 8 });
+ * const { sequence, pending } = manager.create([1, 2, 3]);
+ * manager.append(sequence, pending); // write to its slots, then
+ * manager.commit(sequence);
+ *
+ * const out = manager.beginSwapOut([sequence]);
+ * await swap.run(out);
+ * manager.completeSwap(out); // its blocks are free
+ * const back = manager.beginSwapIn([sequence]);
+ * await swap.run(back);
+ * manager.completeSwap(back);
+ * console.log(sequence.status); // running
+ * gpu.destroy();
+ * ```
+ */
+export class KvSwap implements Disposable {
+  /** The cache whose blocks are moved. */
+  readonly cache: KvArenas;
+  /** Slots of host memory: 1 to this. */
+  readonly hostBlocks: number;
+  /** Blocks that are moved at a time. */
+  readonly stagingBlocks: number;
+  readonly #host: HostBlocks;
+  readonly #staging: BlockStaging;
+  readonly #claims = new SwapClaims();
+  #destroyed = false;
+
+  private constructor(
+    cache: KvArenas,
+    options: Required<KvSwapOptions>,
+    staging: BlockStaging,
+  ) {
+    this.cache = cache;
+    this.hostBlocks = options.hostBlocks;
+    this.stagingBlocks = options.stagingBlocks;
+    this.#host = new HostBlocks(packedBytes(cache));
+    this.#staging = staging;
+  }
+
+  /**
+   * Allocates the staging of a cache; host memory is taken when it is used.
+   *
+   * @throws {TypeError} if the cache is destroyed, or a count is not a number
+   * @throws {RangeError} if a count is out of range, or a block of all layers
+   * larger than what the device can bind
+   * @throws {Error} if the device has no memory for the staging
+   */
+  static async create(
+    cache: KvArenas,
+    options: KvSwapOptions,
+  ): Promise<KvSwap> {
+    cache.arenas(); // Throws where it is destroyed.
+    const { hostBlocks } = options;
+    checkInteger("hostBlocks", hostBlocks, 1, 2 ** 31 - 2);
+    const bytes = packedBytes(cache);
+    const most = mostPacked(cache);
+    checkRange(
+      most >= 1,
+      "a block's bytes in all layers",
+      "must be <= what the device can bind",
+      bytes,
+    );
+    const usual = Math.max(1, Math.floor(STAGING_BYTES / bytes));
+    const { stagingBlocks = Math.min(usual, most, hostBlocks) } = options;
+    checkInteger("stagingBlocks", stagingBlocks, 1, most);
+    const staging = await BlockStaging.create(cache, stagingBlocks);
+    return new KvSwap(cache, { hostBlocks, stagingBlocks }, staging);
+  }
+
+  /** Bytes of a slot: a block's keys and values of all layers. */
+  get slotBytes(): number {
+    return this.#host.slotBytes;
+  }
+
+  /** Bytes of host memory that slots take now; they are kept until the end. */
+  get byteLength(): number {
+    return this.#host.byteLength;
+  }
+
+  /**
+   * Carries out a manager's transfer; then its `completeSwap` may be called.
+   *
+   * @throws {TypeError} as `out` and `in` do, or if it has no direction
+   * @throws {RangeError} as `out` and `in` do
+   */
+  async run(
+    transfer: Pick<SwapTransfer, "direction" | "copies">,
+    options: SwapOptions = {},
+  ): Promise<void> {
+    const { direction, copies } = transfer;
+    checkType(
+      direction === "out" || direction === "in",
+      "transfer.direction",
+      'must be "out" or "in"',
+      direction,
+    );
+    await (direction === "out"
+      ? this.out(copies, options)
+      : this.in(copies, options));
+  }
+
+  /**
+   * Moves blocks to slots of host memory; those are empty until all of them are
+   * there.
+   *
+   * @throws {TypeError} if something is destroyed, a slot comes twice or is in
+   * another transfer, or a block is being written by one
+   * @throws {RangeError} if a block or a slot does not exist
+   */
+  async out(
+    copies: readonly BlockSlot[],
+    options: SwapOptions = {},
+  ): Promise<void> {
+    this.#check();
+    const moves = swapMoves("out", copies, this.#sizes);
+    this.#claims.check(moves);
+    options.signal?.throwIfAborted();
+    await this.#claims.hold(moves, async () => {
+      this.#host.open(moves.slots);
+      await this.#inRounds(moves, options, {
+        begin: ({ blocks }) => this.#staging.read(blocks, options),
+        end: ({ slots }, packed) => this.#host.write(slots, packed),
+      });
+      this.#host.seal(moves.slots);
+    });
+  }
+
+  /**
+   * Moves blocks back from slots, which keep what they hold.
+   *
+   * @throws {TypeError} if something is destroyed, a block comes twice or is in
+   * another transfer, or a slot is being written by one
+   * @throws {RangeError} if a block or a slot does not exist, or a slot holds
+   * nothing
+   */
+  async in(
+    copies: readonly BlockSlot[],
+    options: SwapOptions = {},
+  ): Promise<void> {
+    this.#check();
+    const moves = swapMoves("in", copies, this.#sizes);
+    this.#claims.check(moves);
+    moves.slots.forEach((slot, i) => {
+      const name = `copies[${i}].slot`;
+      const holds = this.#host.has(slot);
+      checkRange(holds, name, "must hold what was moved out", slot);
+    });
+    options.signal?.throwIfAborted();
+    const most = Math.min(this.stagingBlocks, moves.slots.length);
+    const packed = new Uint8Array(Math.ceil(most * this.slotBytes / 4) * 4);
+    await this.#claims.hold(moves, () =>
+      this.#inRounds(moves, options, {
+        begin: ({ blocks, slots }) => {
+          this.#host.read(slots, packed);
+          return this.#staging.write(blocks, packed, options);
+        },
+        end: () => {},
+      }));
+  }
+
+  /**
+   * Frees the staging and the host's memory; further calls do nothing.
+   * Transfers that are under way reject.
+   */
+  destroy(): void {
+    this.#destroyed = true;
+    this.#staging.destroy();
+    this.#host.clear();
+  }
+
+  /** The same as {@linkcode KvSwap.destroy}. */
+  [Symbol.dispose](): void {
+    this.destroy();
+  }
+
+  async #inRounds<T>(
+    moves: SwapMoves,
+    { signal }: SwapOptions,
+    round: Pick<SwapRounds<T>, "begin" | "end">,
+  ): Promise<void> {
+    const check = () => {
+      signal?.throwIfAborted();
+      this.#check();
+    };
+    await swapRounds(moves, { ...round, check, size: this.stagingBlocks });
+  }
+
+  get #sizes(): SwapSizes {
+    const { firstBlock, numBlocks } = this.cache;
+    return { firstBlock, numBlocks, hostBlocks: this.hostBlocks };
+  }
+
+  #check(): void {
+    checkType(!this.#destroyed, "swap", "must not be destroyed", "destroyed");
+    this.cache.arenas(); // Throws where it is destroyed, or the device lost.
+  }
+}

@@ -1,0 +1,184 @@
+/**
+ * What is written into a KV cache, and the checks before anything is recorded.
+ *
+ * @module
+ */
+
+import { SKIP_SLOT } from "../../kernels/cache/append.ts";
+import { checkInteger, checkRange, checkType } from "../core/check.ts";
+import type { DType } from "../core/dtype.ts";
+import type { Gpu, GpuTensor } from "../gpu/mod.ts";
+import type { Append, BlockCopy } from "../cache/block/block_table.ts";
+
+/** Where new keys stand, for a cache that rotates them. */
+export interface AppendRotation {
+  /** `u32[tokens]`: true positions, each a row of the table. */
+  readonly positions: GpuTensor;
+  /** `[positions, dim / 2, 2]`, f32: see {@linkcode rotaryTable}. */
+  readonly table: GpuTensor;
+}
+
+/** New keys and values, and where they go. */
+export interface AppendRows {
+  /** The layer; 0 by default. */
+  readonly layer?: number;
+  /** `[tokens, kvHeads, headDim]`. */
+  readonly key: GpuTensor;
+  /** `[tokens, kvHeads, valueHeadDim]`. */
+  readonly value: GpuTensor;
+  /** `u32[tokens]`: what a sequence's `append` returned. */
+  readonly slots: GpuTensor;
+  /** For a cache with `rope`: how to rotate the keys. */
+  readonly rotation?: AppendRotation;
+}
+
+/** What the checks need to know of a cache; a `KvArenas` is one. */
+export interface CacheShape {
+  readonly gpu: Gpu;
+  readonly numBlocks: number;
+  readonly firstBlock: number;
+  readonly blockSize: number;
+  readonly layers: number;
+  readonly kvHeads: number;
+  readonly headDim: number;
+  readonly valueHeadDim: number;
+  readonly dtype: DType;
+  readonly ropeDim: number;
+}
+
+/**
+ * Throws unless slots are of the cache, or skipped.
+ *
+ * @throws {RangeError} naming the first that is not
+ */
+export function checkSlots(
+  { numBlocks, blockSize }: CacheShape,
+  slots: Uint32Array,
+): void {
+  const capacity = numBlocks * blockSize;
+  const bad = slots.findIndex((slot) => slot >= capacity && slot !== SKIP_SLOT);
+  checkRange(
+    bad < 0,
+    `slots[${bad}]`,
+    `must be < ${capacity}, the slots of ${numBlocks} blocks`,
+    slots[bad],
+  );
+}
+
+/**
+ * Throws unless copies are of blocks of the cache.
+ *
+ * @throws {RangeError} naming the first that is not
+ */
+export function checkCopies(
+  { firstBlock, numBlocks, blockSize }: CacheShape,
+  copies: readonly BlockCopy[],
+): void {
+  copies.forEach(({ source, destination, rows }, i) => {
+    const last = numBlocks - 1;
+    checkInteger(`copies[${i}].source`, source, 0, last);
+    checkInteger(`copies[${i}].destination`, destination, firstBlock, last);
+    checkInteger(`copies[${i}].rows`, rows, 0, blockSize);
+  });
+}
+
+/**
+ * Throws where an append would copy rows that an earlier one is yet to write:
+ * all copies come before all rows.
+ *
+ * @throws {RangeError} naming the append
+ */
+export function checkOrder(
+  { blockSize }: CacheShape,
+  appends: readonly Append[],
+): void {
+  appends.forEach(({ copies }, i) => {
+    const read = new Set(
+      copies.flatMap(({ source, rows }) =>
+        Array.from({ length: rows }, (_, row) => source * blockSize + row)
+      ),
+    );
+    if (read.size === 0) return;
+    for (const { slots } of appends.slice(0, i)) {
+      const early = slots.find((slot) => read.has(slot));
+      checkRange(
+        early === undefined,
+        `appends[${i}].copies`,
+        "must not read a slot that the same call writes",
+        early,
+      );
+    }
+  });
+}
+
+/**
+ * Throws unless new rows fit the cache.
+ *
+ * @throws {TypeError} for a tensor of another device, dtype or size
+ * @throws {RangeError} for a layer that does not exist
+ */
+export function checkAppendRows(cache: CacheShape, rows: AppendRows): void {
+  const { layer = 0, key, value, slots, rotation } = rows;
+  checkInteger("layer", layer, 0, cache.layers - 1);
+  checkTensor(cache, "slots", slots, "u32");
+  const tokens = slots.size;
+  const heads = tokens * cache.kvHeads;
+  checkTensor(cache, "key", key, cache.dtype, heads * cache.headDim);
+  checkTensor(cache, "value", value, cache.dtype, heads * cache.valueHeadDim);
+  checkRotation(cache, rotation, tokens);
+}
+
+function checkRotation(
+  cache: CacheShape,
+  rotation: AppendRotation | undefined,
+  tokens: number,
+): void {
+  const { ropeDim } = cache;
+  checkType(
+    (rotation !== undefined) === (ropeDim > 0),
+    "rotation",
+    ropeDim > 0
+      ? "must be given, as the cache rotates keys"
+      : "must not be given, as the cache does not rotate keys",
+    rotation,
+  );
+  if (!rotation) return;
+  const { positions, table } = rotation;
+  checkTensor(cache, "rotation.positions", positions, "u32", tokens);
+  checkTensor(cache, "rotation.table", table, "f32");
+  checkType(
+    table.shape.length === 3 && table.shape[1] === ropeDim / 2 &&
+      table.shape[2] === 2,
+    "rotation.table.shape",
+    `must be [positions, ${ropeDim / 2}, 2]`,
+    table.shape,
+  );
+}
+
+function checkTensor(
+  cache: CacheShape,
+  name: string,
+  tensor: GpuTensor,
+  dtype: string,
+  size?: number,
+): void {
+  checkType(
+    tensor?.gpu === cache.gpu,
+    name,
+    "must be a tensor of the cache's Gpu",
+    tensor,
+  );
+  checkType(
+    tensor.dtype === dtype,
+    `${name}.dtype`,
+    `must be ${dtype}`,
+    tensor.dtype,
+  );
+  checkType(
+    size === undefined || tensor.size === size,
+    `${name}.size`,
+    `must be ${size}, for the tokens of slots`,
+    tensor.size,
+  );
+  void tensor.buffer; // Throws where it is destroyed.
+}

@@ -1,0 +1,167 @@
+/**
+ * Blocks between the arenas of a cache and the host, packed one after the
+ * other.
+ *
+ * @module
+ */
+
+import {
+  type GpuBuffer,
+  type GpuTensor,
+  type ReadOptions,
+  TENSOR_USAGE,
+} from "../gpu/mod.ts";
+import type { KvArenas } from "./arenas.ts";
+import { arenaLayout, BlockCopier, packedLayout } from "./copier.ts";
+import { arenaLimit } from "./sizes.ts";
+
+/** A block's bytes in all layers. */
+export function packedBytes(cache: KvArenas): number {
+  return cache.layers * packedLayout(cache).keyBlock;
+}
+
+/** How many blocks one staging buffer can hold on a device; may be 0. */
+export function mostPacked(cache: KvArenas): number {
+  const bytes = Math.floor(arenaLimit(cache.gpu) / 16) * 16;
+  return Math.min(
+    Math.floor(bytes / packedBytes(cache)),
+    cache.gpu.limits.maxComputeWorkgroupsPerDimension,
+  );
+}
+
+/**
+ * A buffer for packed blocks: of each one, layer after layer, its keys and then
+ * its values. It may be used again as soon as a method has returned, whatever
+ * is still under way, as the device keeps the order of what is submitted.
+ */
+export class BlockStaging implements Disposable {
+  readonly #cache: KvArenas;
+  readonly #buffer: GpuBuffer;
+  #pack: BlockCopier | undefined;
+  #unpack: BlockCopier | undefined;
+
+  private constructor(cache: KvArenas, blocks: number) {
+    this.#cache = cache;
+    this.#buffer = cache.gpu.createBuffer({
+      label: "kv.staging",
+      size: Math.ceil(blocks * packedBytes(cache) / 16) * 16,
+      usage: TENSOR_USAGE,
+    });
+  }
+
+  /**
+   * Allocates a buffer for `blocks` blocks.
+   *
+   * @throws {Error} if the device has no memory for it
+   */
+  static async create(cache: KvArenas, blocks: number): Promise<BlockStaging> {
+    const { gpu } = cache;
+    let staging: BlockStaging | undefined;
+    try {
+      await gpu.scoped("allocate staging", () => {
+        staging = new BlockStaging(cache, blocks);
+      });
+      await staging!.#compile();
+      return staging!;
+    } catch (error) {
+      staging?.destroy();
+      throw error;
+    }
+  }
+
+  async #compile(): Promise<void> {
+    const { gpu, segmentBlocks } = this.#cache;
+    const arena = arenaLayout(this.#cache, segmentBlocks);
+    const packed = packedLayout(this.#cache);
+    this.#pack = await BlockCopier.create(gpu, this.#cache, {
+      source: arena,
+      destination: packed,
+    });
+    this.#unpack = await BlockCopier.create(gpu, this.#cache, {
+      source: packed,
+      destination: arena,
+    });
+  }
+
+  /** Reads blocks as they are now, in the queue's order; gives their bytes. */
+  async read(
+    blocks: readonly number[],
+    options: ReadOptions,
+  ): Promise<Uint8Array> {
+    const { gpu } = this.#cache;
+    gpu.submit("kv.pack", (encoder) => {
+      for (const { arena, pairs } of this.#parts(blocks)) {
+        const buffers = { source: arena, destination: this.#buffer };
+        this.#pack!.encode(encoder, this.#triples(pairs), [buffers]);
+      }
+    });
+    const bytes = blocks.length * packedBytes(this.#cache);
+    const words = await gpu.readOne(this.#words(bytes), options);
+    return new Uint8Array(words.buffer as ArrayBuffer, 0, bytes);
+  }
+
+  /**
+   * Writes blocks; resolves when the device has done so.
+   *
+   * @param bytes At least those of the blocks, and a multiple of 4.
+   */
+  async write(
+    blocks: readonly number[],
+    bytes: Uint8Array<ArrayBuffer>,
+    options: ReadOptions,
+  ): Promise<void> {
+    const { gpu } = this.#cache;
+    const size = Math.ceil(blocks.length * packedBytes(this.#cache) / 4) * 4;
+    gpu.check();
+    gpu.queue.writeBuffer(this.#buffer.buffer, 0, bytes, 0, size);
+    gpu.submit("kv.unpack", (encoder) => {
+      for (const { arena, pairs } of this.#parts(blocks)) {
+        const buffers = { source: this.#buffer, destination: arena };
+        const swapped = pairs.map(([block, packed]) => [packed, block]);
+        this.#unpack!.encode(encoder, this.#triples(swapped), [buffers]);
+      }
+    });
+    // A read comes after what was submitted before it, and tells of errors.
+    await gpu.readOne(this.#words(4), options);
+  }
+
+  /** Frees the buffer; further calls do nothing. */
+  destroy(): void {
+    this.#buffer.destroy();
+    this.#pack?.destroy();
+    this.#unpack?.destroy();
+  }
+
+  /** The same as {@linkcode BlockStaging.destroy}. */
+  [Symbol.dispose](): void {
+    this.destroy();
+  }
+
+  /** Each arena with its blocks, by their numbers there and in the staging. */
+  #parts(
+    blocks: readonly number[],
+  ): { arena: GpuBuffer; pairs: number[][] }[] {
+    const { layers, segmentBlocks } = this.#cache;
+    const places = Map.groupBy(
+      blocks.keys(),
+      (i) => Math.floor(blocks[i] / segmentBlocks),
+    );
+    return [...places].flatMap(([segment, all]) =>
+      Array.from({ length: layers }, (_, layer) => ({
+        arena: this.#cache.arenas(layer)[segment],
+        pairs: all.map((i) => [blocks[i] % segmentBlocks, i * layers + layer]),
+      }))
+    );
+  }
+
+  /** Copies of whole blocks, as the kernel takes them. */
+  #triples(pairs: readonly (readonly number[])[]): Uint32Array {
+    const { blockSize } = this.#cache;
+    return Uint32Array.from(pairs.flatMap((pair) => [...pair, blockSize]));
+  }
+
+  #words(bytes: number): GpuTensor {
+    const { buffer } = this.#buffer;
+    return this.#cache.gpu.wrap(buffer, "u32", [Math.ceil(bytes / 4)]);
+  }
+}

@@ -1,0 +1,167 @@
+/**
+ * Exact attention: `O = softmax(mask(mods(scale Q K^T))) V`.
+ *
+ * @module
+ */
+
+import { type Gpu, GpuTensor } from "../../gpu/mod.ts";
+import { EMPTY_LSE } from "./lse.ts";
+import type { AnyTensor, HostTensor } from "../tensors.ts";
+import { type AttentionOptions, attentionProblem } from "./options/options.ts";
+import type { PlanChoices } from "./options/choices.ts";
+import { AttentionPlan, type AttentionTensors } from "./plan.ts";
+
+/** The result of {@linkcode attention}; `T` is where the query was. */
+export interface AttentionResult<T> {
+  /** Like the query, with the value's head dim. */
+  readonly output: T;
+  /**
+   * `[batch, queries, heads]` or `[tokens, heads]`, natural logarithm, f32;
+   * where `returnLse` is set. A row without keys has -Infinity on the host, and
+   * on the device {@linkcode EMPTY_LSE}.
+   */
+  readonly lse?: T;
+}
+
+/** What {@linkcode attention} takes besides the problem. */
+export interface AttentionRunOptions extends PlanChoices {
+  /** Checked before anything is submitted and before results are read. */
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * Computes attention. Host arrays come back as host arrays; where the query is
+ * a GPU tensor, so is the output (the caller's to destroy), and nothing waits
+ * for the device. Keys and values may be on either side.
+ *
+ * Dense, ragged and paged inputs give the same result for the same sequences,
+ * and a row's bits do not depend on what else is in the batch.
+ *
+ * @throws {TypeError} for wrong types, shapes, dtypes and combinations
+ * @throws {RangeError} for values out of range or beyond the device's limits
+ * @throws {UnsupportedError} for f16 on a device without `shader-f16`
+ * @throws {DeviceLostError} if the device is lost
+ *
+ * @example Two tokens, one head
+ * ```ts
+ * import { attention, openGpu } from "@quire/attention";
+ *
+ * const gpu = await openGpu();
+ * const shape = [1, 2, 1, 4];
+ * const { output } = await attention(gpu, {
+ *   query: { data: new Float32Array(8).fill(1), shape },
+ *   key: { data: new Float32Array(8).fill(1), shape },
+ *   value: { data: Float32Array.from([1, 2, 3, 4, 5, 6, 7, 8]), shape },
+ *   causal: true,
+ * });
+ * console.log(output.data); // 1 2 3 4 3 4 5 6
+ * gpu.destroy();
+ * ```
+ */
+export async function attention<T extends GpuTensor | HostTensor>(
+  gpu: Gpu,
+  options: AttentionOptions & AttentionRunOptions & { readonly query: T },
+): Promise<AttentionResult<T>>;
+/** The same for a query that may be on either side. */
+export async function attention(
+  gpu: Gpu,
+  options: AttentionOptions & AttentionRunOptions,
+): Promise<AttentionResult<GpuTensor | HostTensor>> {
+  options?.signal?.throwIfAborted();
+  const problem = attentionProblem(options);
+  const plan = await AttentionPlan.create(gpu, problem, options);
+  const temporary: { destroy(): void }[] = [plan];
+  const results: GpuTensor[] = [];
+  try {
+    options.signal?.throwIfAborted();
+    const onDevice = (tensor: GpuTensor | HostTensor | undefined) => {
+      if (!tensor || tensor instanceof GpuTensor) return tensor;
+      const uploaded = gpu.tensor(tensor.data, tensor.shape, "attention.input");
+      temporary.push(uploaded);
+      return uploaded;
+    };
+    const shape = [
+      ...options.query.shape.slice(0, -1),
+      problem.valueHeadDim,
+    ];
+    results.push(gpu.empty(problem.dtype, shape, "attention.output"));
+    if (problem.lse) {
+      results.push(gpu.empty("f32", shape.slice(0, -1), "attention.lse"));
+    }
+    const [output, lse] = results;
+    const tensors = {
+      query: onDevice(options.query),
+      key: onDevice(options.key),
+      value: onDevice(options.value),
+      arenas: options.cache?.arenas(options.layer),
+      output,
+      lse,
+    } as AttentionTensors;
+    gpu.submit("attention", (encoder) => plan.encode(encoder, tensors));
+    if (options.query instanceof GpuTensor) {
+      return lse ? { output, lse } : { output };
+    }
+    temporary.push(...results);
+    return await readResult(gpu, results, options.signal);
+  } catch (error) {
+    temporary.push(...results);
+    throw error;
+  } finally {
+    for (const made of temporary) made.destroy();
+  }
+}
+
+/**
+ * Makes a plan for the same options, whose tensors may be shapes only. The
+ * plan records into a caller's encoder, as often as wanted: over layers, and
+ * after `update(attentionProblem(...))` over steps.
+ *
+ * @throws {TypeError} as {@linkcode attention} does
+ * @throws {RangeError} as {@linkcode attention} does
+ *
+ * @example One plan, recorded into an encoder of the caller's
+ * ```ts
+ * import { openGpu, planAttention } from "@quire/attention";
+ *
+ * const gpu = await openGpu();
+ * const shape = [1, 128, 4, 64];
+ * const plan = await planAttention(gpu, {
+ *   query: { dtype: "f32", shape },
+ *   key: { dtype: "f32", shape },
+ *   value: { dtype: "f32", shape },
+ *   causal: true,
+ * });
+ * console.log(plan.explain().dispatches[0].kernel);
+ * const tensors = {
+ *   query: gpu.empty("f32", shape),
+ *   key: gpu.empty("f32", shape),
+ *   value: gpu.empty("f32", shape),
+ *   output: gpu.empty("f32", shape),
+ * };
+ * gpu.submit("step", (encoder) => plan.encode(encoder, tensors));
+ * gpu.destroy();
+ * ```
+ */
+export async function planAttention(
+  gpu: Gpu,
+  options: AttentionOptions<AnyTensor> & PlanChoices,
+): Promise<AttentionPlan> {
+  return await AttentionPlan.create(gpu, attentionProblem(options), options);
+}
+
+async function readResult(
+  gpu: Gpu,
+  results: readonly GpuTensor[],
+  signal: AbortSignal | undefined,
+): Promise<AttentionResult<HostTensor>> {
+  const arrays = await gpu.read(results, signal ? { signal } : {});
+  const [output, lse] = arrays.map((data, i) => ({
+    data: data as Float32Array,
+    shape: results[i].shape,
+  }));
+  if (!lse) return { output };
+  lse.data.forEach((value, i) => {
+    if (value === EMPTY_LSE) lse.data[i] = -Infinity;
+  });
+  return { output, lse };
+}

@@ -1,0 +1,72 @@
+/**
+ * Everything about sizes that WGSL would get wrong silently: 32-bit indices,
+ * bindings, grids. Checked on the CPU before anything is compiled.
+ *
+ * @module
+ */
+
+import { SEGMENT_SHIFT } from "../../../kernels/fragments/rows.ts";
+import { checkRange } from "../../core/check.ts";
+import { bytesPerElement } from "../../core/dtype.ts";
+import type { Gpu } from "../../gpu/mod.ts";
+import { type AttentionProblem, bufferTokens } from "./problem.ts";
+
+const U32 = 2 ** 32;
+const I32 = 2 ** 31;
+
+/**
+ * Throws unless every index of a problem fits 32 bits and every tensor fits a
+ * binding of the device.
+ *
+ * @throws {RangeError} naming the tensor, the limit and the size
+ */
+export function checkIndexing(gpu: Gpu, problem: AttentionProblem): void {
+  const { queryTokens, queryHeads, kvHeads, headDim, valueHeadDim } = problem;
+  const bytes = bytesPerElement(problem.dtype);
+  const { source } = problem;
+  const keyTokens = bufferTokens(source);
+  const elements: Record<string, number> = {
+    query: queryTokens * queryHeads * headDim,
+    output: queryTokens * queryHeads * valueHeadDim,
+  };
+  if (source.segments > 0) {
+    elements.arena = keyTokens * kvHeads * (headDim + valueHeadDim);
+  } else {
+    elements.key = keyTokens * kvHeads * headDim;
+    elements.value = keyTokens * kvHeads * valueHeadDim;
+  }
+  const binding = gpu.limits.maxStorageBufferBindingSize;
+  for (const [name, count] of Object.entries(elements)) {
+    checkRange(count < U32, name, `must have < 2^32 elements`, count);
+    checkRange(
+      count * bytes <= binding,
+      name,
+      `must fit one binding: maxStorageBufferBindingSize is ${binding} bytes`,
+      count * bytes,
+    );
+  }
+  if (source.segments > 1) {
+    const units = headDim % 4 === 0 && valueHeadDim % 4 === 0 ? 4 : 1;
+    checkRange(
+      elements.arena / units < 2 ** SEGMENT_SHIFT,
+      "arena",
+      `must have < 2^${SEGMENT_SHIFT} storage units where there are several`,
+      elements.arena / units,
+    );
+  }
+  const most = gpu.limits.maxComputeWorkgroupsPerDimension;
+  checkRange(
+    kvHeads <= most,
+    "kvHeads",
+    `must be <= maxComputeWorkgroupsPerDimension (${most})`,
+    kvHeads,
+  );
+  problem.sequences.forEach(({ queryCount, keyCount, queryOffset }, i) => {
+    checkRange(
+      Math.abs(queryOffset) + queryCount + keyCount < I32,
+      `sequence ${i}`,
+      "must have |queryOffset| + queries + keys < 2^31",
+      `queryOffset ${queryOffset}, ${queryCount} queries, ${keyCount} keys`,
+    );
+  });
+}

@@ -1,0 +1,14 @@
+/**
+ * How a row without keys is told apart in a log-sum-exp on the device.
+ *
+ * @module
+ */
+
+import { SENTINEL } from "../../../kernels/fragments/online_softmax.ts";
+
+/**
+ * The log-sum-exp of a row without keys, in device memory: the lowest finite
+ * float32, since WGSL may assume that there is no Inf. On the host it is
+ * -Infinity.
+ */
+export const EMPTY_LSE: number = SENTINEL;

@@ -1,0 +1,168 @@
+/**
+ * Merging attention over parts of the keys into attention over all of them.
+ *
+ * @module
+ */
+
+import {
+  MERGE_STATES_LANES,
+  MERGE_STATES_PARAMS,
+  mergeStatesKernel,
+} from "../../../kernels/attention/merge_states.ts";
+import { rowFormat, rowStride } from "../../../kernels/fragments/rows.ts";
+import { packUniforms } from "../../../kernels/wgsl.ts";
+import { checkType } from "../../core/check.ts";
+import { BufferUsage, foldGrid, type Gpu, GpuTensor } from "../../gpu/mod.ts";
+import { vecsOf } from "./problem.ts";
+
+/** Attention over a part of the keys, as `attention` returns it. */
+export interface AttentionPart {
+  /** `[..., heads, valueHeadDim]`. */
+  readonly output: GpuTensor;
+  /** `[..., heads]`, natural logarithm, f32. */
+  readonly lse: GpuTensor;
+}
+
+/**
+ * Merges attention of the same queries over disjoint parts of the keys, in the
+ * order given; the result is the caller's to destroy. A part without keys
+ * changes nothing.
+ *
+ * @throws {TypeError} if there is no part, or they differ in shape or dtype
+ * @throws {DeviceLostError} if the device is lost
+ *
+ * @example Two halves of the keys
+ * ```ts
+ * import { attention, mergeAttention, openGpu } from "@quire/attention";
+ *
+ * const gpu = await openGpu();
+ * const rows = (values: number[]) =>
+ *   gpu.tensor(Float32Array.from(values), [1, values.length / 4, 1, 4]);
+ * const query = rows([1, 2, 3, 4]);
+ * const part = async (key: number[], value: number[]) => {
+ *   const { output, lse } = await attention(gpu, {
+ *     query,
+ *     key: rows(key),
+ *     value: rows(value),
+ *     returnLse: true,
+ *   });
+ *   return { output, lse: lse! };
+ * };
+ * const merged = await mergeAttention(gpu, [
+ *   await part([1, 0, 0, 0], [1, 1, 1, 1]),
+ *   await part([0, 0, 0, 1], [2, 2, 2, 2]),
+ * ]);
+ * console.log(await gpu.readOne(merged.output));
+ * gpu.destroy();
+ * ```
+ */
+export async function mergeAttention(
+  gpu: Gpu,
+  parts: readonly AttentionPart[],
+): Promise<AttentionPart> {
+  gpu.check();
+  checkParts(gpu, parts);
+  const [first, ...others] = parts;
+  const { shape } = first.output;
+  const dtype = first.output.dtype as "f32" | "f16";
+  const dim = shape[shape.length - 1];
+  const format = rowFormat(dtype, dim);
+  const kernel = await gpu.pipeline(mergeStatesKernel(format));
+  const rows = first.lse.size;
+  const grid = foldGrid(Math.ceil(rows / MERGE_STATES_LANES), gpu.limits);
+  const params = gpu.createBuffer({
+    label: "attention.merge.params",
+    size: 32,
+    usage: BufferUsage.uniform | BufferUsage.copyDst,
+  });
+  const output = gpu.empty(dtype, shape, "attention.merged");
+  const lse = gpu.empty("f32", first.lse.shape, "attention.merged.lse");
+  try {
+    const bytes = packUniforms(MERGE_STATES_PARAMS, {
+      rows,
+      value_dim: dim,
+      value_vecs: vecsOf(dim),
+      value_stride: rowStride(format, dim),
+      grid_width: grid[0],
+    });
+    gpu.queue.writeBuffer(params.buffer, 0, bytes);
+    gpu.submit("attention.merge", (encoder) => {
+      copyTensor(encoder, first.output, output);
+      copyTensor(encoder, first.lse, lse);
+      for (const other of others) {
+        const group = gpu.bind(kernel, {
+          other: other.output,
+          other_lse: other.lse,
+          output,
+          lse,
+          params,
+        });
+        const pass = encoder.beginComputePass({ label: kernel.label });
+        pass.setPipeline(kernel.pipeline);
+        pass.setBindGroup(0, group);
+        pass.dispatchWorkgroups(grid[0], grid[1] * grid[2]);
+        pass.end();
+      }
+    });
+    return { output, lse };
+  } catch (error) {
+    output.destroy();
+    lse.destroy();
+    throw error;
+  } finally {
+    params.destroy();
+  }
+}
+
+function checkParts(gpu: Gpu, parts: readonly AttentionPart[]): void {
+  checkType(
+    Array.isArray(parts) && parts.length > 0,
+    "parts",
+    "must be an array with at least one part",
+    parts,
+  );
+  const [first] = parts;
+  parts.forEach((part, i) => {
+    for (const name of ["output", "lse"] as const) {
+      const tensor = part?.[name];
+      const label = `parts[${i}].${name}`;
+      checkType(
+        tensor instanceof GpuTensor && tensor.gpu === gpu,
+        label,
+        "must be a GpuTensor of this Gpu",
+        tensor,
+      );
+      void tensor.buffer;
+      checkType(
+        tensor.shape.join() === first[name].shape.join(),
+        `${label}.shape`,
+        `must be [${first[name].shape.join(", ")}], that of parts[0]`,
+        tensor.shape,
+      );
+      checkType(
+        tensor.dtype === (name === "lse" ? "f32" : first.output.dtype) &&
+          tensor.dtype !== "u32",
+        `${label}.dtype`,
+        name === "lse" ? "must be f32" : "must be that of parts[0], f32 or f16",
+        tensor.dtype,
+      );
+    }
+    checkType(
+      part.lse.shape.join() === part.output.shape.slice(0, -1).join(),
+      `parts[${i}].lse.shape`,
+      "must be the output's without its last dimension",
+      part.lse.shape,
+    );
+  });
+}
+
+/** Whole words, so the padding of an odd f16 tensor comes along. */
+function copyTensor(
+  encoder: GPUCommandEncoder,
+  from: GpuTensor,
+  to: GpuTensor,
+): void {
+  const bytes = Math.ceil(from.byteLength / 4) * 4;
+  if (bytes === 0) return;
+  encoder.copyBufferToBuffer(from.buffer, from.offset, to.buffer, 0, bytes);
+}

@@ -1,0 +1,100 @@
+/**
+ * A problem: what one attention call is about, after all checks. Dense and
+ * ragged inputs have become a list of sequences; options like `causal` have
+ * become mods.
+ *
+ * @module
+ */
+
+import type { DType } from "../../core/dtype.ts";
+import type { MaskMod, ScoreMod } from "../../mods/mod.ts";
+
+/** One sequence of the batch. */
+export interface SequenceShape {
+  /** First row of its queries, in tokens. */
+  readonly queryStart: number;
+  /** Queries. */
+  readonly queryCount: number;
+  /** First row of its keys in tokens; paged: its first word in the table. */
+  readonly keyStart: number;
+  /** Written keys. */
+  readonly keyCount: number;
+  /** Position of query 0 in the keys' coordinate. */
+  readonly queryOffset: number;
+}
+
+/** Keys and values in order, in one tensor each or both in one arena. */
+export interface ContiguousSource {
+  /** Tells the sources apart. */
+  readonly kind: "contiguous";
+  /** Rows of the key tensor, or of the arena, in tokens. */
+  readonly keyTokens: number;
+  /** `0`: a key and a value tensor. `1`: an arena. */
+  readonly segments: 0 | 1;
+}
+
+/** Keys and values in blocks, found through a table. */
+export interface PagedSource {
+  /** Tells the sources apart. */
+  readonly kind: "paged";
+  /** Tokens of a block. */
+  readonly blockSize: number;
+  /** Blocks, the null block included. */
+  readonly numBlocks: number;
+  /** `0`: a key and a value tensor of blocks. Else the number of arenas. */
+  readonly segments: number;
+  /** Blocks of one arena. */
+  readonly segmentBlocks: number;
+  /** `[sequences, tableWidth]` block ids. */
+  readonly blockTable: Uint32Array;
+  /** Columns of the table. */
+  readonly tableWidth: number;
+}
+
+/** One attention call. */
+export interface AttentionProblem {
+  /** Storage of queries, keys, values and output. */
+  readonly dtype: DType;
+  /** Query heads. */
+  readonly queryHeads: number;
+  /** Key and value heads, a divisor of the query heads. */
+  readonly kvHeads: number;
+  /** Elements of a query or key row. */
+  readonly headDim: number;
+  /** Elements of a value or output row. */
+  readonly valueHeadDim: number;
+  /** Rows of the query tensor, in tokens. */
+  readonly queryTokens: number;
+  /** The batch. */
+  readonly sequences: readonly SequenceShape[];
+  /** Where keys and values are. */
+  readonly source: ContiguousSource | PagedSource;
+  /** Factor of the dot products. */
+  readonly scale: number;
+  /** Applied to the scaled scores, in order. */
+  readonly scoreMods: readonly ScoreMod[];
+  /** All must hold for a key to be seen. */
+  readonly maskMods: readonly MaskMod[];
+  /** Whether the log-sum-exp is wanted. */
+  readonly lse: boolean;
+}
+
+/** Tokens that one key tensor or one arena of a source has room for. */
+export function bufferTokens(source: ContiguousSource | PagedSource): number {
+  if (source.kind === "contiguous") return source.keyTokens;
+  const { segments, segmentBlocks, numBlocks, blockSize } = source;
+  return (segments > 0 ? segmentBlocks : numBlocks) * blockSize;
+}
+
+/** Query rows of a sequence that share a kv head: queries x group. */
+export function packedRows(
+  problem: AttentionProblem,
+  sequence: SequenceShape,
+): number {
+  return sequence.queryCount * (problem.queryHeads / problem.kvHeads);
+}
+
+/** Rows of four elements that hold `dim` elements. */
+export function vecsOf(dim: number): number {
+  return Math.ceil(dim / 4);
+}

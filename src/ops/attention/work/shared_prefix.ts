@@ -1,0 +1,198 @@
+/**
+ * Shared prefixes: sequences whose tables begin with the same blocks read them
+ * once, all their rows together, and merge that with each one's own rest
+ * (Hydragen, Juravsky et al. 2024; FlashInfer's cascade). Blocks that only some
+ * of them share go on as stretches of their own, to any depth.
+ *
+ * @module
+ */
+
+import { modsDependOn } from "../../../mods/mod.ts";
+import { KeyRuns } from "./key_runs.ts";
+import {
+  type AttentionProblem,
+  packedRows,
+  type PagedSource,
+} from "../problem.ts";
+import {
+  flatUnits,
+  type ListedQuery,
+  type Prefix,
+  type RowSet,
+  type Unit,
+  type Units,
+} from "./units.ts";
+
+/** A stretch of keys that sequences could read together. */
+export interface SharedStretch {
+  /** Packed query rows of each sequence. */
+  readonly rows: readonly number[];
+  /** First key. */
+  readonly from: number;
+  /** One past the last key. */
+  readonly end: number;
+}
+
+/** How prefixes are found. */
+export interface SharingOptions {
+  /** Stretches begin and end at multiples of this: a step of every kernel. */
+  readonly alignment: number;
+  /** Whether a stretch is to be shared. */
+  readonly worth: (stretch: SharedStretch) => boolean;
+}
+
+/** The units of a problem whose sequences share what is worth it. */
+export function sharedUnits(
+  problem: AttentionProblem,
+  options: SharingOptions,
+): Units {
+  const flat = flatUnits(problem);
+  if (problem.source.kind !== "paged") return flat;
+  const finder = new Finder(problem, problem.source, options);
+  finder.find(flat.own.map(({ record }) => record));
+  return finder.finish(flat);
+}
+
+/** Sequences whose tables agree before a column. */
+interface Agreement {
+  readonly members: readonly number[];
+  readonly column: number;
+  /** Up to which key all of them have shared so far. */
+  readonly from: number;
+}
+
+class Finder {
+  readonly #problem: AttentionProblem;
+  readonly #source: PagedSource;
+  readonly #options: SharingOptions;
+  readonly #keyRuns: KeyRuns;
+  readonly #records: RowSet[];
+  readonly #shared: Unit[] = [];
+  readonly #prefixes = new Map<number, Prefix[]>();
+  #listed: boolean;
+
+  constructor(
+    problem: AttentionProblem,
+    source: PagedSource,
+    options: SharingOptions,
+  ) {
+    this.#problem = problem;
+    this.#source = source;
+    this.#options = options;
+    this.#keyRuns = new KeyRuns(problem);
+    this.#records = [...flatUnits(problem).records];
+    this.#listed = modsDependOn(problem.scoreMods, "query") ||
+      modsDependOn(problem.scoreMods, "batch");
+  }
+
+  /** Shares what sequences have in common, stretch after stretch. */
+  find(all: readonly number[]): void {
+    // Not recursive: each of many forks may go on a little longer than the next.
+    const found: Agreement[] = [{ members: all, column: 0, from: 0 }];
+    for (let next = found.pop(); next; next = found.pop()) {
+      for (const more of this.#visit(next)) found.push(more);
+    }
+  }
+
+  #visit({ members, column, from }: Agreement): Agreement[] {
+    const { blockSize } = this.#source;
+    const { sequences } = this.#problem;
+    return this.#sameBlock(members, column).map((same) => {
+      let next = column + 1;
+      while (this.#sameBlock(same, next)[0]?.length === same.length) next++;
+      const keys = same.reduce(
+        (least, s) => Math.min(least, sequences[s].keyCount),
+        next * blockSize,
+      );
+      const { alignment } = this.#options;
+      const end = Math.floor(keys / alignment) * alignment;
+      const shares = end > from && this.#options.worth({
+        rows: same.map((s) => this.#rows(s)),
+        from,
+        end,
+      });
+      if (shares) this.#share(same, from, end);
+      return {
+        members: same.filter((s) => sequences[s].keyCount > keys),
+        column: Math.floor(keys / blockSize),
+        from: shares ? end : from,
+      };
+    });
+  }
+
+  finish({ own }: Units): Units {
+    return {
+      records: this.#records,
+      own: own.map((unit) => {
+        const prefixes = this.#prefixes.get(unit.record) ?? [];
+        const from = prefixes.at(-1)?.unit.end ?? 0;
+        return { ...unit, from, prefixes };
+      }),
+      shared: this.#shared,
+      listed: this.#listed,
+    };
+  }
+
+  #rows(sequence: number): number {
+    return packedRows(this.#problem, this.#problem.sequences[sequence]);
+  }
+
+  /** Those that have the same block in a column, where they are several. */
+  #sameBlock(members: readonly number[], column: number): number[][] {
+    const { blockTable, blockSize } = this.#source;
+    const byBlock = new Map<number, number[]>();
+    for (const sequence of members) {
+      const { keyStart, keyCount } = this.#problem.sequences[sequence];
+      if (column * blockSize >= keyCount) continue;
+      const id = blockTable[keyStart + column];
+      if (!byBlock.get(id)?.push(sequence)) byBlock.set(id, [sequence]);
+    }
+    return [...byBlock.values()].filter((same) => same.length > 1);
+  }
+
+  #share(members: readonly number[], from: number, end: number): void {
+    const { sequences } = this.#problem;
+    const queries = members.flatMap((batch): ListedQuery[] => {
+      const { queryStart, queryCount, queryOffset } = sequences[batch];
+      return Array.from({ length: queryCount }, (_, i) => ({
+        token: queryStart + i,
+        position: queryOffset + i,
+        batch,
+      }));
+    });
+    const [first] = members;
+    const record: RowSet = {
+      queryStart: queries[0].token,
+      queryCount: queries.length,
+      keyStart: sequences[first].keyStart,
+      keyCount: end,
+      queryOffset: 0,
+      batch: first,
+      queries,
+    };
+    const unit: Unit = {
+      record: this.#records.push(record) - 1,
+      rows: members.reduce((sum, s) => sum + this.#rows(s), 0),
+      from,
+      end,
+      prefixes: [],
+    };
+    this.#shared.push(unit);
+    let firstRow = 0;
+    for (const sequence of members) {
+      const prefixes = this.#prefixes.get(sequence) ?? [];
+      this.#prefixes.set(sequence, [...prefixes, { unit, firstRow }]);
+      firstRow += this.#rows(sequence);
+    }
+    this.#listed ||= !this.#isAnonymous(record, unit);
+  }
+
+  /** Whether neither a row's place nor its position has to be looked up. */
+  #isAnonymous(record: RowSet, unit: Unit): boolean {
+    const tile = { row: 0, end: unit.rows, step: this.#options.alignment };
+    return record.queries!.every(({ token }, i) =>
+      token === record.queryStart + i
+    ) &&
+      this.#keyRuns.of(record, unit, tile).flat().every(({ full }) => full);
+  }
+}
