@@ -7,6 +7,7 @@
  */
 
 import type { Binding } from "../src/core/kernel.ts";
+import type { UniformFields } from "../src/core/uniforms.ts";
 
 /** What a {@linkcode wgsl} template accepts: numbers, text, lines of text. */
 export type WgslValue = number | string | readonly string[];
@@ -87,9 +88,6 @@ export function declareBindings(bindings: readonly Binding[]): string {
   ).join("\n");
 }
 
-/** A uniform struct's fields, in order: name to WGSL scalar type. */
-export type UniformFields = Readonly<Record<string, "u32" | "i32" | "f32">>;
-
 /** The WGSL struct of a field table, padded to 16 bytes as uniforms want. */
 export function declareUniforms(name: string, fields: UniformFields): string {
   const lines = Object.entries(fields).map(([key, type]) =>
@@ -99,35 +97,4 @@ export function declareUniforms(name: string, fields: UniformFields): string {
     lines.push(`  padding_${pad}: u32,`);
   }
   return `struct ${name} {\n${lines.join("\n")}\n}`;
-}
-
-/**
- * The bytes of a uniform struct.
- *
- * @throws {RangeError} if a value is missing or does not fit its field's type
- */
-export function packUniforms<F extends UniformFields>(
-  fields: F,
-  values: { readonly [K in keyof F]: number },
-): ArrayBuffer {
-  const names = Object.keys(fields);
-  const view = new DataView(new ArrayBuffer(Math.ceil(names.length / 4) * 16));
-  names.forEach((name, i) => {
-    const value = values[name];
-    const type = fields[name];
-    const fits = type === "f32"
-      ? Number.isFinite(value)
-      : type === "u32"
-      ? value === value >>> 0
-      : value === (value | 0);
-    if (!fits) {
-      throw new RangeError(
-        `Uniform ${name} must fit ${type}: current value is ${value}`,
-      );
-    }
-    if (type === "f32") view.setFloat32(4 * i, value, true);
-    else if (type === "u32") view.setUint32(4 * i, value, true);
-    else view.setInt32(4 * i, value, true);
-  });
-  return view.buffer;
 }

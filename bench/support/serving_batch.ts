@@ -5,7 +5,7 @@
  * @module
  */
 
-import { type BlockTable } from "../../src/cache/mod.ts";
+import type { BlockTable } from "../../src/cache/mod.ts";
 import { KvCache } from "../../src/kv/mod.ts";
 import { bytesPerElement, type DType } from "../../src/core/dtype.ts";
 import type { Gpu, GpuTensor } from "../../src/gpu/mod.ts";

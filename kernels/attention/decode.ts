@@ -13,7 +13,7 @@
  */
 
 import type { KernelSource } from "../../src/core/kernel.ts";
-import { eachStep, entryPoint } from "../fragments/schedule.ts";
+import { eachStep, entryPoint, PARAMS } from "../fragments/schedule.ts";
 import { accumulateDot, indent, unroll, wgsl } from "../wgsl.ts";
 import { type LoopSizes, type LoopTurns, nameRows } from "./score_tile.ts";
 import {
@@ -351,6 +351,7 @@ write_stats(out, m_${r}, sum);
       }`,
     code: indent(code),
     bindings: attentionBindings(spec),
+    uniforms: PARAMS,
     features: specFeatures(spec),
   };
 }

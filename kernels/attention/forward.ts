@@ -18,7 +18,7 @@
  */
 
 import type { KernelSource } from "../../src/core/kernel.ts";
-import { eachStep, entryPoint } from "../fragments/schedule.ts";
+import { eachStep, entryPoint, PARAMS } from "../fragments/schedule.ts";
 import { accumulateDot, indent, unroll, wgsl } from "../wgsl.ts";
 import {
   type LoopSizes,
@@ -219,6 +219,7 @@ write_stats(out_${r}, m_${r}, l_${r});
       }`,
     code: indent(code),
     bindings: attentionBindings(spec),
+    uniforms: PARAMS,
     features: specFeatures(spec),
   };
 }

@@ -101,6 +101,7 @@ ${lse ? "if (vec == 0u) {\nlse[out] = log_sum_exp(maximum, sum);\n}" : ""}
     label: `attention.merge/${outputFormat.dtype}`,
     code: indent(code),
     bindings,
+    uniforms: PARAMS,
     features: half ? ["shader-f16"] : [],
   };
 }

@@ -87,6 +87,7 @@ lse[row] = log_sum_exp(maximum, sum);
     label: `attention.merge_states/${format.dtype}`,
     code: indent(code),
     bindings,
+    uniforms: MERGE_STATES_PARAMS,
     features: half ? ["shader-f16"] : [],
   };
 }

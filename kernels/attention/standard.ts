@@ -13,7 +13,7 @@
 import type { Binding, KernelSource } from "../../src/core/kernel.ts";
 import { keyBindings, valueBindings } from "../fragments/key_value_source.ts";
 import { storageType } from "../fragments/rows.ts";
-import { entryPoint } from "../fragments/schedule.ts";
+import { entryPoint, PARAMS } from "../fragments/schedule.ts";
 import { modBindings } from "../fragments/score.ts";
 import { indent, unroll, wgsl } from "../wgsl.ts";
 import {
@@ -96,6 +96,7 @@ ${after}
   ): KernelSource => ({
     label: `attention.standard.${name}/${spec.queryFormat.dtype}.${rows}`,
     bindings,
+    uniforms: PARAMS,
     features: specFeatures(spec),
     code: indent(wgsl`${
       attentionPrelude(

@@ -154,6 +154,7 @@ load_value(index * params.value_stride, vec));
     label: `cache.append/${arenaFormat.dtype}${rope ? `.${rope}` : ""}`,
     code: indent(code),
     bindings,
+    uniforms: APPEND_PARAMS,
     features: half ? ["shader-f16"] : [],
   };
 }

@@ -87,6 +87,7 @@ rows * params.value_row, lane);
     label: `cache.copy_blocks/${unit}`,
     code: indent(code),
     bindings,
+    uniforms: COPY_PARAMS,
     features: [],
   };
 }

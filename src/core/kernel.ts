@@ -5,6 +5,8 @@
  * @module
  */
 
+import type { UniformFields } from "./uniforms.ts";
+
 /** One resource that a kernel uses; its place in the list is its binding. */
 export interface Binding {
   /** The WGSL variable name, and the key under which a buffer is given. */
@@ -23,6 +25,8 @@ export interface KernelSource {
   readonly code: string;
   /** Group 0's bindings, in order. The entry point is always `main`. */
   readonly bindings: readonly Binding[];
+  /** The fields of the uniform struct, in order; none where there is no struct. */
+  readonly uniforms: UniformFields;
   /** Optional WebGPU features that the source needs. */
   readonly features: readonly ("shader-f16" | "subgroups")[];
 }

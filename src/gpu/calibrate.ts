@@ -82,13 +82,14 @@ export async function measureReadBandwidth(
 const BINDINGS = [
   { name: "data", type: "array<vec4f>", access: "read" },
   { name: "output", type: "array<vec4f>", access: "read_write" },
-  { name: "amount", type: "vec4u", access: "uniform" },
+  { name: "params", type: "Params", access: "uniform" },
 ] as const;
 
 const DECLARATIONS = `
 @group(0) @binding(0) var<storage, read> data: array<vec4f>;
 @group(0) @binding(1) var<storage, read_write> output: array<vec4f>;
-@group(0) @binding(2) var<uniform> amount: vec4u;
+struct Params { amount: u32, padding_0: u32, padding_1: u32, padding_2: u32 }
+@group(0) @binding(2) var<uniform> params: Params;
 `;
 
 function kernelOf(label: string, code: string): KernelSource {
@@ -96,6 +97,7 @@ function kernelOf(label: string, code: string): KernelSource {
     label,
     code: DECLARATIONS + code,
     bindings: BINDINGS,
+    uniforms: { amount: "u32" },
     features: [],
   };
 }
@@ -119,7 +121,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   let m = data[0];
   let b = data[0] + vec4f(f32(id.x));
   ${each((i) => `var a${i} = b + ${i}.0;`)}
-  for (var k = 0u; k < amount.x; k++) {
+  for (var k = 0u; k < params.amount; k++) {
   ${each(step)}
   ${each(step)}
   ${each(step)}
@@ -165,7 +167,7 @@ fn main(
   let lane = id.x;
   let group = workgroup.x;
   let lanes = ${lanes}u;
-  let count = amount.x / lanes;
+  let count = params.amount / lanes;
   ${sums.map((sum) => `var ${sum} = vec4f(0.0);`).join("\n  ")}
   for (var k = 0u; k < count; k += ${unroll}u) {
     ${sums.map((sum, i) => `${sum} += data[${index(i)}];`).join("\n    ")}
@@ -208,7 +210,7 @@ async function measure(
     );
     const runs = variants.map((variant, i) => ({
       kernel: kernels[i],
-      group: gpu.bind(kernels[i], { data, output, amount: amounts[i] }),
+      group: gpu.bind(kernels[i], { data, output, params: amounts[i] }),
       grid: variant.grid,
     }));
     const setAmounts = (values: readonly number[]) =>

@@ -106,6 +106,7 @@ ${probe.code}`,
         { name: "input", type: "array<u32>", access: "read" },
         { name: "output", type: "array<u32>", access: "read_write" },
       ],
+      uniforms: {},
       features,
     });
   } catch (error) {

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { packUniforms, type UniformFields } from "../../kernels/wgsl.ts";
+import { packUniforms, type UniformFields } from "../core/uniforms.ts";
 import {
   type BindingResource,
   BufferUsage,

@@ -15,6 +15,7 @@ fn main(@builtin(workgroup_id) id: vec3u) {
     bindings: [
       { name: "values", type: "array<f32>", access: "read_write" },
     ],
+    uniforms: {},
     features: [],
   };
 }

@@ -8,7 +8,7 @@
 import type { AttentionSpec } from "../../../kernels/attention/spec.ts";
 import { rowFormat, rowStride } from "../../../kernels/fragments/rows.ts";
 import { PARAMS } from "../../../kernels/fragments/schedule.ts";
-import { packUniforms } from "../../../kernels/wgsl.ts";
+import { packUniforms } from "../../core/uniforms.ts";
 import type { KernelSource } from "../../core/kernel.ts";
 import type { Grid } from "../../gpu/mod.ts";
 import { emitMods, type EmittedMods } from "../../mods/mod.ts";

@@ -10,7 +10,7 @@ import {
   mergeStatesKernel,
 } from "../../../kernels/attention/merge_states.ts";
 import { rowFormat, rowStride } from "../../../kernels/fragments/rows.ts";
-import { packUniforms } from "../../../kernels/wgsl.ts";
+import { packUniforms } from "../../core/uniforms.ts";
 import { checkType } from "../../core/check.ts";
 import { BufferUsage, foldGrid, type Gpu, GpuTensor } from "../../gpu/mod.ts";
 import { vecsOf } from "./problem.ts";
