@@ -8,10 +8,9 @@
 export * from "./attention/attention.ts";
 export * from "./rotary_table.ts";
 export type { PlanChoices } from "./attention/options/choices.ts";
-export type { DealingCost } from "./attention/work/cost.ts";
+export type { PartitionCost } from "./attention/work/cost.ts";
 export type { AnyTensor, HostTensor, TensorShape } from "./tensors.ts";
 export type { TileCounts } from "./attention/work/key_runs.ts";
-export type { SharedKeys } from "./attention/launch.ts";
 export * from "./attention/lse.ts";
 export * from "./attention/merge_attention.ts";
 export * from "./attention/options/options.ts";
@@ -20,12 +19,17 @@ export {
   type AttentionTensors,
   type PassDescriptor,
 } from "./attention/plan.ts";
-export type { PlanExplanation, PlannedDispatch } from "./attention/prepare.ts";
+export type {
+  AttentionExplanation,
+  ExplainedDispatch,
+  ExplainedKernel,
+  SharedKeys,
+} from "./attention/explanation.ts";
 export * from "./attention/problem.ts";
 export type { Indices } from "./attention/options/spans.ts";
 export {
   HARDWARE_TILES,
   SOFTWARE_TILES,
-  type TileProfile,
-  tileProfile,
+  type TileOptions,
+  type Tiles,
 } from "./attention/variants/tiles.ts";
