@@ -6,7 +6,7 @@
 
 /** How many recordings use something, which must then stay as it is. */
 export class RecordedUses {
-  /** Recordings that end with {@linkcode Recordings.end}. */
+  /** Recordings within {@linkcode Recordings.submit}, whose end is known. */
   followed = 0;
   /** Recordings of which nobody says whether they have been submitted. */
   foreign = 0;
@@ -27,9 +27,22 @@ export class Recordings {
   // Weak: what was recorded into an encoder that is gone needs no end.
   #recordings = new WeakMap<GPUCommandEncoder, Recording>();
 
-  /** Follows an encoder from its making to its end. */
-  begin(encoder: GPUCommandEncoder): void {
-    this.#recordings.set(encoder, { kind: "followed", uses: new Set() });
+  /** See `Gpu.submit()`. */
+  submit(
+    device: GPUDevice,
+    first: string | GPUCommandEncoder,
+    record?: (encoder: GPUCommandEncoder) => void,
+  ): void {
+    const encoder = typeof first === "string"
+      ? this.#begin(device, first)
+      : first;
+    const descriptor = typeof first === "string" ? { label: first } : {};
+    try {
+      record?.(encoder);
+      device.queue.submit([encoder.finish(descriptor)]);
+    } finally {
+      this.#end(encoder);
+    }
   }
 
   /** Notes that commands of `encoder` use something. */
@@ -44,8 +57,14 @@ export class Recordings {
     uses[recording.kind]++;
   }
 
-  /** Notes that all commands of `encoder` are submitted, or never will be. */
-  end(encoder: GPUCommandEncoder): void {
+  #begin(device: GPUDevice, label: string): GPUCommandEncoder {
+    const encoder = device.createCommandEncoder({ label });
+    this.#recordings.set(encoder, { kind: "followed", uses: new Set() });
+    return encoder;
+  }
+
+  /** All commands of `encoder` are submitted, or never will be. */
+  #end(encoder: GPUCommandEncoder): void {
     const recording = this.#recordings.get(encoder);
     if (recording === undefined) return;
     this.#recordings.delete(encoder);
