@@ -17,7 +17,7 @@ import { type GpuStats, LiveBuffers } from "./live_buffers.ts";
 import { type CompiledKernel, PipelineCache } from "./pipeline_cache.ts";
 import { BufferPool } from "./pool.ts";
 import { type ReadOptions, StagingRing } from "./readback.ts";
-import { Recordings } from "./recordings.ts";
+import { submitRecording } from "./recordings.ts";
 import {
   emptyTensor,
   type GpuTensor,
@@ -40,8 +40,6 @@ export class Gpu implements DeviceContext, Disposable {
   readonly features: ReadonlySet<string>;
   /** Scratch buffers, used again. */
   readonly scratch: BufferPool;
-  /** Which encoders use what; for what is recorded again and again. */
-  readonly recordings: Recordings = new Recordings();
   #owned: boolean;
   #loss: DeviceLostError | undefined;
   #errors: Error[] = [];
@@ -229,7 +227,7 @@ export class Gpu implements DeviceContext, Disposable {
     record?: (encoder: GPUCommandEncoder) => void,
   ): void {
     this.check();
-    this.recordings.submit(this.device, first, record);
+    submitRecording(this.device, first, record);
   }
 
   /**

@@ -6,6 +6,7 @@
 
 export { DeviceLostError, UnsupportedError } from "../core/errors.ts";
 export type { Binding, KernelSource } from "../core/kernel.ts";
+export type { UniformFields } from "../core/uniforms.ts";
 export type { DType, ElementType, HostArray } from "../core/dtype.ts";
 export type { GpuInfo } from "./adapter.ts";
 export { type BufferOptions, GpuBuffer } from "./buffer.ts";
