@@ -27,6 +27,19 @@ gpuTest(
     get([two.buffer, 0, 512]);
     assert(ranges.slice(1).every((range, i) => get(range) === made[i + 1]));
     assert(get(ranges[0]) !== made[0]);
+    // Another layout for the same bytes.
+    const [buffer, offset, size] = ranges[3];
+    const other = await gpu.pipeline({
+      ...doubleKernel(),
+      code: `
+@group(0) @binding(0) var<storage, read> values: array<f32>;
+@compute @workgroup_size(1)
+fn main() { _ = values[0]; }`,
+      bindings: [{ name: "values", type: "array<f32>", access: "read" }],
+    });
+    assert(other.layout !== kernel.layout);
+    const group = groups.get(other, [{ buffer, offset, size }], (b) => b.name);
+    assert(group !== get(ranges[3]));
     groups.clear();
     assert(get(ranges[3]) !== made[3]);
   },

@@ -111,7 +111,7 @@ gpuTest("Program.create() leaves nothing where it rejects", async (_t, gpu) => {
       );
     }
   });
-  assertEquals(made, { buffers: 0, bindGroups: 0 });
+  assertEquals(made, { buffers: 0, destroyed: 0, bindGroups: 0 });
 });
 
 gpuTest("Program.encode() that throws records nothing", async (_t, gpu) => {

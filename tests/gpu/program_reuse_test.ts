@@ -4,7 +4,7 @@ import { gpuTest } from "../support/gpu.ts";
 import { objectsMadeBy } from "../support/gpu_objects.ts";
 import { outputOf, throughState } from "./programs.ts";
 
-const NONE = { buffers: 0, bindGroups: 0 };
+const NONE = { buffers: 0, destroyed: 0, bindGroups: 0 };
 
 /** A program that adds words by way of scratch. */
 function stateProgram(gpu: Gpu, length = 1): Promise<Program> {
@@ -108,7 +108,7 @@ gpuTest(
     const { buffers } = gpu.stats;
     for (const factor of [4, 7]) {
       const made = await objectsMadeBy(gpu, () => step(factor));
-      assertEquals(made, { buffers: 1, bindGroups: 2 });
+      assertEquals(made, { buffers: 1, destroyed: 0, bindGroups: 2 });
       assertEquals(gpu.stats.buffers, buffers);
     }
     assertEquals([...await gpu.readOne(output)], new Array(4).fill(9));
@@ -195,12 +195,15 @@ for (const kind of ["followed", "foreign"] as const) {
 gpuTest("Program keeps few buffers as it grows", async (_t, gpu) => {
   using program = new Program(gpu, "test");
   await program.compile(throughState(1).dispatches.map((d) => d.source));
-  const { buffers } = await objectsMadeBy(gpu, () => {
+  const { buffers, destroyed } = await objectsMadeBy(gpu, () => {
     for (let length = 1; length < 2000; length++) {
       program.update(throughState(length));
     }
+    program.destroy();
+    gpu.trim();
   });
   assert(buffers < 40, `${buffers}`);
+  assertEquals(destroyed, buffers);
 });
 
 /** Empty f32 tensors that go together. */

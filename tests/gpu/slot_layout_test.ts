@@ -10,7 +10,7 @@ import { property } from "../support/property.ts";
 const limits = {
   minUniformBufferOffsetAlignment: 64,
   minStorageBufferOffsetAlignment: 32,
-  maxStorageBufferBindingSize: 1024,
+  maxStorageBufferBindingSize: 1002,
   maxBufferSize: 2048,
 } as GPUSupportedLimits;
 
@@ -29,7 +29,7 @@ property(
       uniforms: fc.nat(8).map((n) => 64 * n),
       words: fc.dictionary(
         fc.constantFrom("a", "b", "c"),
-        fc.nat(256).map((n) => 4 * n),
+        fc.nat(250).map((n) => 4 * n),
       ),
     }),
     { minLength: 1, maxLength: 8 },

@@ -1,10 +1,12 @@
-/** Counts the GPU objects that something makes. @module */
+/** Counts the GPU objects that something makes and destroys. @module */
 
 import type { Gpu } from "../../src/gpu/mod.ts";
 
 /** How many objects of each kind were made. */
 export interface MadeObjects {
   readonly buffers: number;
+  /** How many of these buffers were destroyed in the same time. */
+  readonly destroyed: number;
   readonly bindGroups: number;
 }
 
@@ -15,10 +17,14 @@ export async function objectsMadeBy(
 ): Promise<MadeObjects> {
   const { createBuffer, createBindGroup } = device;
   let buffers = 0;
+  let destroyed = 0;
   let bindGroups = 0;
   device.createBuffer = function (descriptor) {
     buffers++;
-    return createBuffer.call(this, descriptor);
+    const buffer = createBuffer.call(this, descriptor);
+    const { destroy } = buffer;
+    buffer.destroy = () => (destroyed++, destroy.call(buffer));
+    return buffer;
   };
   device.createBindGroup = function (descriptor) {
     bindGroups++;
@@ -31,5 +37,5 @@ export async function objectsMadeBy(
     Reflect.deleteProperty(device, "createBuffer");
     Reflect.deleteProperty(device, "createBindGroup");
   }
-  return { buffers, bindGroups };
+  return { buffers, destroyed, bindGroups };
 }
