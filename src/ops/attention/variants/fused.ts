@@ -42,7 +42,10 @@ export function fusedAlgorithm(
     dispatches: (schedule) => {
       const statsAt = { stats_at: schedule.stateRows * valueVecs };
       return [
-        ...schedule.kernels.map(({ tilesAt, tileCount, workers, partial }, i) => ({
+        ...schedule.kernels.map((
+          { tilesAt, tileCount, workers, partial },
+          i,
+        ) => ({
           source: kernels[i].kernel({ partial, persistent: !!workers }),
           tile: { rows: kernels[i].rows, keys: kernels[i].loops.step },
           tilesAt,

@@ -29,7 +29,10 @@ export interface PartialRows {
 
 /** Partial rows of key ranges, by row tile. */
 export class Merges {
-  readonly #tiles = new Map<KeyRange, { rows: number; tiles: PartialRows[][] }>();
+  readonly #tiles = new Map<
+    KeyRange,
+    { rows: number; tiles: PartialRows[][] }
+  >();
 
   /** Adds rows of a range whose row tiles have `tileRows` rows. */
   add(range: KeyRange, tileRows: number, partial: PartialRows): void {

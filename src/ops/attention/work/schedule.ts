@@ -248,7 +248,9 @@ class ScheduleWriter {
       const partial = shared || work.workers !== undefined ||
         work.tiles.length > rowTiles.length;
       const cut = work.tiles.length > whole.tiles.length;
-      const text = cut ? `${partition.text}, cut for its loops` : partition.text;
+      const text = cut
+        ? `${partition.text}, cut for its loops`
+        : partition.text;
       return { work, text, partial };
     });
     if (options.length === 1) return { ...options[0], costs: [] };
