@@ -15,12 +15,10 @@
  * @module
  */
 
-/** The score of a masked key, and the maximum of a row without keys. */
-export const SENTINEL: number = -3.4028234663852886e38;
+import { SENTINEL_WGSL } from "../../src/core/sentinel.ts";
 
 /** The sentinel and the functions of the running softmax. */
-export const onlineSoftmaxFragment: string =
-  `const SENTINEL = -0x1.fffffep+127f;
+export const onlineSoftmaxFragment: string = `const SENTINEL = ${SENTINEL_WGSL};
 
 fn weight(score: f32, maximum: f32) -> f32 {
   return select(exp(score - maximum), 0.0, score == SENTINEL);

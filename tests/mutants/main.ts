@@ -13,6 +13,7 @@ import { ALLOCATOR_MUTANTS } from "./allocator_mutants.ts";
 import { EXTENT_MUTANTS } from "./extent_mutants.ts";
 import { KERNEL_MUTANTS } from "./kernel_mutants.ts";
 import { MODS_MUTANTS } from "./mods_mutants.ts";
+import { REFERENCE_MUTANTS } from "./reference_mutants.ts";
 import { SCHEDULER_MUTANTS } from "./scheduler_mutants.ts";
 import { SEQUENCE_MUTANTS } from "./sequence_mutants.ts";
 import { SERVICE_MUTANTS } from "./service_mutants.ts";
@@ -27,6 +28,7 @@ const MUTANTS: readonly Mutant[] = [
   ...SWAP_MUTANTS,
   ...SCHEDULER_MUTANTS,
   ...MODS_MUTANTS,
+  ...REFERENCE_MUTANTS,
   ...KERNEL_MUTANTS,
 ];
 
