@@ -61,7 +61,7 @@ export {
   type ShadowOptions,
   type ShadowResult,
 } from "./shadow.ts";
-export { SENTINEL } from "./shadow_row.ts";
+export { SENTINEL } from "../src/core/sentinel.ts";
 export {
   blockMask,
   type BlockMaskProblem,

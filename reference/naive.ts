@@ -48,7 +48,7 @@ export function roundAll(
 }
 
 /** `sum_t a[aStart + t] * b[bStart + t]`, rounded to float32 at every step. */
-export function dotF32(
+function dotF32(
   a: ArrayLike<number>,
   aStart: number,
   b: ArrayLike<number>,

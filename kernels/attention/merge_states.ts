@@ -40,8 +40,8 @@ export function mergeStatesKernel(format: RowFormat): KernelSource {
       load("other"),
       {
         bindings: [
-          { name: "other_lse", type: "array<f32>", access: "read" },
-          { name: "lse", type: "array<f32>", access: "read_write" },
+          { name: "other_lse", type: "array<u32>", access: "read" },
+          { name: "lse", type: "array<u32>", access: "read_write" },
         ],
       },
       load("output"),
@@ -67,10 +67,11 @@ export function mergeStatesKernel(format: RowFormat): KernelSource {
 }
 
 // A row without keys has -Infinity on the host and the sentinel on the device.
-// WGSL may assume that there is no Inf, so it is known by its bits.
+// WGSL may assume that there is no Inf, so that is never a float here: its bits
+// are compared.
 const READ_LSE = `
-fn read_lse(lse: f32) -> f32 {
-  return select(lse, SENTINEL, bitcast<u32>(lse) == 0xff800000u);
+fn lse_of(bits: u32) -> f32 {
+  return bitcast<f32>(select(bits, bitcast<u32>(SENTINEL), bits == 0xff800000u));
 }
 `;
 
@@ -81,8 +82,8 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(local_invocation_index)
   if (row >= params.rows) {
     return;
   }
-  let own_lse = read_lse(lse[row]);
-  let their_lse = read_lse(other_lse[row]);
+  let own_lse = lse_of(lse[row]);
+  let their_lse = lse_of(other_lse[row]);
   let maximum = max(own_lse, their_lse);
   let own = weight(own_lse, maximum);
   let theirs = weight(their_lse, maximum);
@@ -92,6 +93,6 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(local_invocation_index)
     let both = fma(vec4f(theirs), load_other(at, vec), load_output(at, vec) * own);
     store_output(at, vec, finish(both, sum));
   }
-  lse[row] = log_sum_exp(maximum, sum);
+  lse[row] = bitcast<u32>(log_sum_exp(maximum, sum));
 }
 `;

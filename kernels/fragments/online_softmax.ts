@@ -16,16 +16,15 @@
  * @module
  */
 
+import { SENTINEL_WGSL } from "../../src/core/sentinel.ts";
 import type { Fragment } from "../fragment.ts";
 import { wgsl } from "../wgsl.ts";
 
-/** The score of a masked key, and the maximum of a row without keys. */
-export const SENTINEL: number = -3.4028234663852886e38;
-
 /** The recurrence, and what a row's state becomes at the end. */
 export const onlineSoftmax: Fragment = {
-  code: wgsl(`
-    const SENTINEL = -0x1.fffffep+127f;
+  code: wgsl(
+    `
+    const SENTINEL = $sentinel;
 
     // alpha: by how much a state shrinks when its maximum rises.
     fn rescale(old_maximum: f32, maximum: f32) -> f32 {
@@ -54,7 +53,9 @@ export const onlineSoftmax: Fragment = {
     fn log_sum_exp(maximum: f32, sum: f32) -> f32 {
       return select(maximum + log(select(sum, 1.0, sum == 0.0)), SENTINEL, sum == 0.0);
     }
-  `),
+  `,
+    { sentinel: SENTINEL_WGSL },
+  ),
 };
 
 /** `non_finite`: which elements are NaN or Inf, by their bits. */

@@ -172,6 +172,46 @@ Deno.test("shadowAttention() gives 0 and -Infinity to rows without keys", () => 
   }
 });
 
+/** Scores of one row that leave whole weights or none. */
+const FAR: readonly (readonly number[])[] = [
+  [-2e30],
+  [-2e30, -2e30],
+  [-1e30, -1e30, -1e30, -1e30],
+  [-2e30, -1e30, -3e30],
+  [-3e38, -3e38, -3e38],
+  [-3e38, 1, -3e38, 1],
+  [2e30, 1e30, 2e30],
+];
+
+Deno.test("shadowAttention() is exact at scores from the lowest float32 up", () => {
+  for (const scores of FAR) {
+    const keyLength = scores.length;
+    const problem: AttentionProblem = {
+      query: [1],
+      key: scores.map(Math.fround),
+      value: scores.map((_, j) => 2 ** j),
+      batch: 1,
+      queryLength: 1,
+      keyLength,
+      queryHeads: 1,
+      kvHeads: 1,
+      headDim: 1,
+    };
+    const expected = attention(problem);
+    for (const keys of [1, 2, 16]) {
+      for (const splits of [1, 2, 3]) {
+        const actual = shadowAttention(problem, { rows: 1, keys, splits });
+        const message = `${scores} by ${keys} keys in ${splits} splits`;
+        assertEquals(
+          [...actual.output, ...actual.lse],
+          [...expected.output, ...expected.lse].map(Math.fround),
+          message,
+        );
+      }
+    }
+  }
+});
+
 Deno.test("shadowAttention() asks no mask where a tile is known", () => {
   const mask = () => {
     throw new Error("asked");

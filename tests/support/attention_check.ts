@@ -90,12 +90,26 @@ interface Context {
 
 type Part = "output" | "lse";
 
+/** The baseline, which has no steps, is held to what a kernel with 16 is. */
+const BASELINE_STEP = 16;
+
+/** Keys of one step of a dispatch; none where it takes keys in no steps. */
+function keysOf(
+  dispatch: CaseResult["explanation"]["dispatches"][number],
+): number | undefined {
+  return Number(dispatch.kernel.match(/\.\d+x(\d+)/)?.[1]) || undefined;
+}
+
 /** Keys of one step of the kernels that ran; of several, the smallest. */
-function stepOf({ explanation }: CaseResult): number {
-  const steps = explanation.dispatches
-    .map(({ kernel }) => Number(kernel.match(/\.\d+x(\d+)/)?.[1]))
-    .filter((step) => step > 0);
-  return steps.length > 0 ? Math.min(...steps) : 16;
+function stepOf({ explanation: { dispatches } }: CaseResult): number {
+  const steps = dispatches.flatMap((dispatch) => keysOf(dispatch) ?? []);
+  if (steps.length > 0) return Math.min(...steps);
+  const kernels = dispatches.map(({ kernel }) => kernel);
+  // Where nothing ran, there is no row to hold.
+  if (kernels.every((kernel) => kernel.startsWith("attention.standard"))) {
+    return BASELINE_STEP;
+  }
+  throw new Error(`No kernel says its step: ${kernels.join(", ")}`);
 }
 
 function hold(
