@@ -16,6 +16,7 @@ import {
 import type { PlanChoices } from "../src/ops/mod.ts";
 import { Prng } from "../src/core/prng.ts";
 import { type Contestant, timeInTurns } from "./support/gpu_time.ts";
+import { quickAsked } from "./support/quick.ts";
 import { writeSection } from "./support/results.ts";
 import {
   distinctBytes,
@@ -223,12 +224,7 @@ function report(title: string, rows: readonly Row[], peak: number): string {
 }
 
 async function main(): Promise<void> {
-  const unknown = Deno.args.filter((arg) => arg !== "--quick");
-  if (unknown.length > 0) {
-    console.error(`Unknown argument ${unknown[0]}; this takes --quick only`);
-    Deno.exit(2);
-  }
-  const quick = Deno.args.includes("--quick");
+  const quick = quickAsked("bench:serving");
   const extent = quick ? QUICK : FULL;
   const gpu = await openGpu({ label: "bench" });
   try {

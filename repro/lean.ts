@@ -5,6 +5,7 @@
  */
 
 import { Prng } from "../src/core/prng.ts";
+import { doublings, fractions, names, numbers } from "./axes.ts";
 import {
   type Chart,
   type Experiment,
@@ -85,22 +86,23 @@ function overStreamK(
   return { mean: mean(ratios), most: Math.max(...ratios) };
 }
 
+const SCHEDULES = {
+  unsplit: "unsplit",
+  heuristic: "fixed splits, heuristic",
+  fixed: "fixed splits of 4096 keys",
+  streamK: "stream-K",
+} as const;
+
 function chartOf({ grid, sawtooth }: LeanData): Chart {
   const speedups = grid.map((row) => ({
     rowTiles: row.rowTiles,
     context: row.context,
     speedup: row.unsplit / row.streamK,
   }));
-  const names = {
-    unsplit: "unsplit",
-    heuristic: "fixed splits, heuristic",
-    fixed: "fixed splits of 4096 keys",
-    streamK: "stream-K",
-  };
   const efficiency = sawtooth.flatMap((row) =>
-    (Object.keys(names) as (keyof typeof names)[]).map((of) => ({
+    (Object.keys(SCHEDULES) as (keyof typeof SCHEDULES)[]).map((of) => ({
       rowTiles: row.rowTiles,
-      schedule: names[of],
+      schedule: SCHEDULES[of],
       efficiency: row.rowTiles * SAWTOOTH_KEYS * 1024 / TILE_KEYS /
         (WORKERS * row[of]),
     }))
@@ -113,23 +115,9 @@ function chartOf({ grid, sawtooth }: LeanData): Chart {
       data: { values: efficiency },
       mark: { type: "line", strokeWidth: 1.2 },
       encoding: {
-        x: {
-          field: "rowTiles",
-          type: "quantitative",
-          title: `batch x kv heads, on ${WORKERS} workers`,
-        },
-        y: {
-          field: "efficiency",
-          type: "quantitative",
-          axis: { format: "%" },
-          title: "share of workers' time",
-        },
-        color: {
-          field: "schedule",
-          type: "nominal",
-          sort: Object.values(names),
-          title: null,
-        },
+        x: numbers("rowTiles", `batch x kv heads, on ${WORKERS} workers`),
+        y: fractions("efficiency", "share of workers' time"),
+        color: names("schedule", { sort: Object.values(SCHEDULES) }),
       },
     }, {
       title: "Unsplit over stream-K",
@@ -138,18 +126,8 @@ function chartOf({ grid, sawtooth }: LeanData): Chart {
       data: { values: speedups },
       mark: { type: "line", point: true },
       encoding: {
-        x: {
-          field: "context",
-          type: "quantitative",
-          scale: { type: "log", base: 2 },
-          title: "keys (thousands)",
-        },
-        y: {
-          field: "speedup",
-          type: "quantitative",
-          scale: { type: "log", base: 2 },
-          title: "times as many tiles on the busiest worker",
-        },
+        x: doublings("context", "keys (thousands)"),
+        y: doublings("speedup", "times as many tiles on the busiest worker"),
         color: {
           field: "rowTiles",
           type: "ordinal",
