@@ -26,14 +26,14 @@ import { outputRow } from "./epilogue.ts";
 import {
   localRow,
   ownRows,
-  type RowTile,
+  type RegisterTile,
   scoreTile,
   tileRows,
 } from "./score_tile.ts";
 import { attentionFragments, type AttentionSpec, labelOf } from "./spec.ts";
 
 /** The register tile of the forward kernel. */
-export interface ForwardTile extends RowTile {
+export interface ForwardTile extends RegisterTile {
   /** Room in the accumulator, in vec4s a row: at least `ceil(valueDim / 4)`. */
   readonly accumulatorVecs: number;
 }

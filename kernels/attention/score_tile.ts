@@ -11,7 +11,7 @@ import { wgsl } from "../wgsl.ts";
 import { nameRows, type QuerySpec } from "./query_rows.ts";
 
 /** A register tile with lanes along query rows. */
-export interface RowTile {
+export interface RegisterTile {
   /** Invocations of a workgroup. */
   readonly lanes: number;
   /** Query rows that each lane owns. */
@@ -21,17 +21,20 @@ export interface RowTile {
 }
 
 /** Query rows of one work tile. */
-export function tileRows({ lanes, rowsPerLane }: RowTile): number {
+export function tileRows({ lanes, rowsPerLane }: RegisterTile): number {
   return lanes * rowsPerLane;
 }
 
 /** Row `r` of a lane within its tile: neighbouring lanes have neighbours. */
-export function localRow({ lanes }: RowTile, r: number): string {
+export function localRow({ lanes }: RegisterTile, r: number): string {
   return `${r * lanes}u + lane`;
 }
 
 /** Names for the rows that a lane owns. */
-export function ownRows(tile: RowTile, queries: QuerySpec["queries"]): string {
+export function ownRows(
+  tile: RegisterTile,
+  queries: QuerySpec["queries"],
+): string {
   const rows = Array.from(
     { length: tile.rowsPerLane },
     (_, r) => localRow(tile, r),
@@ -45,7 +48,7 @@ export function ownRows(tile: RowTile, queries: QuerySpec["queries"]): string {
  * bit a key that the row does not see.
  */
 export function scoreTile(
-  spec: { readonly tile: RowTile; readonly mods?: ModSource | undefined },
+  spec: { readonly tile: RegisterTile; readonly mods?: ModSource | undefined },
 ): string {
   const { rowsPerLane: rows, keysPerStep: keys } = spec.tile;
   return wgsl(
@@ -91,7 +94,7 @@ export function scoreTile(
 
 /** Score mods, in a loop at run time over a copy of the tile. */
 function modifyScores(
-  { rowsPerLane: rows, keysPerStep: keys }: RowTile,
+  { rowsPerLane: rows, keysPerStep: keys }: RegisterTile,
 ): string {
   return wgsl(
     `

@@ -19,13 +19,18 @@ import { scoreMods } from "../fragments/score.ts";
 import { wgsl } from "../wgsl.ts";
 import { lseRows, outputRows } from "./epilogue.ts";
 import { queryRows } from "./query_rows.ts";
-import { ownRows, type RowTile, scoreTile, tileRows } from "./score_tile.ts";
+import {
+  ownRows,
+  type RegisterTile,
+  scoreTile,
+  tileRows,
+} from "./score_tile.ts";
 import type { AttentionSpec } from "./spec.ts";
 
 /** What the standard kernels' sources depend on. */
 export interface StandardSpec extends AttentionSpec {
   /** The register tile. */
-  readonly tile: RowTile;
+  readonly tile: RegisterTile;
 }
 
 /** The three kernels, in the order of their dispatches. */
