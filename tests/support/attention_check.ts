@@ -17,6 +17,7 @@ import {
   naiveAttention,
   shadowAttention,
 } from "../../reference/mod.ts";
+import type { ExplainedDispatch } from "../../src/ops/mod.ts";
 import {
   type AttentionCase,
   dataOf,
@@ -93,23 +94,19 @@ type Part = "output" | "lse";
 /** The baseline, which has no steps, is held to what a kernel with 16 is. */
 const BASELINE_STEP = 16;
 
-/** Keys of one step of a dispatch; none where it takes keys in no steps. */
-function keysOf(
-  dispatch: CaseResult["explanation"]["dispatches"][number],
-): number | undefined {
-  return Number(dispatch.kernel.match(/\.\d+x(\d+)/)?.[1]) || undefined;
+/** Keys of one step of a dispatch; none for a merge. */
+function keysOf({ kernel, tile }: ExplainedDispatch): number | undefined {
+  return kernel.startsWith("attention.standard") ? BASELINE_STEP : tile?.keys;
 }
 
 /** Keys of one step of the kernels that ran; of several, the smallest. */
 function stepOf({ explanation: { dispatches } }: CaseResult): number {
   const steps = dispatches.flatMap((dispatch) => keysOf(dispatch) ?? []);
   if (steps.length > 0) return Math.min(...steps);
-  const kernels = dispatches.map(({ kernel }) => kernel);
   // Where nothing ran, there is no row to hold.
-  if (kernels.every((kernel) => kernel.startsWith("attention.standard"))) {
-    return BASELINE_STEP;
-  }
-  throw new Error(`No kernel says its step: ${kernels.join(", ")}`);
+  if (dispatches.length === 0) return BASELINE_STEP;
+  const kernels = dispatches.map(({ kernel }) => kernel).join(", ");
+  throw new Error(`No kernel says its step: ${kernels}`);
 }
 
 function hold(

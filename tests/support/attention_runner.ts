@@ -11,11 +11,11 @@ import {
   SOFTWARE_TILES,
 } from "../../src/ops/attention/variants/tiles.ts";
 import {
+  type AttentionExplanation,
   type AttentionOptions,
   type AttentionPlan,
   EMPTY_LSE,
   planAttention,
-  type PlanExplanation,
   type TensorShape,
 } from "../../src/ops/mod.ts";
 import {
@@ -52,7 +52,7 @@ export interface CaseResult {
   /** `[tokens, queryHeads]`, -Infinity for rows without keys; maybe empty. */
   readonly lse: Float32Array;
   /** What the plan said that it would run. */
-  readonly explanation: PlanExplanation;
+  readonly explanation: AttentionExplanation;
 }
 
 /** How {@linkcode runCases} runs. */
@@ -87,7 +87,7 @@ export function modOptions(
 
 interface Recorded {
   readonly outputs: readonly GpuTensor[];
-  readonly explanation: PlanExplanation;
+  readonly explanation: AttentionExplanation;
   readonly encode: (encoder: GPUCommandEncoder) => void;
   readonly made: readonly { destroy(): void }[];
 }
