@@ -1,7 +1,7 @@
 // deno-lint-ignore-file no-console -- this is what a person runs
 /**
  * `deno task bench:serving`: decode as a service has it. How the time grows
- * with the context and how it is dealt, what a block table costs, and what
+ * with the context and by partition, what a block table costs, and what
  * sequences behind one prompt save by reading it together.
  *
  * @module
@@ -57,8 +57,8 @@ const SHAPES = [
   { ...SHAPE, dtype: "f16", queryHeads: 8, kvHeads: 2 },
 ] as const;
 
-/** Ways of dealing the keys; the first is the default. */
-const DEALINGS: Readonly<Record<string, PlanChoices>> = {
+/** How the keys are partitioned; the first is the default. */
+const PARTITIONS: Readonly<Record<string, PlanChoices>> = {
   "fixed splits": {},
   unsplit: { splits: 1 },
   "stream-K": { splits: "stream-k" },
@@ -109,7 +109,7 @@ function nameOf({ queryHeads, kvHeads, headDim, dtype }: ServingBatch): string {
   return `${queryHeads}/${kvHeads} heads d${headDim} ${dtype}`;
 }
 
-async function dealingRow(
+async function partitionRow(
   gpu: Gpu,
   name: string,
   batch: ServingBatch,
@@ -117,8 +117,8 @@ async function dealingRow(
 ): Promise<Row> {
   return await withBatch(gpu, batch, async (loaded) => {
     const contestants: Record<string, Contestant> = {};
-    for (const [way, choices] of Object.entries(DEALINGS)) {
-      contestants[way] = await loaded.paged(choices);
+    for (const [partition, choices] of Object.entries(PARTITIONS)) {
+      contestants[partition] = await loaded.paged(choices);
     }
     const { splits } = contestants["cost model"].plan.explain();
     return {
@@ -136,7 +136,7 @@ async function byContext(gpu: Gpu, extent: Extent): Promise<Row[]> {
   for (const shape of SHAPES) {
     for (const keys of extent.contexts) {
       const batch = { ...shape, keys: [keys] };
-      rows.push(await dealingRow(gpu, `${keys} keys`, batch, extent.repeats));
+      rows.push(await partitionRow(gpu, `${keys} keys`, batch, extent.repeats));
     }
   }
   const random = new Prng(7);
@@ -147,7 +147,7 @@ async function byContext(gpu: Gpu, extent: Extent): Promise<Row[]> {
   );
   const ragged = { ...SHAPES[1], keys: [longest, ...keys] };
   rows.push(
-    await dealingRow(gpu, `8 of up to ${longest}`, ragged, extent.repeats),
+    await partitionRow(gpu, `8 of up to ${longest}`, ragged, extent.repeats),
   );
   return rows;
 }
