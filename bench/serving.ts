@@ -120,12 +120,12 @@ async function partitionRow(
     for (const [partition, choices] of Object.entries(PARTITIONS)) {
       contestants[partition] = await loaded.paged(choices);
     }
-    const { splits } = contestants["cost model"].plan.explain();
+    const { kernels } = contestants["cost model"].plan.explain();
     return {
       name: `${name}, ${nameOf(batch)}`,
       ms: await timed(gpu, contestants, repeats),
       bytes: readBytes(batch),
-      chosen: splits.decode ?? splits.forward,
+      chosen: (kernels.decode ?? kernels.forward).splits,
     };
   });
 }
