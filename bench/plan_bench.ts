@@ -62,7 +62,7 @@ for (const { name, options } of CASES) {
   // Typical tiles.
   const tile = options === prefill
     ? { rows: 32, loops: { step: 32, lanes: 32, vecs: 32 } }
-    : { rows: 4, loops: { step: 64, lanes: 64, vecs: 32 } };
+    : { rows: 4, loops: { step: 64, lanes: 32, vecs: 32 } };
   const problem = attentionProblem(options);
   Deno.bench({
     name: `check options, ${name}`,

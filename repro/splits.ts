@@ -77,7 +77,7 @@ export function makespans(
   rowTiles: RowTiles,
   { workers, fixedTiles }: { workers: number; fixedTiles: number },
 ): Makespans {
-  const even = streamK({ steps: rowTiles, workers });
+  const streamed = streamK({ steps: rowTiles, workers });
   const splits = heuristicSplits(rowTiles, workers);
   return {
     unsplit: makespan(rowTiles, workers),
@@ -85,10 +85,10 @@ export function makespans(
     fixed: makespan(splitsOfSize(rowTiles, fixedTiles), workers),
     streamK: Math.max(
       0,
-      ...even.workers.map((own) =>
+      ...streamed.workers.map((own) =>
         own.reduce((tiles, { first, end }) => tiles + end - first, 0)
       ),
     ),
-    even: Math.ceil(even.total / workers),
+    even: Math.ceil(streamed.total / workers),
   };
 }

@@ -40,7 +40,7 @@ const contiguous = {
   lse: true,
   partial: false,
   queries: "consecutive",
-  workers: "items",
+  persistent: false,
 } as const;
 const paged = { ...contiguous, source: "paged", shift: true } as const;
 const mask = emitMods({ scoreMods: [], maskMods: [causal()] });
@@ -113,14 +113,14 @@ const SNAPSHOTS: readonly (readonly [string, KernelSource])[] = [
     }),
   ],
   [
-    "decode_stream_k_listed_f32",
+    "decode_persistent_listed_f32",
     decodeKernel({
       ...paged,
       ...formats(whole),
       mods: mask,
       partial: true,
       queries: "listed",
-      workers: "stretches",
+      persistent: true,
       tile: decodeTile,
     }),
   ],
