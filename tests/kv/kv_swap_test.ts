@@ -110,6 +110,30 @@ gpuTest("KvSwap goes by the queue's order", async (_, gpu) => {
   assertEquals((await RawImage.read(gpu, cache)).arenas, poison.arenas);
 });
 
+gpuTest("KvSwap comes after what steps are to copy", async (_, gpu) => {
+  using made = await filled(gpu, 8);
+  const { cache, swap, image } = made;
+  const parent = cache.createSequence();
+  parent.reserve(1);
+  const source = parent.blocks[0];
+  const [left, right] = [parent.fork(), parent.fork()];
+  using _first = cache.reserve([{ sequence: left, count: 1 }]);
+  const [copied] = left.blocks;
+  await swap.out([{ block: copied, slot: 1 }, { block: 8, slot: 2 }]);
+  using _second = cache.reserve([{ sequence: right, count: 1 }]);
+  // The block that is to be copied is nobody's by now.
+  parent.free();
+  await swap.in([{ block: source, slot: 2 }, { block: 8, slot: 1 }]);
+  const after = await RawImage.read(gpu, cache);
+  for (let layer = 0; layer < cache.layers; layer++) {
+    const row = image.block(layer, source, 1);
+    for (const block of [copied, right.blocks[0], 8]) {
+      assertEquals(after.block(layer, block, 1), row, `block ${block}`);
+    }
+    assertEquals(after.block(layer, source), image.block(layer, 8));
+  }
+});
+
 gpuTest("KvSwap takes what a transfer is when it begins", async (_, gpu) => {
   using made = await filled(gpu);
   const { cache, swap, image } = made;

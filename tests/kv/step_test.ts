@@ -316,6 +316,39 @@ gpuTest("a step copies before what comes after it", async (_, gpu) => {
   }
 });
 
+gpuTest("a step copies what an earlier one has written", async (_, gpu) => {
+  using cache = await KvCache.create(gpu, { ...SIZE, layers: 1 });
+  const parent = cache.createSequence();
+  add(cache, parent, 2);
+  const first = cache.reserve([{ sequence: parent, count: 1 }]);
+  // It goes on from a token that is not written yet.
+  const fork = parent.fork();
+  const second = cache.reserve([{ sequence: fork, count: 1 }]);
+  assertEquals([second.copies, fork.committed], [1, 2]);
+  for (const [i, step] of [first, second].entries()) {
+    using row = uploadRows(gpu, cache, randomRows(cache, 1, 20 + i));
+    step.write(row);
+    step.commit();
+  }
+  const [ahead, behind] = [
+    await contents(gpu, cache, parent),
+    await contents(gpu, cache, fork),
+  ];
+  assertEquals(behind.slice(0, 3), ahead);
+});
+
+gpuTest("copy() comes after what steps are to copy", async (_, gpu) => {
+  using cache = await KvCache.create(gpu, { ...SIZE, layers: 1 });
+  const parent = cache.createSequence();
+  add(cache, parent, 1);
+  const fork = parent.fork();
+  using _step = cache.reserve([{ sequence: fork, count: 1 }]);
+  const [other] = cache.pool.allocate(1);
+  cache.copy([{ source: fork.blocks[0], destination: other, rows: 1 }]);
+  const [image] = await readCache(gpu, cache);
+  assertEquals(image.slot(2 * other), image.slot(parent.slot(0)));
+});
+
 gpuTest(
   "a submission that fails leaves its copies to be done",
   async (_, gpu) => {
