@@ -28,7 +28,7 @@ import {
 import { checkCase } from "../support/attention_check.ts";
 import { runCases } from "../support/attention_runner.ts";
 import { gpuTest } from "../support/gpu.ts";
-import { loopCounts } from "../support/loop_counts.ts";
+import { type LoopCount, loopCounts } from "../support/loop_counts.ts";
 
 const LONG: AttentionCase = {
   ...PLAIN,
@@ -150,6 +150,17 @@ gpuTest(
   },
 );
 
+/** The last number for which something holds; from the next on it does not. */
+function lastThat(holds: (number: number) => boolean, end: number): number {
+  let [last, next] = [0, end];
+  while (next - last > 1) {
+    const middle = (last + next) >> 1;
+    if (holds(middle)) last = middle;
+    else next = middle;
+  }
+  return last;
+}
+
 /** Whether standard attention takes so many keys on a software adapter. */
 function standardTakes({ limits, features }: Gpu, c: AttentionCase): boolean {
   const { headDim, valueHeadDim, sequences: [[queries, keys]] } = c;
@@ -185,14 +196,9 @@ gpuTest(
         tiles: "device",
         sequences: [[17, keys]],
       });
-      let [taken, refused] = [1, 2 ** 17];
-      while (refused - taken > 1) {
-        const middle = (taken + refused) >> 1;
-        if (standardTakes(gpu, of(middle))) taken = middle;
-        else refused = middle;
-      }
-      assertGreater(taken, 1000);
-      return of(taken);
+      const keys = lastThat((keys) => standardTakes(gpu, of(keys)), 2 ** 17);
+      assertGreater(keys, 1000);
+      return of(keys);
     });
     const results = await runCases(gpu, cases);
     cases.forEach((c, i) => checkCase(c, results[i]));
@@ -261,7 +267,7 @@ function optionsOf<T extends AnyTensor>(
   };
 }
 
-/** Workgroups of its first kernel, where loops may take so many iterations. */
+/** The grid's size of its first dispatch, where loops may take so many. */
 function workgroupsOf(
   { limits, features, software }: Gpu,
   counted: Counted,
@@ -285,50 +291,84 @@ function limitOf(gpu: Gpu, counted: Counted): number {
   return most;
 }
 
+/** Runs its kernels, each with loops that count themselves. */
+async function countsOf(
+  gpu: Gpu,
+  counted: Counted,
+  maxLoopIterations: number,
+): Promise<LoopCount[]> {
+  const made: GpuTensor[] = [];
+  const tensor = (name: string, shape: readonly number[]) => {
+    const [, rows, , width] = shape;
+    const hides = name === "value" && counted.hidden === "NaN";
+    const data = Float32Array.from(
+      { length: rows * width },
+      (_, n) => hides && Math.floor(n / width) % 2 === 0 ? NaN : n % 5,
+    );
+    made.push(gpu.tensor(data, shape));
+    return made.at(-1)!;
+  };
+  try {
+    const options = optionsOf(counted, tensor);
+    const { query, key, value } = options as typeof options & {
+      readonly key: GpuTensor;
+      readonly value: GpuTensor;
+    };
+    const output = tensor("output", [1, counted.queries, 1, counted.dims[1]]);
+    return await loopCounts(
+      gpu,
+      attentionProblem(options),
+      { query, key, value, output },
+      { ...counted.choices, maxLoopIterations },
+    );
+  } finally {
+    for (const tensor of made) tensor.destroy();
+  }
+}
+
 for (const [kind, all] of Object.entries(COUNTED)) {
   gpuTest(
     `kernels take no more iterations than work is cut to: ${kind}`,
     async (_, gpu) => {
       for (const counted of all) {
-        const maxLoopIterations = limitOf(gpu, counted);
-        const made: GpuTensor[] = [];
-        const keep = (data: Float32Array, shape: readonly number[]) => {
-          const tensor = gpu.tensor(data, shape);
-          made.push(tensor);
-          return tensor;
-        };
-        const options = optionsOf(counted, (name, shape) => {
-          const width = shape[3];
-          const size = shape[1] * width;
-          const at = (n: number) =>
-            name === "value" && counted.hidden === "NaN" &&
-              Math.floor(n / width) % 2 === 0
-              ? NaN
-              : n % 5;
-          return keep(
-            Float32Array.from({ length: size }, (_, n) => at(n)),
-            shape,
-          );
-        });
-        const { query, key, value } = options;
-        const outputShape = [...query.shape.slice(0, 3), counted.dims[1]];
-        const output = keep(
-          new Float32Array(counted.queries * counted.dims[1]),
-          outputShape,
-        );
-        const counts = await loopCounts(
-          gpu,
-          attentionProblem(options),
-          { query, key, value, output },
-          { ...counted.choices, maxLoopIterations },
-        );
-        for (const tensor of made) tensor.destroy();
-        const message = JSON.stringify({ counted, maxLoopIterations, counts });
+        const most = limitOf(gpu, counted);
+        const counts = await countsOf(gpu, counted, most);
+        const message = JSON.stringify({ counted, most, counts });
         const [{ iterations, workgroups }] = counts;
         assertGreater(iterations, 0, message);
         assertGreater(workgroups, 2, message);
-        assert(iterations <= maxLoopIterations, message);
+        assert(iterations <= most, message);
       }
     },
   );
 }
+
+gpuTest(
+  "standardKernels() take no more iterations than are allowed",
+  async (_, gpu) => {
+    for (const dims of DIMS) {
+      const counted: Counted = {
+        queries: 9,
+        keys: 301,
+        dims,
+        hidden: "NaN",
+        choices: { ...SMALL, algorithm: "standard" },
+      };
+      const takes = (most: number) => {
+        try {
+          return workgroupsOf(gpu, counted, most) > 0;
+        } catch (error) {
+          if (error instanceof UnsupportedError) return false;
+          throw error;
+        }
+      };
+      const least = 1 + lastThat((most) => !takes(most), 2 ** 24);
+      const counts = await countsOf(gpu, counted, least);
+      const message = JSON.stringify({ dims, least, counts });
+      const most = Math.max(...counts.map(({ iterations }) => iterations));
+      assert(most <= least, message);
+      // Not so much less that it would refuse what it could do.
+      assertGreater(most, 0.8 * least, message);
+    }
+  },
+);
