@@ -35,7 +35,12 @@ async function spoiltRows(
 ): Promise<number> {
   const host = inputs({ batch: 2, queries: 1, keys: 300 });
   using tensors = upload(gpu, host);
-  const problem = attentionProblem({ ...host, causal: true, returnLse: true });
+  const problem = attentionProblem({
+    ...host,
+    // One sequence without keys, whose state says so.
+    keyLengths: [300, 0],
+    returnLse: true,
+  });
   const { parts } = attentionParts(problem, gpu, choices);
   let planted = 0;
   const dispatches = parts.dispatches.map((dispatch) => {
@@ -66,6 +71,10 @@ const FAULTS: readonly (readonly [string, PlanChoices, Fault])[] = [
   ["the maximum and sum of a state", { splits: 3 }, {
     kernel: "attention.decode",
     plant: skip("states[params.stats_at + row] =", "row == 1u"),
+  }],
+  ["the state of a row without keys", { splits: 3 }, {
+    kernel: "attention.decode",
+    plant: skip("states[params.stats_at + row] =", "sum == 0.0"),
   }],
   ["four elements of a state", { splits: 3 }, {
     kernel: "attention.decode",
