@@ -31,10 +31,10 @@
 
 export { attention } from "./attention.ts";
 export type {
-  AttentionProblem,
-  AttentionResult,
   HeadOptions,
   MaskFunction,
+  ReferenceProblem,
+  ReferenceResult,
   ScoreFunction,
 } from "./problem.ts";
 export { raggedAttention, type RaggedAttentionProblem } from "./ragged.ts";

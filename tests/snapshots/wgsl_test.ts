@@ -32,7 +32,7 @@ function formats(format: typeof whole) {
 }
 
 const contiguous = {
-  source: "contiguous",
+  layout: "contiguous",
   segments: 0,
   shift: false,
   quads: true,
@@ -42,7 +42,7 @@ const contiguous = {
   queries: "consecutive",
   persistent: false,
 } as const;
-const paged = { ...contiguous, source: "paged", shift: true } as const;
+const paged = { ...contiguous, layout: "paged", shift: true } as const;
 const mask = emitMods({ scoreMods: [], maskMods: [causal()] });
 const capped = emitMods({ scoreMods: [softcap(50)], maskMods: [causal()] });
 /** Small, so that the unrolled parts stay readable. */
