@@ -40,34 +40,10 @@ export interface AppendSpec {
   readonly rope?: "interleaved" | "half-split" | undefined;
 }
 
-<<<<<<< HEAD
-=======
-/** The append kernel's uniforms. */
-export const APPEND_PARAMS = {
-  token_count: "u32",
-  kv_heads: "u32",
-  head_dim: "u32",
-  head_vecs: "u32",
-  value_dim: "u32",
-  value_vecs: "u32",
-  key_stride: "u32",
-  value_stride: "u32",
-  arena_key_stride: "u32",
-  arena_value_stride: "u32",
-  value_at: "u32",
-  first_slot: "u32",
-  slot_count: "u32",
-  rotary_pairs: "u32",
-} as const;
-
->>>>>>> cache
 /** Invocations of a workgroup. */
 export const APPEND_LANES = 64;
 
-/**
- * The append kernel; one invocation a (token, kv head). Its loops go over the
- * vectors of one row: at most 64 of four elements, whatever the cache holds.
- */
+/** The append kernel; one invocation a (token, kv head). */
 export function appendKernel(spec: AppendSpec): KernelSource {
   const { keyFormat, valueFormat, arenaFormat, rope } = spec;
   const arena = rowBinding("arena", arenaFormat, "read_write");
@@ -85,7 +61,6 @@ export function appendKernel(spec: AppendSpec): KernelSource {
       dim,
     }),
   ];
-<<<<<<< HEAD
   return kernelOf({
     label: `cache.append/${arenaFormat.dtype}${rope ? `.${rope}` : ""}`,
     fragments: [
@@ -110,73 +85,6 @@ export function appendKernel(spec: AppendSpec): KernelSource {
       },
     ],
     main: wgsl(APPEND, { lanes: APPEND_LANES, rotated: rope !== undefined }),
-=======
-  const half = arenaFormat.dtype === "f16";
-  const code = wgsl`${half ? "enable f16;\n" : ""}
-${declareUniforms("Params", APPEND_PARAMS)}
-
-${declareBindings(bindings)}
-
-${keyFormat.vector && valueFormat.vector ? "" : loadTailFragment}
-
-${
-    loadRow({
-      name: "load_key",
-      bindings: ["key"],
-      format: keyFormat,
-      dim: "head_dim",
-    })
-  }
-
-${
-    loadRow({
-      name: "load_value",
-      bindings: ["value"],
-      format: valueFormat,
-      dim: "value_dim",
-    })
-  }
-
-${
-    storeRow({
-      name: "store_key",
-      bindings: ["arena"],
-      format: arenaFormat,
-      dim: "head_dim",
-    })
-  }
-
-${
-    storeRow({
-      name: "store_value",
-      bindings: ["arena"],
-      format: arenaFormat,
-      dim: "value_dim",
-    })
-  }
-
-${rope ? rotateFragment(rope) : ""}
-
-@compute @workgroup_size(${APPEND_LANES})
-fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: vec3u,
-@builtin(local_invocation_index) lane: u32) {
-let index = (group_id.y * grid.x + group_id.x) * ${APPEND_LANES}u + lane;
-if (index >= params.token_count * params.kv_heads) {
-return;
-}
-let token = index / params.kv_heads;
-let kv_head = index - token * params.kv_heads;
-let slot = slots[token];
-if (slot < params.first_slot || slot - params.first_slot >= params.slot_count) {
-return;
-}
-let row = (slot - params.first_slot) * params.kv_heads + kv_head;
-for (var vec = 0u; vec < params.head_vecs; vec++) {
-store_key(row * params.arena_key_stride, vec, ${
-    rope
-      ? "rotate_key(index * params.key_stride, vec, positions[token])"
-      : "load_key(index * params.key_stride, vec)"
->>>>>>> cache
   });
 }
 

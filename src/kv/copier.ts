@@ -6,20 +6,12 @@
  */
 
 import {
-<<<<<<< HEAD
-=======
-  type COPY_PARAMS,
->>>>>>> cache
   copyBlocksKernel,
   copyChunks,
   copyUnit,
 } from "../../kernels/cache/copy_blocks.ts";
 import { bytesPerElement, type DType } from "../core/dtype.ts";
 import type { KernelSource } from "../core/kernel.ts";
-<<<<<<< HEAD
-=======
-import type { UniformValues } from "../core/uniforms.ts";
->>>>>>> cache
 import {
   type BindingResource,
   type Dispatch,
@@ -99,11 +91,7 @@ export interface NamedCopies {
 export class BlockCopier implements Disposable {
   readonly #within: KernelSource;
   readonly #crossing: KernelSource;
-<<<<<<< HEAD
   readonly #uniforms: Readonly<Record<string, number>>;
-=======
-  readonly #uniforms: Omit<UniformValues<typeof COPY_PARAMS>, "first_copy">;
->>>>>>> cache
   readonly #chunks: number;
   readonly #program: Program;
 

@@ -1,9 +1,4 @@
 struct Params {
-<<<<<<< HEAD
-=======
-  token_count: u32,
-  kv_heads: u32,
->>>>>>> cache
   head_dim: u32,
   value_dim: u32,
   token_count: u32,
@@ -19,6 +14,7 @@ struct Params {
   slot_count: u32,
   padding_0: u32,
   padding_1: u32,
+  padding_2: u32,
 }
 
 @group(0) @binding(0) var<storage, read> key: array<f32>;
@@ -62,11 +58,7 @@ fn store_value(base: u32, vec: u32, value: vec4f) {
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: vec3u,
   @builtin(local_invocation_index) lane: u32) {
-<<<<<<< HEAD
   let index = (group_id.y * grid.x + group_id.x) * 64 + lane;
-=======
-  let index = (group_id.y * grid.x + group_id.x) * 64u + lane;
->>>>>>> cache
   if (index >= params.token_count * params.kv_heads) {
     return;
   }

@@ -73,7 +73,6 @@ export function cacheKeys(
     headDim: cache.headDim,
     valueHeadDim: cache.valueHeadDim,
     ...(cache instanceof KvCache
-<<<<<<< HEAD:src/ops/attention/options/cache_keys.ts
       ? tableKeys(cache, sequences, group)
       : extentKeys(cache, sequences)),
   };
@@ -84,18 +83,6 @@ function tableKeys(
   sequences: readonly unknown[],
   group: number,
 ): Pick<KeyInputs, "keys" | "spans"> {
-=======
-      ? tableSource(cache, sequences, group)
-      : extentSource(cache, sequences)),
-  };
-}
-
-function tableSource(
-  cache: KvCache,
-  sequences: readonly unknown[],
-  group: number,
-): Pick<KeySource, "source" | "spans"> {
->>>>>>> cache:src/ops/attention/options/cache_sources.ts
   const tables = sequences.map((sequence, i) =>
     sequence instanceof CacheSequence
       ? groupTable(`sequences[${i}]`, sequence, { cache, group })
@@ -122,11 +109,7 @@ function tableSource(
 function extentKeys(
   cache: ContiguousCache,
   sequences: readonly unknown[],
-<<<<<<< HEAD:src/ops/attention/options/cache_keys.ts
 ): Pick<KeyInputs, "keys" | "spans"> {
-=======
-): Pick<KeySource, "source" | "spans"> {
->>>>>>> cache:src/ops/attention/options/cache_sources.ts
   const extents = sequences.map((sequence, i) =>
     ownSequence(`sequences[${i}]`, sequence, {
       cache,
