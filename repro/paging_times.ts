@@ -84,7 +84,7 @@ async function load(
   });
   const contiguous = own(await ContiguousCache.create(gpu, sizes(16)));
   const extent = contiguous.createSequence();
-  contiguous.append([extent.append(keys)], { key, value });
+  contiguous.append([{ sequence: extent, count: keys }], { key, value });
   const contestants: Contestant[] = [{
     plan: await plan({ cache: contiguous, sequences: [extent] }),
     tensors: { query, arenas: contiguous.arenas(), output },
@@ -92,7 +92,7 @@ async function load(
   for (const blockSize of BLOCK_SIZES) {
     const cache = own(await shuffledCache(gpu, sizes(blockSize)));
     const sequence = cache.createSequence();
-    cache.append([sequence.append(keys)], { key, value });
+    cache.append([{ sequence, count: keys }], { key, value });
     contestants.push({
       plan: await plan({ cache, sequences: [sequence] }),
       tensors: { query, arenas: cache.arenas(), output },

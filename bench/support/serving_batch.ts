@@ -164,7 +164,7 @@ function append(
         "bench",
       )
     );
-    cache.append([sequence.append(tokens)], { key, value });
+    cache.append([{ sequence, count: tokens }], { key, value });
     key.destroy();
     value.destroy();
   }

@@ -159,6 +159,6 @@ async function cacheOf(
     dtype,
   });
   const sequence = cache.createSequence();
-  cache.append([sequence.append(keys)], rows);
+  cache.append([{ sequence, count: keys }], rows);
   return { cache, sequence };
 }

@@ -28,11 +28,24 @@ export interface CopyBlocksSpec {
 /** Invocations of a workgroup. */
 const LANES = 64;
 
+/** Units of a chunk, as long as a grid has room for all chunks of a block. */
+const CHUNK = 128 * LANES;
+
 /**
- * Units of a block's keys, and of its values, that one workgroup copies, so
- * that no invocation's loop grows with the block.
+ * How a block is divided among workgroups, so that no invocation's loop grows
+ * with it: units of a chunk, and chunks.
+ *
+ * @param units Those of the block's keys or values, whichever are more.
+ * @param most Workgroups of a grid's dimension.
  */
-export const COPY_CHUNK_UNITS: number = 64 * LANES;
+export function copyChunks(
+  units: number,
+  most: number,
+): { chunk: number; chunks: number } {
+  const least = Math.ceil(units / most / LANES) * LANES;
+  const chunk = Math.max(CHUNK, least);
+  return { chunk, chunks: Math.ceil(units / chunk) };
+}
 
 /** The widest unit in which a token's keys and values, in bytes, are whole. */
 export function copyUnit(row: { key: number; value: number }): CopyUnit {
@@ -47,7 +60,6 @@ export function copyBlocksKernel(spec: CopyBlocksSpec): KernelSource {
   const words = unit <= 4 ? "array<u32>" : `array<vec${unit / 4}<u32>>`;
   const scope = {
     lanes: LANES,
-    chunk: COPY_CHUNK_UNITS,
     source: crossing ? "source" : "destination",
     crossing,
   };
@@ -64,7 +76,10 @@ export function copyBlocksKernel(spec: CopyBlocksSpec): KernelSource {
           access: "read_write",
         },
       ],
+      // In units, but for the first of the dispatch's triples.
       uniforms: {
+        first_copy: "u32",
+        chunk: "u32",
         key_row: "u32",
         value_row: "u32",
         source_key_block: "u32",
@@ -83,13 +98,13 @@ export function copyBlocksKernel(spec: CopyBlocksSpec): KernelSource {
 const COPY = `
 // Units of a chunk that begins at start, of count in all.
 fn chunk_of(count: u32, start: u32) -> u32 {
-  return min(count - min(count, start), $chunk);
+  return min(count - min(count, start), params.chunk);
 }
 
 @compute @workgroup_size($lanes)
 fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let at = 3u * group_id.x;
-  let start = group_id.y * $chunk;
+  let at = 3u * (params.first_copy + group_id.x);
+  let start = group_id.y * params.chunk;
   let from_block = copies[at];
   let to_block = copies[at + 1u];
   let rows = copies[at + 2u];

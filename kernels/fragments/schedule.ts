@@ -23,8 +23,7 @@ import type { Fragment } from "../fragment.ts";
 import { WordRecord } from "../record.ts";
 import { wgsl } from "../wgsl.ts";
 
-/** A sequence of the batch, or the rows of several that share a key range. */
-export const SEQUENCE = new WordRecord("Sequence", {
+const SEQUENCE_FIELDS = {
   /** First row of its queries, in tokens. */
   query_start: "u32",
   /** Queries. */
@@ -39,10 +38,16 @@ export const SEQUENCE = new WordRecord("Sequence", {
   batch: "i32",
   /** First word of its queries, where they are listed. */
   queries_at: "u32",
-}, 8);
+} as const;
 
-/** What a workgroup does at a time: a row tile against a key range. */
-export const WORK_TILE = new WordRecord("WorkTile", {
+/** A sequence of the batch, or the rows of several that share a key range. */
+export const SEQUENCE: WordRecord<typeof SEQUENCE_FIELDS> = new WordRecord(
+  "Sequence",
+  SEQUENCE_FIELDS,
+  8,
+);
+
+const WORK_TILE_FIELDS = {
   /** Its sequence. */
   sequence: "u32",
   /** First packed row. */
@@ -55,10 +60,16 @@ export const WORK_TILE = new WordRecord("WorkTile", {
   state_stride: "u32",
   /** Its kv head, or the first of all. */
   kv_head: "u32",
-}, 8);
+} as const;
 
-/** Rows whose partial states are merged. */
-export const MERGE_TILE = new WordRecord("MergeTile", {
+/** What a workgroup does at a time: a row tile against a key range. */
+export const WORK_TILE: WordRecord<typeof WORK_TILE_FIELDS> = new WordRecord(
+  "WorkTile",
+  WORK_TILE_FIELDS,
+  8,
+);
+
+const MERGE_TILE_FIELDS = {
   /** Their sequence. */
   sequence: "u32",
   /** First packed row. */
@@ -71,43 +82,70 @@ export const MERGE_TILE = new WordRecord("MergeTile", {
   row_count: "u32",
   /** Their kv head, or the first of all. */
   kv_head: "u32",
-}, 8);
+} as const;
 
-/** Where the runs of a work tile are. */
-export const RUN_LIST = new WordRecord("RunList", {
+/** Rows whose partial states are merged. */
+export const MERGE_TILE: WordRecord<typeof MERGE_TILE_FIELDS> = new WordRecord(
+  "MergeTile",
+  MERGE_TILE_FIELDS,
+  8,
+);
+
+const RUN_LIST_FIELDS = {
   /** First word of the first run. */
   runs_at: "u32",
   /** How many. */
   count: "u32",
-});
+} as const;
 
-/** Keys that a work tile visits one after the other. */
-export const KEY_RUN = new WordRecord("KeyRun", {
+/** Where the runs of a work tile are. */
+export const RUN_LIST: WordRecord<typeof RUN_LIST_FIELDS> = new WordRecord(
+  "RunList",
+  RUN_LIST_FIELDS,
+);
+
+const KEY_RUN_FIELDS = {
   /** First key, a multiple of the step. */
   first_key: "u32",
   /** One past the last key; maybe beyond the sequence's. */
   end_key: "u32",
   /** Whether every row sees every key: 1, or 0. */
   full: "u32",
-});
+} as const;
 
-/** One of the states of a merge tile's rows. */
-export const STATE = new WordRecord("State", {
+/** Keys that a work tile visits one after the other. */
+export const KEY_RUN: WordRecord<typeof KEY_RUN_FIELDS> = new WordRecord(
+  "KeyRun",
+  KEY_RUN_FIELDS,
+);
+
+const STATE_FIELDS = {
   /** The first row's, of kv head 0 or of the only one. */
   row: "u32",
   /** State rows from one kv head to the next. */
   stride: "u32",
-});
+} as const;
 
-/** One query of a sequence whose queries are listed. */
-export const QUERY = new WordRecord("Query", {
+/** One of the states of a merge tile's rows. */
+export const STATE: WordRecord<typeof STATE_FIELDS> = new WordRecord(
+  "State",
+  STATE_FIELDS,
+);
+
+const QUERY_FIELDS = {
   /** Its row of the query tensor, in tokens. */
   token: "u32",
   /** Its position in the keys' coordinate. */
   position: "i32",
   /** Its sequence's number in the batch. */
   batch: "i32",
-});
+} as const;
+
+/** One query of a sequence whose queries are listed. */
+export const QUERY: WordRecord<typeof QUERY_FIELDS> = new WordRecord(
+  "Query",
+  QUERY_FIELDS,
+);
 
 /** The `schedule` binding, and sequence records. */
 export const schedule: Fragment = {

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { CacheManager, SequenceAppend } from "../cache/mod.ts";
+import type { CacheManager, SequenceReservation } from "../cache/mod.ts";
 import { OutOfBlocksError } from "../core/errors.ts";
 import type { FlightWork } from "./flight.ts";
 import { compareRanks, type FullPolicy } from "./policy.ts";
@@ -130,7 +130,7 @@ export class Batch {
       const tokens = state.tokens(branch, sequence.length, count);
       const append = this.#withRoom(
         state,
-        () => this.#cache.append(sequence, tokens),
+        () => this.#cache.reserve(sequence, tokens),
       );
       if (append instanceof OutOfBlocksError) return append;
       this.#note(state, share, { append, joint: false });
@@ -175,7 +175,7 @@ export class Batch {
   #note(
     state: RequestState,
     { branch, sequence, count, samples }: Share,
-    { append, joint }: { append: SequenceAppend; joint: boolean },
+    { append, joint }: { append: SequenceReservation; joint: boolean },
   ): void {
     this.#residency.owe(state, append.copies);
     this.#left -= count;

@@ -37,7 +37,7 @@ function append(
   { count, seed, table }: { count: number; seed: number; table: GpuTensor },
 ): void {
   const first = sequence.length;
-  const made = sequence.append(count);
+  using step = cache.reserve([{ sequence, count }]);
   using positions = cache.gpu.tensor(
     Uint32Array.from({ length: count }, (_, i) => first + i),
     [count],
@@ -48,12 +48,13 @@ function append(
       cache,
       randomRows(cache, count, 10 * seed + layer),
     );
-    cache.append([made], {
+    step.write({
       ...rows,
       layer,
       ...(cache.ropeDim > 0 && { rotation: { positions, table } }),
-    }, { copies: layer === 0 });
+    });
   }
+  step.commit();
 }
 
 /** What a cache holds of some sequences, row by row, in all layers. */
@@ -73,7 +74,7 @@ async function contents(
   );
 }
 
-/** Growth of three sequences in turns, with a fork, and one that ends. */
+/** Growth of three sequences one by one, with a fork, and one that ends. */
 function run(
   cache: KvCache | ContiguousCache,
   table: GpuTensor,
@@ -159,8 +160,8 @@ gpuTest(
     using cache = await ContiguousCache.create(gpu, { ...SHAPE, layers: 1 });
     const [gap, long] = [cache.createSequence(), cache.createSequence()];
     using rows = uploadRows(gpu, cache, randomRows(cache, 50, 5));
-    gap.append(1);
-    cache.append([long.append(50)], rows);
+    gap.reserve(1);
+    cache.append([{ sequence: long, count: 50 }], rows);
     const before = await contents(gpu, cache, [long]);
     gap.free();
     // 17 blocks, down by one.
@@ -179,17 +180,17 @@ gpuTest("ContiguousCache moves any bits", async (_, gpu) => {
     const image = RawImage.fill(gpu, cache, 3);
     const sequences = [4, 20, 10].map((count) => {
       const sequence = cache.createSequence();
-      sequence.append(count);
+      sequence.reserve(count);
       return sequence;
     });
     sequences[0].free();
     const copies = [
-      ...sequences[1].append(8).copies,
+      ...sequences[1].reserve(8).copies,
       ...sequences[2].fork().copies,
       ...cache.pool.compact(),
     ];
     assertGreater(copies.length, 15);
-    gpu.submit("moves", (encoder) => cache.encodeCopies(encoder, copies));
+    cache.copy(copies);
     for (const copy of copies) image.copy(image, copy);
     const { arenas } = await RawImage.read(gpu, cache);
     assertEquals(arenas, image.arenas);
@@ -210,7 +211,7 @@ gpuTest("ContiguousCache takes room by its growth policy", async (_, gpu) => {
     });
     const sequence = cache.createSequence();
     const taken = [4, 13].map((count) => {
-      sequence.append(count);
+      sequence.reserve(count);
       return sequence.capacity;
     });
     assertEquals(taken, [...room]);

@@ -16,7 +16,7 @@ import {
   type KvCacheOptions,
   KvSwap,
   OutOfBlocksError,
-  type SequenceAppend,
+  type SequenceReservation,
 } from "../../mod.ts";
 import { Prng } from "../../src/core/prng.ts";
 import { gpuTest } from "../support/gpu.ts";
@@ -59,7 +59,7 @@ class Service {
     const tokens = Array.from({ length: prompt }, (_, i) => i);
     const { sequence, pending } = this.#manager.create(tokens);
     const id = this.#jobs.length;
-    this.#write(id, 0, this.#manager.append(sequence, pending));
+    this.#write(id, 0, this.#manager.reserve(sequence, pending));
     this.#manager.commit(sequence);
     const forks = ends.slice(1)
       .flatMap(() => this.#manager.fork(sequence));
@@ -105,7 +105,7 @@ class Service {
   #grow({ id, sequence }: Job): boolean {
     const { length } = sequence;
     try {
-      this.#write(id, length, this.#manager.append(sequence, [length]));
+      this.#write(id, length, this.#manager.reserve(sequence, [length]));
       return true;
     } catch (error) {
       if (error instanceof OutOfBlocksError) return false;
@@ -129,15 +129,17 @@ class Service {
     }
   }
 
-  #write(id: number, position: number, append: SequenceAppend): void {
-    const { slots: [slots], copies } = append;
+  #write(
+    id: number,
+    position: number,
+    reservation: SequenceReservation,
+  ): void {
+    const step = this.#cache.step([reservation]);
     for (let layer = 0; layer < this.#cache.layers; layer++) {
       const seed = 1000 * id + 100 * layer + position;
-      const rows = randomRows(this.#cache, slots.length, seed);
+      const rows = randomRows(this.#cache, step.tokens, seed);
       using tensors = uploadRows(this.#gpu, this.#cache, rows);
-      this.#cache.append([{ slots, copies }], { layer, ...tensors }, {
-        copies: layer === 0,
-      });
+      step.write({ layer, ...tensors });
     }
   }
 
@@ -158,7 +160,7 @@ class Service {
       const { output } = await attention(this.#gpu, {
         query,
         cache: this.#cache,
-        sequences: jobs.map(({ sequence }) => sequence.tables[0]),
+        sequences: jobs.map(({ sequence }) => sequence),
         layer,
       });
       const size = output.data.length / jobs.length;

@@ -40,7 +40,7 @@ export function fusedAlgorithm(
     work,
     kernels,
     dispatches: (schedule) => {
-      const statsAt = { stats_at: schedule.stateRows * valueVecs };
+      const statsAt = schedule.stateRows * valueVecs;
       return [
         ...schedule.kernels.map((
           { tilesAt, tileCount, workers, partial },
@@ -52,7 +52,7 @@ export function fusedAlgorithm(
           groups: workers ? workers.count : tileCount,
           heads: workers ? 1 : kvHeads,
           uniforms: {
-            ...statsAt,
+            stats_at: statsAt,
             workers_at: workers?.at ?? 0,
             runs_per_head: schedule.runsPerHead && !workers ? 1 : 0,
           },
@@ -63,7 +63,7 @@ export function fusedAlgorithm(
           tilesAt,
           groups: tileCount,
           heads: ownHeads ? 1 : kvHeads,
-          uniforms: statsAt,
+          uniforms: { stats_at: statsAt },
         })),
       ].filter(({ groups }) => groups > 0);
     },
