@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { CacheManager, SequenceAppend } from "../cache/mod.ts";
+import type { CacheManager, SequenceReservation } from "../cache/mod.ts";
 import { OutOfBlocksError } from "../core/errors.ts";
 import type { ScheduledSequence } from "./in_flight.ts";
 import type { KvMemory } from "./kv_memory.ts";
@@ -110,7 +110,7 @@ export class Batch {
     return false;
   }
 
-  /** Takes blocks chunk by chunk, as far as there are any. */
+  /** Reserves chunk by chunk, as far as there are blocks. */
   #scheduleEach(
     state: RequestState,
     chunks: readonly Chunk[],
@@ -118,16 +118,16 @@ export class Batch {
     for (const chunk of chunks) {
       const { branch, sequence, count } = chunk;
       const tokens = state.tokens(branch, sequence.length, count);
-      const append = this.#withBlocks(
+      const reservation = this.#reserve(
         state,
-        () => this.#cache.append(sequence, tokens),
+        () => this.#cache.reserve(sequence, tokens),
       );
-      if (append instanceof OutOfBlocksError) return append;
-      this.#add(state, chunk, { append, beamStep: false });
+      if (reservation instanceof OutOfBlocksError) return reservation;
+      this.#add(state, chunk, { reservation, beamStep: false });
     }
   }
 
-  /** Takes blocks for the next token of every beam, or for none. */
+  /** Reserves the next token of every beam, or for none. */
   #scheduleBeams(
     state: RequestState,
     chunks: readonly Chunk[],
@@ -136,25 +136,25 @@ export class Batch {
     const beams = chunks.map(({ sequence }) => sequence);
     const tokens = chunks.map(({ branch }) => branch.outputs.slice(-1));
     this.#memory.noteFreed(beams);
-    const appends = this.#withBlocks(
+    const reservations = this.#reserve(
       state,
       () => this.#cache.reorder({ beams, parents, tokens }),
     );
-    if (appends instanceof OutOfBlocksError) return appends;
+    if (reservations instanceof OutOfBlocksError) return reservations;
     state.parents = undefined;
-    appends.forEach((append, i) =>
-      this.#add(state, chunks[i], { append, beamStep: true })
+    reservations.forEach((reservation, i) =>
+      this.#add(state, chunks[i], { reservation, beamStep: true })
     );
   }
 
-  /** Does what takes blocks, and preempts until there are enough. */
-  #withBlocks<T>(
+  /** Reserves, and preempts until there are enough blocks. */
+  #reserve<T>(
     state: RequestState,
-    operation: () => T,
+    reserve: () => T,
   ): T | OutOfBlocksError {
     while (true) {
       try {
-        return operation();
+        return reserve();
       } catch (error) {
         if (!(error instanceof OutOfBlocksError)) throw error;
         if (!this.#preemptBehind(state)) return error;
@@ -162,13 +162,16 @@ export class Batch {
     }
   }
 
-  /** Adds a chunk to the step, now that it has its blocks. */
+  /** Adds a chunk to the step, now that it is reserved. */
   #add(
     state: RequestState,
     { branch, sequence, count, samples }: Chunk,
-    { append, beamStep }: { append: SequenceAppend; beamStep: boolean },
+    { reservation, beamStep }: {
+      reservation: SequenceReservation;
+      beamStep: boolean;
+    },
   ): void {
-    this.#memory.addCopies(state, append.copies);
+    this.#memory.addCopies(state, reservation.copies);
     this.#left -= count;
     const end = sequence.length;
     const start = end - count;
@@ -178,7 +181,7 @@ export class Batch {
       sequence,
       tokens: state.tokens(branch, start, count),
       start,
-      slots: append.slots,
+      slots: reservation.slots,
       blocks: sequence.tables.map(({ blocks }) => blocks),
       samples,
     };

@@ -72,11 +72,11 @@ const BATCH: readonly Fault[] = [
   },
   {
     name: "copies are forgotten",
-    find: "this.#memory.addCopies(state, append.copies);",
+    find: "this.#memory.addCopies(state, reservation.copies);",
     replace: "",
   },
   {
-    name: "no one is preempted for an append",
+    name: "no one is preempted for a reservation",
     find: "if (!this.#preemptBehind(state)) return error;",
     replace: "return error;",
   },
