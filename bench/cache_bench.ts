@@ -55,15 +55,13 @@ for (const dtype of ["f32", "f16"] as const) {
     name: `append ${shape}`,
     setup: async (gpu) => {
       const cache = await emptyCache(gpu, dtype);
-      const { slots } = cache.createSequence().reserve(TOKENS);
+      const sequence = cache.createSequence();
+      const step = cache.reserve([{ sequence, count: TOKENS }]);
       const size = TOKENS * KV_HEADS * HEAD_DIM;
       const rows = [TOKENS, KV_HEADS, HEAD_DIM];
-      const appended = {
-        key: gpu.tensor(normals(dtype, size, 1), rows),
-        value: gpu.tensor(normals(dtype, size, 2), rows),
-        slots: gpu.tensor(slots, [TOKENS]),
-      };
-      return (encoder) => cache.encodeAppend(encoder, appended);
+      const key = gpu.tensor(normals(dtype, size, 1), rows);
+      const value = gpu.tensor(normals(dtype, size, 2), rows);
+      return (encoder) => step.encode(encoder, { key, value });
     },
   });
 

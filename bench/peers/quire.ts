@@ -92,12 +92,9 @@ async function preparePaged(
     value: part(inputs.value, from, to),
   });
   const old = rowsOf(0, past);
-  if (past > 0) cache.append([sequence.reserve(past)], old);
-  const { slots } = sequence.reserve(queries);
-  const rows = {
-    ...rowsOf(past, keys),
-    slots: gpu.tensor(slots, [queries]),
-  };
+  if (past > 0) cache.append([{ sequence, count: past }], old);
+  const step = cache.reserve([{ sequence, count: queries }]);
+  const rows = rowsOf(past, keys);
   const shape = [1, queries, HEADS, HEAD_DIM];
   const query = gpu.tensor(inputs.query, shape);
   const output = gpu.empty(dtype, shape);
@@ -109,7 +106,7 @@ async function preparePaged(
   });
   const tensors = { query, output, arenas: cache.arenas() };
   return prepared(gpu, output, (encoder) => {
-    cache.encodeAppend(encoder, rows);
+    step.encode(encoder, rows);
     plan.encode(encoder, tensors);
   }, [
     plan,

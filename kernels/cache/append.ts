@@ -38,11 +38,9 @@ export interface AppendSpec {
   readonly rope?: "interleaved" | "half-split" | undefined;
 }
 
-/**
- * The append kernel's uniforms: the same for every append, as the number of
- * tokens is that of the slots.
- */
+/** The append kernel's uniforms. */
 export const APPEND_PARAMS = {
+  token_count: "u32",
   kv_heads: "u32",
   head_dim: "u32",
   head_vecs: "u32",
@@ -61,7 +59,10 @@ export const APPEND_PARAMS = {
 /** Invocations of a workgroup. */
 export const APPEND_LANES = 64;
 
-/** The append kernel; one invocation a (token, kv head). */
+/**
+ * The append kernel; one invocation a (token, kv head). Its loops go over the
+ * vectors of one row: at most 64 of four elements, whatever the cache holds.
+ */
 export function appendKernel(spec: AppendSpec): KernelSource {
   const { keyFormat, valueFormat, arenaFormat, rope } = spec;
   const bindings: Binding[] = [
@@ -127,7 +128,7 @@ ${rope ? rotateFragment(rope) : ""}
 fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: vec3u,
 @builtin(local_invocation_index) lane: u32) {
 let index = (group_id.y * grid.x + group_id.x) * ${APPEND_LANES}u + lane;
-if (index >= arrayLength(&slots) * params.kv_heads) {
+if (index >= params.token_count * params.kv_heads) {
 return;
 }
 let token = index / params.kv_heads;

@@ -4,6 +4,10 @@
  * memory. `copies` holds (source, destination, rows) triples of blocks, each in
  * its buffer's own count; no destination may be another copy's source.
  *
+ * A block is copied in chunks, a workgroup each: an invocation's loop takes as
+ * many iterations as a chunk has units for it, and not as many as a block has,
+ * whose size is the caller's. llvmpipe (Mesa 22.3) ends loops after 65,535.
+ *
  * What is moved are integers, as WGSL lets floats change on the way: NaNs their
  * payload, denormals their value.
  *
@@ -25,11 +29,13 @@ export interface CopyBlocksSpec {
 }
 
 /**
- * The copy kernel's uniforms, in units: those of a token's keys and values;
- * then of either buffer those from one block to the next, and where the first
- * block's values are. Its keys are at 0.
+ * The copy kernel's uniforms: the first of its triples; then in units a chunk;
+ * a token's keys and values; and of either buffer what lies from one block to
+ * the next, and where the first block's values are. Its keys are at 0.
  */
 export const COPY_PARAMS = {
+  first_copy: "u32",
+  chunk: "u32",
   key_row: "u32",
   value_row: "u32",
   source_key_block: "u32",
@@ -49,7 +55,25 @@ export function copyUnit(row: { key: number; value: number }): CopyUnit {
   return units.find((unit) => row.key % unit + row.value % unit === 0) ?? 2;
 }
 
-/** The copy kernel; one workgroup a copy. */
+/** Units of a chunk, as long as a grid has room for all chunks of a block. */
+const COPY_CHUNK = 128 * COPY_LANES;
+
+/**
+ * How a block is divided: units of a chunk, and chunks.
+ *
+ * @param units Those of the block's keys or values, whichever are more.
+ * @param most Workgroups of a grid's dimension.
+ */
+export function copyChunks(
+  units: number,
+  most: number,
+): { chunk: number; chunks: number } {
+  const least = Math.ceil(units / most / COPY_LANES) * COPY_LANES;
+  const chunk = Math.max(COPY_CHUNK, least);
+  return { chunk, chunks: Math.ceil(units / chunk) };
+}
+
+/** The copy kernel; one workgroup a (copy, chunk). */
 export function copyBlocksKernel(spec: CopyBlocksSpec): KernelSource {
   const { unit, crossing } = spec;
   const source = crossing ? "source" : "destination";
@@ -70,17 +94,24 @@ ${declareBindings(bindings)}
 
 ${copyUnits}
 
+fn copy_chunk(from_at: u32, to_at: u32, count: u32, first: u32, lane: u32) {
+if (first < count) {
+copy_units(from_at + first, to_at + first, min(params.chunk, count - first), lane);
+}
+}
+
 @compute @workgroup_size(${COPY_LANES})
 fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(local_invocation_index) lane: u32) {
-let at = 3u * group_id.x;
+let at = 3u * (params.first_copy + group_id.x);
 let from_block = copies[at];
 let to_block = copies[at + 1u];
 let rows = copies[at + 2u];
-copy_units(from_block * params.source_key_block, to_block * params.destination_key_block,
-rows * params.key_row, lane);
-copy_units(params.source_value_at + from_block * params.source_value_block,
+let first = group_id.y * params.chunk;
+copy_chunk(from_block * params.source_key_block, to_block * params.destination_key_block,
+rows * params.key_row, first, lane);
+copy_chunk(params.source_value_at + from_block * params.source_value_block,
 params.destination_value_at + to_block * params.destination_value_block,
-rows * params.value_row, lane);
+rows * params.value_row, first, lane);
 }
 `;
   return {

@@ -5,7 +5,6 @@
  */
 
 import { type BufferOptions, createRawBuffer, GpuBuffer } from "./buffer.ts";
-import type { Gpu } from "./gpu.ts";
 
 /** Makes buffers, and knows which were not destroyed yet. */
 export class LiveBuffers {
@@ -29,8 +28,8 @@ export class LiveBuffers {
   }
 
   /** Makes one; fresh ones are all zeros. */
-  create(gpu: Gpu, options: BufferOptions): GpuBuffer {
-    const buffer = new GpuBuffer(createRawBuffer(gpu, options), (self) => {
+  create(device: GPUDevice, options: BufferOptions): GpuBuffer {
+    const buffer = new GpuBuffer(createRawBuffer(device, options), (self) => {
       this.#live.delete(self);
       this.#bytes -= self.size;
     });
@@ -40,7 +39,7 @@ export class LiveBuffers {
     return buffer;
   }
 
-  /** Destroys all of them. */
+  /** Destroys all of them, but not those that were abandoned. */
   destroy(): void {
     for (const buffer of [...this.#live]) buffer.destroy();
   }

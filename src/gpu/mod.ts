@@ -20,10 +20,17 @@ export {
   foldGrid,
   type Grid,
 } from "./dispatch.ts";
+export type { DeviceContext } from "./device_context.ts";
 export { Gpu, type GpuStats } from "./gpu.ts";
 export { openGpu, type OpenGpuOptions } from "./open.ts";
 export type { CompiledKernel } from "./pipeline_cache.ts";
 export { BufferPool, type BufferPoolOptions } from "./pool.ts";
+export {
+  type EncodeOptions,
+  Program,
+  type ProgramExplanation,
+} from "./program.ts";
+export type { Dispatch, ProgramParts } from "./program_parts.ts";
 export { type Probe, type ProbeResult, PROBES, runProbes } from "./probes.ts";
 export type { ReadOptions } from "./readback.ts";
 export { GpuTensor } from "./tensor.ts";

@@ -153,10 +153,7 @@ export class ServiceWorld {
 
   #begin(job: Job, cached: number, copies: readonly GroupCopy[]): void {
     this.counts.cached += cached;
-    this.#cache.gpu.submit(
-      "world",
-      (encoder) => this.#cache.encodeCopies(encoder, copies),
-    );
+    this.#cache.copy(copies);
     if (!this.#jobs.includes(job)) this.#jobs.push(job);
   }
 
@@ -206,16 +203,12 @@ export class ServiceWorld {
     const next = tokens.slice(from, from + 1 + this.#random.below(12));
     for (;;) {
       try {
-        const { slots, copies } = this.#manager.reserve(sequence, next);
+        const reservation = this.#manager.reserve(sequence, next);
         this.#lefts.forEach((_, group) => {
-          const own = copies.filter((copy) => copy.group === group);
           const rows = this.#rows(tokens, from, next.length, group);
           using key = rows.key;
           using value = rows.value;
-          this.#cache.append(
-            [{ slots: slots[group], copies: own }],
-            { key, value },
-          );
+          this.#cache.step([reservation], { group }).write({ key, value });
         });
         job.fresh = next.length;
         return;
@@ -309,7 +302,8 @@ export class ServiceWorld {
         query,
         cuSeqlens: starts,
         cache: this.#cache,
-        sequences: jobs.map(({ sequence }) => sequence.tables[group]),
+        sequences: jobs.map(({ sequence }) => sequence),
+        group,
         causal: true,
         // One source for both: no sequence is as long as this.
         window: { left: left ?? 9999 },

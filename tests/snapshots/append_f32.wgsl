@@ -1,5 +1,6 @@
 
 struct Params {
+  token_count: u32,
   kv_heads: u32,
   head_dim: u32,
   head_vecs: u32,
@@ -15,7 +16,6 @@ struct Params {
   rotary_pairs: u32,
   padding_0: u32,
   padding_1: u32,
-  padding_2: u32,
 }
 
 @group(0) @binding(0) var<storage, read> key: array<f32>;
@@ -62,7 +62,7 @@ fn store_value(base: u32, vec: u32, value: vec4f) {
 fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: vec3u,
   @builtin(local_invocation_index) lane: u32) {
   let index = (group_id.y * grid.x + group_id.x) * 64u + lane;
-  if (index >= arrayLength(&slots) * params.kv_heads) {
+  if (index >= params.token_count * params.kv_heads) {
     return;
   }
   let token = index / params.kv_heads;

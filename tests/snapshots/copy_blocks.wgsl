@@ -1,4 +1,6 @@
 struct Params {
+  first_copy: u32,
+  chunk: u32,
   key_row: u32,
   value_row: u32,
   source_key_block: u32,
@@ -7,6 +9,8 @@ struct Params {
   destination_key_block: u32,
   destination_value_block: u32,
   destination_value_at: u32,
+  padding_0: u32,
+  padding_1: u32,
 }
 
 @group(0) @binding(0) var<storage, read> copies: array<u32>;
@@ -20,15 +24,22 @@ fn copy_units(from_at: u32, to_at: u32, count: u32, lane: u32) {
   }
 }
 
+fn copy_chunk(from_at: u32, to_at: u32, count: u32, first: u32, lane: u32) {
+  if (first < count) {
+    copy_units(from_at + first, to_at + first, min(params.chunk, count - first), lane);
+  }
+}
+
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let at = 3u * group_id.x;
+  let at = 3u * (params.first_copy + group_id.x);
   let from_block = copies[at];
   let to_block = copies[at + 1u];
   let rows = copies[at + 2u];
-  copy_units(from_block * params.source_key_block, to_block * params.destination_key_block,
-    rows * params.key_row, lane);
-  copy_units(params.source_value_at + from_block * params.source_value_block,
+  let first = group_id.y * params.chunk;
+  copy_chunk(from_block * params.source_key_block, to_block * params.destination_key_block,
+    rows * params.key_row, first, lane);
+  copy_chunk(params.source_value_at + from_block * params.source_value_block,
     params.destination_value_at + to_block * params.destination_value_block,
-    rows * params.value_row, lane);
+    rows * params.value_row, first, lane);
 }

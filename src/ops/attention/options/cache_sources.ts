@@ -1,6 +1,6 @@
 /**
- * Where keys and values are in a cache of ours: in blocks with tables, or in
- * extents.
+ * Where keys and values are in a cache of ours: in blocks with tables, a
+ * manager's or one's own, or in extents.
  *
  * @module
  */
@@ -10,6 +10,7 @@ import {
   ContiguousSequence,
   packTables,
 } from "../../../cache/mod.ts";
+import { CacheSequence } from "../../../cache/manager/cache_sequence.ts";
 import { ContiguousCache, KvCache } from "../../../kv/mod.ts";
 import { checkInteger, checkType } from "../../../core/check.ts";
 import type { AnyTensor, TensorShape } from "../../tensors.ts";
@@ -65,38 +66,28 @@ export function cacheSource(
     query.dtype,
   );
   checkInteger("layer", options.layer ?? 0, 0, cache.layers - 1);
+  const { group = 0 } = options;
+  checkInteger("group", group, 0);
   return {
     kvHeads: cache.kvHeads,
     headDim: cache.headDim,
     valueHeadDim: cache.valueHeadDim,
     ...(cache instanceof KvCache
-      ? tableSource(cache, sequences)
+      ? tableSource(cache, sequences, group)
       : extentSource(cache, sequences)),
   };
-}
-
-/** Sequences as those of a cache; throws unless they are. */
-function sequencesOf<S extends { readonly pool: unknown }>(
-  cache: { readonly pool: unknown },
-  sequences: readonly unknown[],
-  type: abstract new (...args: never[]) => S,
-): readonly S[] {
-  return sequences.map((sequence, i) => {
-    checkType(
-      sequence instanceof type && sequence.pool === cache.pool,
-      `sequences[${i}]`,
-      "must be a sequence of the cache",
-      sequence,
-    );
-    return sequence;
-  });
 }
 
 function tableSource(
   cache: KvCache,
   sequences: readonly unknown[],
+  group: number,
 ): Pick<KeySource, "source" | "spans"> {
-  const tables = sequencesOf(cache, sequences, BlockTable);
+  const tables = sequences.map((sequence, i) =>
+    sequence instanceof CacheSequence
+      ? groupTable(`sequences[${i}]`, sequence, { cache, group })
+      : ownSequence(`sequences[${i}]`, sequence, { cache, type: BlockTable })
+  );
   const packed = packTables(tables);
   return {
     source: {
@@ -119,7 +110,12 @@ function extentSource(
   cache: ContiguousCache,
   sequences: readonly unknown[],
 ): Pick<KeySource, "source" | "spans"> {
-  const extents = sequencesOf(cache, sequences, ContiguousSequence);
+  const extents = sequences.map((sequence, i) =>
+    ownSequence(`sequences[${i}]`, sequence, {
+      cache,
+      type: ContiguousSequence,
+    })
+  );
   return {
     source: {
       kind: "contiguous",
@@ -131,4 +127,40 @@ function extentSource(
       keyCount: length,
     })),
   };
+}
+
+/** A sequence as one of a cache; throws unless it is. */
+function ownSequence<S extends { readonly pool: unknown }>(
+  name: string,
+  sequence: unknown,
+  { cache, type }: {
+    readonly cache: { readonly pool: unknown };
+    readonly type: abstract new (...args: never[]) => S;
+  },
+): S {
+  checkType(
+    sequence instanceof type && sequence.pool === cache.pool,
+    name,
+    "must be a sequence of the cache",
+    sequence,
+  );
+  return sequence;
+}
+
+/** The table of a manager's sequence in one layer group. */
+function groupTable(
+  name: string,
+  sequence: CacheSequence,
+  { cache, group }: { readonly cache: KvCache; readonly group: number },
+): BlockTable {
+  ownSequence(name, sequence, { cache, type: CacheSequence });
+  const { status, tables } = sequence;
+  checkType(
+    status === "running",
+    `${name}.status`,
+    "must be running, with its blocks on the device",
+    status,
+  );
+  checkInteger("group", group, 0, tables.length - 1);
+  return tables[group];
 }

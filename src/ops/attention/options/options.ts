@@ -5,7 +5,11 @@
  * @module
  */
 
-import type { BlockTable, ContiguousSequence } from "../../../cache/mod.ts";
+import type {
+  BlockTable,
+  CacheSequence,
+  ContiguousSequence,
+} from "../../../cache/mod.ts";
 import type { ContiguousCache, KvCache } from "../../../kv/mod.ts";
 import {
   checkBoolean,
@@ -51,10 +55,17 @@ export interface AttentionOptions<T = GpuTensor | HostTensor> {
   readonly blockTable?: Uint32Array;
   /** A cache of ours, instead of `key`, `value` and `blockTable`. */
   readonly cache?: KvCache | ContiguousCache;
-  /** The cache's sequences, one a batch entry. */
-  readonly sequences?: readonly BlockTable[] | readonly ContiguousSequence[];
+  /**
+   * The cache's sequences, one a batch entry: those that it made, or those of
+   * a `CacheManager` over its pool, which a `Scheduler` hands out too.
+   */
+  readonly sequences?:
+    | readonly (BlockTable | CacheSequence)[]
+    | readonly ContiguousSequence[];
   /** The cache's layer; 0 by default. */
   readonly layer?: number;
+  /** The layer group of a `CacheManager`'s sequences; 0 by default. */
+  readonly group?: number;
   /** Factor of the dot products; `1 / sqrt(headDim)` by default. */
   readonly scale?: number;
   /** Whether a query sees only keys at its own position and before. */
