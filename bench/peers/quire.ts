@@ -4,10 +4,9 @@
  * @module
  */
 
-import { KvCache } from "../../src/kv/mod.ts";
 import type { Gpu, GpuTensor } from "../../src/gpu/mod.ts";
 import { type AttentionPlan, planAttention } from "../../src/ops/mod.ts";
-import { shuffleFreeBlocks } from "../support/workload.ts";
+import { shuffledCache } from "../support/shuffled_cache.ts";
 import { HEAD_DIM, HEADS, type PeerCase, type PeerInputs } from "./cases.ts";
 import type { Contestant, Prepared } from "./contestant.ts";
 
@@ -72,14 +71,13 @@ async function preparePaged(
   inputs: PeerInputs,
   blockSize: number,
 ): Promise<Prepared> {
-  const cache = await KvCache.create(gpu, {
+  const cache = await shuffledCache(gpu, {
     numBlocks: Math.ceil(keys / blockSize) + 4,
     blockSize,
     kvHeads: HEADS,
     headDim: HEAD_DIM,
     dtype,
   });
-  shuffleFreeBlocks(cache, 4);
   const sequence = cache.createSequence();
   const past = keys - queries;
   const part = (rows: PeerInputs["key"], from: number, to: number) =>

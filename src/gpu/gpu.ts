@@ -13,29 +13,17 @@ import type { BufferOptions, GpuBuffer } from "./buffer.ts";
 import type { DeviceContext } from "./device_context.ts";
 import { type BindingResource, bindResources } from "./dispatch.ts";
 import { labelled, scoped } from "./errors.ts";
-import { LiveBuffers } from "./live_buffers.ts";
+import { type GpuStats, LiveBuffers } from "./live_buffers.ts";
 import { type CompiledKernel, PipelineCache } from "./pipeline_cache.ts";
 import { BufferPool } from "./pool.ts";
 import { type ReadOptions, StagingRing } from "./readback.ts";
-import { Recordings } from "./recordings.ts";
+import { submitRecording } from "./recordings.ts";
 import {
   emptyTensor,
   type GpuTensor,
   uploadTensor,
   wrapBuffer,
 } from "./tensor.ts";
-
-/** What is alive on a {@linkcode Gpu}, pooled and staging buffers included. */
-export interface GpuStats {
-  /** Live buffers that we made. */
-  readonly buffers: number;
-  /** Their bytes. */
-  readonly bytes: number;
-  /** The most bytes that were alive at one time. */
-  readonly peakBytes: number;
-  /** Compiled pipelines. */
-  readonly pipelines: number;
-}
 
 /**
  * A device, and what has been made on it: buffers, tensors, pipelines.
@@ -52,8 +40,6 @@ export class Gpu implements DeviceContext, Disposable {
   readonly features: ReadonlySet<string>;
   /** Scratch buffers, used again. */
   readonly scratch: BufferPool;
-  /** Which encoders use what; for what is recorded again and again. */
-  readonly recordings: Recordings = new Recordings();
   #owned: boolean;
   #loss: DeviceLostError | undefined;
   #errors: Error[] = [];
@@ -241,18 +227,7 @@ export class Gpu implements DeviceContext, Disposable {
     record?: (encoder: GPUCommandEncoder) => void,
   ): void {
     this.check();
-    const { device, queue, recordings } = this;
-    const label = typeof first === "string" ? first : first.label;
-    const encoder = typeof first === "string"
-      ? device.createCommandEncoder({ label })
-      : first;
-    if (encoder !== first) recordings.begin(encoder);
-    try {
-      record?.(encoder);
-      queue.submit([encoder.finish({ label })]);
-    } finally {
-      recordings.end(encoder);
-    }
+    submitRecording(this.device, first, record);
   }
 
   /**

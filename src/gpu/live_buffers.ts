@@ -6,6 +6,18 @@
 
 import { type BufferOptions, createRawBuffer, GpuBuffer } from "./buffer.ts";
 
+/** What is alive on a `Gpu`, pooled and staging buffers included. */
+export interface GpuStats {
+  /** Live buffers that we made. */
+  readonly buffers: number;
+  /** Their bytes. */
+  readonly bytes: number;
+  /** The most bytes that were alive at one time. */
+  readonly peakBytes: number;
+  /** Compiled pipelines. */
+  readonly pipelines: number;
+}
+
 /** Makes buffers, and knows which were not destroyed yet. */
 export class LiveBuffers {
   readonly #live: Set<GpuBuffer> = new Set();

@@ -19,6 +19,7 @@ import {
   type ProgramParts,
 } from "./program_parts.ts";
 import { ProgramScratch } from "./program_scratch.ts";
+import { noteUse } from "./recordings.ts";
 import { EMPTY_LAYOUT, fitLayout, slotAlignment } from "./slot_layout.ts";
 import { type Slot, Slots } from "./slots.ts";
 import { roundUp } from "./usage.ts";
@@ -184,9 +185,8 @@ export class Program implements Disposable {
     const groups = dispatches.map((_, i) =>
       this.#bind(current, i, resources, names)
     );
-    const { recordings } = this.#gpu;
-    recordings.use(encoder, slot.uses);
-    for (const { uses } of this.#scratch.all) recordings.use(encoder, uses);
+    noteUse(encoder, slot.uses);
+    for (const { uses } of this.#scratch.all) noteUse(encoder, uses);
     this.#scratch.encodePoison(encoder);
     if (describe === undefined) {
       const pass = encoder.beginComputePass({ label: this.#label });

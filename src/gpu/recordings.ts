@@ -6,7 +6,7 @@
 
 /** How many recordings use something, which must then stay as it is. */
 export class RecordedUses {
-  /** Recordings that end with {@linkcode Recordings.end}. */
+  /** Recordings within {@linkcode submitRecording}, whose end is known. */
   followed = 0;
   /** Recordings of which nobody says whether they have been submitted. */
   foreign = 0;
@@ -22,33 +22,49 @@ interface Recording {
   readonly uses: Set<RecordedUses>;
 }
 
-/** The encoders of one `Gpu`. */
-export class Recordings {
-  // Weak: what was recorded into an encoder that is gone needs no end.
-  #recordings = new WeakMap<GPUCommandEncoder, Recording>();
+/** Weak: what was recorded into an encoder that is gone needs no end. */
+const recordings = new WeakMap<GPUCommandEncoder, Recording>();
 
-  /** Follows an encoder from its making to its end. */
-  begin(encoder: GPUCommandEncoder): void {
-    this.#recordings.set(encoder, { kind: "followed", uses: new Set() });
+/** See `Gpu.submit()`. */
+export function submitRecording(
+  device: GPUDevice,
+  first: string | GPUCommandEncoder,
+  record?: (encoder: GPUCommandEncoder) => void,
+): void {
+  const encoder = typeof first === "string"
+    ? followedEncoder(device, first)
+    : first;
+  const descriptor = typeof first === "string" ? { label: first } : {};
+  try {
+    record?.(encoder);
+    device.queue.submit([encoder.finish(descriptor)]);
+  } finally {
+    endRecording(encoder);
   }
+}
 
-  /** Notes that commands of `encoder` use something. */
-  use(encoder: GPUCommandEncoder, uses: RecordedUses): void {
-    let recording = this.#recordings.get(encoder);
-    if (recording === undefined) {
-      recording = { kind: "foreign", uses: new Set() };
-      this.#recordings.set(encoder, recording);
-    }
-    if (recording.uses.has(uses)) return;
-    recording.uses.add(uses);
-    uses[recording.kind]++;
+/** Notes that commands of `encoder` use something. */
+export function noteUse(encoder: GPUCommandEncoder, uses: RecordedUses): void {
+  let recording = recordings.get(encoder);
+  if (recording === undefined) {
+    recording = { kind: "foreign", uses: new Set() };
+    recordings.set(encoder, recording);
   }
+  if (recording.uses.has(uses)) return;
+  recording.uses.add(uses);
+  uses[recording.kind]++;
+}
 
-  /** Notes that all commands of `encoder` are submitted, or never will be. */
-  end(encoder: GPUCommandEncoder): void {
-    const recording = this.#recordings.get(encoder);
-    if (recording === undefined) return;
-    this.#recordings.delete(encoder);
-    for (const uses of recording.uses) uses[recording.kind]--;
-  }
+function followedEncoder(device: GPUDevice, label: string): GPUCommandEncoder {
+  const encoder = device.createCommandEncoder({ label });
+  recordings.set(encoder, { kind: "followed", uses: new Set() });
+  return encoder;
+}
+
+/** All commands of `encoder` are submitted, or never will be. */
+function endRecording(encoder: GPUCommandEncoder): void {
+  const recording = recordings.get(encoder);
+  if (recording === undefined) return;
+  recordings.delete(encoder);
+  for (const uses of recording.uses) uses[recording.kind]--;
 }

@@ -4,14 +4,9 @@
  * @module
  */
 
-import {
-  APPEND_LANES,
-  type APPEND_PARAMS,
-  appendKernel,
-} from "../../kernels/cache/append.ts";
+import { APPEND_LANES, appendKernel } from "../../kernels/cache/append.ts";
 import { rowFormat, rowStride } from "../../kernels/fragments/rows.ts";
 import type { KernelSource } from "../core/kernel.ts";
-import type { UniformValues } from "../core/uniforms.ts";
 import { type Dispatch, foldGrid, type Gpu, Program } from "../gpu/mod.ts";
 import { arenaName, type Arenas, arenasByName } from "./arena_names.ts";
 import type { LayerRows } from "./rows.ts";
@@ -107,7 +102,7 @@ export class RowAppender implements Disposable {
 /** The uniforms of each arena, all but the number of tokens. */
 function arenaUniforms(
   sizes: CacheSizes,
-): Omit<UniformValues<typeof APPEND_PARAMS>, "token_count">[] {
+): Record<string, number>[] {
   const { dtype, kvHeads, headDim, valueHeadDim, ropeDim } = sizes;
   const format = rowFormat(dtype, headDim, valueHeadDim);
   const arenaKeyStride = rowStride(format, headDim);

@@ -6,14 +6,12 @@
  */
 
 import {
-  type COPY_PARAMS,
   copyBlocksKernel,
   copyChunks,
   copyUnit,
 } from "../../kernels/cache/copy_blocks.ts";
 import { bytesPerElement, type DType } from "../core/dtype.ts";
 import type { KernelSource } from "../core/kernel.ts";
-import type { UniformValues } from "../core/uniforms.ts";
 import {
   type BindingResource,
   type Dispatch,
@@ -93,7 +91,7 @@ export interface NamedCopies {
 export class BlockCopier implements Disposable {
   readonly #within: KernelSource;
   readonly #crossing: KernelSource;
-  readonly #uniforms: Omit<UniformValues<typeof COPY_PARAMS>, "first_copy">;
+  readonly #uniforms: Readonly<Record<string, number>>;
   readonly #chunks: number;
   readonly #program: Program;
 

@@ -77,3 +77,26 @@ fn main(@builtin(workgroup_id) id: vec3u) {
     features: [],
   };
 }
+
+/** Copies the first of `values` to two outputs. */
+export function twoOutputsKernel(label = "two_outputs"): KernelSource {
+  return {
+    label,
+    code: `
+@group(0) @binding(0) var<storage, read> values: array<f32>;
+@group(0) @binding(1) var<storage, read_write> first: array<f32>;
+@group(0) @binding(2) var<storage, read_write> second: array<f32>;
+@compute @workgroup_size(1)
+fn main() {
+  first[0] = values[0];
+  second[0] = values[0];
+}`,
+    bindings: [
+      { name: "values", type: "array<f32>", access: "read" },
+      { name: "first", type: "array<f32>", access: "read_write" },
+      { name: "second", type: "array<f32>", access: "read_write" },
+    ],
+    uniforms: {},
+    features: [],
+  };
+}

@@ -1,49 +1,21 @@
 import { assertEquals } from "@std/assert";
 import {
-  type Dispatch,
-  type Gpu,
+  BufferUsage,
   type GpuTensor,
   Program,
   type ProgramParts,
 } from "../../src/gpu/mod.ts";
 import { gpuTest } from "../support/gpu.ts";
+import { objectsMadeBy } from "../support/gpu_objects.ts";
 import { addKernel, doubleKernel } from "./kernels.ts";
-
-/** `output[i] = factor * values[i] + words[i]` for as many as there are words. */
-function add(
-  factor: number,
-  words: readonly number[],
-  aliases?: Dispatch["aliases"],
-): ProgramParts {
-  return {
-    dispatches: [{
-      source: addKernel(),
-      uniforms: { factor, count: words.length, unused: 1 },
-      grid: [words.length, 1, 1],
-      aliases,
-    }],
-    words: { words: Uint32Array.from(words) },
-  };
-}
-
-/** Runs `record` with an input of ones and gives what the output then holds. */
-async function outputOf(
-  gpu: Gpu,
-  length: number,
-  run: (resources: { values: GpuTensor; output: GpuTensor }) => void,
-): Promise<number[]> {
-  using values = gpu.tensor(new Float32Array(length).fill(1), [length]);
-  using output = gpu.empty("f32", [length]);
-  run({ values, output });
-  return [...await gpu.readOne(output)];
-}
+import { addition, outputOf, throughState } from "./programs.ts";
 
 gpuTest(
   "Program records dispatches in order, with their uniforms and words",
   async (_t, gpu) => {
-    const [dispatch] = add(3, [1, 2]).dispatches;
+    const { dispatches: [dispatch], words } = addition(3, [1, 2]);
     using program = await Program.create(gpu, "test", {
-      ...add(3, [1, 2]),
+      words,
       dispatches: [
         dispatch,
         {
@@ -60,15 +32,11 @@ gpuTest(
       ],
     });
     using other = gpu.empty("f32", [2]);
-    const output = await outputOf(
-      gpu,
-      2,
-      (resources) =>
-        gpu.submit(
-          "test",
-          (encoder) => program.encode(encoder, { ...resources, other }),
-        ),
-    );
+    const output = await outputOf(gpu, 2, (resources) =>
+      gpu.submit(
+        "test",
+        (encoder) => program.encode(encoder, { ...resources, other }),
+      ));
     assertEquals(output, [8, 5]);
     assertEquals([...await gpu.readOne(other)], [8, 0]);
     assertEquals(program.explain(), {
@@ -83,11 +51,15 @@ gpuTest(
 );
 
 gpuTest(
-  "Program records a pass for each dispatch where they are described",
+  "Program.encode() records a pass for each dispatch that is described",
   async (_t, gpu) => {
+    const { words, dispatches } = addition(1, [1]);
     using program = await Program.create(gpu, "test", {
-      ...add(1, [1]),
-      dispatches: [...add(1, [1]).dispatches, ...add(2, [1]).dispatches],
+      words,
+      dispatches: [
+        ...dispatches,
+        { ...dispatches[0], source: addKernel("again") },
+      ],
     });
     const described: string[] = [];
     const output = await outputOf(
@@ -99,16 +71,128 @@ gpuTest(
             describe: (label) => (described.push(label), { label }),
           })),
     );
-    assertEquals(described, ["add", "add"]);
-    assertEquals(output, [3]);
+    assertEquals(described, ["add", "again"]);
+    assertEquals(output, [2]);
   },
 );
 
-gpuTest("Program records nothing before its first update", async (_t, gpu) => {
+gpuTest("Program records nothing where it has no dispatches", (_t, gpu) => {
   using program = new Program(gpu, "test");
   gpu.submit("test", (encoder) => program.encode(encoder));
   assertEquals(program.explain(), { dispatches: [], scratchBytes: 0 });
   program.update({ dispatches: [] });
   gpu.submit("test", (encoder) => program.encode(encoder));
-  await gpu.flushErrors();
 });
+
+gpuTest("Program.update() grows and shrinks", async (_t, gpu) => {
+  using program = new Program(gpu, "test");
+  await program.compile([addKernel()]);
+  for (const length of [1, 3, 100, 2, 1000, 70, 1001, 5]) {
+    const words = Array.from({ length }, (_, i) => i + length);
+    program.update(addition(2, words));
+    const output = await outputOf(
+      gpu,
+      length,
+      (resources) =>
+        gpu.submit("test", (encoder) => program.encode(encoder, resources)),
+    );
+    assertEquals(output, words.map((word) => 2 + word));
+  }
+});
+
+gpuTest("Program.update() takes words by any names", async (_t, gpu) => {
+  using program = new Program(gpu, "test");
+  await program.compile([addKernel()]);
+  for (const name of ["a", "b", "words", "a"]) {
+    const { dispatches, words } = addition(1, [name.length, 2]);
+    program.update({
+      dispatches: [{ ...dispatches[0], aliases: { words: name } }],
+      words: { [name]: words!.words, more: new Uint32Array() },
+    });
+    const output = await outputOf(
+      gpu,
+      2,
+      (resources) =>
+        gpu.submit("test", (encoder) => program.encode(encoder, resources)),
+    );
+    assertEquals(output, [1 + name.length, 3]);
+  }
+});
+
+gpuTest("Program holds scratch while it fits", async (_t, gpu) => {
+  const program = new Program(gpu, "test");
+  await program.compile(throughState(1).dispatches.map((d) => d.source));
+  const made: number[] = [];
+  for (const length of [4, 2, 1000, 3]) {
+    const { buffers } = await objectsMadeBy(
+      gpu,
+      () => program.update(throughState(length)),
+    );
+    made.push(buffers);
+    assertEquals(program.explain().scratchBytes, 4 * length);
+    const output = await outputOf(
+      gpu,
+      length,
+      (resources) =>
+        gpu.submit("test", (encoder) => program.encode(encoder, resources)),
+    );
+    assertEquals(output, new Array(length).fill(3));
+  }
+  // A buffer for the words, and one of scratch.
+  assertEquals(made, [2, 0, 2, 0]);
+  assertEquals(gpu.scratch.idle.count, 1);
+  program.destroy();
+  assertEquals(gpu.scratch.idle.count, 2);
+});
+
+gpuTest(
+  "Program poisons its scratch before each run, where the pool does",
+  async (_t, gpu) => {
+    // More than one copy of poison.
+    const length = 20000;
+    const { dispatches, scratch, words } = throughState(length);
+    const read = { dispatches: dispatches.slice(1), scratch };
+    using program = await Program.create(gpu, "test", read);
+    const run = async (parts: ProgramParts) => {
+      program.update(parts);
+      const output = await outputOf(
+        gpu,
+        length,
+        (resources) =>
+          gpu.submit("test", (encoder) => program.encode(encoder, resources)),
+      );
+      return [...new Set(output)];
+    };
+    await program.compile([addKernel()]);
+    assertEquals(await run(read), [NaN]);
+    assertEquals(await run({ dispatches, scratch, words }), [3]);
+    assertEquals(await run(read), [NaN]);
+    gpu.scratch.poison = false;
+    try {
+      assertEquals(await run({ dispatches, scratch, words }), [3]);
+      assertEquals(await run(read), [3]);
+    } finally {
+      gpu.scratch.poison = true;
+    }
+  },
+);
+
+gpuTest(
+  "Program binds what a caller gives, whole or in part",
+  async (_t, gpu) => {
+    using program = await Program.create(gpu, "test", addition(2, [1, 5]));
+    using buffer = gpu.createBuffer({
+      size: 512,
+      usage: BufferUsage.storage | BufferUsage.copyDst,
+    });
+    gpu.wrap(buffer.buffer, "f32", [2], 256).write(new Float32Array([4, 6]));
+    using output = gpu.empty("f32", [2]);
+    gpu.submit("test", (encoder) =>
+      program.encode(encoder, {
+        values: { buffer: buffer.buffer, offset: 256, size: 8 },
+        output: output as GpuTensor,
+        another: undefined,
+      }));
+    assertEquals([...await gpu.readOne(output)], [9, 17]);
+  },
+);

@@ -7,7 +7,7 @@
 import { assertEquals, assertGreater, assertRejects } from "@std/assert";
 import { attentionProblem, KvCache } from "../../mod.ts";
 import { checkIndexing } from "../../src/ops/attention/limits.ts";
-import { paperGpu } from "../repro/paper_gpu.ts";
+import { paperGpu } from "../support/paper_gpu.ts";
 
 const LIMIT = 4 * 2 ** 30 - 4;
 

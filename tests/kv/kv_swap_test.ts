@@ -13,7 +13,7 @@ import { live } from "../ops/attention/tensors.ts";
 import { gpuTest } from "../support/gpu.ts";
 import { checkProperty } from "../support/property.ts";
 import { ALL, filled, LAYOUT } from "./filled_swap.ts";
-import { paperGpu } from "../repro/paper_gpu.ts";
+import { paperGpu } from "../support/paper_gpu.ts";
 import { layouts, RawImage } from "./raw_image.ts";
 
 const NAME = "KvSwap changes no bit and no other block";

@@ -35,7 +35,7 @@ const PROMPTS = 2;
 const PROMPT_TOKENS = 44;
 const TOKENS = 3;
 
-/** How keys are dealt, and whether prefixes are shared: any way must do. */
+/** How keys are partitioned, and whether prefixes are shared: any way must do. */
 const CHOICES: readonly PlanChoices[] = [
   {},
   { sharedPrefix: "always" },
@@ -45,10 +45,8 @@ const CHOICES: readonly PlanChoices[] = [
 /** Steps of 32 keys, so that short prefixes can be shared. */
 const TILES = {
   ...SOFTWARE_TILES,
-  source: "small steps",
-  forwardRowsPerLane: 2,
-  forwardKeys: 8,
-  decodeKeysPerLane: 4,
+  forward: { ...SOFTWARE_TILES.forward, rowsPerLane: 2, keys: 8 },
+  decode: { ...SOFTWARE_TILES.decode, keysPerLane: 4 },
 };
 
 /** A sequence with all tokens that it will have. */

@@ -380,11 +380,11 @@ export const EXTENT_MUTANTS: readonly Mutant[] = [
     replace: "appends",
   }]),
   ...faultsOf(
-    "src/ops/attention/options/cache_sources.ts",
+    "src/ops/attention/options/cache_keys.ts",
     ["tests/laws/contiguous_test.ts"],
     SOURCES,
   ),
-  ...faultsOf("src/ops/attention/options/cache_sources.ts", DEVICE, [{
+  ...faultsOf("src/ops/attention/options/cache_keys.ts", DEVICE, [{
     name: "extents of another cache are read",
     find: "sequence.pool === cache.pool,",
     replace: "true,",

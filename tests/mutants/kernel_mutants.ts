@@ -388,8 +388,13 @@ const MERGE_STATES: readonly Fault[] = [
   ],
   [
     "what is merged has no weight of its own",
-    "let theirs = weight(other_lse[row], maximum);",
+    "let theirs = weight(their_lse, maximum);",
     "let theirs = 1.0;",
+  ],
+  [
+    "a part without keys has the host's log-sum-exp",
+    "bits == 0xff800000u",
+    "false",
   ],
 ];
 

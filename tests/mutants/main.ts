@@ -12,6 +12,8 @@
 import { ALLOCATOR_MUTANTS } from "./allocator_mutants.ts";
 import { EXTENT_MUTANTS } from "./extent_mutants.ts";
 import { KERNEL_MUTANTS } from "./kernel_mutants.ts";
+import { MODS_MUTANTS } from "./mods_mutants.ts";
+import { REFERENCE_MUTANTS } from "./reference_mutants.ts";
 import { SCHEDULER_MUTANTS } from "./scheduler_mutants.ts";
 import { SEQUENCE_MUTANTS } from "./sequence_mutants.ts";
 import { SERVICE_MUTANTS } from "./service_mutants.ts";
@@ -25,6 +27,8 @@ const MUTANTS: readonly Mutant[] = [
   ...SEQUENCE_MUTANTS,
   ...SWAP_MUTANTS,
   ...SCHEDULER_MUTANTS,
+  ...MODS_MUTANTS,
+  ...REFERENCE_MUTANTS,
   ...KERNEL_MUTANTS,
 ];
 

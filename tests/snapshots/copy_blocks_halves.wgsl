@@ -18,7 +18,7 @@ struct Params {
 @group(0) @binding(2) var<uniform> params: Params;
 
 fn copy_units(from_at: u32, to_at: u32, count: u32, lane: u32) {
-  for (var word = to_at / 2u + lane; 2u * word < to_at + count; word += 64u) {
+  for (var word = to_at / 2u + lane; 2u * word < to_at + count; word += 64) {
     var bits = 0u;
     var mask = 0u;
     for (var half = 0u; half < 2u; half++) {
@@ -35,22 +35,24 @@ fn copy_units(from_at: u32, to_at: u32, count: u32, lane: u32) {
   }
 }
 
-fn copy_chunk(from_at: u32, to_at: u32, count: u32, first: u32, lane: u32) {
-  if (first < count) {
-    copy_units(from_at + first, to_at + first, min(params.chunk, count - first), lane);
-  }
+// Units of a chunk that begins at start, of count in all.
+fn chunk_of(count: u32, start: u32) -> u32 {
+  return min(count - min(count, start), params.chunk);
 }
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(local_invocation_index) lane: u32) {
   let at = 3u * (params.first_copy + group_id.x);
+  let start = group_id.y * params.chunk;
   let from_block = copies[at];
   let to_block = copies[at + 1u];
   let rows = copies[at + 2u];
-  let first = group_id.y * params.chunk;
-  copy_chunk(from_block * params.source_key_block, to_block * params.destination_key_block,
-    rows * params.key_row, first, lane);
-  copy_chunk(params.source_value_at + from_block * params.source_value_block,
-    params.destination_value_at + to_block * params.destination_value_block,
-    rows * params.value_row, first, lane);
+  copy_units(
+    from_block * params.source_key_block + start,
+    to_block * params.destination_key_block + start,
+    chunk_of(rows * params.key_row, start), lane);
+  copy_units(
+    params.source_value_at + from_block * params.source_value_block + start,
+    params.destination_value_at + to_block * params.destination_value_block + start,
+    chunk_of(rows * params.value_row, start), lane);
 }

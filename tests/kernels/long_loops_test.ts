@@ -1,5 +1,5 @@
 /**
- * Work that takes more turns of loops than a software adapter lets one
+ * Work that takes more iterations of loops than a software adapter lets one
  * invocation take: it must be cut, not cut off.
  *
  * @module
@@ -47,8 +47,8 @@ gpuTest("decodeKernel() comes to the end of long loops", async (_, gpu) => {
   cases.forEach((c, i) => checkCase(c, results[i]));
 });
 
-gpuTest("mergeKernel() comes to the end of many parts", async (_, gpu) => {
-  // 1280 parts of 8 rows of 32 vec4s.
+gpuTest("mergeKernel() comes to the end of many states", async (_, gpu) => {
+  // 1280 states of 8 rows of 32 vec4s.
   const c: AttentionCase = {
     ...LONG,
     queryHeads: 4,
@@ -76,7 +76,7 @@ gpuTest(
     assertEquals(short.explain().dispatches.length, 3);
     try {
       using long = await plan(100_000);
-      assert(!gpu.software, long.explain().tiles.standard);
+      assert(!gpu.software, long.explain().kernels.standard.splits);
     } catch (error) {
       assert(error instanceof UnsupportedError && gpu.software, String(error));
       assert(error.message.includes("100000 keys"), error.message);

@@ -5,34 +5,22 @@
  */
 
 import { checkInteger, checkRange, checkType } from "../../../core/check.ts";
-import { cacheSource } from "./cache_sources.ts";
+import { cacheKeys } from "./cache_keys.ts";
 import {
   type AnyTensor,
   describeTensor,
   type TensorShape,
 } from "../../tensors.ts";
-import type { AttentionOptions } from "./options.ts";
-import type {
-  ContiguousSource,
-  PagedSource,
-  SequenceShape,
-} from "../problem.ts";
+import type { AttentionOptions } from "./attention_options.ts";
+import type { KeyInputs } from "./key_inputs.ts";
 import { checkIndices, cumulativeSpans, type Indices } from "./spans.ts";
 
-export interface KeySource {
-  readonly source: ContiguousSource | PagedSource;
-  readonly spans: readonly Pick<SequenceShape, "keyStart" | "keyCount">[];
-  readonly kvHeads: number;
-  readonly headDim: number;
-  readonly valueHeadDim: number;
-}
-
-export function keySource(
+export function keyInputs(
   options: AttentionOptions<AnyTensor>,
   query: TensorShape,
   batch: number,
-): KeySource {
-  if (options.cache !== undefined) return cacheSource(options, query, batch);
+): KeyInputs {
+  if (options.cache !== undefined) return cacheKeys(options, query, batch);
   checkType(
     options.sequences === undefined,
     "sequences",
@@ -66,8 +54,8 @@ export function keySource(
   const [kvHeads, headDim] = key.shape.slice(-2);
   const dims = { kvHeads, headDim, valueHeadDim: value.shape[rank - 1] };
   return paged
-    ? { ...blockSource(options, key.shape, batch), ...dims }
-    : { ...denseSource(options, key.shape, batch), ...dims };
+    ? { ...blockKeys(options, key.shape, batch), ...dims }
+    : { ...denseKeys(options, key.shape, batch), ...dims };
 }
 
 /** Written lengths, each at most the capacity of its sequence. */
@@ -95,11 +83,11 @@ function checkedLengths(
   });
 }
 
-function denseSource(
+function denseKeys(
   options: AttentionOptions<AnyTensor>,
   shape: readonly number[],
   batch: number,
-): Pick<KeySource, "source" | "spans"> {
+): Pick<KeyInputs, "keys" | "spans"> {
   let spans: [number, number][];
   if (shape.length === 4) {
     const [rows, count] = shape;
@@ -133,16 +121,16 @@ function denseSource(
   );
   const keyTokens = shape.length === 4 ? shape[0] * shape[1] : shape[0];
   return {
-    source: { kind: "contiguous", keyTokens, segments: 0 },
+    keys: { kind: "contiguous", keyTokens, segments: 0 },
     spans: spans.map(([keyStart], i) => ({ keyStart, keyCount: lengths[i] })),
   };
 }
 
-function blockSource(
+function blockKeys(
   options: AttentionOptions<AnyTensor>,
   [numBlocks, blockSize]: readonly number[],
   batch: number,
-): Pick<KeySource, "source" | "spans"> {
+): Pick<KeyInputs, "keys" | "spans"> {
   const { blockTable, keyLengths } = options;
   checkType(
     blockTable instanceof Uint32Array,
@@ -186,7 +174,7 @@ function blockSource(
     }
   });
   return {
-    source: {
+    keys: {
       kind: "paged",
       blockSize,
       numBlocks,

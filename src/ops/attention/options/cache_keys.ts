@@ -14,15 +14,15 @@ import { CacheSequence } from "../../../cache/manager/cache_sequence.ts";
 import { ContiguousCache, KvCache } from "../../../kv/mod.ts";
 import { checkInteger, checkType } from "../../../core/check.ts";
 import type { AnyTensor, TensorShape } from "../../tensors.ts";
-import type { AttentionOptions } from "./options.ts";
-import type { KeySource } from "./sources.ts";
+import type { AttentionOptions } from "./attention_options.ts";
+import type { KeyInputs } from "./key_inputs.ts";
 
-/** The source that `cache` and `sequences` are; throws unless they fit. */
-export function cacheSource(
+/** The keys that `cache` and `sequences` are; throws unless they fit. */
+export function cacheKeys(
   options: AttentionOptions<AnyTensor>,
   query: TensorShape,
   batch: number,
-): KeySource {
+): KeyInputs {
   const cache = options.cache!;
   checkType(
     cache instanceof KvCache || cache instanceof ContiguousCache,
@@ -73,16 +73,16 @@ export function cacheSource(
     headDim: cache.headDim,
     valueHeadDim: cache.valueHeadDim,
     ...(cache instanceof KvCache
-      ? tableSource(cache, sequences, group)
-      : extentSource(cache, sequences)),
+      ? tableKeys(cache, sequences, group)
+      : extentKeys(cache, sequences)),
   };
 }
 
-function tableSource(
+function tableKeys(
   cache: KvCache,
   sequences: readonly unknown[],
   group: number,
-): Pick<KeySource, "source" | "spans"> {
+): Pick<KeyInputs, "keys" | "spans"> {
   const tables = sequences.map((sequence, i) =>
     sequence instanceof CacheSequence
       ? groupTable(`sequences[${i}]`, sequence, { cache, group })
@@ -90,7 +90,7 @@ function tableSource(
   );
   const packed = packTables(tables);
   return {
-    source: {
+    keys: {
       kind: "paged",
       blockSize: cache.blockSize,
       numBlocks: cache.numBlocks,
@@ -106,10 +106,10 @@ function tableSource(
   };
 }
 
-function extentSource(
+function extentKeys(
   cache: ContiguousCache,
   sequences: readonly unknown[],
-): Pick<KeySource, "source" | "spans"> {
+): Pick<KeyInputs, "keys" | "spans"> {
   const extents = sequences.map((sequence, i) =>
     ownSequence(`sequences[${i}]`, sequence, {
       cache,
@@ -117,7 +117,7 @@ function extentSource(
     })
   );
   return {
-    source: {
+    keys: {
       kind: "contiguous",
       keyTokens: cache.numBlocks * cache.blockSize,
       segments: 1,

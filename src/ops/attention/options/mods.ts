@@ -16,7 +16,7 @@ import {
   softcap,
 } from "../../../mods/mod.ts";
 import type { AnyTensor } from "../../tensors.ts";
-import type { AttentionOptions } from "./options.ts";
+import type { AttentionOptions } from "./attention_options.ts";
 
 export function scoreMods(
   options: AttentionOptions<AnyTensor>,

@@ -1,7 +1,7 @@
 /**
- * Units: all query rows of a sequence, against a stretch of its keys. Without
- * shared prefixes every sequence is one unit. Where sequences share keys, the
- * shared stretch is a unit of all their rows, and each sequence keeps the rest.
+ * Key ranges: all query rows of a sequence, against a range of its keys. Without
+ * shared prefixes every sequence has one. Where sequences share keys, those are
+ * a range of all their rows, and each sequence keeps the rest.
  *
  * @module
  */
@@ -12,7 +12,7 @@ import {
   type SequenceShape,
 } from "../problem.ts";
 
-/** One query of a unit that has those of several sequences. */
+/** One query of a key range that has those of several sequences. */
 export interface ListedQuery {
   /** Its row of the query tensor, in tokens. */
   readonly token: number;
@@ -22,8 +22,8 @@ export interface ListedQuery {
   readonly batch: number;
 }
 
-/** A sequence record: one of the problem's, or the rows of several of them. */
-export interface RowSet extends SequenceShape {
+/** One of the problem's sequences, or the rows of several of them. */
+export interface SequenceRecord extends SequenceShape {
   /** The sequence; the first one's of several. */
   readonly batch: number;
   /** The queries one by one, where they are of several sequences. */
@@ -31,7 +31,7 @@ export interface RowSet extends SequenceShape {
 }
 
 /** All rows of a record against keys `from` to `end` (exclusive). */
-export interface Unit {
+export interface KeyRange {
   /** Index of its record. */
   readonly record: number;
   /** Packed query rows. */
@@ -40,34 +40,34 @@ export interface Unit {
   readonly from: number;
   /** One past the last key. */
   readonly end: number;
-  /** The shared stretches before `from`, in the order of their keys. */
+  /** The shared ranges before `from`, in the order of their keys. */
   readonly prefixes: readonly Prefix[];
 }
 
-/** A shared stretch as one of its sequences sees it. */
+/** A shared range as one of its sequences sees it. */
 export interface Prefix {
-  /** The unit of all that share it. */
-  readonly unit: Unit;
-  /** Where this sequence's rows begin among that unit's. */
+  /** The range of all that share it. */
+  readonly range: KeyRange;
+  /** Where this sequence's rows begin among that range's. */
   readonly firstRow: number;
 }
 
 /** A problem's work: who attends to which keys. */
-export interface Units {
-  /** The problem's sequences in order, then those of shared stretches. */
-  readonly records: readonly RowSet[];
-  /** Units of sequences that have queries, one each. */
-  readonly own: readonly Unit[];
-  /** Units of shared stretches. */
-  readonly shared: readonly Unit[];
-  /** Whether shared units need their queries listed. */
+export interface Work {
+  /** The problem's sequences in order, then those of shared ranges. */
+  readonly records: readonly SequenceRecord[];
+  /** Ranges of sequences that have queries, one each. */
+  readonly own: readonly KeyRange[];
+  /** Shared ranges. */
+  readonly shared: readonly KeyRange[];
+  /** Whether shared ranges need their queries listed. */
   readonly listed: boolean;
 }
 
-/** The units of a problem that shares nothing. */
-export function flatUnits(problem: AttentionProblem): Units {
+/** The work of a problem that shares nothing. */
+export function flatWork(problem: AttentionProblem): Work {
   const { sequences } = problem;
-  const own = sequences.map((sequence, record): Unit => ({
+  const own = sequences.map((sequence, record): KeyRange => ({
     record,
     rows: packedRows(problem, sequence),
     from: 0,
