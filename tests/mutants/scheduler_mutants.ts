@@ -25,44 +25,44 @@ const BATCH: readonly Fault[] = [
     replace: "",
   },
   {
-    name: "a waiting request is not let in ahead of those behind it",
+    name: "a waiting request is not admitted ahead of those behind it",
     find: "compareRanks(running, waiting) < 0",
     replace: "true",
   },
   {
-    name: "those behind one without room are served",
-    find: "if (this.#roster.has(state)) return;",
-    replace: "if (this.#roster.has(state)) place++;",
+    name: "those behind one without blocks are served",
+    find: "if (this.#queues.has(state)) return;",
+    replace: "if (this.#queues.has(state)) index++;",
   },
   {
-    name: "an arriving request is served",
-    find: 'state.place !== "arriving" && !this.#serve(state)',
+    name: "a request that is swapped in is served",
+    find: 'state.status !== "swappingIn" && !this.#serve(state)',
     replace: "!this.#serve(state)",
   },
   {
     name: "one sequence more runs than may",
-    find: "this.#roster.sequences + width <= maxSequences",
-    replace: "this.#roster.sequences + width <= maxSequences + 1",
+    find: "this.#queues.runningBranches + width <= maxSequences",
+    replace: "this.#queues.runningBranches + width <= maxSequences + 1",
   },
   {
     name: "the watermark is void",
-    find: "this.#roster.running.length === 0",
+    find: "this.#queues.running.length === 0",
     replace: "true",
   },
   {
-    name: "a request without room fails while others run",
-    find: "!served && this.#roster.running.length === 1",
+    name: "a request without blocks fails while others run",
+    find: "!served && this.#queues.running.length === 1",
     replace: "!served",
   },
   {
-    name: "a request without room alone waits for ever",
-    find: "!served && this.#roster.running.length === 1",
-    replace: "!served && this.#roster.running.length === 0",
+    name: "a request without blocks alone waits for ever",
+    find: "!served && this.#queues.running.length === 1",
+    replace: "!served && this.#queues.running.length === 0",
   },
   {
     name: "beams go on from themselves",
-    find: "state.parents ?? shares.map((_, i) => i)",
-    replace: "shares.map((_, i) => i)",
+    find: "state.parents ?? chunks.map((_, i) => i)",
+    replace: "chunks.map((_, i) => i)",
   },
   {
     name: "beams are moved twice",
@@ -72,11 +72,11 @@ const BATCH: readonly Fault[] = [
   },
   {
     name: "copies are forgotten",
-    find: "this.#residency.owe(state, append.copies);",
+    find: "this.#memory.addCopies(state, reservation.copies);",
     replace: "",
   },
   {
-    name: "no one gives way to an append",
+    name: "no one is preempted for a reservation",
     find: "if (!this.#preemptBehind(state)) return error;",
     replace: "return error;",
   },
@@ -105,26 +105,26 @@ const BATCH: readonly Fault[] = [
   },
 ];
 
-const ROSTER: readonly Fault[] = [
+const QUEUES: readonly Fault[] = [
   {
-    name: "the first gives way",
+    name: "the first is preempted",
     find: "const last = this.running.at(-1);",
     replace:
       "const last = [...this.running].find((s) => compareRanks(s, state) > 0);",
   },
   {
-    name: "those ahead give way",
+    name: "those ahead are preempted",
     find: "last && compareRanks(last, state) > 0 ? last : undefined",
     replace: "last !== state ? last : undefined",
   },
   {
-    name: "sequences of victims count as running",
-    find: "this.#sequences -= state.live.length;",
+    name: "branches of victims count as running",
+    find: "this.#runningBranches -= state.live.length;",
     replace: "",
   },
   {
-    name: "sequences that ended count as running",
-    find: "this.#sequences--;",
+    name: "finished branches count as running",
+    find: "this.#runningBranches--;",
     replace: "",
   },
   {
@@ -135,7 +135,7 @@ const ROSTER: readonly Fault[] = [
   },
 ];
 
-const RESIDENCY: readonly Fault[] = [
+const MEMORY: readonly Fault[] = [
   {
     name: "admission asks for the tokens of a chunk only",
     find: "this.#cache.canAdmit(tokens, { domain, chunk })",
@@ -143,20 +143,20 @@ const RESIDENCY: readonly Fault[] = [
   },
   {
     name: "copies of cached rows are forgotten",
-    find: "this.owe(state, admission.copies);",
+    find: "this.addCopies(state, admission.copies);",
     replace: "",
   },
   {
     name: "a resumed request counts as a hit",
-    find: "state.handle = kept;",
+    find: "state.preempted = kept;",
     replace: "this.#cache.free(kept);",
     tests: FAILURES,
   },
   {
     name: "swapping out is not said",
     find:
-      'this.#operations.push({ type: "swap", request, transfer });\n        this.#unsaved',
-    replace: "this.#unsaved",
+      'this.#operations.push({ type: "swap", request, transfer });\n        this.#swappingOut',
+    replace: "this.#swappingOut",
   },
   {
     name: "swapped requests below the watermark come back",
@@ -165,13 +165,13 @@ const RESIDENCY: readonly Fault[] = [
     tests: EXAMPLES,
   },
   {
-    name: "what was swapped out in a lost step is trusted",
-    find: "this.#unsaved.add(state);",
+    name: "what was swapped out in a failed step is trusted",
+    find: "this.#swappingOut.add(state);",
     replace: "",
   },
   {
     name: "nothing that was swapped out is ever trusted",
-    find: "this.#unsaved.clear();",
+    find: "this.#swappingOut.clear();",
     replace: "",
     tests: FAILURES,
   },
@@ -181,8 +181,9 @@ const RESIDENCY: readonly Fault[] = [
     replace: ".filter(() => true)",
   },
   {
-    name: "a preempted sequence is not given back in the end",
-    find: "if (state.handle !== undefined) this.#cache.free(state.handle);",
+    name: "a preempted sequence is not freed in the end",
+    find:
+      "if (state.preempted !== undefined) this.#cache.free(state.preempted);",
     replace: "",
   },
   {
@@ -199,12 +200,12 @@ const RESIDENCY: readonly Fault[] = [
 
 const STATE: readonly Fault[] = [
   {
-    name: "a common start leaves no token for the logits",
+    name: "a common prefix leaves no token for the logits",
     find: "Math.min(...this.live.map((b) => b.outputs.length)) - 1",
     replace: "Math.min(...this.live.map((b) => b.outputs.length))",
   },
   {
-    name: "the common start ends with the prompt",
+    name: "the common prefix ends with the prompt",
     find: "common < most &&",
     replace: "common < 0 &&",
     tests: EXAMPLES,
@@ -215,30 +216,31 @@ const STATE: readonly Fault[] = [
     replace: "Math.max(0, start - prompt.length + 1), after",
   },
   {
-    name: "a resumed common start is sampled",
+    name: "a resumed common prefix is sampled",
     find: "return live.length === 1 ? 1 : 0;",
     replace: "return 1;",
   },
 ];
 
-const SHARES: readonly Fault[] = [
+const BUDGET: readonly Fault[] = [
   {
     name: "beams lack nothing before they advance together",
-    find: "(state.request.joint && !joint ? 1 : 0)",
+    find: "(beamSearch && !beamStep ? 1 : 0)",
     replace: "0",
   },
   {
     name: "beams advance as far as the budget goes",
-    find: "if (joint && left < live.length) return { shares: [], joint };",
+    find:
+      "if (beamStep && left < live.length) return { chunks: [], beamStep };",
     replace: "",
   },
   {
     name: "every chunk is sampled",
-    find: "const samples = count === needed ? state.rootSamples : 0;",
-    replace: "const samples = state.rootSamples;",
+    find: "const samples = count === needed ? state.prefixSamples : 0;",
+    replace: "const samples = state.prefixSamples;",
   },
   {
-    name: "each continuation gets the whole budget",
+    name: "each branch gets the whole budget",
     find: "rest -= count;",
     replace: "",
   },
@@ -283,32 +285,31 @@ const SCHEDULER: readonly Fault[] = [
   },
   {
     name: "a device's loss leaves copies due",
-    find: "this.#residency.takeOperations();\n    const { index }",
+    find: "memory.takeOperations();\n    const { index }",
     replace: "const { index }",
     tests: FAILURES,
   },
   {
-    name: "the host's loss leaves who is on the way back",
-    find: 'place === "swapped" || place === "arriving"',
-    replace: 'place === "swapped"',
+    name: "the host's loss leaves who is swapped in",
+    find: 'status === "swapped" || status === "swappingIn"',
+    replace: 'status === "swapped"',
     tests: FAILURES,
   },
   {
     name: "the host's loss leaves what is there",
-    find: 'place === "swapped" || place === "arriving"',
-    replace: 'place === "arriving"',
+    find: 'status === "swapped" || status === "swappingIn"',
+    replace: 'status === "swappingIn"',
   },
   {
     name: "the host's loss leaves swaps due",
-    find: "this.#residency.forgetSwaps();",
+    find: "memory.dropSwaps();",
     replace: "",
     tests: FAILURES,
   },
   {
-    name: "who is on the way back from a lost host still counts as running",
-    find:
-      "this.#roster.moveOut(state);\n    }\n    this.#residency.forgetSwaps",
-    replace: "}\n    this.#residency.forgetSwaps",
+    name: "who is swapped in from a lost host still counts as running",
+    find: "queues.toWaiting(state);\n    }\n    memory.dropSwaps",
+    replace: "}\n    memory.dropSwaps",
     tests: FAILURES,
   },
   {
@@ -319,21 +320,21 @@ const SCHEDULER: readonly Fault[] = [
   },
 ];
 
-const ENDINGS: readonly Fault[] = [
+const FINISH: readonly Fault[] = [
   {
-    name: "lost work is tried once more than it may",
-    find: "++state.restarts > this.#maxRestarts",
-    replace: "state.restarts++ > this.#maxRestarts",
+    name: "failed work is tried once more than it may",
+    find: "++state.restarts > policy.maxRestarts",
+    replace: "state.restarts++ > policy.maxRestarts",
     tests: EXAMPLES,
   },
   {
-    name: "continuations that ended keep their blocks",
-    find: "this.#residency.free(branch);",
+    name: "finished branches keep their blocks",
+    find: "memory.freeBranch(branch);",
     replace: "",
   },
   {
-    name: "continuations that ended count as running",
-    find: "this.#roster.endBranch();",
+    name: "no one says that a branch is finished",
+    find: "queues.finishBranch();",
     replace: "",
   },
 ];
@@ -346,7 +347,7 @@ const REQUEST: readonly Fault[] = [
     tests: BAD_INPUT,
   },
   {
-    name: "requests that never fit are taken in",
+    name: "requests that never fit are added",
     find: "cache.peakBlocks(length, { chunk }) <= room,",
     replace: "true,",
     tests: BAD_INPUT,
@@ -371,20 +372,20 @@ const REQUEST: readonly Fault[] = [
   },
 ];
 
-const PROGRESS: readonly Fault[] = [
+const POSTPROCESS: readonly Fault[] = [
   {
     name: "a failed request's results count",
-    find: "!roster.has(state) || failed.has(state)",
-    replace: "!roster.has(state)",
+    find: "!queues.has(state) || failed.has(state)",
+    replace: "!queues.has(state)",
   },
   {
     name: "an aborted request's results count",
-    find: "!roster.has(state) || failed.has(state)",
+    find: "!queues.has(state) || failed.has(state)",
     replace: "failed.has(state)",
   },
   {
-    name: "the common start is not left",
-    find: "if (end === state.rootLength) residency.fork(state);",
+    name: "the common prefix is not left",
+    find: "if (end === state.prefixLength) memory.fork(state);",
     replace: "",
   },
   {
@@ -421,13 +422,13 @@ function faults(file: string, list: readonly Fault[]): Mutant[] {
 /** Every mutant of the scheduler. */
 export const SCHEDULER_MUTANTS: readonly Mutant[] = [
   ...faults("batch.ts", BATCH),
-  ...faults("roster.ts", ROSTER),
-  ...faults("residency.ts", RESIDENCY),
+  ...faults("request_queues.ts", QUEUES),
+  ...faults("kv_memory.ts", MEMORY),
   ...faults("request_state.ts", STATE),
-  ...faults("shares.ts", SHARES),
+  ...faults("token_budget.ts", BUDGET),
   ...faults("policy.ts", POLICY),
   ...faults("scheduler.ts", SCHEDULER),
-  ...faults("endings.ts", ENDINGS),
+  ...faults("finish.ts", FINISH),
   ...faults("request.ts", REQUEST),
-  ...faults("progress.ts", PROGRESS),
+  ...faults("postprocess.ts", POSTPROCESS),
 ];
