@@ -1,0 +1,226 @@
+/**
+ * One-line faults in the cache's device half: arenas, rows, copies, swapping.
+ *
+ * @module
+ */
+
+import { faultsIn, type SourceFault } from "../fault.ts";
+
+const CONTIGUOUS = ["kv/contiguous_cache", "kv/contiguous_cache_errors"];
+const KV_CACHE = ["kv/kv_cache"];
+const COPIER = ["kv/copier", "kv/kv_swap", "kv/kv_swap_failure"];
+const LAYOUT = ["kv/kv_cache_layout"];
+const SWAP = ["kv/kv_swap", "kv/kv_swap_failure"];
+
+/** Every fault listed for it. */
+export const KV_FAULTS: readonly SourceFault[] = [
+  ...faultsIn("ContiguousCache", CONTIGUOUS, [
+    ["more than one arena is taken", "sizes.segments === 1", "true"],
+    [
+      "the first block cannot be written",
+      "override readonly firstBlock = 0",
+      "override readonly firstBlock = 1",
+    ],
+    [
+      "sequences do not grow as they are told",
+      "new ContiguousSequence(this.pool, this.#growth)",
+      "new ContiguousSequence(this.pool)",
+    ],
+    [
+      "the growth policy is not checked",
+      "checkedGrowth(growth, sizes.blockSize)",
+      "growth",
+    ],
+    [
+      "sequences of another cache are forked",
+      "sequence.pool === this.pool",
+      "true",
+    ],
+    [
+      "a fork's rows are not copied",
+      '"kv.fork", (encoder) => this.encodeCopies(encoder, copies)',
+      '"kv.fork", () => {}',
+    ],
+  ]),
+  ...faultsIn("ContiguousCache.compact", CONTIGUOUS, [
+    [
+      "compacted rows stay where they are",
+      "(encoder) => this.encodeCopies(encoder, copies)",
+      "() => {}",
+    ],
+  ]),
+  ...faultsIn("checkCopies", KV_CACHE, [
+    [
+      "the null block can be written by a copy",
+      "destination, firstBlock, last)",
+      "destination, 0, last)",
+    ],
+  ]),
+  ...faultsIn("checkOrder", CONTIGUOUS, [
+    ["rows are copied before they are written", "early === undefined", "true"],
+    [
+      "an append may not write where it has read",
+      "appends.slice(0, i)",
+      "appends",
+    ],
+  ]),
+  ...faultsIn("tokenBytes", COPIER, [
+    [
+      "values are as wide as keys",
+      "value: bytes * shape.valueHeadDim",
+      "value: bytes * shape.headDim",
+    ],
+  ]),
+  ...faultsIn("arenaLayout", COPIER, [
+    [
+      "the values of an arena follow its first block",
+      "valueAt: blocks * keyBlock",
+      "valueAt: keyBlock",
+    ],
+  ]),
+  ...faultsIn("BlockCopier", COPIER, [
+    [
+      "the other side's blocks are as far apart",
+      "destination_value_block: destination.valueBlock / unit",
+      "destination_value_block: source.valueBlock / unit",
+    ],
+    [
+      "only the first pair of buffers is copied",
+      "of pairs) {",
+      "of pairs.slice(0, 1)) {",
+    ],
+  ]),
+  ...faultsIn("cacheSizes", LAYOUT, [
+    [
+      "a cache has more arenas than a kernel can bind",
+      "segments <= bindable",
+      "true",
+    ],
+    [
+      "arenas take the buffers that a kernel needs besides",
+      "gpu.limits.maxStorageBuffersPerShaderStage - OTHER_BUFFERS",
+      "gpu.limits.maxStorageBuffersPerShaderStage",
+    ],
+  ]),
+  ...faultsIn("packedBytes", SWAP, [
+    [
+      "only the first layer is packed",
+      "return cache.layers * packedLayout(cache).keyBlock",
+      "return packedLayout(cache).keyBlock",
+    ],
+  ]),
+  ...faultsIn("mostPacked", SWAP, [
+    [
+      "the staging can be larger than what can be bound",
+      "Math.floor(bytes / packedBytes(cache))",
+      "Infinity",
+    ],
+    [
+      "one round can have more blocks than a grid has workgroups",
+      "cache.gpu.limits.maxComputeWorkgroupsPerDimension",
+      "Infinity",
+    ],
+  ]),
+  ...faultsIn("BlockStaging", SWAP, [
+    [
+      "a buffer stays where the kernels' uniforms cannot be made",
+      "staging?.destroy();",
+      "",
+    ],
+    ["layers lie on one another", "i * layers + layer]", "i * layers]"],
+    [
+      "blocks of a later arena are taken from the first",
+      "arenas(layer)[segment]",
+      "arenas(layer)[0]",
+    ],
+    [
+      "a block's number in its arena is that in the cache",
+      "blocks[i] % segmentBlocks",
+      "blocks[i]",
+    ],
+    [
+      "the way back goes like the way out",
+      "[packed, block])",
+      "[block, packed])",
+    ],
+    [
+      "the last row of a block stays behind",
+      "[...pair, blockSize]",
+      "[...pair, blockSize - 1]",
+    ],
+    [
+      "the way in is over before the device has done it",
+      "await gpu.readOne(this.#words(4), options);",
+      "",
+    ],
+    [
+      "the uniforms of the way in are not freed",
+      "this.#unpack?.destroy();",
+      "",
+    ],
+    [
+      "the last bytes are not sent",
+      "Math.ceil(blocks.length * packedBytes(this.#cache) / 4) * 4",
+      "Math.floor(blocks.length * packedBytes(this.#cache) / 4) * 4",
+    ],
+  ]),
+  ...faultsIn("KvSwap", SWAP, [
+    [
+      "a round is larger than the staging",
+      "size: this.stagingBlocks }",
+      "size: this.stagingBlocks + 1 }",
+    ],
+    [
+      "slots are not emptied",
+      "this.#host.open(moves.slots)",
+      "if (!moves.slots.every((s) => this.#host.has(s))) this.#host.open(moves.slots)",
+    ],
+    ["slots stay empty", "this.#host.seal(moves.slots);", ""],
+    [
+      "what is not there is moved in",
+      "const holds = this.#host.has(slot)",
+      "const holds = true",
+    ],
+    [
+      "a destroyed swap goes on",
+      'checkType(!this.#destroyed, "swap", "must not be destroyed", "destroyed");',
+      "",
+    ],
+    [
+      "a destroyed cache is swapped from",
+      "this.cache.arenas();",
+      "",
+    ],
+    ["the staging is not freed", "this.#staging.destroy();", ""],
+    ["the host's memory is not freed", "this.#host.clear();", ""],
+    [
+      "the default is more than the host has",
+      "Math.min(usual, most, hostBlocks)",
+      "Math.min(usual, most)",
+    ],
+    [
+      "the default is more than the device can bind",
+      "Math.min(usual, most, hostBlocks)",
+      "Math.min(usual, hostBlocks)",
+    ],
+  ]),
+  ...faultsIn("KvSwap.out", SWAP, [
+    [
+      "transfers out do not look at others",
+      "this.#claims.check(moves);",
+      "",
+    ],
+    [
+      "a signal that was given before is not seen in time",
+      "options.signal?.throwIfAborted();",
+      "",
+    ],
+  ]),
+  ...faultsIn("KvSwap.in", SWAP, [
+    [
+      "transfers in do not look at others",
+      "this.#claims.check(moves);",
+      "",
+    ],
+  ]),
+];
