@@ -17,7 +17,7 @@ import { type Fault, placeOf } from "./fault.ts";
 import { FAULTS } from "./faults/mod.ts";
 import { type MutantResult, runMutants } from "./mutate.ts";
 import { FOLDERS } from "./place.ts";
-import { drawFaults } from "./random.ts";
+import { drawFaults, widen } from "./random.ts";
 import { SymbolIndex } from "./symbols.ts";
 
 /** Seconds for the tests of a random fault: loops without end are common. */
@@ -69,6 +69,24 @@ function printResult({ fault, verdict, detail, seconds }: MutantResult): void {
   if (detail) console.log(`${" ".repeat(18)}${detail}`);
 }
 
+/** Whether a fault is one too many: not killed, and not known to be harmless. */
+function isAlive({ fault, verdict }: MutantResult): boolean {
+  return verdict !== "killed" && equivalentOf(fault) === undefined;
+}
+
+/** What an operator makes need not compile; what survives is looked at twice. */
+async function runRandom(faults: readonly Fault[]): Promise<MutantResult[]> {
+  const options = { onResult: printResult, timeout: RANDOM_TIMEOUT };
+  const first = (await runMutants(faults, options))
+    .filter(({ verdict }) => verdict !== "broken");
+  console.log(`\n${faults.length - first.length} could not be judged`);
+  const alive = first.filter(isAlive).map(({ fault }) => fault);
+  if (alive.length === 0) return first;
+  console.log(`\n${alive.length} more closely:`);
+  const second = await runMutants(widen(alive), { onResult: printResult });
+  return [...first.filter((result) => !isAlive(result)), ...second];
+}
+
 async function main(): Promise<void> {
   const options = parse(Deno.args);
   const faults = await select(options);
@@ -76,28 +94,17 @@ async function main(): Promise<void> {
     console.error("No fault has that text in its name, place or tests");
     Deno.exit(2);
   }
-  const isRandom = options.random !== undefined;
-  const results = await runMutants(faults, {
-    onResult: printResult,
-    ...(isRandom ? { timeout: RANDOM_TIMEOUT } : {}),
-  });
-  // What an operator makes of a type or of a shader need not compile.
-  const judged = results.filter(({ verdict }) =>
-    !isRandom || verdict !== "broken"
-  );
-  const alive = judged.filter(({ fault, verdict }) =>
-    verdict !== "killed" && !equivalentOf(fault)
-  );
+  const results = options.random === undefined
+    ? await runMutants(faults, { onResult: printResult })
+    : await runRandom(faults);
+  const alive = results.filter(isAlive);
   if (alive.length > 0) {
     console.log(`\nNot killed:`);
     alive.forEach(printResult);
   }
-  if (isRandom) {
-    console.log(`\n${results.length - judged.length} could not be judged`);
-  }
   // What ends a log is a count of passed and failed, whatever ran.
   console.log(
-    `\n${judged.length - alive.length} passed, ${alive.length} failed`,
+    `\n${results.length - alive.length} passed, ${alive.length} failed`,
   );
   if (alive.length > 0) Deno.exit(1);
 }

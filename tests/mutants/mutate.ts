@@ -68,6 +68,9 @@ async function copyTree(from: string, to: string): Promise<void> {
   }
 }
 
+/** Seconds for all tests together, before anything is changed. */
+const BASELINE_TIMEOUT = 900;
+
 /** Where and how tests run. */
 interface Bench {
   /** A copy of the tree. */
@@ -217,7 +220,8 @@ export async function runMutants(
       }
     }
     const tests = [...new Set(faults.flatMap((fault) => fault.tests))];
-    const outcome = await runTests(benches[0], tests);
+    const patient = { ...benches[0], timeout: BASELINE_TIMEOUT };
+    const outcome = await runTests(patient, tests);
     if (!outcome.passed) {
       throw new Error(
         `Cannot judge mutants as the tests fail without them\n${outcome.output}`,

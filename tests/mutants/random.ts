@@ -155,6 +155,25 @@ function kernelFault(
   };
 }
 
+/** Everything that may notice a fault, by where it is. */
+const WIDE: readonly (readonly [from: string, tests: readonly string[]])[] = [
+  ["src/cache/", ["tests/cache", "tests/engine", "tests/kv"]],
+  ["src/kv/", ["tests/kv", "tests/laws"]],
+  ["src/engine/", ["tests/engine"]],
+  ["src/ops/", ["tests/ops", "tests/laws", "tests/kernels"]],
+  ["attention.", ["tests/kernels", "tests/laws", "tests/ops"]],
+  ["cache.", ["tests/kernels", "tests/kv"]],
+];
+
+/** The same faults, judged by all the tests that may notice them. */
+export function widen(faults: readonly Fault[]): Fault[] {
+  return faults.map((fault) => {
+    const place = "kernel" in fault ? fault.kernel : fault.file!;
+    const [, tests] = WIDE.find(([from]) => place.startsWith(from))!;
+    return { ...fault, tests };
+  });
+}
+
 type Place = () => Fault | undefined | Promise<Fault | undefined>;
 
 function sourcePlaces(sources: RandomSources): Place[] {
