@@ -11,7 +11,7 @@ const pool = new BlockPool({ numBlocks: 65_536, blockSize: BLOCK_SIZE });
 
 function tableOf(tokens: number): BlockTable {
   const table = new BlockTable(pool);
-  table.append(tokens);
+  table.reserve(tokens);
   return table;
 }
 
@@ -26,17 +26,17 @@ for (const count of [1, 64]) {
 }
 
 Deno.bench({
-  name: "append 4096 tokens at once, free",
-  group: "append",
+  name: "reserve 4096 tokens at once, free",
+  group: "reserve",
   fn: () => tableOf(4096).free(),
 });
 
 Deno.bench({
-  name: "append 4096 tokens one by one, free",
-  group: "append",
+  name: "reserve 4096 tokens one by one, free",
+  group: "reserve",
   fn: () => {
     const table = new BlockTable(pool);
-    for (let i = 0; i < 4096; i++) table.append(1);
+    for (let i = 0; i < 4096; i++) table.reserve(1);
     table.free();
   },
 });
@@ -51,11 +51,11 @@ Deno.bench({
 });
 
 Deno.bench({
-  name: "fork 4088 tokens, append 1 (copy on write), free",
+  name: "fork 4088 tokens, reserve 1 (copy on write), free",
   group: "fork",
   fn: () => {
     const fork = prefix.fork();
-    fork.append(1);
+    fork.reserve(1);
     fork.free();
   },
 });

@@ -55,7 +55,7 @@ for (const dtype of ["f32", "f16"] as const) {
     name: `append ${shape}`,
     setup: async (gpu) => {
       const cache = await emptyCache(gpu, dtype);
-      const { slots } = cache.createSequence().append(TOKENS);
+      const { slots } = cache.createSequence().reserve(TOKENS);
       const size = TOKENS * KV_HEADS * HEAD_DIM;
       const rows = [TOKENS, KV_HEADS, HEAD_DIM];
       const appended = {

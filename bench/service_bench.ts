@@ -27,7 +27,7 @@ function manager(numBlocks: number): CacheManager {
 const PROMPT = Array.from({ length: 1024 }, (_, i) => i);
 const cached = manager(4096);
 const { sequence: first, pending } = cached.create(PROMPT);
-cached.append(first, pending);
+cached.reserve(first, pending);
 cached.commit(first);
 
 Deno.bench({
@@ -55,10 +55,10 @@ class Churn {
         const prompt = PROMPT.slice(start, start + 256);
         const { sequence, pending } = this.#cache.create(prompt);
         live.push(sequence);
-        this.#cache.append(sequence, pending);
+        this.#cache.reserve(sequence, pending);
         this.#cache.commit(sequence);
       } else {
-        this.#cache.append(live[pick], [this.#random.below(50_000)]);
+        this.#cache.reserve(live[pick], [this.#random.below(50_000)]);
         this.#cache.commit(live[pick]);
       }
     } catch (error) {
@@ -89,16 +89,16 @@ function grown(sequences: number, tokens: number) {
   return { numBlocks, blockSize: BLOCK_SIZE };
 }
 
-/** Appends one token to each of many sequences, as often as they take. */
+/** Reserves a token in each of many sequences, as often as they take. */
 function grow(sequences: readonly (BlockTable | ContiguousSequence)[]): void {
   for (let i = 0; i < 256; i++) {
-    for (const sequence of sequences) sequence.append(1);
+    for (const sequence of sequences) sequence.reserve(1);
   }
   for (const sequence of sequences) sequence.free();
 }
 
 for (const count of [8, 64]) {
-  const group = `append: 256 tokens one by one to ${count} sequences, free`;
+  const group = `reserve: 256 tokens one by one in ${count} sequences, free`;
   const size = grown(count, 512);
   const each = Array.from({ length: count });
   const pool = new BlockPool(size);

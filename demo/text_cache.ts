@@ -59,8 +59,8 @@ export function appendText(
   const rows = additions.map(({ text, start, end }) =>
     keyValueRows(text, start, end)
   );
-  const appends = additions.map(({ sequence, start, end }) =>
-    sequence.append(end - start)
+  const reservations = additions.map(({ sequence, start, end }) =>
+    sequence.reserve(end - start)
   );
   const tokens = additions.reduce((sum, a) => sum + a.end - a.start, 0);
   const key = gpu.tensor(joined(rows.map((row) => row.key)), [
@@ -73,10 +73,10 @@ export function appendText(
     KV_HEADS,
     VALUE_HEAD_DIM,
   ]);
-  cache.append(appends, { key, value });
+  cache.append(reservations, { key, value });
   key.destroy();
   value.destroy();
-  return appends.reduce((sum, { copies }) => sum + copies.length, 0);
+  return reservations.reduce((sum, { copies }) => sum + copies.length, 0);
 }
 
 /** Arrays one after another. */

@@ -90,7 +90,7 @@ export class ExtentMemory implements ServingMemory {
     const needed = grownCapacity(tokens, { ...growth, blockSize }) / blockSize;
     if (freeBlocks - needed < this.#watermark) return undefined;
     const sequence = new ContiguousSequence(this.#pool, growth);
-    if (!this.#append(sequence, tokens)) {
+    if (!this.#reserve(sequence, tokens)) {
       sequence.free();
       return undefined;
     }
@@ -98,20 +98,20 @@ export class ExtentMemory implements ServingMemory {
       get room() {
         return sequence.capacity;
       },
-      grow: (more) => this.#append(sequence, more),
+      grow: (more) => this.#reserve(sequence, more),
       release: () => sequence.free(),
     };
   }
 
-  #append(sequence: ContiguousSequence, tokens: number): boolean {
+  #reserve(sequence: ContiguousSequence, tokens: number): boolean {
     try {
-      sequence.append(tokens);
+      sequence.reserve(tokens);
     } catch (error) {
       if (!(error instanceof OutOfBlocksError)) throw error;
       if (error.needed > error.free) return false;
       this.#pool.compact();
       this.compactions++;
-      sequence.append(tokens);
+      sequence.reserve(tokens);
     }
     this.written += tokens;
     return true;

@@ -102,7 +102,7 @@ function workAt(context: number): TokenWork {
   };
 }
 
-/** Appends to a sequence token by token, and notes when it takes memory. */
+/** Reserves in a sequence token by token, and notes when it takes memory. */
 export function memoryCurve(growth: Growth): MemoryCurve {
   const { policy, blockSize } = growth;
   const pool = new BlockPool({
@@ -117,7 +117,7 @@ export function memoryCurve(growth: Growth): MemoryCurve {
   const { sequence } = cache.create([]);
   const steps: [number, number][] = [];
   for (let length = 1; length <= MAX_LENGTH; length++) {
-    cache.append(sequence, [0]);
+    cache.reserve(sequence, [0]);
     const slots = pool.usedBlocks * blockSize;
     if (slots !== steps.at(-1)?.[1]) steps.push([length, slots]);
   }

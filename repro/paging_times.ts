@@ -83,7 +83,7 @@ async function load(
   });
   const contiguous = own(await ContiguousCache.create(gpu, sizes(16)));
   const extent = contiguous.createSequence();
-  contiguous.append([extent.append(keys)], { key, value });
+  contiguous.append([extent.reserve(keys)], { key, value });
   const contestants: Contestant[] = [{
     plan: await plan({ cache: contiguous, sequences: [extent] }),
     tensors: { query, arenas: contiguous.arenas(), output },
@@ -92,7 +92,7 @@ async function load(
     const cache = own(await KvCache.create(gpu, sizes(blockSize)));
     shuffleFreeBlocks(cache, 4);
     const sequence = cache.createSequence();
-    cache.append([sequence.append(keys)], { key, value });
+    cache.append([sequence.reserve(keys)], { key, value });
     contestants.push({
       plan: await plan({ cache, sequences: [sequence] }),
       tensors: { query, arenas: cache.arenas(), output },

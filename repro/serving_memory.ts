@@ -133,20 +133,20 @@ export class PagedMemory implements ServingMemory {
     const table = new BlockTable(this.#pool);
     const needed = table.blocksNeeded(tokens);
     if (this.#pool.freeBlocks - needed < this.#watermark) return undefined;
-    table.append(tokens);
+    table.reserve(tokens);
     return {
       get room() {
         return table.capacity;
       },
-      grow: (more) => appended(table, more),
+      grow: (more) => reserved(table, more),
       release: () => table.free(),
     };
   }
 }
 
-function appended(table: BlockTable, tokens: number): boolean {
+function reserved(table: BlockTable, tokens: number): boolean {
   try {
-    table.append(tokens);
+    table.reserve(tokens);
     return true;
   } catch (error) {
     if (error instanceof OutOfBlocksError) return false;

@@ -94,11 +94,11 @@ function decode(
   { decoding, width, seed }: SharingOptions & { seed: number },
 ): void {
   const { sequence, pending } = cache.create(new Array(request.prompt).fill(0));
-  cache.append(sequence, pending);
+  cache.reserve(sequence, pending);
   const all = [sequence, ...cache.fork(sequence, width - 1)];
   if (decoding === "samples") {
     const tokens = new Array(request.output).fill(0);
-    for (const own of all) cache.append(own, tokens);
+    for (const own of all) cache.reserve(own, tokens);
   } else {
     const tokens = all.map((_, i) => [i]);
     for (const parents of lineageOf(request, width, seed)) {

@@ -92,8 +92,8 @@ async function preparePaged(
     value: part(inputs.value, from, to),
   });
   const old = rowsOf(0, past);
-  if (past > 0) cache.append([sequence.append(past)], old);
-  const { slots } = sequence.append(queries);
+  if (past > 0) cache.append([sequence.reserve(past)], old);
+  const { slots } = sequence.reserve(queries);
   const rows = {
     ...rowsOf(past, keys),
     slots: gpu.tensor(slots, [queries]),

@@ -10,7 +10,7 @@ import {
   CacheManager,
   OutOfBlocksError,
   PrefixIndex,
-  type SequenceAppend,
+  type SequenceReservation,
   type SwapTransfer,
 } from "../../src/cache/mod.ts";
 import { Prng } from "../../src/core/prng.ts";
@@ -184,7 +184,7 @@ export class World {
       if (!member) return;
       const { sequence, end } = member;
       if (sequence.length >= end) return this.#end(member, this.#running);
-      this.#note([this.#cache.append(sequence, [anyToken(this.#random)])]);
+      this.#note([this.#cache.reserve(sequence, [anyToken(this.#random)])]);
       this.#cache.commit(sequence);
     },
     draft: () => {
@@ -195,7 +195,7 @@ export class World {
         { length: 1 + this.#random.below(8) },
         () => anyToken(this.#random),
       );
-      this.#note([this.#cache.append(sequence, drafts)]);
+      this.#note([this.#cache.reserve(sequence, drafts)]);
       const right = this.#random.below(drafts.length + 1);
       this.#cache.truncate(sequence, sequence.committed + right);
       this.#cache.commit(sequence);
@@ -267,15 +267,15 @@ export class World {
     return item;
   }
 
-  #note(appends: readonly SequenceAppend[]): void {
-    for (const { copies } of appends) this.#counts.copies += copies.length;
+  #note(reservations: readonly SequenceReservation[]): void {
+    for (const { copies } of reservations) this.#counts.copies += copies.length;
   }
 
   /** Computes what is not cached of a sequence that begins. */
   #compute(member: Member, pending: readonly number[]): void {
     this.#running.add(member);
     try {
-      this.#note([this.#cache.append(member.sequence, pending)]);
+      this.#note([this.#cache.reserve(member.sequence, pending)]);
       this.#cache.commit(member.sequence);
     } catch (error) {
       this.#preempt(member, { tokens: member.tokens });

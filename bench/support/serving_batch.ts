@@ -165,7 +165,7 @@ function append(
         "bench",
       )
     );
-    cache.append([sequence.append(tokens)], { key, value });
+    cache.append([sequence.reserve(tokens)], { key, value });
     key.destroy();
     value.destroy();
   }

@@ -160,7 +160,7 @@ async function cacheOf(
   });
   shuffleFreeBlocks(cache, 4);
   const sequence = cache.createSequence();
-  cache.append([sequence.append(keys)], rows);
+  cache.append([sequence.reserve(keys)], rows);
   return { cache, sequence };
 }
 

@@ -20,12 +20,8 @@ export {
   type ContiguousGrowth,
   ContiguousSequence,
 } from "./extent/contiguous_sequence.ts";
-export {
-  type Extent,
-  ExtentPool,
-  type ExtentSize,
-  type ExtentStats,
-} from "./extent/extent_pool.ts";
+export { ExtentPool } from "./extent/extent_pool.ts";
+export type * from "./extent/extent_types.ts";
 export type { BlockRun } from "./extent/free_extents.ts";
 export type { GroupCopy, LayerGroup } from "./manager/group_match.ts";
 export {

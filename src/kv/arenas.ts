@@ -8,7 +8,7 @@
 import { checkInteger, checkType } from "../core/check.ts";
 import type { DType } from "../core/dtype.ts";
 import { type Gpu, type GpuBuffer, TENSOR_USAGE } from "../gpu/mod.ts";
-import type { Append, BlockCopy } from "../cache/block/block_table.ts";
+import type { BlockCopy, Reservation } from "../cache/block/table_types.ts";
 import { RowAppender } from "./appender.ts";
 import { arenaLayout, BlockCopier } from "./copier.ts";
 import type { CacheSizes, KvCacheOptions } from "./sizes.ts";
@@ -120,31 +120,37 @@ export abstract class KvArenas implements Disposable {
    * all layers), then writes the new rows. Submits at once. With several
    * layers, give `copies: false` from the second on.
    *
-   * @param appends What `append` of sequences returned, in that order.
+   * @param reservations What `reserve` of sequences returned, in that order.
    * @throws {TypeError} if a tensor does not fit
-   * @throws {RangeError} if a slot or a block does not exist, or an append
+   * @throws {RangeError} if a slot or a block does not exist, or a reservation
    * copies rows that an earlier one of the same call is yet to write
    */
   append(
-    appends: readonly Append[],
+    reservations: readonly Reservation[],
     rows: Omit<AppendRows, "slots">,
     options: { readonly copies?: boolean } = {},
   ): void {
     this.check();
-    const total = appends.reduce((sum, { slots }) => sum + slots.length, 0);
+    const total = reservations.reduce(
+      (sum, { slots }) => sum + slots.length,
+      0,
+    );
     const slots = new Uint32Array(total);
     let at = 0;
-    for (const append of appends) {
-      slots.set(append.slots, at);
-      at += append.slots.length;
+    for (const reservation of reservations) {
+      slots.set(reservation.slots, at);
+      at += reservation.slots.length;
     }
     checkSlots(this, slots);
     const made = this.gpu.tensor(slots, [total], "kv.slots");
     try {
       this.gpu.submit("kv.append", (encoder) => {
         if (options.copies !== false) {
-          checkOrder(this, appends);
-          this.encodeCopies(encoder, appends.flatMap(({ copies }) => copies));
+          checkOrder(this, reservations);
+          this.encodeCopies(
+            encoder,
+            reservations.flatMap(({ copies }) => copies),
+          );
         }
         this.encodeAppend(encoder, { ...rows, slots: made });
       });

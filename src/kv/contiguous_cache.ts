@@ -46,7 +46,7 @@ export interface ContiguousCacheOptions
  *   headDim: 4,
  * });
  * const sequence = cache.createSequence();
- * cache.append([sequence.append(1)], {
+ * cache.append([sequence.reserve(1)], {
  *   key: gpu.tensor(new Float32Array([1, 0, 0, 0]), [1, 1, 4]),
  *   value: gpu.tensor(new Float32Array([5, 6, 7, 8]), [1, 1, 4]),
  * });

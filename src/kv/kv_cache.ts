@@ -23,7 +23,7 @@ import { cacheSizes, type KvCacheOptions } from "./sizes.ts";
  * const gpu = await openGpu();
  * const cache = await KvCache.create(gpu, { numBlocks: 8, kvHeads: 1, headDim: 4 });
  * const sequence = cache.createSequence();
- * cache.append([sequence.append(1)], {
+ * cache.append([sequence.reserve(1)], {
  *   key: gpu.tensor(new Float32Array([1, 0, 0, 0]), [1, 1, 4]),
  *   value: gpu.tensor(new Float32Array([5, 6, 7, 8]), [1, 1, 4]),
  * });

@@ -67,7 +67,7 @@ const STAGING_BYTES = 32 * 2 ** 20;
  * const manager = new CacheManager({ pool: cache.pool, hostBlocks: 8 });
  * const swap = await KvSwap.create(cache, { hostBlocks: 8 });
  * const { sequence, pending } = manager.create([1, 2, 3]);
- * manager.append(sequence, pending); // write to its slots, then
+ * manager.reserve(sequence, pending); // write to its slots, then
  * manager.commit(sequence);
  *
  * const out = manager.beginSwapOut([sequence]);

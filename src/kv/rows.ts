@@ -8,7 +8,7 @@ import { SKIP_SLOT } from "../../kernels/cache/append.ts";
 import { checkInteger, checkRange, checkType } from "../core/check.ts";
 import type { DType } from "../core/dtype.ts";
 import type { Gpu, GpuTensor } from "../gpu/mod.ts";
-import type { Append, BlockCopy } from "../cache/block/block_table.ts";
+import type { BlockCopy, Reservation } from "../cache/block/table_types.ts";
 
 /** Where new keys stand, for a cache that rotates them. */
 export interface AppendRotation {
@@ -26,7 +26,7 @@ export interface AppendRows {
   readonly key: GpuTensor;
   /** `[tokens, kvHeads, valueHeadDim]`. */
   readonly value: GpuTensor;
-  /** `u32[tokens]`: what a sequence's `append` returned. */
+  /** `u32[tokens]`: what a sequence's `reserve` returned. */
   readonly slots: GpuTensor;
   /** For a cache with `rope`: how to rotate the keys. */
   readonly rotation?: AppendRotation;
@@ -83,27 +83,27 @@ export function checkCopies(
 }
 
 /**
- * Throws where an append would copy rows that an earlier one is yet to write:
+ * Throws where a reservation would copy rows that an earlier one is yet to write:
  * all copies come before all rows.
  *
- * @throws {RangeError} naming the append
+ * @throws {RangeError} naming the reservation
  */
 export function checkOrder(
   { blockSize }: CacheShape,
-  appends: readonly Append[],
+  reservations: readonly Reservation[],
 ): void {
-  appends.forEach(({ copies }, i) => {
+  reservations.forEach(({ copies }, i) => {
     const read = new Set(
       copies.flatMap(({ source, rows }) =>
         Array.from({ length: rows }, (_, row) => source * blockSize + row)
       ),
     );
     if (read.size === 0) return;
-    for (const { slots } of appends.slice(0, i)) {
+    for (const { slots } of reservations.slice(0, i)) {
       const early = slots.find((slot) => read.has(slot));
       checkRange(
         early === undefined,
-        `appends[${i}].copies`,
+        `reservations[${i}].copies`,
         "must not read a slot that the same call writes",
         early,
       );

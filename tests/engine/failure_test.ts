@@ -3,13 +3,13 @@ import type { CacheManager } from "../../src/cache/mod.ts";
 import type { SchedulerPolicy } from "../../src/engine/mod.ts";
 import { served, setup } from "./setup.ts";
 
-/** Lets one call of `append` throw, `after` that many that do not. */
-function breakAppend(cache: CacheManager, after: number): void {
-  const { append } = cache;
+/** Lets one call of `reserve` throw, `after` that many that do not. */
+function breakReserve(cache: CacheManager, after: number): void {
+  const { reserve } = cache;
   let calls = 0;
-  cache.append = (...args) => {
+  cache.reserve = (...args) => {
     if (calls++ === after) throw new Error("injected");
-    return append.apply(cache, args);
+    return reserve.apply(cache, args);
   };
 }
 
@@ -35,7 +35,7 @@ Deno.test("Scheduler.schedule() takes its work back if the cache throws", () => 
   add("a", 3);
   add("b", 3);
   step();
-  breakAppend(cache, 1);
+  breakReserve(cache, 1);
   assertThrows(() => scheduler.schedule(), Error, "injected");
   assertEquals([scheduler.inFlight, scheduler.iteration], [false, 1]);
   scheduler.verify();
@@ -64,7 +64,7 @@ Deno.test("Scheduler.schedule() moves beams once, also at a second try", () => {
   scheduler.schedule();
   scheduler.commit({ results: [...beams, other] });
   const held = cache.sequences.filter((_, i) => i !== 1);
-  breakAppend(cache, 0);
+  breakReserve(cache, 0);
   assertThrows(() => scheduler.schedule(), Error, "injected");
   const moved = held.map(({ tokens }) => tokens);
   assertEquals(moved.map((tokens) => tokens[2]), [2, 3, 1]);
@@ -72,9 +72,9 @@ Deno.test("Scheduler.schedule() moves beams once, also at a second try", () => {
   assertEquals(held.map(({ tokens }) => tokens.slice(0, 3)), moved);
 });
 
-Deno.test("Scheduler.schedule() hands out what is owed at a second try", () => {
+Deno.test("Scheduler.schedule() keeps pending operations for a second try", () => {
   const { scheduler, cache, step } = swapping();
-  breakAppend(cache, 2);
+  breakReserve(cache, 2);
   assertThrows(() => scheduler.schedule(), Error, "injected");
   scheduler.verify();
   const { step: third } = step();
@@ -82,9 +82,9 @@ Deno.test("Scheduler.schedule() hands out what is owed at a second try", () => {
   assertEquals(third.preempted, [{ request: "c", by: "swap" }]);
 });
 
-Deno.test("Scheduler.loseDevice() forgets what is owed", () => {
+Deno.test("Scheduler.loseDevice() drops pending operations", () => {
   const { scheduler, cache, step } = swapping();
-  breakAppend(cache, 2);
+  breakReserve(cache, 2);
   assertThrows(() => scheduler.schedule(), Error, "injected");
   scheduler.loseDevice(new Error("gone"));
   const { step: next } = step();
@@ -111,13 +111,13 @@ Deno.test("Scheduler.loseHost() computes again what was there, no restart", () =
   assertEquals(scheduler.waiting, ["c"]);
   assertEquals(scheduler.loseHost(), []);
   for (const id of ["a", "b"]) scheduler.abort(id);
-  const { step: next, ended } = step();
-  assertEquals([served(next), next.operations, ended], ["c:5", [], []]);
+  const { step: next, finished } = step();
+  assertEquals([served(next), next.operations, finished], ["c:5", [], []]);
   const { hitTokens, resumes, recoveredTokens } = cache.index!.stats;
   assertEquals([hitTokens, resumes, recoveredTokens], [0, 1, 0]);
 });
 
-Deno.test("Scheduler.loseHost() turns back who is on the way, also in a step", () => {
+Deno.test("Scheduler.loseHost() discards who is swapped in, also in a step", () => {
   const { scheduler, cache, pool, step, sample } = swapping();
   step();
   for (const id of ["a", "b"]) scheduler.abort(id);
@@ -131,9 +131,9 @@ Deno.test("Scheduler.loseHost() turns back who is on the way, also in a step", (
   assertEquals(served(step().step), "c:5");
 });
 
-Deno.test("Scheduler.loseHost() forgets the swaps that are owed", () => {
+Deno.test("Scheduler.loseHost() drops pending swaps", () => {
   const { scheduler, cache, step } = swapping();
-  breakAppend(cache, 2);
+  breakReserve(cache, 2);
   assertThrows(() => scheduler.schedule(), Error, "injected");
   assertEquals(scheduler.loseHost(), ["c"]);
   assertEquals(step().step.operations, []);
@@ -162,5 +162,5 @@ Deno.test("Scheduler.verify() notices who else uses the cache", () => {
   cache.free(stranger);
   scheduler.verify();
   cache.preempt(cache.sequences[0]);
-  assertThrows(() => scheduler.verify(), Error, "where their request is");
+  assertThrows(() => scheduler.verify(), Error, "the status of their request");
 });

@@ -77,7 +77,7 @@ for (const segments of [1, 3]) {
     async (_, gpu) => {
       const { cache, bytes } = await numberedCache(gpu, segments);
       const table = cache.createSequence();
-      const append = table.append(18);
+      const append = table.reserve(18);
       const rows = (part: "key" | "value", dim: number) => {
         const data = Float32Array.from(
           { length: 18 * WIDTHS[part] },

@@ -32,19 +32,19 @@ gpuTest("ContiguousCache without a long enough run", async (_, gpu) => {
   using cache = await ContiguousCache.create(gpu, SHAPE);
   const sequences = [8, 2, 9, 5].map((blocks) => {
     const sequence = cache.createSequence();
-    sequence.append(3 * blocks);
+    sequence.reserve(3 * blocks);
     return sequence;
   });
   for (const i of [1, 3]) sequences[i].free();
   const error = assertThrows(
-    () => cache.createSequence().append(18),
+    () => cache.createSequence().reserve(18),
     OutOfBlocksError,
     "6 needed, 7 free, 5 in one run",
   ) as OutOfBlocksError;
   assertEquals([error.needed, error.free, error.largest], [6, 7, 5]);
   assertThrows(() => cache.fork(sequences[0]), OutOfBlocksError);
   cache.compact();
-  assertEquals(cache.createSequence().append(18).slots[0], 3 * 17);
+  assertEquals(cache.createSequence().reserve(18).slots[0], 3 * 17);
   cache.pool.verify();
 });
 
@@ -93,7 +93,7 @@ gpuTest("ContiguousCache refuses what is not its own", async (_, gpu) => {
   freed.free();
   const copy = (source: number, destination: number) => () =>
     cache.append([{
-      slots: sequence.append(0).slots,
+      slots: sequence.reserve(0).slots,
       copies: [{ source, destination, rows: 1 }],
     }], rows);
   const calls: [() => unknown, typeof TypeError | typeof RangeError, string][] =
@@ -104,7 +104,7 @@ gpuTest("ContiguousCache refuses what is not its own", async (_, gpu) => {
       [() => other.fork(sequence), TypeError, "sequence of the cache"],
       [() => cache.fork(null as never), TypeError, "sequence of the cache"],
       [() => cache.fork(freed), TypeError, "freed"],
-      [() => sequence.append(-1), RangeError, "count"],
+      [() => sequence.reserve(-1), RangeError, "count"],
     ];
   const before = [live(gpu), cache.pool.stats(), other.pool.stats()];
   for (const [call, ErrorClass, message] of calls) {
@@ -121,24 +121,26 @@ gpuTest(
     const [moved, other] = [cache.createSequence(), cache.createSequence()];
     const parent = paged.createSequence();
     using rows = uploadRows(gpu, cache, randomRows(cache, 5, 4));
-    // The second append moves, or copies on write, what the first counts.
-    const twice = [moved.append(2), other.append(1), moved.append(2)];
-    const forked = [parent.append(4), parent.fork().append(1)];
-    for (const [of, appends] of [[cache, twice], [paged, forked]] as const) {
+    // The second reservation moves, or copies on write, what the first counts.
+    const twice = [moved.reserve(2), other.reserve(1), moved.reserve(2)];
+    const forked = [parent.reserve(4), parent.fork().reserve(1)];
+    for (
+      const [of, reservations] of [[cache, twice], [paged, forked]] as const
+    ) {
       assertThrows(
-        () => of.append(appends, rows),
+        () => of.append(reservations, rows),
         RangeError,
-        `appends[${appends.length - 1}].copies must not read a slot`,
+        `reservations[${reservations.length - 1}].copies must not read a slot`,
       );
     }
     // One may move to where another was, and write there.
     const [first, second] = [3, 3].map((count) => {
       const sequence = cache.createSequence();
-      sequence.append(count);
+      sequence.reserve(count);
       return sequence;
     });
-    cache.createSequence().append(1);
-    const swaps = [first.append(4), second.append(1)];
+    cache.createSequence().reserve(1);
+    const swaps = [first.reserve(4), second.reserve(1)];
     assertEquals(swaps.map(({ copies }) => copies.length), [1, 1]);
     cache.append(swaps, rows);
   },
@@ -174,7 +176,7 @@ gpuTest("attention() refuses extents that do not fit", async (_, gpu) => {
 gpuTest("a plan over extents wants the arena", async (_, gpu) => {
   using cache = await ContiguousCache.create(gpu, SHAPE);
   const sequences = [cache.createSequence()];
-  sequences[0].append(3);
+  sequences[0].reserve(3);
   using query = gpu.empty("f32", [1, 1, 4, 8]);
   using output = gpu.empty("f32", [1, 1, 4, 6]);
   using plan = await planAttention(gpu, { query, cache, sequences });
@@ -195,7 +197,7 @@ gpuTest("ContiguousCache.destroy() frees the arenas, once", async (_, gpu) => {
   const before = live(gpu);
   const cache = await ContiguousCache.create(gpu, SHAPE);
   const sequence = cache.createSequence();
-  sequence.append(3);
+  sequence.reserve(3);
   cache.destroy();
   cache[Symbol.dispose]();
   assertEquals(live(gpu), before);
@@ -219,7 +221,7 @@ gpuTest(
     using gpu = await ownGpu();
     const cache = await ContiguousCache.create(gpu, SHAPE);
     const [gap, sequence] = [cache.createSequence(), cache.createSequence()];
-    for (const it of [gap, sequence]) it.append(1);
+    for (const it of [gap, sequence]) it.reserve(1);
     gap.free();
     gpu.device.destroy();
     await gpu.device.lost;

@@ -37,7 +37,7 @@ function append(
   { count, seed, table }: { count: number; seed: number; table: GpuTensor },
 ): void {
   const first = sequence.length;
-  const made = sequence.append(count);
+  const made = sequence.reserve(count);
   using positions = cache.gpu.tensor(
     Uint32Array.from({ length: count }, (_, i) => first + i),
     [count],
@@ -159,8 +159,8 @@ gpuTest(
     using cache = await ContiguousCache.create(gpu, { ...SHAPE, layers: 1 });
     const [gap, long] = [cache.createSequence(), cache.createSequence()];
     using rows = uploadRows(gpu, cache, randomRows(cache, 50, 5));
-    gap.append(1);
-    cache.append([long.append(50)], rows);
+    gap.reserve(1);
+    cache.append([long.reserve(50)], rows);
     const before = await contents(gpu, cache, [long]);
     gap.free();
     // 17 blocks, down by one.
@@ -179,12 +179,12 @@ gpuTest("ContiguousCache moves any bits", async (_, gpu) => {
     const image = RawImage.fill(gpu, cache, 3);
     const sequences = [4, 20, 10].map((count) => {
       const sequence = cache.createSequence();
-      sequence.append(count);
+      sequence.reserve(count);
       return sequence;
     });
     sequences[0].free();
     const copies = [
-      ...sequences[1].append(8).copies,
+      ...sequences[1].reserve(8).copies,
       ...sequences[2].fork().copies,
       ...cache.pool.compact(),
     ];
@@ -210,7 +210,7 @@ gpuTest("ContiguousCache takes room by its growth policy", async (_, gpu) => {
     });
     const sequence = cache.createSequence();
     const taken = [4, 13].map((count) => {
-      sequence.append(count);
+      sequence.reserve(count);
       return sequence.capacity;
     });
     assertEquals(taken, [...room]);

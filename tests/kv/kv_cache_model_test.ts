@@ -103,7 +103,7 @@ class Model {
   }
 
   #append({ table, tokens }: Sequence, count: number): void {
-    const append = unlessFull(() => table.append(count));
+    const append = unlessFull(() => table.reserve(count));
     if (!append) return;
     this.copies += append.copies.length;
     for (let layer = 0; layer < this.#cache.layers; layer++) {

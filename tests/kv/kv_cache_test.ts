@@ -228,9 +228,9 @@ gpuTest(
     using cache = await KvCache.create(gpu, F32);
     const images = fillCache(gpu, cache, 5);
     const parent = cache.createSequence();
-    parent.append(6);
+    parent.reserve(6);
     const child = parent.fork();
-    const append = child.append(3);
+    const append = child.reserve(3);
     assertEquals(append.copies.length, 1);
     for (let layer = 0; layer < cache.layers; layer++) {
       const rows = randomRows(cache, 3, 70 + layer);
@@ -259,7 +259,7 @@ gpuTest(
       const sequences = lengths.map(() => cache.createSequence());
       // In turns, so that blocks of one sequence lie in several arenas.
       const appends = [9, 1, 4, 8, 0, 5].map((count, i) => {
-        return { count, append: sequences[i % 3].append(count), at: i };
+        return { count, append: sequences[i % 3].reserve(count), at: i };
       });
       for (const { count, append, at } of appends) {
         using rows = uploadRows(gpu, cache, randomRows(cache, count, 80 + at));
@@ -421,10 +421,10 @@ gpuTest("KvCache with an exhausted pool changes nothing", async (_, gpu) => {
   using cache = await KvCache.create(gpu, F32);
   const images = fillCache(gpu, cache, 2);
   const sequence = cache.createSequence();
-  sequence.append(30);
+  sequence.reserve(30);
   const fork = sequence.fork();
   const before = [sequence.blocks, cache.pool.freeBlocks];
-  const error = assertThrows(() => fork.append(3), OutOfBlocksError);
+  const error = assertThrows(() => fork.reserve(3), OutOfBlocksError);
   assertEquals([error.needed, error.free], [2, 0]);
   assertEquals([fork.blocks, cache.pool.freeBlocks], before);
   assertEquals(fork.length, 30);
@@ -436,7 +436,7 @@ gpuTest("KvCache.destroy() frees the arenas, once", async (_, gpu) => {
   const before = live(gpu);
   const cache = await KvCache.create(gpu, F32);
   const sequence = cache.createSequence();
-  sequence.append(3);
+  sequence.reserve(3);
   using rows = uploadRows(gpu, cache, randomRows(cache, 1, 1));
   const held = live(gpu).bytes - cache.byteLength - uniformBytes(1);
   cache.destroy();
@@ -468,7 +468,7 @@ gpuTest("KvCache throws DeviceLostError once its device is lost", async () => {
   gpu.device.destroy();
   await gpu.device.lost;
   await Promise.resolve();
-  const append = sequence.append(1);
+  const append = sequence.reserve(1);
   const calls = [
     () => cache.createSequence(),
     () => cache.arenas(),

@@ -16,7 +16,7 @@ import {
   type KvCacheOptions,
   KvSwap,
   OutOfBlocksError,
-  type SequenceAppend,
+  type SequenceReservation,
 } from "../../mod.ts";
 import { Prng } from "../../src/core/prng.ts";
 import { gpuTest } from "../support/gpu.ts";
@@ -59,7 +59,7 @@ class Service {
     const tokens = Array.from({ length: prompt }, (_, i) => i);
     const { sequence, pending } = this.#manager.create(tokens);
     const id = this.#jobs.length;
-    this.#write(id, 0, this.#manager.append(sequence, pending));
+    this.#write(id, 0, this.#manager.reserve(sequence, pending));
     this.#manager.commit(sequence);
     const forks = ends.slice(1)
       .flatMap(() => this.#manager.fork(sequence));
@@ -105,7 +105,7 @@ class Service {
   #grow({ id, sequence }: Job): boolean {
     const { length } = sequence;
     try {
-      this.#write(id, length, this.#manager.append(sequence, [length]));
+      this.#write(id, length, this.#manager.reserve(sequence, [length]));
       return true;
     } catch (error) {
       if (error instanceof OutOfBlocksError) return false;
@@ -129,7 +129,7 @@ class Service {
     }
   }
 
-  #write(id: number, position: number, append: SequenceAppend): void {
+  #write(id: number, position: number, append: SequenceReservation): void {
     const { slots: [slots], copies } = append;
     for (let layer = 0; layer < this.#cache.layers; layer++) {
       const seed = 1000 * id + 100 * layer + position;

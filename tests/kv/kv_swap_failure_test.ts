@@ -178,7 +178,7 @@ gpuTest("KvSwap rejects where its device is lost on the way", async () => {
     const { cache, swap } = await filled(gpu);
     const manager = new CacheManager({ pool: cache.pool, hostBlocks: 8 });
     const { sequence, pending } = manager.create([1, 2, 3, 4, 5, 6, 7]);
-    manager.append(sequence, pending);
+    manager.reserve(sequence, pending);
     const out = manager.beginSwapOut([sequence]);
     let transfer = out;
     if (direction === "in") {
@@ -208,7 +208,7 @@ gpuTest("CacheManager.abortSwap() ends what KvSwap did not", async (_, gpu) => {
   const { cache, swap, image } = made;
   const manager = new CacheManager({ pool: cache.pool, hostBlocks: 8 });
   const { sequence, pending } = manager.create([1, 2, 3, 4, 5]);
-  manager.append(sequence, pending);
+  manager.reserve(sequence, pending);
   manager.commit(sequence);
   const before = sequence.tables[0].blocks;
   const abort = async (transfer: SwapTransfer) => {

@@ -44,7 +44,7 @@ for (const { pairing, headDim, dim, dtype = "f32" } of CASES) {
         [POSITIONS, dim / 2, 2],
       );
       using at = gpu.tensor(positions, [positions.length]);
-      const { slots } = ((sequence) => sequence.append(positions.length))(
+      const { slots } = ((sequence) => sequence.reserve(positions.length))(
         cache.createSequence(),
       );
       cache.append([{ slots, copies: [] }], {

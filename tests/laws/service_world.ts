@@ -206,7 +206,7 @@ export class ServiceWorld {
     const next = tokens.slice(from, from + 1 + this.#random.below(12));
     for (;;) {
       try {
-        const { slots, copies } = this.#manager.append(sequence, next);
+        const { slots, copies } = this.#manager.reserve(sequence, next);
         this.#lefts.forEach((_, group) => {
           const own = copies.filter((copy) => copy.group === group);
           const rows = this.#rows(tokens, from, next.length, group);

@@ -61,7 +61,7 @@ property(
     const pool = new BlockPool({ numBlocks: 200, blockSize });
     const cache = new CacheManager({ pool });
     const { sequence, pending } = cache.create(new Array(prompt).fill(0));
-    cache.append(sequence, pending);
+    cache.reserve(sequence, pending);
     const beams = [
       sequence,
       ...width > 1 ? cache.fork(sequence, width - 1) : [],
@@ -117,14 +117,14 @@ function fill(blocks: number, forked: boolean): number {
     try {
       const begin = () => {
         const { sequence, pending } = cache.create(zeros(40));
-        cache.append(sequence, pending);
+        cache.reserve(sequence, pending);
         return sequence;
       };
       const first = begin();
       const others = forked
         ? cache.fork(first, 3)
         : Array.from({ length: 3 }, begin);
-      for (const own of [first, ...others]) cache.append(own, zeros(20));
+      for (const own of [first, ...others]) cache.reserve(own, zeros(20));
     } catch (error) {
       if (error instanceof OutOfBlocksError) return requests;
       throw error;

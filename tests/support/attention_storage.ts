@@ -273,7 +273,7 @@ export function appendRows(
   };
   const key = rows("key", c.headDim);
   const value = rows("value", c.valueHeadDim);
-  const append = withRoom(cache, () => table.append(count));
+  const append = withRoom(cache, () => table.reserve(count));
   cache.append([append], { key, value });
   key.destroy();
   value.destroy();

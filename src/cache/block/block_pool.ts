@@ -8,12 +8,14 @@ import { checkInteger, checkRange } from "../../core/check.ts";
 import { FreeList } from "./free_list.ts";
 import { verifyPool } from "./pool_invariants.ts";
 import { checkRoom } from "./pool_room.ts";
+import { checkPoolSize } from "./pool_size.ts";
 import type {
   AllocateOptions,
   BlockPoolOptions,
   CacheMarks,
 } from "./pool_types.ts";
 
+export { DEFAULT_BLOCK_SIZE } from "./pool_size.ts";
 export type {
   AllocateOptions,
   BlockPoolOptions,
@@ -22,9 +24,6 @@ export type {
 
 /** The id of the null block. It is never allocated, and it pads block tables. */
 export const NULL_BLOCK = 0;
-
-/** Tokens per block where a pool is not told otherwise. */
-export const DEFAULT_BLOCK_SIZE = 16;
 
 /**
  * A fixed set of blocks with reference counts: the allocator of PagedAttention
@@ -71,15 +70,7 @@ export class BlockPool {
    * `blockSize` is not an integer >= 1, or a slot would not fit in a `u32`.
    */
   constructor(options: BlockPoolOptions) {
-    const { numBlocks, blockSize = DEFAULT_BLOCK_SIZE } = options;
-    checkInteger("numBlocks", numBlocks, 2, 2 ** 31 - 1);
-    checkInteger("blockSize", blockSize, 1);
-    checkRange(
-      numBlocks * blockSize <= 2 ** 32,
-      "numBlocks * blockSize",
-      "must be at most 2**32",
-      numBlocks * blockSize,
-    );
+    const { numBlocks, blockSize } = checkPoolSize(options, { fewest: 2 });
     this.#free = new FreeList(numBlocks - 1);
     this.#references = new Uint32Array(numBlocks);
     this.#cached = new Uint8Array(numBlocks);

@@ -6,15 +6,20 @@
 
 import { checkInteger, checkRange, checkType } from "../../core/check.ts";
 import { BlockPool, NULL_BLOCK } from "./block_pool.ts";
-import type { Append, AppendOptions, BlockCopy } from "./table_types.ts";
+import type { BlockCopy, Reservation, ReserveOptions } from "./table_types.ts";
 
-export type { Append, AppendOptions, BlockCopy } from "./table_types.ts";
+export type { BlockCopy, Reservation, ReserveOptions } from "./table_types.ts";
 
 /**
- * The block table of one sequence, and its written length in tokens.
+ * The block table of one sequence.
  *
- * A fork holds the same blocks. The first table that appends into a last block
- * that is partial and shared gets a copy of its own (copy-on-write); full
+ * Tokens are added in three steps: {@linkcode BlockTable.reserve} gives them
+ * slots, the caller writes their keys and values there, and
+ * {@linkcode BlockTable.commit} says that this is done. `length` counts the
+ * tokens that have a slot, `committed` those that are written.
+ *
+ * A fork holds the same blocks. The first table that reserves slots in a last
+ * block that is partial and shared gets a copy of its own (copy-on-write); full
  * blocks are never written again, so they stay shared. A block that a prefix
  * index finds counts as shared.
  *
@@ -31,9 +36,10 @@ export type { Append, AppendOptions, BlockCopy } from "./table_types.ts";
  *
  * const pool = new BlockPool({ numBlocks: 8, blockSize: 4 });
  * const prompt = new BlockTable(pool);
- * prompt.append(6); // blocks 1 and 2; slots 4..9
+ * prompt.reserve(6); // blocks 1 and 2; slots 4..9, to be written
+ * prompt.commit();
  * const fork = prompt.fork(); // allocates nothing
- * const { slots, copies } = fork.append(1);
+ * const { slots, copies } = fork.reserve(1);
  * // slots [14]; copies [{ source: 2, destination: 3, rows: 2 }]
  * prompt.free();
  * fork.free();
@@ -43,6 +49,7 @@ export class BlockTable {
   readonly #pool: BlockPool;
   #blocks: number[] = [];
   #length = 0;
+  #committed = 0;
   #dropped = 0;
   #freed = false;
 
@@ -61,18 +68,23 @@ export class BlockTable {
    *
    * @param blocks The block ids in order of position; leading null blocks stand
    * for dropped tokens.
-   * @param length Written tokens, which the blocks cover with none to spare.
-   * @throws {TypeError} if `pool` is not a {@linkcode BlockPool}.
-   * @throws {RangeError} if the blocks are not as many as `length` takes, or
-   * one behind the leading null blocks is not in use.
+   * @param size Tokens that have a slot, which the blocks cover with none to
+   * spare, and those of them that are written: all by default.
+   * @throws {TypeError} if `pool` is not a {@linkcode BlockPool}, or a size is
+   * not a number.
+   * @throws {RangeError} if the blocks are not as many as `length` takes, one
+   * behind the leading null blocks is not in use, or `committed` is not an
+   * integer in `0..length`.
    */
   static adopt(
     pool: BlockPool,
     blocks: readonly number[],
-    length: number,
+    size: { readonly length: number; readonly committed?: number },
   ): BlockTable {
     const table = new BlockTable(pool);
+    const { length, committed = length } = size;
     checkInteger("length", length, 0);
+    checkInteger("committed", committed, 0, length);
     checkRange(
       blocks.length === Math.ceil(length / pool.blockSize),
       "blocks.length",
@@ -86,6 +98,7 @@ export class BlockTable {
     }
     table.#blocks = [...blocks];
     table.#length = length;
+    table.#committed = committed;
     table.#dropped = dropped;
     return table;
   }
@@ -96,10 +109,16 @@ export class BlockTable {
     return this.#pool;
   }
 
-  /** Written tokens. */
+  /** Tokens that have a slot. */
   get length(): number {
     this.#checkAlive();
     return this.#length;
+  }
+
+  /** Tokens whose keys and values are written, by the caller's word. */
+  get committed(): number {
+    this.#checkAlive();
+    return this.#committed;
   }
 
   /** A copy of the block ids, in order of position. */
@@ -116,7 +135,7 @@ export class BlockTable {
 
   /**
    * Tokens that fit in the blocks of the table: `length` rounded up to blocks,
-   * and what is in reserve.
+   * and the blocks taken ahead.
    */
   get capacity(): number {
     this.#checkAlive();
@@ -124,7 +143,7 @@ export class BlockTable {
   }
 
   /**
-   * Blocks that appending `count` tokens takes from the pool, the copy's
+   * Blocks that reserving `count` tokens takes from the pool, the copy's
    * included.
    *
    * @throws {TypeError} if `count` is not a number, or the table is freed.
@@ -137,7 +156,7 @@ export class BlockTable {
   }
 
   /**
-   * Makes room for `count` more tokens and counts them as written.
+   * Gives `count` more tokens their slots.
    *
    * @throws {TypeError} if `count` is not a number, or the table is freed.
    * @throws {RangeError} if `count` is not an integer >= 0, or there are less
@@ -145,7 +164,7 @@ export class BlockTable {
    * @throws {OutOfBlocksError} if the new blocks and the copy's together are
    * more than are free.
    */
-  append(count: number, options: AppendOptions = {}): Append {
+  reserve(count: number, options: ReserveOptions = {}): Reservation {
     const needed = this.blocksNeeded(count);
     const first = this.#length;
     const copyNeeded = this.#mustCopy(count);
@@ -159,6 +178,19 @@ export class BlockTable {
   }
 
   /**
+   * Takes the caller's word that keys and values are written up to `length`.
+   *
+   * @param length Defaults to all tokens that have a slot.
+   * @throws {TypeError} if `length` is not a number, or the table is freed.
+   * @throws {RangeError} if it is not an integer in `committed..length`.
+   */
+  commit(length: number = this.length): void {
+    this.#checkAlive();
+    checkInteger("length", length, this.#committed, this.#length);
+    this.#committed = length;
+  }
+
+  /**
    * Makes a table over the same blocks; allocates nothing.
    *
    * @throws {TypeError} if the table is freed.
@@ -166,12 +198,13 @@ export class BlockTable {
   fork(): BlockTable {
     this.#checkAlive();
     const fork = new BlockTable(this.#pool);
-    // What is in reserve stays behind: two tables must not write one block.
-    const written = Math.ceil(this.#length / this.#pool.blockSize);
-    fork.#blocks = this.#blocks.slice(0, written);
+    // Blocks taken ahead stay behind: two tables must not write one block.
+    const begun = Math.ceil(this.#length / this.#pool.blockSize);
+    fork.#blocks = this.#blocks.slice(0, begun);
     fork.#dropped = this.#dropped;
     for (const id of fork.#held()) this.#pool.retain(id);
     fork.#length = this.#length;
+    fork.#committed = this.#committed;
     return fork;
   }
 
@@ -210,8 +243,8 @@ export class BlockTable {
   }
 
   /**
-   * Forgets the tokens from `length` on, and gives back the blocks that are
-   * past it as a whole, the last first, and those in reserve.
+   * Forgets the tokens from `length` on, committed or not, and gives back the
+   * blocks that are past it as a whole, the last first, those taken ahead too.
    *
    * @throws {TypeError} if `length` is not a number, or the table is freed.
    * @throws {RangeError} if it is not an integer in `dropped..this.length`.
@@ -222,6 +255,7 @@ export class BlockTable {
     const kept = Math.ceil(length / this.#pool.blockSize);
     this.#releaseFrom(kept);
     this.#length = length;
+    this.#committed = Math.min(this.#committed, length);
   }
 
   /**
@@ -234,11 +268,12 @@ export class BlockTable {
     this.#checkAlive();
     this.#releaseFrom(0);
     this.#length = 0;
+    this.#committed = 0;
     this.#freed = true;
   }
 
   /**
-   * The physical slot of a written token: `block * blockSize + row`.
+   * The physical slot of a token that has one: `block * blockSize + row`.
    *
    * @throws {TypeError} if `position` is not a number, or the table is freed.
    * @throws {RangeError} if it is not an integer in `dropped..length - 1`.
@@ -250,8 +285,8 @@ export class BlockTable {
   }
 
   /**
-   * The block that a position lies in, written or in reserve; the null block
-   * where it was dropped.
+   * The block that a position lies in, with a token or taken ahead; the null
+   * block where it was dropped.
    *
    * @throws {TypeError} if `position` is not a number, or the table is freed.
    * @throws {RangeError} if it is not an integer in `0..capacity - 1`.
@@ -278,7 +313,7 @@ export class BlockTable {
     return this.#pool.refCount(id) > 1 || this.#pool.isCached(id);
   }
 
-  /** The blocks for an append: those given, else fresh ones. */
+  /** The blocks for a reservation: those given, else fresh ones. */
   #take(needed: number, given?: readonly number[]): number[] {
     if (given === undefined) return this.#pool.allocate(needed);
     checkRange(

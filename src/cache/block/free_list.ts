@@ -110,7 +110,7 @@ export class FreeList {
     for (let id = this.#next[0]; id !== 0; id = this.#next[id]) yield id;
   }
 
-  /** The live state, for the checks in `invariants.ts`; not to be written. */
+  /** The live state, for the checks in `pool_invariants.ts`; not to be written. */
   get links(): FreeLinks {
     return {
       next: this.#next,

@@ -46,8 +46,8 @@ export interface PackedHeadTables extends Omit<PackedTables, "sequences"> {
  *
  * const pool = new BlockPool({ numBlocks: 8, blockSize: 4 });
  * const [all, recent] = [new BlockTable(pool), new BlockTable(pool)];
- * all.append(6);
- * recent.append(2);
+ * all.reserve(6);
+ * recent.reserve(2);
  * packHeadTables([[all, recent]]); // blockTable [1, 2, 3, 0], lengths [6, 2]
  * ```
  */

@@ -1,5 +1,5 @@
 /**
- * What appending to a block table is given, and what it gives.
+ * What reserving slots in a block table is given, and what it gives.
  *
  * @module
  */
@@ -14,23 +14,23 @@ export interface BlockCopy {
   readonly rows: number;
 }
 
-/** Where appended tokens go, and what must be copied first. */
-export interface Append {
+/** Where new tokens go, and what must be copied first. */
+export interface Reservation {
   /** The physical slot of each new token: `block * blockSize + row`. */
   readonly slots: Uint32Array;
   /**
    * Copies to carry out before anything is written to `slots`, and before
-   * those of any later append; at most one.
+   * those of any later reservation; at most one.
    */
   readonly copies: readonly BlockCopy[];
 }
 
-/** How `BlockTable.append()` comes by its blocks. */
-export interface AppendOptions {
+/** How `BlockTable.reserve()` comes by its blocks. */
+export interface ReserveOptions {
   /**
    * Blocks that the caller holds once each and no one else does: at least
    * `BlockTable.blocksNeeded()` of them. The holds pass to the table;
-   * blocks beyond those needed are kept in reserve for later appends. By
+   * blocks beyond those needed are kept for later reservations. By
    * default the needed ones are allocated.
    */
   readonly blocks?: readonly number[];

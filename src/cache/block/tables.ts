@@ -12,7 +12,7 @@ import { BlockTable } from "./block_table.ts";
 export interface PackedTables {
   /** `[sequences, maxBlocks]`: block ids, the null block past each end. */
   readonly blockTable: Uint32Array;
-  /** `[sequences]`: written tokens. */
+  /** `[sequences]`: tokens that have a slot. */
   readonly lengths: Uint32Array;
   /** Rows of `blockTable`. */
   readonly sequences: number;
@@ -47,7 +47,7 @@ function checkTables(tables: readonly BlockTable[]): void {
 
 /**
  * Packs the tables of a batch into one `u32[sequences, maxBlocks]` array,
- * padded with the null block, with their written lengths beside it.
+ * padded with the null block, with their lengths beside it.
  *
  * @throws {TypeError} if `tables` is not an array of live tables of one pool,
  * or `maxBlocks` is not a number.
@@ -60,8 +60,8 @@ function checkTables(tables: readonly BlockTable[]): void {
  *
  * const pool = new BlockPool({ numBlocks: 8, blockSize: 4 });
  * const [a, b] = [new BlockTable(pool), new BlockTable(pool)];
- * a.append(6);
- * b.append(1);
+ * a.reserve(6);
+ * b.reserve(1);
  * packTables([a, b]); // blockTable [1, 2, 3, 0], lengths [6, 1]
  * ```
  */

@@ -5,8 +5,9 @@
  */
 
 import { checkInteger, checkType } from "../../core/check.ts";
-import type { Append, BlockCopy } from "../block/block_table.ts";
-import { blockCopies, type Extent, ExtentPool } from "./extent_pool.ts";
+import type { BlockCopy, Reservation } from "../block/table_types.ts";
+import { blockCopies, ExtentPool } from "./extent_pool.ts";
+import type { Extent } from "./extent_types.ts";
 import { grownCapacity, type GrowthOptions } from "./growth.ts";
 
 /** How much room a {@linkcode ContiguousSequence} takes ahead. */
@@ -17,8 +18,8 @@ export interface ContiguousFork {
   /** The new sequence, with room of its own. */
   readonly sequence: ContiguousSequence;
   /**
-   * Copies of all written rows, to carry out in order, once the rows of earlier
-   * appends are written and before those of later ones are.
+   * Copies of all rows, to carry out in order, once the rows of earlier
+   * reservations are written and before those of later ones are.
    */
   readonly copies: readonly BlockCopy[];
 }
@@ -44,9 +45,12 @@ export function checkedGrowth(
  * sequence lies in one extent of a pool, and where that cannot grow in place,
  * its rows are copied to another.
  *
- * Nothing is shared: a fork copies every row. Slots hold until the sequence's
- * next `append` or the pool's next `compact`, either of which may move it, so
- * the rows of an append must be written before.
+ * Tokens are added in three steps, as to a `BlockTable`: reserve slots, write
+ * keys and values there, commit. Slots hold until the sequence's next `reserve`
+ * or the pool's next `compact`, either of which may move it, so what is
+ * reserved must be written before.
+ *
+ * Nothing is shared: a fork copies every row.
  *
  * Every operation succeeds, or throws and changes nothing. After
  * {@linkcode ContiguousSequence.free} every member throws a `TypeError`.
@@ -57,9 +61,10 @@ export function checkedGrowth(
  *
  * const pool = new ExtentPool({ numBlocks: 8, blockSize: 4 });
  * const prompt = new ContiguousSequence(pool);
- * prompt.append(4); // slots 0..3
+ * prompt.reserve(4); // slots 0..3, to be written
+ * prompt.commit();
  * const { sequence: fork } = prompt.fork(); // slots 4..7
- * const { slots, copies } = prompt.append(1);
+ * const { slots, copies } = prompt.reserve(1);
  * // slots [12]; copies [{ source: 0, destination: 2, rows: 4 }]
  * prompt.free();
  * fork.free();
@@ -69,6 +74,7 @@ export class ContiguousSequence {
   readonly #pool: ExtentPool;
   readonly #growth: GrowthOptions;
   readonly #extent: Extent;
+  #committed = 0;
   #freed = false;
 
   /**
@@ -97,10 +103,16 @@ export class ContiguousSequence {
     return this.#pool;
   }
 
-  /** Written tokens. */
+  /** Tokens that have a slot. */
   get length(): number {
     this.#checkAlive();
     return this.#extent.tokens;
+  }
+
+  /** Tokens whose keys and values are written, by the caller's word. */
+  get committed(): number {
+    this.#checkAlive();
+    return this.#committed;
   }
 
   /** Tokens that fit without taking more blocks. */
@@ -116,7 +128,7 @@ export class ContiguousSequence {
   }
 
   /**
-   * Makes room for `count` more tokens and counts them as written.
+   * Gives `count` more tokens their slots.
    *
    * @returns Their slots, and copies that move the rows before them if the
    * extent cannot grow in place.
@@ -125,7 +137,7 @@ export class ContiguousSequence {
    * would be more than `maxLength`.
    * @throws {OutOfBlocksError} if no run of free blocks is long enough.
    */
-  append(count: number): Append {
+  reserve(count: number): Reservation {
     const first = this.length;
     checkInteger("count", count, 0);
     const copies = this.#pool.resize(
@@ -136,6 +148,18 @@ export class ContiguousSequence {
     const next = this.start + first;
     for (let i = 0; i < count; i++) slots[i] = next + i;
     return { slots, copies };
+  }
+
+  /**
+   * Takes the caller's word that keys and values are written up to `length`.
+   *
+   * @param length Defaults to all tokens that have a slot.
+   * @throws {TypeError} if `length` is not a number, or the sequence is freed.
+   * @throws {RangeError} if it is not an integer in `committed..length`.
+   */
+  commit(length: number = this.length): void {
+    checkInteger("length", length, this.committed, this.length);
+    this.#committed = length;
   }
 
   /**
@@ -155,6 +179,7 @@ export class ContiguousSequence {
       sequence.free();
       throw error;
     }
+    sequence.#committed = this.#committed;
     const copies = blockCopies(this.#extent.start, sequence.#extent.start, {
       rows: tokens,
       blockSize: this.#pool.blockSize,
@@ -163,8 +188,8 @@ export class ContiguousSequence {
   }
 
   /**
-   * Forgets the tokens from `length` on, and gives back the room that a
-   * sequence of that length does not take. Nothing moves.
+   * Forgets the tokens from `length` on, committed or not, and gives back the
+   * room that a sequence of that length does not take. Nothing moves.
    *
    * @throws {TypeError} if `length` is not a number, or the sequence is freed.
    * @throws {RangeError} if it is not an integer in `0..this.length`.
@@ -172,6 +197,7 @@ export class ContiguousSequence {
   truncate(length: number): void {
     checkInteger("length", length, 0, this.length);
     this.#pool.resize(this.#extent, this.#sizeOf(length));
+    this.#committed = Math.min(this.#committed, length);
   }
 
   /**
@@ -186,7 +212,7 @@ export class ContiguousSequence {
   }
 
   /**
-   * The physical slot of a written token.
+   * The physical slot of a token that has one.
    *
    * @throws {TypeError} if `position` is not a number, or the sequence is
    * freed.

@@ -5,7 +5,7 @@
  * @module
  */
 
-import type { Extent } from "./extent_pool.ts";
+import type { Extent } from "./extent_types.ts";
 import { type BlockRun, endOf } from "./free_extents.ts";
 import { invariant } from "../../core/invariant.ts";
 

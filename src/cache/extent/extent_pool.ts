@@ -6,45 +6,12 @@
 
 import { checkInteger, checkRange, checkType } from "../../core/check.ts";
 import { OutOfBlocksError } from "../../core/errors.ts";
-import {
-  type BlockPoolOptions,
-  DEFAULT_BLOCK_SIZE,
-} from "../block/block_pool.ts";
-import type { BlockCopy } from "../block/block_table.ts";
+import { checkPoolSize } from "../block/pool_size.ts";
+import type { BlockPoolOptions } from "../block/pool_types.ts";
+import type { BlockCopy } from "../block/table_types.ts";
 import { verifyExtents } from "./extent_invariants.ts";
+import type { Extent, ExtentSize, ExtentStats } from "./extent_types.ts";
 import { type BlockRun, FreeExtents } from "./free_extents.ts";
-
-/** Consecutive blocks in use, and what is written in them. */
-export interface Extent extends BlockRun {
-  /** Written tokens, from the first block's start on. */
-  readonly tokens: number;
-}
-
-/** How large an extent is to be. */
-export type ExtentSize = Pick<Extent, "blocks" | "tokens">;
-
-/**
- * What extents take, what they use of it and what that costs; all but the
- * counts of extents in tokens.
- */
-export interface ExtentStats {
-  /** Extents in use, those without blocks included. */
-  readonly extents: number;
-  /** Room of all extents. */
-  readonly reserved: number;
-  /** Written tokens. */
-  readonly used: number;
-  /** Internal waste: room without a token, `reserved - used`. */
-  readonly internal: number;
-  /** Room that no extent has. */
-  readonly free: number;
-  /** External waste: free room outside of the largest free run. */
-  readonly external: number;
-  /** Extents that were moved since the pool was made. */
-  readonly relocations: number;
-  /** Tokens that were copied with them. */
-  readonly relocated: number;
-}
 
 interface MutableExtent {
   start: number;
@@ -93,15 +60,7 @@ export class ExtentPool {
    * in a `u32`.
    */
   constructor(options: BlockPoolOptions) {
-    const { numBlocks, blockSize = DEFAULT_BLOCK_SIZE } = options;
-    checkInteger("numBlocks", numBlocks, 1, 2 ** 31 - 1);
-    checkInteger("blockSize", blockSize, 1);
-    checkRange(
-      numBlocks * blockSize <= 2 ** 32,
-      "numBlocks * blockSize",
-      "must be at most 2**32",
-      numBlocks * blockSize,
-    );
+    const { numBlocks, blockSize } = checkPoolSize(options, { fewest: 1 });
     this.#free = new FreeExtents(numBlocks);
     this.#totalBlocks = numBlocks;
     this.#blockSize = blockSize;
@@ -179,7 +138,7 @@ export class ExtentPool {
    * Changes an extent's size. It stays where it is if it shrinks, or what
    * follows it is free as far as needed; else it moves.
    *
-   * @returns Copies of its written rows to carry out in order, none if it has
+   * @returns Copies of its rows to carry out in order, none if it has
    * not moved. A later one may write what an earlier one has read.
    * @throws {TypeError} if it is not an extent of the pool in use, or a size is
    * not a number.
@@ -211,7 +170,7 @@ export class ExtentPool {
    * Moves extents down over the free runs between them, so that all free blocks
    * become one run at the end.
    *
-   * @returns Copies of all written rows that moved, to carry out in order.
+   * @returns Copies of all rows that moved, to carry out in order.
    */
   compact(): BlockCopy[] {
     const copies: BlockCopy[] = [];

@@ -7,9 +7,9 @@
 import { type BlockPool, NULL_BLOCK } from "../block/block_pool.ts";
 import type { BlockTable } from "../block/block_table.ts";
 import type { SequenceState } from "./cache_sequence.ts";
-import type { SequenceAppend } from "./manager_types.ts";
-import type { SequenceBooks } from "./sequence_books.ts";
+import type { SequenceReservation } from "./manager_types.ts";
 import type { SequenceSizes } from "./sequence_sizes.ts";
+import type { SequenceTables } from "./sequence_tables.ts";
 
 /** Checked beams and what becomes of each. */
 export interface BeamStep {
@@ -17,7 +17,7 @@ export interface BeamStep {
   readonly states: readonly SequenceState[];
   /** For each beam, which of them it goes on from. */
   readonly parents: readonly number[];
-  /** For each beam, the tokens that are appended to it. */
+  /** For each beam, the tokens that are added to it. */
   readonly tokens: readonly (readonly number[])[];
 }
 
@@ -26,23 +26,23 @@ export interface BeamSources {
   /** The blocks. */
   readonly pool: BlockPool;
   /** What the sequences hold. */
-  readonly books: SequenceBooks;
+  readonly tables: SequenceTables;
   /** How many blocks they take. */
   readonly sizes: SequenceSizes;
 }
 
 /**
- * Replaces every beam and appends to it. The first to go on from a beam takes
- * over all that it has, so that a beam that just goes on costs what an append
- * does; further ones are forks.
+ * Replaces every beam and adds tokens to it. The first to go on from a beam takes
+ * over all that it has, so that a beam that just goes on costs what a
+ * reservation does; further ones are forks.
  *
  * @throws {OutOfBlocksError} if all beams together need more blocks than are
  * free when those that no one goes on from are gone; nothing is changed then.
  */
 export function reorderBeams(
   { states, parents, tokens }: BeamStep,
-  { pool, books, sizes }: BeamSources,
-): SequenceAppend[] {
+  { pool, tables, sizes }: BeamSources,
+): SequenceReservation[] {
   const forks: SequenceState[] = [];
   const heirs = new Set<number>();
   const next = parents.map((parent) => {
@@ -50,7 +50,7 @@ export function reorderBeams(
       heirs.add(parent);
       return { ...states[parent] };
     }
-    forks.push(books.fork(states[parent]));
+    forks.push(tables.fork(states[parent]));
     return forks.at(-1)!;
   });
   const ending = states.filter((_, i) => !heirs.has(i));
@@ -61,16 +61,16 @@ export function reorderBeams(
     const count = needs.flat().reduce((sum, n) => sum + n, 0);
     fresh = pool.allocate(count, { release });
   } catch (error) {
-    for (const fork of forks) books.drop(fork);
+    for (const fork of forks) tables.drop(fork);
     throw error;
   }
-  for (const { tables, cursors } of ending) {
-    for (const table of tables) table.detach();
-    for (const cursor of cursors) cursor.close();
+  for (const ended of ending) {
+    for (const table of ended.tables) table.detach();
+    for (const cursor of ended.cursors) cursor.close();
   }
   states.forEach((state, i) => Object.assign(state, next[i]));
   return states.map((state, i) =>
-    books.write(state, tokens[i], needs[i].map((n) => fresh.splice(0, n)))
+    tables.reserve(state, tokens[i], needs[i].map((n) => fresh.splice(0, n)))
   );
 }
 
@@ -79,14 +79,14 @@ function heldBlocks(table: BlockTable): number[] {
   return table.blocks.filter((id) => id !== NULL_BLOCK).toReversed();
 }
 
-/** Blocks for each beam and group, as its appends will ask for them. */
+/** Blocks for each beam and group, as its reservations will ask for them. */
 function beamNeeds(
   { states, tokens, release }: {
     states: readonly SequenceState[];
     tokens: readonly (readonly number[])[];
     release: readonly number[];
   },
-  { pool, sizes }: Omit<BeamSources, "books">,
+  { pool, sizes }: Omit<BeamSources, "tables">,
 ): number[][] {
   const { blockSize } = pool;
   const gone = new Map<number, number>();
@@ -97,7 +97,7 @@ function beamNeeds(
       const { length, capacity } = table;
       const end = length + tokens[i].length;
       const begun = Math.max(0, Math.ceil((end - capacity) / blockSize));
-      const needed = begun + sizes.reserve(end, capacity);
+      const needed = begun + sizes.ahead(end, capacity);
       if (end === length || length % blockSize === 0) return needed;
       const tail = table.blockAt(length);
       // A copy takes one holder off, so the last one left needs none.

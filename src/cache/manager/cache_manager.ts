@@ -26,13 +26,13 @@ import type {
   AdmitOptions,
   CacheManagerOptions,
   ReorderOptions,
-  SequenceAppend,
+  SequenceReservation,
 } from "./manager_types.ts";
 import type { PrefixDomain } from "../prefix/prefix_hash.ts";
 import type { PrefixIndex } from "../prefix/prefix_index.ts";
-import { SequenceBooks } from "./sequence_books.ts";
 import { SequenceRegistry } from "./sequence_registry.ts";
 import { SequenceSizes } from "./sequence_sizes.ts";
+import { SequenceTables } from "./sequence_tables.ts";
 import { SwapSpace, type SwapTransfer } from "../swap/swap_space.ts";
 import { checkTokens } from "../../core/tokens.ts";
 
@@ -40,10 +40,11 @@ import { checkTokens } from "../../core/tokens.ts";
  * Sequences over a block pool, with prefix hits, forks, beams, preemption,
  * swapping and sliding windows (Kwon et al. 2023, sections 4.3 to 4.5).
  *
- * It keeps books only. The caller carries out the copies that are returned, in
- * order, writes keys and values to the slots, and says by
- * {@linkcode CacheManager.commit} that they are written: only then are blocks
- * found by others, or given up by a window.
+ * It moves no data. Tokens are added in three steps:
+ * {@linkcode CacheManager.reserve} gives them slots; the caller carries out the
+ * copies that are returned, in order, and writes keys and values to the slots;
+ * {@linkcode CacheManager.commit} says that they are written. Only then are
+ * blocks found by others, or given up by a window.
  *
  * Every operation succeeds, or throws and changes nothing. One that is short of
  * blocks throws an {@linkcode OutOfBlocksError}; the caller preempts or swaps a
@@ -56,7 +57,7 @@ import { checkTokens } from "../../core/tokens.ts";
  * const pool = new BlockPool({ numBlocks: 9, blockSize: 2 });
  * const cache = new CacheManager({ pool, index: new PrefixIndex(pool) });
  * const first = cache.create([1, 2, 3, 4, 5]);
- * cache.append(first.sequence, first.pending); // write to its slots, then
+ * cache.reserve(first.sequence, first.pending); // write to its slots, then
  * cache.commit(first.sequence);
  * cache.create([1, 2, 3, 4, 9]).cached; // 4
  * ```
@@ -67,8 +68,8 @@ export class CacheManager {
   readonly #watermark: number;
   readonly #swap: SwapSpace;
   readonly #sizes: SequenceSizes;
-  readonly #books: SequenceBooks;
-  readonly #registry: SequenceRegistry = new SequenceRegistry();
+  readonly #tables: SequenceTables;
+  readonly #registry: SequenceRegistry;
 
   /**
    * Makes a manager with no sequences.
@@ -86,7 +87,8 @@ export class CacheManager {
     this.#watermark = Math.floor(watermark * pool.totalBlocks);
     this.#swap = new SwapSpace(pool, hostBlocks);
     this.#sizes = new SequenceSizes({ ...checked, blockSize: pool.blockSize });
-    this.#books = new SequenceBooks(checked);
+    this.#tables = new SequenceTables(checked);
+    this.#registry = new SequenceRegistry(pool);
   }
 
   /** The pool. */
@@ -124,7 +126,7 @@ export class CacheManager {
    * layer groups together: those that a window has passed are given back by each
    * commit. Where room is taken ahead, windows are not counted on.
    *
-   * @param options.chunk Tokens that are appended before a commit, at most.
+   * @param options.chunk Tokens that are reserved before a commit, at most.
    * Defaults to all.
    * @throws {TypeError} if a size is not a number.
    * @throws {RangeError} if `length` is not an integer in `0..maxLength`, or
@@ -157,7 +159,7 @@ export class CacheManager {
     if (tokens.length > this.#sizes.maxLength) return "never";
     const needed = this.#sizes.peak(tokens.length, chunk);
     if (this.#pool.totalBlocks - needed < this.#watermark) return "never";
-    const { blocks } = this.#books.match(tokens, domain);
+    const { blocks } = this.#tables.match(tokens, domain);
     const shared = blocks.flat().filter((id) => this.#pool.refCount(id) > 0);
     const left = this.#pool.freeBlocks - (needed - shared.length);
     return left >= this.#watermark ? "now" : "later";
@@ -179,7 +181,7 @@ export class CacheManager {
   }
 
   /**
-   * Makes room for more tokens of a running sequence.
+   * Gives more tokens of a running sequence their slots.
    *
    * @throws {TypeError} if the sequence is not one that runs here, or `tokens`
    * are no array of numbers.
@@ -188,20 +190,20 @@ export class CacheManager {
    * @throws {OutOfBlocksError} if all groups together need more blocks than
    * are free.
    */
-  append(
+  reserve(
     sequence: CacheSequence,
     tokens: readonly number[],
-  ): SequenceAppend {
+  ): SequenceReservation {
     const state = this.#registry.running(sequence);
     checkTokens(tokens);
     this.#sizes.checkLength(state.tokens.length + tokens.length);
     this.#index?.expirePins();
     const needs = state.tables.map((table) =>
       table.blocksNeeded(tokens.length) +
-      this.#sizes.reserve(table.length + tokens.length, table.capacity)
+      this.#sizes.ahead(table.length + tokens.length, table.capacity)
     );
     const fresh = this.#pool.allocate(needs.reduce((sum, n) => sum + n, 0));
-    return this.#books.write(
+    return this.#tables.reserve(
       state,
       tokens,
       needs.map((n) => fresh.splice(0, n)),
@@ -222,13 +224,11 @@ export class CacheManager {
     const state = this.#registry.running(sequence);
     const end = length ?? state.tokens.length;
     checkInteger("length", end, state.committed, state.tokens.length);
-    state.committed = end;
-    this.#books.store(state);
-    this.#books.dropUnseen(state);
+    this.#tables.commit(state, end);
   }
 
   /**
-   * Forgets tokens that were appended and not committed, as drafts that were
+   * Forgets tokens that are reserved and not committed, as drafts that were
    * rejected.
    *
    * @throws {TypeError} if the sequence is not one that runs here, or `length`
@@ -262,13 +262,13 @@ export class CacheManager {
     );
     return Array.from(
       { length: count },
-      () => this.#registry.add(this.#books.fork(state)),
+      () => this.#registry.add(this.#tables.fork(state)),
     );
   }
 
   /**
-   * Replaces every beam by a continuation of one of them, and appends to each:
-   * one step of a beam search. Beams that no one goes on from give their blocks
+   * Replaces every beam by a continuation of one of them, and adds tokens to
+   * each: one step of a beam search. Beams that no one goes on from give their blocks
    * back first, so that these serve for the others' copies.
    *
    * @returns For each beam where its tokens go. All copies come before all
@@ -280,7 +280,7 @@ export class CacheManager {
    * @throws {OutOfBlocksError} if all beams together need more blocks than are
    * free then.
    */
-  reorder(options: ReorderOptions): SequenceAppend[] {
+  reorder(options: ReorderOptions): SequenceReservation[] {
     const { beams, parents, tokens = beams.map(() => []) } = options;
     const states = this.#registry.distinct("beams", beams);
     checkPerBeam("parents", parents, beams);
@@ -293,7 +293,7 @@ export class CacheManager {
     this.#index?.expirePins();
     const sources = {
       pool: this.#pool,
-      books: this.#books,
+      tables: this.#tables,
       sizes: this.#sizes,
     };
     return reorderBeams({ states, parents, tokens }, sources);
@@ -308,7 +308,7 @@ export class CacheManager {
   free(sequence: CacheSequence): void {
     const state = this.#registry.get(sequence);
     checkStatus(state, ["running", "preempted", "swapped"]);
-    this.#books.drop(state);
+    this.#tables.drop(state);
     this.#swap.releaseHost(state);
     state.tokens = [];
     state.committed = 0;
@@ -326,7 +326,7 @@ export class CacheManager {
   preempt(sequence: CacheSequence): void {
     const state = this.#registry.get(sequence);
     checkStatus(state, ["running", "swapped"]);
-    this.#books.drop(state);
+    this.#tables.drop(state);
     this.#swap.releaseHost(state);
     state.tokens = [];
     state.committed = 0;
@@ -386,11 +386,11 @@ export class CacheManager {
   completeSwap(transfer: SwapTransfer): void {
     for (const state of this.#registry.close(transfer)) {
       if (transfer.direction === "out") {
-        this.#books.drop(state);
+        this.#tables.drop(state);
         state.status = "swapped";
       } else {
         this.#swap.releaseHost(state);
-        this.#books.enter(state);
+        this.#tables.enter(state);
         state.status = "running";
       }
     }
@@ -407,7 +407,7 @@ export class CacheManager {
         this.#swap.releaseHost(state);
         state.status = "running";
       } else {
-        this.#books.drop(state);
+        this.#tables.drop(state);
         state.status = "swapped";
       }
     }
@@ -439,6 +439,6 @@ export class CacheManager {
     checkBeginning(tokens, state.domain);
     this.#sizes.checkLength(tokens.length);
     this.#index?.expirePins();
-    return this.#books.begin(state, tokens);
+    return this.#tables.begin(state, tokens);
   }
 }

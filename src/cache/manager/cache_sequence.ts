@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { BlockPool } from "../block/block_pool.ts";
 import type { BlockTable } from "../block/block_table.ts";
 import type { PrefixCursor } from "../prefix/prefix_cursor.ts";
 import type { PrefixDomain } from "../prefix/prefix_hash.ts";
@@ -58,10 +59,13 @@ export function newState(domain: PrefixDomain): SequenceState {
 
 /** A handle on one sequence of a {@linkcode CacheManager}, which makes it. */
 export class CacheSequence {
+  /** The pool of its manager. */
+  readonly pool: BlockPool;
   readonly #state: SequenceState;
 
   /** Made by `CacheManager.create()` and `CacheManager.fork()`. */
-  constructor(state: SequenceState) {
+  constructor(pool: BlockPool, state: SequenceState) {
+    this.pool = pool;
     this.#state = state;
   }
 

@@ -6,7 +6,7 @@
 
 import { checkInteger, checkRange, checkType } from "../../core/check.ts";
 import { NULL_BLOCK } from "../block/block_pool.ts";
-import type { BlockCopy } from "../block/block_table.ts";
+import type { BlockCopy } from "../block/table_types.ts";
 import type { PrefixDomain } from "../prefix/prefix_hash.ts";
 import type { PrefixIndex } from "../prefix/prefix_index.ts";
 

@@ -51,7 +51,7 @@ function verifyCounts(
 /**
  * Checks that each block is held exactly by the tables and pins that name it,
  * each host slot by the sequences that do; that tables are as long as their
- * sequences; and that what is committed is in the index.
+ * sequences, and as far committed; and that what is committed is in the index.
  *
  * @throws {Error} naming the violated invariant.
  */
@@ -86,6 +86,11 @@ export function verifyManager(state: ManagerState): void {
         table.length === tokens.length,
         "tables are as long as their sequence",
         `${table.length} and ${tokens.length}`,
+      );
+      invariant(
+        table.committed === committed,
+        "tables are committed as far as their sequence",
+        `${table.committed} and ${committed}`,
       );
       invariant(
         table.blocks.slice(table.dropped / pool.blockSize)

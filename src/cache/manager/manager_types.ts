@@ -38,14 +38,14 @@ export interface Admission {
   readonly sequence: CacheSequence;
   /** Tokens that need not be computed. */
   readonly cached: number;
-  /** The tokens that are to be appended and computed, in order. */
+  /** The tokens that are to be added and computed, in order. */
   readonly pending: readonly number[];
-  /** Copies of partial blocks, to carry out before the first append. */
+  /** Copies of partial blocks, to carry out before anything is written. */
   readonly copies: readonly GroupCopy[];
 }
 
-/** Where appended tokens go in each layer group, and what is copied first. */
-export interface SequenceAppend {
+/** Where new tokens go in each layer group, and what is copied first. */
+export interface SequenceReservation {
   /** For each group, the physical slot of each new token. */
   readonly slots: readonly Uint32Array[];
   /**
@@ -61,7 +61,7 @@ export interface ReorderOptions {
   readonly beams: readonly CacheSequence[];
   /** For each beam, which of them (by index) it goes on from. */
   readonly parents: readonly number[];
-  /** For each beam, the tokens that are appended to it. None by default. */
+  /** For each beam, the tokens that are added to it. None by default. */
   readonly tokens?: readonly (readonly number[])[];
 }
 

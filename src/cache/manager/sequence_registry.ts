@@ -6,6 +6,7 @@
  */
 
 import { checkType } from "../../core/check.ts";
+import type { BlockPool } from "../block/block_pool.ts";
 import {
   CacheSequence,
   type SequenceState,
@@ -16,8 +17,14 @@ import type { SwapTransfer } from "../swap/swap_space.ts";
 
 /** Finds the state behind a handle that a caller holds. */
 export class SequenceRegistry {
+  readonly #pool: BlockPool;
   readonly #states: Map<CacheSequence, SequenceState> = new Map();
   readonly #transfers: Set<SwapTransfer> = new Set();
+
+  /** Knows no sequence yet; those to come hold blocks of `pool`. */
+  constructor(pool: BlockPool) {
+    this.#pool = pool;
+  }
 
   /** The handles, the oldest first. */
   get sequences(): CacheSequence[] {
@@ -31,7 +38,7 @@ export class SequenceRegistry {
 
   /** Takes a sequence in. */
   add(state: SequenceState): CacheSequence {
-    const sequence = new CacheSequence(state);
+    const sequence = new CacheSequence(this.#pool, state);
     this.#states.set(sequence, state);
     return sequence;
   }

@@ -50,14 +50,14 @@ export class SequenceSizes {
    * Blocks that growth takes beyond those for `length` tokens, where there is
    * room for `capacity` tokens already.
    */
-  reserve(length: number, capacity: number): number {
+  ahead(length: number, capacity: number): number {
     const wanted = grownCapacity(length, {
       policy: this.#growth,
       blockSize: this.#blockSize,
       maxLength: this.maxLength,
     });
-    const written = Math.ceil(length / this.#blockSize) * this.#blockSize;
-    return Math.max(0, wanted - Math.max(capacity, written)) / this.#blockSize;
+    const begun = Math.ceil(length / this.#blockSize) * this.#blockSize;
+    return Math.max(0, wanted - Math.max(capacity, begun)) / this.#blockSize;
   }
 
   /** As `CacheManager.peakBlocks()`. */
@@ -77,7 +77,7 @@ export class SequenceSizes {
   ): number {
     // Where room is taken ahead, it is there before the window moves.
     if (this.#growth !== "page") {
-      return this.reserve(length, 0) + Math.ceil(length / this.#blockSize);
+      return this.ahead(length, 0) + Math.ceil(length / this.#blockSize);
     }
     // All but one of the first block's tokens may be out of the window.
     const held = Math.min(length, left + chunk + this.#blockSize - 1);

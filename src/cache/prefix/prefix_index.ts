@@ -6,7 +6,7 @@
 
 import { checkInteger, checkRange, checkType } from "../../core/check.ts";
 import { BlockPool, NULL_BLOCK } from "../block/block_pool.ts";
-import type { BlockCopy } from "../block/block_table.ts";
+import type { BlockCopy } from "../block/table_types.ts";
 import type { CacheMarks } from "../block/pool_types.ts";
 import { type CursorHost, PrefixCursor } from "./prefix_cursor.ts";
 import { chainHash, encodeDomain, type PrefixDomain } from "./prefix_hash.ts";

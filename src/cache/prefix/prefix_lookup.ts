@@ -6,7 +6,7 @@
 
 import { checkInteger } from "../../core/check.ts";
 import { NULL_BLOCK } from "../block/block_pool.ts";
-import type { BlockCopy } from "../block/block_table.ts";
+import type { BlockCopy } from "../block/table_types.ts";
 import { encodeDomain, type PrefixDomain } from "./prefix_hash.ts";
 import { closestSibling } from "./prefix_siblings.ts";
 import type { PrefixNode, PrefixTree } from "./prefix_tree.ts";

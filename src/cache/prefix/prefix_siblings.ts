@@ -65,7 +65,7 @@ export function closestSibling<T extends Content>(
   tokens: readonly number[],
   start: number,
 ): { readonly content: T; readonly rows: number } | undefined {
-  // What begins alike is in one piece, and the tokens' place is in it.
+  // What begins alike stands together, and the tokens' place is among it.
   const place = placeOf(siblings, tokens, start);
   let best: { content: T; rows: number } | undefined;
   for (const content of siblings.slice(Math.max(0, place - 1), place + 1)) {

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { BlockCopy } from "../block/block_table.ts";
+import type { BlockCopy } from "../block/table_types.ts";
 import type { ChainHash, PrefixDomain } from "./prefix_hash.ts";
 
 /** How a `PrefixIndex` works. */

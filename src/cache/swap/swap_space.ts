@@ -114,18 +114,18 @@ export class SwapSpace {
    * @throws {OutOfBlocksError} if the host has too few.
    */
   beginOut(states: readonly SequenceState[]): SwapCopy[] {
-    const written = states.map(({ tables, tokens }) =>
+    const begun = states.map(({ tables, tokens }) =>
       tables.map((table) =>
         table.blocks.slice(0, Math.ceil(tokens.length / table.pool.blockSize))
       )
     );
-    const relocation = new Relocation(written);
+    const relocation = new Relocation(begun);
     const needed = relocation.order.length;
     if (this.#host === undefined && needed > 0) {
       throw new OutOfBlocksError({ needed, free: 0 });
     }
     // Without a host nothing is moved, so the pool below is not asked for any.
-    const slots = relocation.moveTo(this.#host ?? this.#device, written);
+    const slots = relocation.moveTo(this.#host ?? this.#device, begun);
     states.forEach((state, i) => {
       state.host = slots[i];
       state.status = "swappingOut";
@@ -154,7 +154,10 @@ export class SwapSpace {
     const blocks = relocation.moveTo(this.#device, held);
     states.forEach((state, i) => {
       state.tables = blocks[i].map((ids) =>
-        BlockTable.adopt(this.#device, ids, state.tokens.length)
+        BlockTable.adopt(this.#device, ids, {
+          length: state.tokens.length,
+          committed: state.committed,
+        })
       );
       state.status = "swappingIn";
     });

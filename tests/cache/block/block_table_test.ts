@@ -21,17 +21,17 @@ Deno.test("BlockTable() is empty and holds nothing", () => {
   const pool = new BlockPool({ numBlocks: 4, blockSize: 4 });
   const table = new BlockTable(pool);
   assertEquals([table.length, table.capacity, table.blocks], [0, 0, []]);
-  assertEquals(table.append(0), { slots: new Uint32Array(), copies: [] });
+  assertEquals(table.reserve(0), { slots: new Uint32Array(), copies: [] });
   assertEquals(table.pool, pool);
   assertEquals(pool.usedBlocks, 0);
 });
 
-Deno.test("BlockTable.append() gives each token its slot", () => {
+Deno.test("BlockTable.reserve() gives each token its slot", () => {
   const pool = new BlockPool({ numBlocks: 6, blockSize: 4 });
   const [a, b] = [new BlockTable(pool), new BlockTable(pool)];
-  assertEquals(a.append(3).slots, Uint32Array.of(4, 5, 6));
-  assertEquals(b.append(1).slots, Uint32Array.of(8));
-  assertEquals(a.append(6).slots, Uint32Array.of(7, 12, 13, 14, 15, 16));
+  assertEquals(a.reserve(3).slots, Uint32Array.of(4, 5, 6));
+  assertEquals(b.reserve(1).slots, Uint32Array.of(8));
+  assertEquals(a.reserve(6).slots, Uint32Array.of(7, 12, 13, 14, 15, 16));
   assertEquals([a.blocks, b.blocks], [[1, 3, 4], [2]]);
   assertEquals([a.length, a.capacity], [9, 12]);
   assertEquals([0, 3, 4, 8].map((i) => a.slot(i)), [4, 7, 12, 16]);
@@ -40,7 +40,7 @@ Deno.test("BlockTable.append() gives each token its slot", () => {
 Deno.test("BlockTable.blockAt() is the block of a position", () => {
   const pool = new BlockPool({ numBlocks: 9, blockSize: 2 });
   const table = new BlockTable(pool);
-  table.append(3, { blocks: pool.allocate(3) });
+  table.reserve(3, { blocks: pool.allocate(3) });
   table.dropBefore(2);
   assertEquals([0, 1, 2, 3, 4, 5].map((i) => table.blockAt(i)), [
     0,
@@ -59,20 +59,20 @@ Deno.test("BlockTable.blockAt() is the block of a position", () => {
 
 Deno.test("BlockTable.blocks is a copy", () => {
   const table = new BlockTable(new BlockPool({ numBlocks: 3, blockSize: 1 }));
-  table.append(2);
+  table.reserve(2);
   (table.blocks as number[])[0] = 7;
   assertEquals(table.blocks, [1, 2]);
 });
 
 for (const length of [1, 16, 129]) {
   for (const count of [1, 16, 129]) {
-    for (const appender of ["fork", "original"]) {
-      const name = `length ${length}, append ${count} to the ${appender}`;
-      Deno.test(`BlockTable.append() copies on write: ${name}`, () => {
+    for (const first of ["fork", "original"]) {
+      const name = `length ${length}, reserve ${count} in the ${first}`;
+      Deno.test(`BlockTable.reserve() copies on write: ${name}`, () => {
         const size = 8;
         const pool = new BlockPool({ numBlocks: 100, blockSize: size });
         const original = new BlockTable(pool);
-        original.append(length);
+        original.reserve(length);
         const held = Math.ceil(length / size);
         const fork = original.fork();
         assertEquals(pool.usedBlocks, held);
@@ -82,10 +82,10 @@ for (const length of [1, 16, 129]) {
           ...range(0, held).map(() => 2),
         ]);
 
-        const [writer, other] = appender === "fork"
+        const [writer, other] = first === "fork"
           ? [fork, original]
           : [original, fork];
-        const { slots, copies } = writer.append(count);
+        const { slots, copies } = writer.reserve(count);
         const partial = length % size > 0;
         const full = Math.floor(length / size);
         const blocks = [
@@ -111,7 +111,7 @@ for (const length of [1, 16, 129]) {
         if (partial) assertEquals(pool.refCount(held), 1);
 
         // Nothing that the other writes into is shared any more.
-        assertEquals(other.append(1).copies, []);
+        assertEquals(other.reserve(1).copies, []);
         pool.verify();
         writer.free();
         other.free();
@@ -122,21 +122,21 @@ for (const length of [1, 16, 129]) {
   }
 }
 
-Deno.test("BlockTable.append() of nothing copies nothing", () => {
+Deno.test("BlockTable.reserve() of nothing copies nothing", () => {
   const table = new BlockTable(new BlockPool({ numBlocks: 4, blockSize: 4 }));
-  table.append(3);
+  table.reserve(3);
   const fork = table.fork();
-  assertEquals(fork.append(0).copies, []);
+  assertEquals(fork.reserve(0).copies, []);
   assertEquals(fork.blocks, [1]);
 });
 
-Deno.test("BlockTable.append() copies once for each but the last holder", () => {
+Deno.test("BlockTable.reserve() copies once for each but the last holder", () => {
   const pool = new BlockPool({ numBlocks: 8, blockSize: 4 });
   const tables = [new BlockTable(pool)];
-  tables[0].append(6);
+  tables[0].reserve(6);
   tables.push(tables[0].fork(), tables[0].fork());
   assertEquals(pool.refCount(2), 3);
-  assertEquals(tables.map((table) => table.append(1).copies), [
+  assertEquals(tables.map((table) => table.reserve(1).copies), [
     [{ source: 2, destination: 3, rows: 2 }],
     [{ source: 2, destination: 4, rows: 2 }],
     [],
@@ -145,31 +145,70 @@ Deno.test("BlockTable.append() copies once for each but the last holder", () => 
   assertEquals([1, 2, 3, 4].map((id) => pool.refCount(id)), [3, 1, 1, 1]);
 });
 
-Deno.test("BlockTable.append() counts the copy's block with the new ones", () => {
+Deno.test("BlockTable.reserve() counts the copy's block with the new ones", () => {
   const pool = new BlockPool({ numBlocks: 4, blockSize: 2 });
   const table = new BlockTable(pool);
-  table.append(3);
+  table.reserve(3);
   const fork = table.fork();
-  const error = assertThrows(() => fork.append(2), OutOfBlocksError);
+  const error = assertThrows(() => fork.reserve(2), OutOfBlocksError);
   assertEquals([error.needed, error.free], [2, 1]);
   assertEquals([fork.blocks, fork.length], [[1, 2], 3]);
   assertEquals([1, 2, 3].map((id) => pool.refCount(id)), [2, 2, 0]);
-  assertEquals(fork.append(1).copies, [{ source: 2, destination: 3, rows: 1 }]);
+  assertEquals(fork.reserve(1).copies, [{
+    source: 2,
+    destination: 3,
+    rows: 1,
+  }]);
   pool.verify();
+});
+
+Deno.test("BlockTable.commit() counts what is written", () => {
+  const table = new BlockTable(new BlockPool({ numBlocks: 6, blockSize: 4 }));
+  const sizes = () => [table.length, table.committed];
+  table.reserve(6);
+  assertEquals(sizes(), [6, 0]);
+  table.commit(3);
+  assertEquals(sizes(), [6, 3]);
+  const fork = table.fork();
+  table.commit();
+  assertEquals([...sizes(), fork.committed], [6, 6, 3]);
+  table.truncate(5);
+  table.reserve(2);
+  assertEquals(sizes(), [7, 5]);
+  for (const length of [4, 8, 5.5]) {
+    assertThrows(() => table.commit(length), RangeError, "length must");
+  }
+  assertThrows(() => table.commit("6" as never), TypeError, "length must");
+  assertEquals(sizes(), [7, 5]);
+});
+
+Deno.test("BlockTable.adopt() takes over held blocks, all written or some", () => {
+  const pool = new BlockPool({ numBlocks: 6, blockSize: 4 });
+  const table = BlockTable.adopt(pool, [0, ...pool.allocate(2)], { length: 9 });
+  assertEquals([table.length, table.committed, table.dropped], [9, 9, 4]);
+  table.free();
+  assertEquals(pool.usedBlocks, 0);
+  const blocks = pool.allocate(2);
+  const adopt = (committed: number) =>
+    BlockTable.adopt(pool, blocks, { length: 7, committed });
+  for (const committed of [-1, 8, 0.5]) {
+    assertThrows(() => adopt(committed), RangeError, "committed must");
+  }
+  assertEquals(adopt(2).committed, 2);
 });
 
 Deno.test("BlockTable.fork() of an empty table shares nothing", () => {
   const pool = new BlockPool({ numBlocks: 4, blockSize: 4 });
   const table = new BlockTable(pool);
   const fork = table.fork();
-  assertEquals([fork.append(1).slots[0], table.append(1).slots[0]], [4, 8]);
+  assertEquals([fork.reserve(1).slots[0], table.reserve(1).slots[0]], [4, 8]);
   assertEquals([fork.blocks, table.blocks], [[1], [2]]);
 });
 
 Deno.test("BlockTable.truncate() gives back whole blocks, the last first", () => {
   const pool = new BlockPool({ numBlocks: 6, blockSize: 4 });
   const table = new BlockTable(pool);
-  table.append(17);
+  table.reserve(17);
   table.truncate(17);
   assertEquals(table.blocks, [1, 2, 3, 4, 5]);
   table.truncate(8);
@@ -177,23 +216,27 @@ Deno.test("BlockTable.truncate() gives back whole blocks, the last first", () =>
   assertEquals(pool.freeOrder(), [5, 4, 3]);
   table.truncate(5);
   assertEquals(table.blocks, [1, 2]);
-  assertEquals(table.append(1).slots, Uint32Array.of(9));
+  assertEquals(table.reserve(1).slots, Uint32Array.of(9));
   table.truncate(0);
   assertEquals(pool.freeOrder(), [5, 4, 3, 2, 1]);
   pool.verify();
 });
 
-Deno.test("BlockTable.truncate() into a shared block copies on append", () => {
+Deno.test("BlockTable.truncate() into a shared block copies on reserve", () => {
   const pool = new BlockPool({ numBlocks: 6, blockSize: 4 });
   const table = new BlockTable(pool);
-  table.append(8);
+  table.reserve(8);
   const fork = table.fork();
   fork.truncate(7);
   assertEquals([1, 2].map((id) => pool.refCount(id)), [2, 2]);
-  assertEquals(fork.append(1).copies, [{ source: 2, destination: 3, rows: 3 }]);
+  assertEquals(fork.reserve(1).copies, [{
+    source: 2,
+    destination: 3,
+    rows: 3,
+  }]);
   assertEquals([table.length, table.blocks], [8, [1, 2]]);
   fork.truncate(4);
-  assertEquals(fork.append(1).copies, []);
+  assertEquals(fork.reserve(1).copies, []);
   assertEquals(fork.blocks, [1, 4]);
   pool.verify();
 });
@@ -201,7 +244,7 @@ Deno.test("BlockTable.truncate() into a shared block copies on append", () => {
 Deno.test("BlockTable.truncate() leaves a fork's blocks to it", () => {
   const pool = new BlockPool({ numBlocks: 6, blockSize: 4 });
   const table = new BlockTable(pool);
-  table.append(8);
+  table.reserve(8);
   const fork = table.fork();
   table.truncate(0);
   assertEquals([fork.blocks, pool.refCount(1), pool.refCount(2)], [
@@ -215,7 +258,7 @@ Deno.test("BlockTable.truncate() leaves a fork's blocks to it", () => {
 Deno.test("BlockTable.free() gives back the last block first", () => {
   const pool = new BlockPool({ numBlocks: 6, blockSize: 2 });
   const table = new BlockTable(pool);
-  table.append(6);
+  table.reserve(6);
   table.free();
   assertEquals(pool.freeOrder(), [4, 5, 3, 2, 1]);
   pool.verify();
@@ -224,12 +267,14 @@ Deno.test("BlockTable.free() gives back the last block first", () => {
 Deno.test("BlockTable throws a TypeError once it is freed", () => {
   const pool = new BlockPool({ numBlocks: 6, blockSize: 2 });
   const table = new BlockTable(pool);
-  table.append(3);
+  table.reserve(3);
   const fork = table.fork();
   table.free();
   const uses: (() => unknown)[] = [
     () => table.free(),
-    () => table.append(1),
+    () => table.reserve(1),
+    () => table.commit(),
+    () => table.committed,
     () => table.fork(),
     () => table.truncate(0),
     () => table.slot(0),
@@ -246,9 +291,9 @@ Deno.test("BlockTable throws a TypeError once it is freed", () => {
 Deno.test("BlockTable throws on bad arguments and changes nothing", () => {
   const pool = new BlockPool({ numBlocks: 6, blockSize: 2 });
   const table = new BlockTable(pool);
-  table.append(3);
+  table.reserve(3);
   for (const count of [-1, 0.5, NaN, Infinity]) {
-    assertThrows(() => table.append(count), RangeError, "count must");
+    assertThrows(() => table.reserve(count), RangeError, "count must");
   }
   for (const length of [-1, 0.5, 4, NaN]) {
     assertThrows(() => table.truncate(length), RangeError, "length must");
@@ -256,7 +301,7 @@ Deno.test("BlockTable throws on bad arguments and changes nothing", () => {
   for (const position of [-1, 0.5, 3, NaN]) {
     assertThrows(() => table.slot(position), RangeError, "position must");
   }
-  assertThrows(() => table.append("1" as never), TypeError, "count must");
+  assertThrows(() => table.reserve("1" as never), TypeError, "count must");
   assertThrows(() => table.truncate(null as never), TypeError, "length must");
   assertThrows(() => table.slot([] as never), TypeError, "position must");
   assertThrows(
@@ -264,14 +309,17 @@ Deno.test("BlockTable throws on bad arguments and changes nothing", () => {
     TypeError,
     "pool must be a BlockPool",
   );
-  assertThrows(() => table.append(2 ** 53 - 1), OutOfBlocksError);
+  assertThrows(() => table.reserve(2 ** 53 - 1), OutOfBlocksError);
   assertEquals([table.length, table.blocks], [3, [1, 2]]);
   pool.verify();
 });
 
-Deno.test("BlockTable.append() of any safe integer is refused by count", () => {
+Deno.test("BlockTable.reserve() of any safe integer is refused by count", () => {
   const table = new BlockTable(new BlockPool({ numBlocks: 5, blockSize: 1 }));
-  table.append(4);
-  const error = assertThrows(() => table.append(2 ** 53 - 1), OutOfBlocksError);
+  table.reserve(4);
+  const error = assertThrows(
+    () => table.reserve(2 ** 53 - 1),
+    OutOfBlocksError,
+  );
   assertEquals([error.needed, error.free], [2 ** 53 - 1, 0]);
 });

@@ -10,7 +10,7 @@ function makeTables(lengths: number[][]) {
   return lengths.map((heads) =>
     heads.map((length) => {
       const table = new BlockTable(pool);
-      table.append(length);
+      table.reserve(length);
       return table;
     })
   );

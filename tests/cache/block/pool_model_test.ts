@@ -8,66 +8,60 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { BlockPool, OutOfBlocksError } from "../../../src/cache/mod.ts";
-import { commandLists, property } from "../../support/property.ts";
+import {
+  type CommandModel,
+  ModelCommand,
+  modelProperty,
+} from "../../support/model_commands.ts";
 
-interface Model {
+class PoolModel implements CommandModel {
+  readonly pool: BlockPool;
   /** Free ids in the order in which they must be handed out. */
   readonly free: number[];
   /** Holders of each id in use. */
-  readonly holders: Map<number, number>;
-  peak: number;
+  readonly holders: Map<number, number> = new Map();
   readonly trace: string[];
-}
+  peak = 0;
 
-type Step = (model: Model, pool: BlockPool) => string;
-
-/** A command that always applies; its trace is told if it fails. */
-class PoolCommand implements fc.Command<Model, BlockPool> {
-  readonly #label: string;
-  readonly #step: Step;
-
-  constructor(label: string, step: Step) {
-    this.#label = label;
-    this.#step = step;
+  constructor(numBlocks: number) {
+    this.pool = new BlockPool({ numBlocks });
+    this.free = Array.from({ length: numBlocks - 1 }, (_, i) => i + 1);
+    this.trace = [`new BlockPool({ numBlocks: ${numBlocks} })`];
   }
 
-  check(): boolean {
-    return true;
-  }
-
-  run(model: Model, pool: BlockPool): void {
-    model.trace.push(this.#label);
-    try {
-      model.trace.push(`  ${this.#step(model, pool)}`);
-      checkPool(model, pool);
-    } catch (error) {
-      throw new Error(
-        `${(error as Error).message}\nTrace:\n${model.trace.join("\n")}`,
-        { cause: error },
-      );
+  check(): void {
+    const { pool, free, holders } = this;
+    assertEquals(pool.freeOrder(), free);
+    assertEquals(pool.freeBlocks, free.length);
+    assertEquals(pool.usedBlocks, holders.size);
+    assertEquals(pool.freeBlocks + pool.usedBlocks, pool.totalBlocks);
+    assertEquals(pool.peakUsedBlocks, this.peak);
+    assertEquals(pool.refCount(0), 0);
+    for (let id = 1; id <= pool.totalBlocks; id++) {
+      assertEquals(pool.refCount(id), holders.get(id) ?? 0);
     }
+    pool.verify();
   }
 
-  toString(): string {
-    return this.#label;
+  finish(): void {
+    const { pool } = this;
+    for (const [id, count] of this.holders) {
+      for (let i = 0; i < count; i++) pool.release(id);
+    }
+    pool.verify();
+    assertEquals(pool.usedBlocks, 0);
+    assertEquals(
+      pool.allocate(pool.totalBlocks).toSorted((a, b) => a - b),
+      Array.from({ length: pool.totalBlocks }, (_, i) => i + 1),
+    );
   }
 }
 
-function checkPool(model: Model, pool: BlockPool): void {
-  assertEquals(pool.freeOrder(), model.free);
-  assertEquals(pool.freeBlocks, model.free.length);
-  assertEquals(pool.usedBlocks, model.holders.size);
-  assertEquals(pool.freeBlocks + pool.usedBlocks, pool.totalBlocks);
-  assertEquals(pool.peakUsedBlocks, model.peak);
-  assertEquals(pool.refCount(0), 0);
-  for (let id = 1; id <= pool.totalBlocks; id++) {
-    assertEquals(pool.refCount(id), model.holders.get(id) ?? 0);
-  }
-  pool.verify();
-}
+type PoolCommand = ModelCommand<PoolModel>;
 
 function allocate(count: number): PoolCommand {
-  return new PoolCommand(`allocate ${count}`, (model, pool) => {
+  return new ModelCommand(`allocate ${count}`, (model) => {
+    const { pool } = model;
     if (count > model.free.length) {
       const error = assertThrows(() => pool.allocate(count), OutOfBlocksError);
       assertEquals([error.needed, error.free], [count, model.free.length]);
@@ -83,7 +77,8 @@ function allocate(count: number): PoolCommand {
 
 /** Takes any id, so that free, unknown and null ones are met as well. */
 function retain(pick: number): PoolCommand {
-  return new PoolCommand(`retain #${pick}`, (model, pool) => {
+  return new ModelCommand(`retain #${pick}`, (model) => {
+    const { pool } = model;
     const id = pick % (pool.totalBlocks + 2);
     const count = model.holders.get(id);
     if (count === undefined) {
@@ -98,7 +93,8 @@ function retain(pick: number): PoolCommand {
 
 /** As {@linkcode retain}; on a free id it is a double free. */
 function release(pick: number): PoolCommand {
-  return new PoolCommand(`release #${pick}`, (model, pool) => {
+  return new ModelCommand(`release #${pick}`, (model) => {
+    const { pool } = model;
     const id = pick % (pool.totalBlocks + 2);
     const count = model.holders.get(id);
     if (count === undefined) {
@@ -116,37 +112,15 @@ function release(pick: number): PoolCommand {
   });
 }
 
-property(
+modelProperty(
   "BlockPool equals an array of free ids and a map of holders",
-  [
-    fc.integer({ min: 2, max: 9 }),
-    commandLists(
-      [
-        fc.nat(6).map(allocate),
-        fc.nat(40).map(retain),
-        fc.nat(40).map(release),
-      ],
-      { size: "+1" },
-    ),
-  ],
-  (numBlocks, commands) => {
-    const pool = new BlockPool({ numBlocks });
-    const model: Model = {
-      free: Array.from({ length: numBlocks - 1 }, (_, i) => i + 1),
-      holders: new Map(),
-      peak: 0,
-      trace: [`new BlockPool({ numBlocks: ${numBlocks} })`],
-    };
-    fc.modelRun(() => ({ model, real: pool }), commands);
-    for (const [id, count] of model.holders) {
-      for (let i = 0; i < count; i++) pool.release(id);
-    }
-    pool.verify();
-    assertEquals(pool.usedBlocks, 0);
-    assertEquals(
-      pool.allocate(numBlocks - 1).toSorted((a, b) => a - b),
-      Array.from({ length: numBlocks - 1 }, (_, i) => i + 1),
-    );
+  {
+    setup: fc.integer({ min: 2, max: 9 }),
+    begin: (numBlocks) => new PoolModel(numBlocks),
+    commands: [
+      fc.nat(6).map(allocate),
+      fc.nat(40).map(retain),
+      fc.nat(40).map(release),
+    ],
   },
-  { runs: 200 },
 );

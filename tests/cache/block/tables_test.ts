@@ -5,7 +5,7 @@ function makeTables(lengths: number[], blockSize = 4) {
   const pool = new BlockPool({ numBlocks: 64, blockSize });
   return lengths.map((length) => {
     const table = new BlockTable(pool);
-    table.append(length);
+    table.reserve(length);
     return table;
   });
 }

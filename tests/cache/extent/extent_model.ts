@@ -7,6 +7,7 @@
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import type { AnyClass } from "../../support/assert.ts";
+import type { CommandModel } from "../../support/model_commands.ts";
 import {
   type BlockCopy,
   type ContiguousGrowth,
@@ -27,8 +28,10 @@ export interface ExtentSetup extends ContiguousGrowth {
 export interface Tokens {
   /** The sequence under test. */
   readonly sequence: ContiguousSequence;
-  /** Every token appended and not truncated, in order. */
+  /** Every token reserved and not truncated, in order. */
   tokens: number[];
+  /** How many of them are committed. */
+  committed: number;
   /** The blocks that it must have. */
   blocks: number[];
 }
@@ -42,7 +45,7 @@ function span(start: number, count: number): number[] {
 }
 
 /** One run: the pool under test beside what is true of it. */
-export class ExtentModel {
+export class ExtentModel implements CommandModel {
   /** The pool under test. */
   readonly pool: ExtentPool;
   /** Live sequences. */
@@ -74,24 +77,24 @@ export class ExtentModel {
   /** Adds an empty sequence. */
   create(): void {
     const sequence = new ContiguousSequence(this.pool, this.#setup);
-    this.live.push({ sequence, tokens: [], blocks: [] });
+    this.live.push({ sequence, tokens: [], committed: 0, blocks: [] });
   }
 
-  /** Appends fresh tokens, or sees that they are refused. */
-  append(own: Tokens, count: number): string {
+  /** Reserves and writes fresh tokens, or sees that they are refused. */
+  reserve(own: Tokens, count: number): string {
     const { sequence, tokens } = own;
     const length = tokens.length + count;
     if (length > (this.#setup.maxLength ?? Infinity)) {
-      this.refuses(() => sequence.append(count), RangeError);
+      this.refuses(() => sequence.reserve(count), RangeError);
       return "too long";
     }
     const place = this.#placeFor(this.#blocksOf(length), own);
     if (place === undefined) {
-      this.#refusesRoom(() => sequence.append(count), this.#blocksOf(length));
+      this.#refusesRoom(() => sequence.reserve(count), this.#blocksOf(length));
       return "refused";
     }
     const moves = tokens.length > 0 && place[0] !== own.blocks[0];
-    const { slots, copies } = sequence.append(count);
+    const { slots, copies } = sequence.reserve(count);
     assertEquals(copies.length > 0, moves, "copies exactly where it moves");
     if (moves) this.#count(tokens.length);
     own.blocks = place;
@@ -105,14 +108,19 @@ export class ExtentModel {
   }
 
   /** Forks a sequence, or sees that it is refused. */
-  fork({ sequence, tokens, blocks }: Tokens): string {
+  fork({ sequence, tokens, committed, blocks }: Tokens): string {
     const place = this.#placeFor(blocks.length);
     if (place === undefined) {
       this.#refusesRoom(() => sequence.fork(), blocks.length);
       return "refused";
     }
     const { sequence: fork, copies } = sequence.fork();
-    this.live.push({ sequence: fork, tokens: [...tokens], blocks: place });
+    this.live.push({
+      sequence: fork,
+      tokens: [...tokens],
+      committed,
+      blocks: place,
+    });
     this.#carryOut(copies);
     return `at ${place}`;
   }
@@ -121,6 +129,7 @@ export class ExtentModel {
   truncate(own: Tokens, length: number): void {
     own.sequence.truncate(length);
     own.tokens.length = length;
+    own.committed = Math.min(own.committed, length);
     own.blocks.length = this.#blocksOf(length);
   }
 
@@ -197,7 +206,7 @@ export class ExtentModel {
     this.check();
     const { numBlocks, blockSize } = this.#setup;
     const all = new ContiguousSequence(this.pool);
-    assertEquals(all.append(numBlocks * blockSize).slots[0], 0);
+    assertEquals(all.reserve(numBlocks * blockSize).slots[0], 0);
     all.free();
     this.pool.verify();
   }
@@ -280,11 +289,15 @@ export class ExtentModel {
     });
   }
 
-  #checkSequence({ sequence, tokens, blocks }: Tokens, index: number): void {
+  #checkSequence(
+    { sequence, tokens, committed, blocks }: Tokens,
+    index: number,
+  ): void {
     const { blockSize } = this.#setup;
     const name = `sequence ${index}`;
     const first = (blocks[0] ?? 0) * blockSize;
     assertEquals(sequence.length, tokens.length, `length of ${name}`);
+    assertEquals(sequence.committed, committed, `committed of ${name}`);
     assertEquals(sequence.start, first, `start of ${name}`);
     assertEquals(
       sequence.capacity,
@@ -307,6 +320,7 @@ export class ExtentModel {
       sequences: this.live.map(({ sequence }) => ({
         start: sequence.start,
         length: sequence.length,
+        committed: sequence.committed,
         capacity: sequence.capacity,
       })),
     };

@@ -7,67 +7,61 @@
 
 import fc from "fast-check";
 import { OutOfBlocksError } from "../../../src/cache/mod.ts";
-import { commandLists, property } from "../../support/property.ts";
+import {
+  anyBlocks,
+  anyBlockSize,
+  anyCount,
+  anyIndex,
+  BAD_INTEGERS,
+  type CommandStep,
+  ModelCommand,
+  modelProperty,
+  MOST_SEQUENCES,
+} from "../../support/model_commands.ts";
 import { ExtentModel, type ExtentSetup } from "./extent_model.ts";
 
-/** A command on the model; what it did goes to the model's trace. */
-class ExtentCommand implements fc.Command<ExtentModel, undefined> {
-  readonly #label: string;
-  readonly #needsLive: boolean;
-  readonly #step: (model: ExtentModel) => string | void;
+type ExtentCommand = ModelCommand<ExtentModel>;
 
-  constructor(
-    label: string,
-    step: (model: ExtentModel) => string | void,
-    needsLive = true,
-  ) {
-    this.#label = label;
-    this.#step = step;
-    this.#needsLive = needsLive;
-  }
-
-  check(model: Readonly<ExtentModel>): boolean {
-    return !this.#needsLive || model.live.length > 0;
-  }
-
-  run(model: ExtentModel): void {
-    model.trace.push(this.#label);
-    try {
-      const outcome = this.#step(model);
-      if (outcome) model.trace.push(`  ${outcome}`);
-      model.check();
-    } catch (error) {
-      throw new Error(
-        `${(error as Error).message}\nTrace:\n${model.trace.join("\n")}`,
-        { cause: error },
-      );
-    }
-  }
-
-  toString(): string {
-    return this.#label;
-  }
+/** A command that takes a live sequence. */
+function onLive(label: string, step: CommandStep<ExtentModel>): ExtentCommand {
+  return new ModelCommand(label, step, ({ live }) => live.length > 0);
 }
-
-/** Empty ones take no block, so that a long run would have no end of them. */
-const MOST_SEQUENCES = 10;
 
 function create(): ExtentCommand {
-  return new ExtentCommand("create", (model) => {
+  return new ModelCommand("create", (model) => {
     if (model.live.length >= MOST_SEQUENCES) return "enough";
     model.create();
-  }, false);
+  });
 }
 
-function append([index, count]: [number, number]): ExtentCommand {
-  return new ExtentCommand(
-    `append ${count} to #${index}`,
-    (model) => model.append(model.pick(index), count),
+function reserve([index, count]: [number, number]): ExtentCommand {
+  return onLive(
+    `reserve ${count} in #${index}`,
+    (model) => model.reserve(model.pick(index), count),
   );
 }
 
+function commit([index, pick]: [number, number]): ExtentCommand {
+  return onLive(`commit #${index} by pick ${pick}`, (model) => {
+    const own = model.pick(index);
+    const open = own.tokens.length - own.committed;
+    const length = own.committed + pick % (open + 1);
+    own.sequence.commit(length);
+    own.committed = length;
+    return `to ${length}`;
+  });
+}
+
+function commitAll(index: number): ExtentCommand {
+  return onLive(`commit #${index}`, (model) => {
+    const own = model.pick(index);
+    own.sequence.commit();
+    own.committed = own.tokens.length;
+  });
+}
+
 function fork(index: number): ExtentCommand {
-  return new ExtentCommand(
+  return onLive(
     `fork #${index}`,
     (model) =>
       model.live.length >= MOST_SEQUENCES
@@ -77,7 +71,7 @@ function fork(index: number): ExtentCommand {
 }
 
 function truncate([index, pick]: [number, number]): ExtentCommand {
-  return new ExtentCommand(`truncate #${index} by pick ${pick}`, (model) => {
+  return onLive(`truncate #${index} by pick ${pick}`, (model) => {
     const own = model.pick(index);
     const length = pick % (own.tokens.length + 1);
     model.truncate(own, length);
@@ -86,24 +80,25 @@ function truncate([index, pick]: [number, number]): ExtentCommand {
 }
 
 function free(index: number): ExtentCommand {
-  return new ExtentCommand(
+  return onLive(
     `free #${index}`,
     (model) => model.free(model.pick(index)),
   );
 }
 
 function compact(): ExtentCommand {
-  return new ExtentCommand("compact", (model) => model.compact(), false);
+  return new ModelCommand("compact", (model) => model.compact());
 }
 
 /** Calls that must be refused whatever the state is. */
 function misuse(index: number): ExtentCommand {
-  return new ExtentCommand(`misuse #${index}`, (model) => {
+  return onLive(`misuse #${index}`, (model) => {
     const { pool } = model;
-    const { sequence } = model.pick(index);
+    const { sequence, committed } = model.pick(index);
     const { length } = sequence;
-    for (const bad of [-1, 0.5, NaN, Infinity]) {
-      model.refuses(() => sequence.append(bad), RangeError);
+    for (const bad of BAD_INTEGERS) {
+      model.refuses(() => sequence.reserve(bad), RangeError);
+      model.refuses(() => sequence.commit(bad), RangeError);
       model.refuses(() => sequence.truncate(bad), RangeError);
       model.refuses(() => sequence.slot(bad), RangeError);
       model.refuses(
@@ -115,7 +110,10 @@ function misuse(index: number): ExtentCommand {
         RangeError,
       );
     }
-    model.refuses(() => sequence.append("1" as never), TypeError);
+    model.refuses(() => sequence.reserve("1" as never), TypeError);
+    model.refuses(() => sequence.commit("1" as never), TypeError);
+    model.refuses(() => sequence.commit(length + 1), RangeError);
+    model.refuses(() => sequence.commit(committed - 1), RangeError);
     model.refuses(() => sequence.truncate(length + 1), RangeError);
     model.refuses(() => sequence.slot(length), RangeError);
     const blocks = pool.largestFree + 1;
@@ -126,23 +124,19 @@ function misuse(index: number): ExtentCommand {
     model.refuses(() => pool.release(stranger), TypeError);
     for (const dead of model.freed.slice(-2)) {
       model.refuses(() => dead.free(), TypeError);
-      model.refuses(() => dead.append(1), TypeError);
+      model.refuses(() => dead.reserve(1), TypeError);
+      model.refuses(() => dead.commit(), TypeError);
       model.refuses(() => dead.fork(), TypeError);
       model.refuses(() => dead.truncate(0), TypeError);
       model.refuses(() => dead.start, TypeError);
+      model.refuses(() => dead.committed, TypeError);
     }
   });
 }
 
-const index = fc.nat(20);
-const count = fc.oneof(fc.constantFrom(0, 1), fc.nat(8), fc.nat(40));
-
 const setup: fc.Arbitrary<ExtentSetup> = fc.record({
-  numBlocks: fc.oneof(
-    fc.integer({ min: 1, max: 4 }),
-    fc.integer({ min: 1, max: 24 }),
-  ),
-  blockSize: fc.constantFrom(1, 2, 5, 16),
+  numBlocks: anyBlocks,
+  blockSize: anyBlockSize,
 }).chain((size) =>
   fc.constantFrom<ExtentSetup>(
     size,
@@ -153,28 +147,22 @@ const setup: fc.Arbitrary<ExtentSetup> = fc.record({
   )
 );
 
-property(
+modelProperty(
   "ContiguousSequence keeps every sequence's tokens in order through moves",
-  [
+  {
     setup,
-    commandLists(
-      [
-        fc.constant(null).map(create),
-        fc.tuple(index, count).map(append),
-        fc.tuple(index, count).map(append),
-        index.map(fork),
-        fc.tuple(index, fc.nat(100)).map(truncate),
-        index.map(free),
-        fc.constant(null).map(compact),
-        index.map(misuse),
-      ],
-      { size: "+1" },
-    ),
-  ],
-  (size, commands) => {
-    const model = new ExtentModel(size);
-    fc.modelRun(() => ({ model, real: undefined }), commands);
-    model.finish();
+    begin: (setup) => new ExtentModel(setup),
+    commands: [
+      fc.constant(null).map(create),
+      fc.tuple(anyIndex, anyCount).map(reserve),
+      fc.tuple(anyIndex, anyCount).map(reserve),
+      fc.tuple(anyIndex, fc.nat(100)).map(commit),
+      anyIndex.map(commitAll),
+      anyIndex.map(fork),
+      fc.tuple(anyIndex, fc.nat(100)).map(truncate),
+      anyIndex.map(free),
+      fc.constant(null).map(compact),
+      anyIndex.map(misuse),
+    ],
   },
-  { runs: 200 },
 );

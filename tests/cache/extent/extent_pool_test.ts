@@ -167,8 +167,8 @@ Deno.test("ContiguousSequence has the slots that a table would have in order", (
   const table = new BlockTable(new BlockPool({ numBlocks: 7, blockSize: 4 }));
   const sequence = new ContiguousSequence(pool);
   for (const count of [3, 1, 0, 7]) {
-    const expected = table.append(count).slots.map((slot) => slot - 4);
-    assertEquals(sequence.append(count).slots, expected);
+    const expected = table.reserve(count).slots.map((slot) => slot - 4);
+    assertEquals(sequence.reserve(count).slots, expected);
   }
   assertEquals(sequence.length, table.length);
   assertEquals(sequence.pool, pool);

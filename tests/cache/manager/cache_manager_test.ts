@@ -21,10 +21,10 @@ function setup(
     ...(cached ? { index } : {}),
     ...options,
   });
-  /** Creates, appends all that is pending, and commits. */
+  /** Creates, reserves all that is pending, and commits. */
   const start = (tokens: number[], domain = {}) => {
     const admission = cache.create(tokens, domain);
-    cache.append(admission.sequence, admission.pending);
+    cache.reserve(admission.sequence, admission.pending);
     cache.commit(admission.sequence);
     return admission.sequence;
   };
@@ -38,7 +38,7 @@ Deno.test("CacheManager.create() matches what was committed, no more", () => {
   const first = cache.create([1, 2, 3, 4, 5]);
   assertEquals(first.cached, 0);
   assertEquals(first.pending, [1, 2, 3, 4, 5]);
-  const { slots, copies } = cache.append(first.sequence, [1, 2, 3, 4, 5]);
+  const { slots, copies } = cache.reserve(first.sequence, [1, 2, 3, 4, 5]);
   assertEquals(slots, [Uint32Array.of(2, 3, 4, 5, 6)]);
   assertEquals(copies, []);
   assertEquals(cache.create([1, 2, 3, 4, 5]).cached, 0);
@@ -60,7 +60,7 @@ Deno.test("CacheManager.create() copies a partial block, given a free one", () =
     { source: 1, destination: 3, rows: 3, group: 0 },
   ]);
   assertEquals([second.cached, second.pending], [3, [9, 9]]);
-  assertEquals(cache.append(second.sequence, [9]).slots, [Uint32Array.of(15)]);
+  assertEquals(cache.reserve(second.sequence, [9]).slots, [Uint32Array.of(15)]);
   cache.free(first);
   assertEquals(pool.freeOrder(), [2, 4, 1]);
   const third = cache.create([1, 2, 8, 8, 8]);
@@ -70,10 +70,10 @@ Deno.test("CacheManager.create() copies a partial block, given a free one", () =
     rows: 2,
     group: 0,
   });
-  cache.append(third.sequence, [8, 8]);
+  cache.reserve(third.sequence, [8, 8]);
   assertEquals(blocks(third.sequence), [2]);
-  cache.append(second.sequence, [9, 9, 9, 9, 9]);
-  assertThrows(() => cache.append(third.sequence, [8]), OutOfBlocksError);
+  cache.reserve(second.sequence, [9, 9, 9, 9, 9]);
+  assertThrows(() => cache.reserve(third.sequence, [8]), OutOfBlocksError);
   const fourth = cache.create([9, 9]);
   assertEquals([fourth.cached, pool.freeBlocks], [0, 0]);
   cache.verify();
@@ -120,11 +120,11 @@ Deno.test("CacheManager.fork() makes n samples that copy on write", () => {
   const samples = cache.fork(prompt, 2);
   assertEquals(pool.usedBlocks, 2);
   cache.free(prompt);
-  assertEquals(cache.append(samples[0], [4]), {
+  assertEquals(cache.reserve(samples[0], [4]), {
     slots: [Uint32Array.of(7)],
     copies: [{ source: 2, destination: 3, rows: 1, group: 0 }],
   });
-  assertEquals(cache.append(samples[1], [5]).copies, []);
+  assertEquals(cache.reserve(samples[1], [5]).copies, []);
   assertEquals(samples.map((s) => s.tokens), [[1, 2, 3, 4], [1, 2, 3, 5]]);
   assertEquals(samples.map((s) => blocks(s)), [[1, 3], [1, 2]]);
   cache.verify();
@@ -196,11 +196,11 @@ Deno.test("CacheManager hashes a block as it fills, however long the sequence", 
   });
   const cache = new CacheManager({ pool, index });
   const { sequence } = cache.create([1]);
-  const [beam] = (cache.append(sequence, [1]), cache.fork(sequence));
+  const [beam] = (cache.reserve(sequence, [1]), cache.fork(sequence));
   const beams = [sequence, beam];
   const costs = Array.from({ length: 240 }, (_, i) => {
     hashes = 0;
-    cache.append(sequence, [i]);
+    cache.reserve(sequence, [i]);
     cache.commit(sequence);
     cache.reorder({ beams, parents: [0, 1], tokens: [[i], [i, i]] });
     for (const one of beams) cache.commit(one);
@@ -220,12 +220,12 @@ Deno.test("CacheManager.reorder() serves copies from beams that end", () => {
   const b = start([2]);
   const c = start([3]);
   assertEquals(pool.freeBlocks, 0);
-  const appends = cache.reorder({
+  const reservations = cache.reorder({
     beams: [a, b, c],
     parents: [1, 1, 0],
     tokens: [[4], [5], [6]],
   });
-  assertEquals(appends.map(({ copies }) => copies), [
+  assertEquals(reservations.map(({ copies }) => copies), [
     [{ source: 2, destination: 3, rows: 1, group: 0 }],
     [],
     [],
@@ -259,7 +259,7 @@ Deno.test("CacheManager gives back blocks out of the window", () => {
   const sequence = start([1, 2, 3, 4]);
   const seen = [blocks(sequence)];
   for (const token of [5, 6, 7, 8, 9, 10, 11]) {
-    cache.append(sequence, [token]);
+    cache.reserve(sequence, [token]);
     cache.commit(sequence);
     seen.push(blocks(sequence));
   }
@@ -282,7 +282,7 @@ Deno.test("CacheManager gives back blocks out of the window", () => {
 Deno.test("CacheManager keeps what an uncommitted token still sees", () => {
   const { cache, blocks } = setup({ groups: [{ left: 1 }] });
   const { sequence } = cache.create([1, 2, 3, 4, 5, 6]);
-  cache.append(sequence, [1, 2, 3, 4, 5, 6]);
+  cache.reserve(sequence, [1, 2, 3, 4, 5, 6]);
   assertEquals(blocks(sequence), [1, 2, 3]);
   cache.commit(sequence, 3);
   assertEquals(blocks(sequence), [0, 2, 3]);
@@ -333,7 +333,7 @@ Deno.test("CacheManager.preempt() recomputes and counts no hit for it", () => {
   cache.verify();
   const { cached, pending } = cache.resume(sequence, [1, 2, 3, 4, 5, 6]);
   assertEquals([cached, pending], [4, [5, 6]]);
-  cache.append(sequence, pending);
+  cache.reserve(sequence, pending);
   assertEquals(sequence.tokens, [1, 2, 3, 4, 5, 6]);
   const { queries, hitTokens, resumes, recoveredTokens } = index.stats;
   assertEquals([queries, hitTokens, resumes, recoveredTokens], [1, 0, 1, 4]);
@@ -374,7 +374,7 @@ Deno.test("CacheManager swaps out and in, sharing kept", () => {
     { block: 2, slot: 2, group: 0 },
   ]);
   assertEquals([pool.usedBlocks, cache.freeHostBlocks], [2, 2]);
-  assertThrows(() => cache.append(a, [1]), TypeError, "must be running");
+  assertThrows(() => cache.reserve(a, [1]), TypeError, "must be running");
   assertThrows(() => cache.free(a), TypeError, "sequence.status must be");
   cache.verify();
   cache.completeSwap(out);
@@ -391,7 +391,7 @@ Deno.test("CacheManager swaps out and in, sharing kept", () => {
   cache.completeSwap(into);
   assertEquals([cache.freeHostBlocks, a.status], [4, "running"]);
   assertEquals([blocks(a), blocks(b)], [[2, 3], [2, 3]]);
-  assertEquals(cache.append(b, [4]).copies.length, 1);
+  assertEquals(cache.reserve(b, [4]).copies.length, 1);
   assertEquals(cache.create([1, 2, 9]).cached, 2);
   cache.verify();
 });
@@ -452,7 +452,7 @@ Deno.test("CacheManager.canAdmit() counts what windows hold at a time", () => {
   assertEquals(cache.canAdmit(tokens, { chunk: 7 }), "never");
   const { sequence } = cache.create(tokens);
   for (let i = 0; i < 40; i += 6) {
-    cache.append(sequence, tokens.slice(i, i + 6));
+    cache.reserve(sequence, tokens.slice(i, i + 6));
     cache.commit(sequence);
   }
 });
@@ -460,7 +460,7 @@ Deno.test("CacheManager.canAdmit() counts what windows hold at a time", () => {
 Deno.test("CacheManager.truncate() takes back drafts, nothing committed", () => {
   const { cache, start, pool } = setup();
   const sequence = start([1, 2, 3]);
-  cache.append(sequence, [4, 5, 6]);
+  cache.reserve(sequence, [4, 5, 6]);
   assertEquals(pool.usedBlocks, 3);
   cache.truncate(sequence, 4);
   assertEquals([sequence.tokens, pool.usedBlocks], [[1, 2, 3, 4], 2]);
@@ -475,14 +475,14 @@ Deno.test("CacheManager takes room by its growth policy", () => {
     const sequence = start([1, 2, 3]);
     const counts = [pool.usedBlocks];
     for (const tokens of [[4], [5], [6, 7, 8, 9]]) {
-      cache.append(sequence, tokens);
+      cache.reserve(sequence, tokens);
       counts.push(pool.usedBlocks);
       cache.verify();
     }
     const [fork] = cache.fork(sequence);
     assertEquals(fork.tables[0].blocks.length, 5);
     assert(sequence.tables[0].capacity <= 14);
-    assertThrows(() => cache.append(sequence, [1, 1, 1, 1, 1, 1]), RangeError);
+    assertThrows(() => cache.reserve(sequence, [1, 1, 1, 1, 1, 1]), RangeError);
     assertEquals(cache.canAdmit(Array(15).fill(0)), "never");
     cache.free(fork);
     cache.free(sequence);
@@ -500,19 +500,19 @@ Deno.test("CacheManager gives pins back when their time is over", () => {
   const index = new PrefixIndex(pool, { clock: () => now });
   const cache = new CacheManager({ pool, index });
   const first = cache.create([1, 2, 3]).sequence;
-  cache.append(first, [1, 2, 3]);
+  cache.reserve(first, [1, 2, 3]);
   cache.commit(first);
   const pin = index.pin([1, 2], { ttl: 5 });
   cache.free(first);
   cache.verify();
   const { sequence } = cache.create([7, 8, 9]);
   const error = assertThrows(
-    () => cache.append(sequence, [7, 8, 9]),
+    () => cache.reserve(sequence, [7, 8, 9]),
     OutOfBlocksError,
   );
   assertEquals([error.free, error.evictable], [1, 0]);
   now = 5;
-  cache.append(sequence, [7, 8, 9]);
+  cache.reserve(sequence, [7, 8, 9]);
   assert(!index.unpin(pin));
   cache.verify();
 });
@@ -527,7 +527,7 @@ Deno.test("CacheManager throws on bad arguments and changes nothing", () => {
   const order = pool.freeOrder();
   for (const bad of [gone, foreign, {} as never, undefined as never]) {
     const uses: (() => unknown)[] = [
-      () => cache.append(bad, [1]),
+      () => cache.reserve(bad, [1]),
       () => cache.commit(bad),
       () => cache.truncate(bad, 0),
       () => cache.fork(bad),
@@ -548,10 +548,10 @@ Deno.test("CacheManager throws on bad arguments and changes nothing", () => {
     assertThrows(() => cache.commit(a, end), RangeError, "length must");
   }
   assertThrows(() => cache.commit(a, "3" as never), TypeError, "length must");
-  assertThrows(() => cache.append(a, [-1]), RangeError, "tokens[0] must");
-  assertThrows(() => cache.append(a, 5 as never), TypeError, "tokens must");
+  assertThrows(() => cache.reserve(a, [-1]), RangeError, "tokens[0] must");
+  assertThrows(() => cache.reserve(a, 5 as never), TypeError, "tokens must");
   assertThrows(
-    () => cache.append(a, Array(6).fill(0)),
+    () => cache.reserve(a, Array(6).fill(0)),
     RangeError,
     "maxLength, 8",
   );
@@ -622,7 +622,7 @@ Deno.test("CacheManager is not moved by edits of what it gave or was given", () 
   const tokens = [1, 2, 3];
   const domain = { salt: Uint8Array.of(1), keys: { adapter: 1 } };
   const { sequence, pending } = cache.create(tokens, domain);
-  cache.append(sequence, pending);
+  cache.reserve(sequence, pending);
   domain.salt[0] = 9;
   domain.keys.adapter = 2;
   tokens[0] = 9;

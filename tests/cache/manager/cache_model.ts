@@ -7,6 +7,7 @@
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import type { AnyClass } from "../../support/assert.ts";
+import type { CommandModel } from "../../support/model_commands.ts";
 import { BlockPool, type BlockTable } from "../../../src/cache/mod.ts";
 
 /** How large the pool of a run is. */
@@ -21,15 +22,17 @@ export interface PoolSize {
 export interface Sequence {
   /** The table under test. */
   readonly table: BlockTable;
-  /** Every token appended and not truncated, in order. */
+  /** Every token reserved and not truncated, in order. */
   tokens: number[];
+  /** How many of them are committed. */
+  committed: number;
 }
 
 /** What lies in a slot that nobody has written. */
 const POISON = -1;
 
 /** One run: the pool under test beside what is true of it. */
-export class CacheModel {
+export class CacheModel implements CommandModel {
   /** The pool under test. */
   readonly pool: BlockPool;
   /** Live sequences. */
@@ -79,7 +82,7 @@ export class CacheModel {
     return partial && this.holders().get(table.blocks.at(-1)!)! > 1;
   }
 
-  /** Blocks that appending `count` tokens takes. */
+  /** Blocks that `count` more tokens take. */
   needs(sequence: Sequence, count: number): number {
     const blocks = (length: number) => Math.ceil(length / this.pool.blockSize);
     const { length } = sequence.tokens;
@@ -87,15 +90,15 @@ export class CacheModel {
     return blocks(length + count) - blocks(length) + copy;
   }
 
-  /** Appends fresh tokens where there is room, and writes them to memory. */
-  append(sequence: Sequence, count: number): void {
+  /** Reserves fresh tokens where there is room, and writes them to memory. */
+  reserve(sequence: Sequence, count: number): void {
     const { table } = sequence;
     const { blockSize } = this.pool;
     const before = table.blocks;
     const holders = this.holders();
     const copyExpected = count > 0 && this.mustCopy(sequence);
     const rows = sequence.tokens.length % blockSize;
-    const { slots, copies } = table.append(count);
+    const { slots, copies } = table.reserve(count);
 
     assertEquals(slots.length, count, "one slot for each token");
     assertEquals(
@@ -160,10 +163,14 @@ export class CacheModel {
     pool.verify();
   }
 
-  #checkSequence({ table, tokens }: Sequence, index: number): void {
+  #checkSequence(
+    { table, tokens, committed }: Sequence,
+    index: number,
+  ): void {
     const { blockSize } = this.pool;
     const name = `sequence ${index}`;
     assertEquals(table.length, tokens.length, `length of ${name}`);
+    assertEquals(table.committed, committed, `committed of ${name}`);
     const blocks = Math.ceil(tokens.length / blockSize);
     assertEquals(table.blocks.length, blocks, `blocks of ${name}`);
     assertEquals(table.capacity, blocks * blockSize, `capacity of ${name}`);
@@ -185,6 +192,7 @@ export class CacheModel {
       tables: this.live.map(({ table }) => ({
         blocks: table.blocks,
         length: table.length,
+        committed: table.committed,
       })),
     };
   }

@@ -8,82 +8,78 @@
 import { assertEquals } from "@std/assert";
 import fc from "fast-check";
 import { BlockTable, OutOfBlocksError } from "../../../src/cache/mod.ts";
-import { commandLists, property } from "../../support/property.ts";
+import {
+  anyBlocks,
+  anyBlockSize,
+  anyCount,
+  anyIndex,
+  BAD_INTEGERS,
+  type CommandStep,
+  ModelCommand,
+  modelProperty,
+  MOST_SEQUENCES,
+} from "../../support/model_commands.ts";
 import { CacheModel } from "./cache_model.ts";
 
-/** A command on the model; what it did goes to the model's trace. */
-class CacheCommand implements fc.Command<CacheModel, undefined> {
-  readonly #label: string;
-  readonly #needsLive: boolean;
-  readonly #step: (model: CacheModel) => string | void;
+type CacheCommand = ModelCommand<CacheModel>;
 
-  constructor(
-    label: string,
-    step: (model: CacheModel) => string | void,
-    needsLive = true,
-  ) {
-    this.#label = label;
-    this.#step = step;
-    this.#needsLive = needsLive;
-  }
-
-  check(model: Readonly<CacheModel>): boolean {
-    return !this.#needsLive || model.live.length > 0;
-  }
-
-  run(model: CacheModel): void {
-    model.trace.push(this.#label);
-    try {
-      const outcome = this.#step(model);
-      if (outcome) model.trace.push(`  ${outcome}`);
-      model.check();
-    } catch (error) {
-      throw new Error(
-        `${(error as Error).message}\nTrace:\n${model.trace.join("\n")}`,
-        { cause: error },
-      );
-    }
-  }
-
-  toString(): string {
-    return this.#label;
-  }
+/** A command that takes a live sequence. */
+function onLive(label: string, step: CommandStep<CacheModel>): CacheCommand {
+  return new ModelCommand(label, step, ({ live }) => live.length > 0);
 }
-
-/** Forks take no block, so that a long run would have no end of them. */
-const MOST_SEQUENCES = 10;
 
 function create(): CacheCommand {
-  return new CacheCommand("create", (model) => {
+  return new ModelCommand("create", (model) => {
     if (model.live.length >= MOST_SEQUENCES) return "enough";
-    model.live.push({ table: new BlockTable(model.pool), tokens: [] });
-  }, false);
+    const table = new BlockTable(model.pool);
+    model.live.push({ table, tokens: [], committed: 0 });
+  });
 }
 
-function append([index, count]: [number, number]): CacheCommand {
-  return new CacheCommand(`append ${count} to #${index}`, (model) => {
+function reserve([index, count]: [number, number]): CacheCommand {
+  return onLive(`reserve ${count} in #${index}`, (model) => {
     const sequence = model.pick(index);
     if (model.needs(sequence, count) <= model.free()) {
-      model.append(sequence, count);
+      model.reserve(sequence, count);
       return `now ${sequence.table.blocks}`;
     }
-    model.refuses(() => sequence.table.append(count), OutOfBlocksError);
+    model.refuses(() => sequence.table.reserve(count), OutOfBlocksError);
     return "refused";
   });
 }
 
+function commit([index, pick]: [number, number]): CacheCommand {
+  return onLive(`commit #${index} by pick ${pick}`, (model) => {
+    const sequence = model.pick(index);
+    const open = sequence.tokens.length - sequence.committed;
+    const length = sequence.committed + pick % (open + 1);
+    sequence.table.commit(length);
+    sequence.committed = length;
+    return `to ${length}`;
+  });
+}
+
+function commitAll(index: number): CacheCommand {
+  return onLive(`commit #${index}`, (model) => {
+    const sequence = model.pick(index);
+    sequence.table.commit();
+    sequence.committed = sequence.tokens.length;
+  });
+}
+
 function fork(index: number): CacheCommand {
-  return new CacheCommand(`fork #${index}`, (model) => {
+  return onLive(`fork #${index}`, (model) => {
     if (model.live.length >= MOST_SEQUENCES) return "enough";
-    const { table, tokens } = model.pick(index);
+    const { table, tokens, committed } = model.pick(index);
     const { freeBlocks } = model.pool;
-    model.live.push({ table: table.fork(), tokens: [...tokens] });
+    const fork = table.fork();
+    model.live.push({ table: fork, tokens: [...tokens], committed });
     assertEquals(model.pool.freeBlocks, freeBlocks, "a fork takes no block");
   });
 }
 
 function truncate([index, pick]: [number, number]): CacheCommand {
-  return new CacheCommand(`truncate #${index} by pick ${pick}`, (model) => {
+  return onLive(`truncate #${index} by pick ${pick}`, (model) => {
     const sequence = model.pick(index);
     const length = pick % (sequence.tokens.length + 1);
     const order = model.pool.freeOrder();
@@ -93,6 +89,7 @@ function truncate([index, pick]: [number, number]): CacheCommand {
     const alone = dropped.filter((id) => model.pool.refCount(id) === 1);
     sequence.table.truncate(length);
     sequence.tokens.length = length;
+    sequence.committed = Math.min(sequence.committed, length);
     assertEquals(
       model.pool.freeOrder(),
       [...order, ...alone.toReversed()],
@@ -103,7 +100,7 @@ function truncate([index, pick]: [number, number]): CacheCommand {
 }
 
 function free(index: number): CacheCommand {
-  return new CacheCommand(`free #${index}`, (model) => {
+  return onLive(`free #${index}`, (model) => {
     const [{ table }] = model.live.splice(index % model.live.length, 1);
     const order = model.pool.freeOrder();
     const alone = table.blocks.filter((id) => model.pool.refCount(id) === 1);
@@ -117,33 +114,37 @@ function free(index: number): CacheCommand {
   });
 }
 
-/** Appends one token too many, then exactly as many as fit. */
+/** Reserves one token too many, then exactly as many as fit. */
 function exhaust(index: number): CacheCommand {
-  return new CacheCommand(`exhaust with #${index}`, (model) => {
+  return onLive(`exhaust with #${index}`, (model) => {
     const sequence = model.pick(index);
     let room = 0;
     while (model.needs(sequence, room + 1) <= model.free()) room++;
-    model.refuses(() => sequence.table.append(room + 1), OutOfBlocksError);
-    model.append(sequence, room);
+    model.refuses(() => sequence.table.reserve(room + 1), OutOfBlocksError);
+    model.reserve(sequence, room);
     return `with ${room} tokens`;
   });
 }
 
 /** Calls that must be refused whatever the state is. */
 function misuse(index: number): CacheCommand {
-  return new CacheCommand(`misuse #${index}`, (model) => {
+  return onLive(`misuse #${index}`, (model) => {
     const { pool } = model;
-    const { table } = model.pick(index);
+    const { table, committed } = model.pick(index);
     const { length } = table;
-    for (const bad of [-1, 0.5, NaN, Infinity]) {
-      model.refuses(() => table.append(bad), RangeError);
+    for (const bad of BAD_INTEGERS) {
+      model.refuses(() => table.reserve(bad), RangeError);
+      model.refuses(() => table.commit(bad), RangeError);
       model.refuses(() => table.truncate(bad), RangeError);
       model.refuses(() => table.slot(bad), RangeError);
       model.refuses(() => pool.allocate(bad), RangeError);
       model.refuses(() => pool.release(bad), RangeError);
     }
-    model.refuses(() => table.append(2 ** 53 - 1), OutOfBlocksError);
-    model.refuses(() => table.append("1" as never), TypeError);
+    model.refuses(() => table.reserve(2 ** 53 - 1), OutOfBlocksError);
+    model.refuses(() => table.reserve("1" as never), TypeError);
+    model.refuses(() => table.commit("1" as never), TypeError);
+    model.refuses(() => table.commit(length + 1), RangeError);
+    model.refuses(() => table.commit(committed - 1), RangeError);
     model.refuses(() => table.truncate(length + 1), RangeError);
     model.refuses(() => table.slot(length), RangeError);
     model.refuses(() => pool.allocate(model.free() + 1), OutOfBlocksError);
@@ -153,43 +154,30 @@ function misuse(index: number): CacheCommand {
     }
     for (const dead of model.freed) {
       model.refuses(() => dead.free(), TypeError);
-      model.refuses(() => dead.append(1), TypeError);
+      model.refuses(() => dead.reserve(1), TypeError);
+      model.refuses(() => dead.commit(), TypeError);
+      model.refuses(() => dead.committed, TypeError);
       model.refuses(() => dead.fork(), TypeError);
       model.refuses(() => dead.truncate(0), TypeError);
     }
   });
 }
 
-const index = fc.nat(20);
-const count = fc.oneof(fc.constantFrom(0, 1), fc.nat(8), fc.nat(40));
-
-property(
+modelProperty(
   "BlockTable keeps every sequence's tokens apart and every block counted",
-  [
-    fc.record({
-      usable: fc.oneof(
-        fc.integer({ min: 1, max: 4 }),
-        fc.integer({ min: 1, max: 24 }),
-      ),
-      blockSize: fc.constantFrom(1, 2, 5, 16),
-    }),
-    commandLists(
-      [
-        fc.constant(null).map(create),
-        fc.tuple(index, count).map(append),
-        index.map(fork),
-        fc.tuple(index, fc.nat(100)).map(truncate),
-        index.map(free),
-        index.map(exhaust),
-        index.map(misuse),
-      ],
-      { size: "+1" },
-    ),
-  ],
-  (size, commands) => {
-    const model = new CacheModel(size);
-    fc.modelRun(() => ({ model, real: undefined }), commands);
-    model.finish();
+  {
+    setup: fc.record({ usable: anyBlocks, blockSize: anyBlockSize }),
+    begin: (size) => new CacheModel(size),
+    commands: [
+      fc.constant(null).map(create),
+      fc.tuple(anyIndex, anyCount).map(reserve),
+      fc.tuple(anyIndex, fc.nat(100)).map(commit),
+      anyIndex.map(commitAll),
+      anyIndex.map(fork),
+      fc.tuple(anyIndex, fc.nat(100)).map(truncate),
+      anyIndex.map(free),
+      anyIndex.map(exhaust),
+      anyIndex.map(misuse),
+    ],
   },
-  { runs: 200 },
 );

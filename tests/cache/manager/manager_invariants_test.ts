@@ -16,7 +16,7 @@ function soundState() {
     status: "running",
     tokens: [1, 2, 3],
     committed: 2,
-    tables: [{ length: 3, blocks: [0, 2, 3], dropped: 1 }],
+    tables: [{ length: 3, committed: 2, blocks: [0, 2, 3], dropped: 1 }],
     cursors: [{ blocks: 2 }],
     host: [] as number[][],
   };
@@ -55,6 +55,7 @@ const faults: [string, (state: Sound) => void][] = [
   ["a sequence has tables while", (s) => s.states[1].status = "running"],
   ["a sequence has host slots while", (s) => s.states[0].status = "swappingIn"],
   ["tables are as long as their", (s) => s.states[0].tables[0].length = 4],
+  ["tables are committed as", (s) => s.states[0].tables[0].committed = 1],
   ["only dropped blocks are null", (s) => s.states[0].tables[0].dropped = 0],
   ["no more is committed than", (s) => s.states[1].committed = 3],
   ["every committed full block is", (s) => s.states[0].cursors[0].blocks = 1],
@@ -70,7 +71,7 @@ faults.forEach(([rule, corrupt], i) => {
 });
 
 const edits: [string, string, (sequence: CacheSequence) => void][] = [
-  ["appends to", "tables are as long", ({ tables }) => tables[0].append(1)],
+  ["reserves in", "tables are as long", ({ tables }) => tables[0].reserve(1)],
   ["truncates", "tables are as long", ({ tables }) => tables[0].truncate(1)],
   ["drops from", "held as often", ({ tables: [table] }) => {
     table.pool.release(table.blocks[0]);
@@ -84,7 +85,7 @@ for (const [verb, rule, edit] of edits) {
     const pool = new BlockPool({ numBlocks: 9, blockSize: 2 });
     const cache = new CacheManager({ pool, index: new PrefixIndex(pool) });
     const { sequence, pending } = cache.create([1, 2, 3]);
-    cache.append(sequence, pending);
+    cache.reserve(sequence, pending);
     cache.commit(sequence);
     cache.verify();
     edit(sequence);

@@ -24,7 +24,7 @@ property(
       const { sequence } = cache.create([]);
       for (const step of chunks) {
         const count = Math.min(step, chunk, length - sequence.length);
-        cache.append(sequence, new Array(count).fill(1));
+        cache.reserve(sequence, new Array(count).fill(1));
         cache.commit(sequence);
       }
       return pool.peakUsedBlocks;

@@ -40,9 +40,10 @@ import {
   type Pin,
   type PrefixDomain,
   PrefixIndex,
-  type SequenceAppend,
+  type SequenceReservation,
   type SwapTransfer,
 } from "../../../src/cache/mod.ts";
+import type { CommandModel } from "../../support/model_commands.ts";
 
 /** What a run starts with. */
 export interface ServiceOptions {
@@ -100,13 +101,13 @@ export interface Tracked {
   readonly domain: number;
   /** All tokens that it was given, pending ones included. */
   tokens: number[];
-  /** How many of them were appended and committed. */
-  appended: number;
+  /** How many of them have a slot, and how many are committed. */
+  reserved: number;
   committed: number;
 }
 
 /** One run. */
-export class ServiceModel {
+export class ServiceModel implements CommandModel {
   readonly pool: SpyPool;
   readonly index: PrefixIndex | undefined;
   readonly cache: CacheManager;
@@ -222,7 +223,7 @@ export class ServiceModel {
     if (spare >= 0) assertEquals(cached, length, "cached tokens");
     assertEquals(pending, tokens.slice(cached), "pending tokens");
     this.#copy(copies);
-    const known = { tokens, appended: cached, committed: cached };
+    const known = { tokens, reserved: cached, committed: cached };
     if (preempted) Object.assign(preempted, known);
     else this.tracked.push({ sequence, domain, ...known });
     const { queries, hits, resumes, recovered } = this.#stats;
@@ -235,11 +236,15 @@ export class ServiceModel {
     return `${cached} of ${tokens.length} cached`;
   }
 
-  /** Notes what an append of `tokens` gave. */
-  appended(tracked: Tracked, count: number, append: SequenceAppend): void {
+  /** Notes where `count` tokens go. */
+  reserved(
+    tracked: Tracked,
+    count: number,
+    reservation: SequenceReservation,
+  ): void {
     const { blockSize } = this.pool;
-    tracked.appended += count;
-    append.slots.forEach((slots, group) => {
+    tracked.reserved += count;
+    reservation.slots.forEach((slots, group) => {
       assertEquals(slots.length, count);
       for (const slot of slots) {
         const id = Math.floor(slot / blockSize);
@@ -252,8 +257,8 @@ export class ServiceModel {
   }
 
   /** Carries copies out, in order. */
-  copies(appends: readonly SequenceAppend[]): void {
-    this.#copy(appends.flatMap(({ copies }) => copies));
+  copies(reservations: readonly SequenceReservation[]): void {
+    this.#copy(reservations.flatMap(({ copies }) => copies));
   }
 
   /** Writes tokens, then tells the manager. */
@@ -481,16 +486,18 @@ export class ServiceModel {
   }
 
   #checkSequence(tracked: Tracked): void {
-    const { sequence, tokens, appended, committed } = tracked;
+    const { sequence, tokens, reserved, committed } = tracked;
     const { blockSize } = this.pool;
     if (sequence.status === "preempted") return;
-    assertEquals(sequence.tokens, tokens.slice(0, appended), "tokens");
+    assertEquals(sequence.tokens, tokens.slice(0, reserved), "tokens");
     assertEquals(sequence.committed, committed);
+    assertEquals(sequence.pool, this.pool);
     if (sequence.status !== "running") return;
     sequence.tables.forEach((table, group) => {
       const { left = Infinity } = this.groups[group];
-      assertEquals(table.length, appended);
-      assertEquals(table.blocks.length, Math.ceil(appended / blockSize));
+      assertEquals(table.length, reserved);
+      assertEquals(table.committed, committed);
+      assertEquals(table.blocks.length, Math.ceil(reserved / blockSize));
       const seen = Math.max(0, committed - left);
       const dropped = Math.floor(seen / blockSize);
       table.blocks.forEach((id, i) =>
@@ -524,7 +531,10 @@ export class ServiceModel {
         status: sequence.status,
         tokens: sequence.tokens,
         committed: sequence.committed,
-        blocks: sequence.tables.map(({ blocks }) => blocks),
+        tables: sequence.tables.map(({ blocks, committed }) => ({
+          blocks,
+          committed,
+        })),
       })),
     };
   }

@@ -8,48 +8,20 @@
 
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
-import { commandLists, property } from "../../support/property.ts";
+import {
+  anyIndex as index,
+  type CommandStep,
+  ModelCommand,
+  modelProperty,
+} from "../../support/model_commands.ts";
 import { ServiceModel, type ServiceOptions } from "./service_model.ts";
 
-/** A command on the model; what it did goes to the model's trace. */
-class ServiceCommand implements fc.Command<ServiceModel, undefined> {
-  readonly #label: string;
-  readonly #step: (model: ServiceModel) => string | void;
-
-  constructor(label: string, step: (model: ServiceModel) => string | void) {
-    this.#label = label;
-    this.#step = step;
-  }
-
-  check(): boolean {
-    return true;
-  }
-
-  run(model: ServiceModel): void {
-    model.trace.push(this.#label);
-    try {
-      model.trace.push(`  ${this.#step(model) ?? "done"}`);
-      model.check();
-    } catch (error) {
-      throw new Error(
-        `${(error as Error).message}\nTrace:\n${model.trace.join("\n")}`,
-        { cause: error },
-      );
-    }
-  }
-
-  toString(): string {
-    return this.#label;
-  }
-}
-
-type Step = (model: ServiceModel) => string | void;
-const command = (label: string, step: Step) => new ServiceCommand(label, step);
+const command = (label: string, step: CommandStep<ServiceModel>) =>
+  new ModelCommand(label, step);
 
 /** Few tokens, so that starts are shared and differ late. */
 const token = fc.nat(1);
 const tokens = fc.array(token, { maxLength: 14, size: "max" });
-const index = fc.nat(20);
 /** Forks take no block, so that a long run would have no end of them. */
 const MOST_SEQUENCES = 30;
 /** Which allocation fails: often none, as few make so many. */
@@ -66,34 +38,40 @@ const create = fc.tuple(fc.nat(2), tokens, nth).map(([domain, tokens, nth]) =>
 );
 
 /** Goes on with pending tokens, or with new ones. */
-const append = fc.tuple(index, tokens, nth).map(([i, fresh, nth]) =>
-  command(`append ${fresh} or pending to #${i}, failing at ${nth}`, (model) => {
-    const tracked = model.pick(i);
-    if (!tracked) return "none";
-    const pending = tracked.tokens.slice(tracked.appended);
-    const tokens = pending.slice(0, fresh.length + 1);
-    if (pending.length === 0) {
-      tokens.push(...fresh);
-      tracked.tokens.push(...fresh);
-    }
-    const { sequence } = tracked;
-    const done = model.attempt(nth, () => model.cache.append(sequence, tokens));
-    if (done) {
-      model.copies([done]);
-      model.appended(tracked, tokens.length, done);
-      return `now ${sequence.tables.map(({ blocks }) => `[${blocks}]`)}`;
-    }
-    return "refused";
-  })
+const reserve = fc.tuple(index, tokens, nth).map(([i, fresh, nth]) =>
+  command(
+    `reserve ${fresh} or pending in #${i}, failing at ${nth}`,
+    (model) => {
+      const tracked = model.pick(i);
+      if (!tracked) return "none";
+      const pending = tracked.tokens.slice(tracked.reserved);
+      const tokens = pending.slice(0, fresh.length + 1);
+      if (pending.length === 0) {
+        tokens.push(...fresh);
+        tracked.tokens.push(...fresh);
+      }
+      const { sequence } = tracked;
+      const done = model.attempt(
+        nth,
+        () => model.cache.reserve(sequence, tokens),
+      );
+      if (done) {
+        model.copies([done]);
+        model.reserved(tracked, tokens.length, done);
+        return `now ${sequence.tables.map(({ blocks }) => `[${blocks}]`)}`;
+      }
+      return "refused";
+    },
+  )
 );
 
 const commit = fc.tuple(index, fc.nat(30)).map(([i, pick]) =>
   command(`commit #${i} by pick ${pick}`, (model) => {
     const tracked = model.pick(i);
     if (!tracked) return "none";
-    const open = tracked.appended - tracked.committed;
+    const open = tracked.reserved - tracked.committed;
     // Mostly all of it.
-    const end = tracked.appended - (pick < 20 ? 0 : pick % (open + 1));
+    const end = tracked.reserved - (pick < 20 ? 0 : pick % (open + 1));
     model.commit(tracked, end);
     return `to ${end}`;
   })
@@ -103,11 +81,11 @@ const truncate = fc.tuple(index, fc.nat(30)).map(([i, pick]) =>
   command(`truncate #${i} by pick ${pick}`, (model) => {
     const tracked = model.pick(i);
     if (!tracked) return "none";
-    const open = tracked.appended - tracked.committed;
+    const open = tracked.reserved - tracked.committed;
     const end = tracked.committed + pick % (open + 1);
     model.cache.truncate(tracked.sequence, end);
     tracked.tokens.length = end;
-    tracked.appended = end;
+    tracked.reserved = end;
     return `to ${end}`;
   })
 );
@@ -117,13 +95,13 @@ const fork = fc.tuple(index, fc.integer({ min: 1, max: 3 })).map(([i, count]) =>
     const tracked = model.pick(i);
     if (!tracked) return "none";
     if (model.tracked.length >= MOST_SEQUENCES) return "enough";
-    if (tracked.appended === 0) {
+    if (tracked.reserved === 0) {
       model.refuses(() => model.cache.fork(tracked.sequence), RangeError);
       return "refused";
     }
     const { freeBlocks } = model.pool;
     for (const sequence of model.cache.fork(tracked.sequence, count)) {
-      const tokens = tracked.tokens.slice(0, tracked.appended);
+      const tokens = tracked.tokens.slice(0, tracked.reserved);
       model.tracked.push({ ...tracked, sequence, tokens });
     }
     assertEquals(model.pool.freeBlocks, freeBlocks, "a fork takes no block");
@@ -157,11 +135,11 @@ const reorder = fc.tuple(
     const before = beams.map((beam) => ({ ...beam }));
     model.copies(done);
     beams.forEach((beam, i) => {
-      const { tokens: old, appended, committed } = before[parents[i]];
-      beam.tokens = [...old.slice(0, appended), ...tokens[i]];
-      Object.assign(beam, { appended, committed });
+      const { tokens: old, reserved, committed } = before[parents[i]];
+      beam.tokens = [...old.slice(0, reserved), ...tokens[i]];
+      Object.assign(beam, { reserved, committed });
     });
-    beams.forEach((beam, i) => model.appended(beam, tokens[i].length, done[i]));
+    beams.forEach((beam, i) => model.reserved(beam, tokens[i].length, done[i]));
     return `from ${parents}`;
   })
 );
@@ -187,7 +165,7 @@ const preempt = fc.tuple(index, fc.boolean()).map(([i, pick]) =>
     const tracked = pick ? model.pick(i, "swapped") : model.pick(i);
     if (!tracked) return "none";
     model.cache.preempt(tracked.sequence);
-    tracked.appended = tracked.committed = 0;
+    tracked.reserved = tracked.committed = 0;
   })
 );
 
@@ -273,17 +251,17 @@ const misuse = index.map((i) =>
     const { cache } = model;
     for (const gone of model.gone.slice(-2)) {
       model.refuses(() => cache.free(gone), TypeError);
-      model.refuses(() => cache.append(gone, [1]), TypeError);
+      model.refuses(() => cache.reserve(gone, [1]), TypeError);
       model.refuses(() => cache.fork(gone), TypeError);
       model.refuses(() => cache.preempt(gone), TypeError);
       model.refuses(() => cache.beginSwapOut([gone]), TypeError);
     }
     const tracked = model.pick(i);
     if (!tracked) return;
-    const { sequence, appended } = tracked;
-    model.refuses(() => cache.append(sequence, [-1]), RangeError);
-    model.refuses(() => cache.append(sequence, ["1"] as never), TypeError);
-    model.refuses(() => cache.commit(sequence, appended + 1), RangeError);
+    const { sequence, reserved } = tracked;
+    model.refuses(() => cache.reserve(sequence, [-1]), RangeError);
+    model.refuses(() => cache.reserve(sequence, ["1"] as never), TypeError);
+    model.refuses(() => cache.commit(sequence, reserved + 1), RangeError);
     model.refuses(() => cache.truncate(sequence, -1), RangeError);
     model.refuses(() => cache.fork(sequence, 0.5), RangeError);
     model.refuses(() => cache.resume(sequence, [1]), TypeError);
@@ -301,10 +279,10 @@ const misuse = index.map((i) =>
   })
 );
 
-property(
+modelProperty(
   "CacheManager lets every sequence read its own tokens, whatever it shares",
-  [
-    fc.record<ServiceOptions>({
+  {
+    setup: fc.record<ServiceOptions>({
       usable: fc.oneof(
         fc.integer({ min: 1, max: 6 }),
         fc.integer({ min: 1, max: 40 }),
@@ -314,13 +292,14 @@ property(
       hostBlocks: fc.constantFrom(0, 2, 20),
       hash: fc.constantFrom("weak", "chain", "chain", "none"),
     }),
-    commandLists([
+    begin: (options) => new ServiceModel(options),
+    commands: [
       create,
       create,
-      append,
-      append,
-      append,
-      append,
+      reserve,
+      reserve,
+      reserve,
+      reserve,
       commit,
       commit,
       commit,
@@ -337,12 +316,8 @@ property(
       evict,
       reset,
       misuse,
-    ], { maxCommands: 200, size: "max" }),
-  ],
-  (options, commands) => {
-    const model = new ServiceModel(options);
-    fc.modelRun(() => ({ model, real: undefined }), commands);
-    model.finish();
+    ],
+    lists: { maxCommands: 200, size: "max" },
+    runs: 100,
   },
-  { runs: 100 },
 );

@@ -381,12 +381,12 @@ Deno.test("PrefixIndex throws on bad arguments and changes nothing", () => {
 Deno.test("BlockTable copies a cached block rather than write into it", () => {
   const { pool, index } = setup();
   const table = new BlockTable(pool);
-  table.append(2);
+  table.reserve(2);
   const cursor = index.cursor();
   cursor.advance([1, 2], 1);
   cursor.close();
   table.truncate(1);
-  assertEquals(table.append(1).copies, [
+  assertEquals(table.reserve(1).copies, [
     { source: 1, destination: 2, rows: 1 },
   ]);
   assertEquals(index.match([1, 2, 3]).blocks, [1]);

@@ -1,6 +1,7 @@
 /**
- * Moves requests onto the device and off it, and keeps what is thereby owed to
- * the device: copies that the cache's books already count as done.
+ * The keys and values of requests: puts them onto the device and takes them
+ * off it, and keeps the operations that the device has yet to carry out for
+ * that, which the cache already counts as done.
  *
  * @module
  */
@@ -13,16 +14,17 @@ import type {
   GroupCopy,
 } from "../cache/mod.ts";
 import { OutOfBlocksError } from "../core/errors.ts";
+import type { ScheduledSequence } from "./in_flight.ts";
 import type { FullPolicy } from "./policy.ts";
 import type { Branch, RequestState } from "./request_state.ts";
 import type { Preemption, StepOperation } from "./step.ts";
 
 /** Puts requests' sequences into a cache and takes them out again. */
-export class Residency {
+export class KvMemory {
   readonly #cache: CacheManager;
   readonly #policy: FullPolicy;
-  readonly #released: Set<number> = new Set();
-  readonly #unsaved: Set<RequestState> = new Set();
+  readonly #freed: Set<number> = new Set();
+  readonly #swappingOut: Set<RequestState> = new Set();
   #operations: StepOperation[] = [];
 
   /** Works on a cache. */
@@ -31,76 +33,68 @@ export class Residency {
     this.#policy = policy;
   }
 
-  /** Requests on their way to host memory, until {@linkcode settle}. */
-  get unsaved(): ReadonlySet<RequestState> {
-    return this.#unsaved;
+  /** Requests on their way to host memory, until {@linkcode clearSwappingOut}. */
+  get swappingOut(): ReadonlySet<RequestState> {
+    return this.#swappingOut;
   }
 
-  /** Hands over the copies to carry out before the next work, in order. */
+  /** Hands over the operations to carry out before the next work, in order. */
   takeOperations(): StepOperation[] {
     const operations = this.#operations;
     this.#operations = [];
     return operations;
   }
 
-  /** Forgets copies to host memory and back that were not handed over. */
-  forgetSwaps(): void {
+  /** Drops swaps that were not handed over. */
+  dropSwaps(): void {
     this.#operations = this.#operations.filter(({ type }) => type !== "swap");
   }
 
-  /** Blocks given back since the last call that are still free. */
+  /** Blocks freed since the last call that are still free. */
   takeFreed(): number[] {
     const { pool } = this.#cache;
-    const freed = [...this.#released].filter((id) => pool.refCount(id) === 0);
-    this.#released.clear();
+    const freed = [...this.#freed].filter((id) => pool.refCount(id) === 0);
+    this.#freed.clear();
     return freed;
   }
 
-  /** Says that what was handed over is done. */
-  settle(): void {
-    this.#unsaved.clear();
+  /** Says that the step that swapped requests to host memory is over. */
+  clearSwappingOut(): void {
+    this.#swappingOut.clear();
   }
 
-  /** Notes copies that the cache asks for. */
-  owe({ request }: RequestState, copies: readonly GroupCopy[]): void {
+  /** Adds copies that the cache asks for to the operations. */
+  addCopies({ request }: RequestState, copies: readonly GroupCopy[]): void {
     for (const copy of copies) {
       this.#operations.push({ type: "copy", request: request.id, copy });
     }
   }
 
-  /** Notes blocks that may become free. */
-  noteBlocks(sequences: readonly CacheSequence[]): void {
+  /** Notes that these sequences are about to free blocks. */
+  noteFreed(sequences: readonly CacheSequence[]): void {
     for (const { tables } of sequences) {
-      for (const { blocks } of tables) this.#note(blocks);
+      for (const { blocks } of tables) this.#noteFreed(blocks);
     }
   }
 
-  /**
-   * Says that a sequence is written up to `end`.
-   *
-   * @param blocks Those it had, for each layer group.
-   */
-  written(
-    sequence: CacheSequence,
-    end: number,
-    blocks: readonly (readonly number[])[],
-  ): void {
+  /** Says that a sequence is written up to the end of a step. */
+  commit({ end, work: { sequence, blocks } }: ScheduledSequence): void {
     this.#cache.commit(sequence, end);
     const { blockSize } = this.#cache.pool;
     sequence.tables.forEach(({ dropped }, group) =>
-      this.#note(blocks[group].slice(0, dropped / blockSize))
+      this.#noteFreed(blocks[group].slice(0, dropped / blockSize))
     );
   }
 
   /**
-   * Lets a request run, or begins to bring it back from host memory.
+   * Takes blocks for a waiting request, which then runs or is swapped in.
    *
    * @param alone Whether no other request has blocks, so that there is nothing
    * to wait for.
-   * @returns Whether there was room.
+   * @returns Whether there were enough.
    */
-  enter(state: RequestState, alone: boolean): boolean {
-    if (state.place === "swapped") return this.#swapIn(state, alone);
+  allocate(state: RequestState, alone: boolean): boolean {
+    if (state.status === "swapped") return this.#swapIn(state, alone);
     const first = state.live[0];
     const tokens = state.tokens(first, 0, state.commonLength());
     const { domain } = state.request;
@@ -109,19 +103,19 @@ export class Residency {
     if (admitted !== "now" && !alone) return false;
     const admission = this.#attempt(() => this.#begin(state, tokens));
     if (admission === undefined) return false;
-    this.owe(state, admission.copies);
-    state.handle = undefined;
-    state.root = admission.sequence;
-    state.rootLength = tokens.length;
-    state.place = "running";
+    this.addCopies(state, admission.copies);
+    state.preempted = undefined;
+    state.prefix = admission.sequence;
+    state.prefixLength = tokens.length;
+    state.status = "running";
     return true;
   }
 
   /** Takes a running request's blocks away. */
-  leave(state: RequestState): Preemption {
+  preempt(state: RequestState): Preemption {
     const { id: request } = state.request;
     const { sequences } = state;
-    this.noteBlocks(sequences);
+    this.noteFreed(sequences);
     const written = sequences.some(({ committed }) => committed > 0);
     if (this.#policy.preemption === "swap" && written) {
       const transfer = this.#attempt(() => this.#cache.beginSwapOut(sequences));
@@ -130,67 +124,67 @@ export class Residency {
         // the device works in order; so they can be handed out at once.
         this.#cache.completeSwap(transfer);
         this.#operations.push({ type: "swap", request, transfer });
-        this.#unsaved.add(state);
-        state.place = "swapped";
+        this.#swappingOut.add(state);
+        state.status = "swapped";
         return { request, by: "swap" };
       }
     }
-    this.#forget(state);
+    this.#preemptByRecompute(state);
     return { request, by: "recompute" };
   }
 
-  /** Says that an arriving request's copies are done. */
-  arrive(state: RequestState): void {
+  /** Says that the copies of a request that is swapped in are done. */
+  completeSwapIn(state: RequestState): void {
     this.#cache.completeSwap(state.transfer!);
     state.transfer = undefined;
-    state.place = "running";
+    state.status = "running";
   }
 
-  /** Undoes {@linkcode Residency.enter} for an arriving request. */
-  turnBack(state: RequestState): void {
-    this.noteBlocks(state.sequences);
+  /** Leaves a request that is swapped in where it was, in host memory. */
+  abortSwapIn(state: RequestState): void {
+    this.noteFreed(state.sequences);
     this.#cache.abortSwap(state.transfer!);
     state.transfer = undefined;
-    state.place = "swapped";
+    state.status = "swapped";
   }
 
-  /** Gives up all that was computed of a request, which waits from now on. */
-  restart(state: RequestState): void {
-    if (state.place === "arriving") this.turnBack(state);
+  /** Discards all that was computed of a request, wherever it is. */
+  discard(state: RequestState): void {
+    if (state.status === "swappingIn") this.abortSwapIn(state);
     if (state.sequences.length === 0) return;
-    this.noteBlocks(state.sequences);
-    this.#forget(state);
+    this.noteFreed(state.sequences);
+    this.#preemptByRecompute(state);
   }
 
-  /** Gives back everything that an ending request holds. */
-  release(state: RequestState): void {
-    this.restart(state);
-    if (state.handle !== undefined) this.#cache.free(state.handle);
-    state.handle = undefined;
+  /** Frees everything that a finished request holds. */
+  freeRequest(state: RequestState): void {
+    this.discard(state);
+    if (state.preempted !== undefined) this.#cache.free(state.preempted);
+    state.preempted = undefined;
   }
 
-  /** Frees the sequence of one continuation. */
-  free(branch: Branch): void {
-    this.noteBlocks([branch.sequence!]);
+  /** Frees the sequence of a finished branch. */
+  freeBranch(branch: Branch): void {
+    this.noteFreed([branch.sequence!]);
     this.#cache.free(branch.sequence!);
     branch.sequence = undefined;
   }
 
-  /** Gives each continuation a sequence of its own behind the common start. */
+  /** Gives each branch a sequence of its own behind the common prefix. */
   fork(state: RequestState): void {
-    const { root, live: [first, ...others] } = state;
+    const { prefix, live: [first, ...others] } = state;
     const forks = others.length > 0
-      ? this.#cache.fork(root!, others.length)
+      ? this.#cache.fork(prefix!, others.length)
       : [];
-    first.sequence = root;
+    first.sequence = prefix;
     others.forEach((branch, i) => branch.sequence = forks[i]);
-    state.root = undefined;
+    state.prefix = undefined;
   }
 
   #begin(state: RequestState, tokens: readonly number[]): Admission {
-    return state.handle === undefined
+    return state.preempted === undefined
       ? this.#cache.create(tokens, state.request.domain)
-      : this.#cache.resume(state.handle, tokens);
+      : this.#cache.resume(state.preempted, tokens);
   }
 
   #swapIn(state: RequestState, alone: boolean): boolean {
@@ -198,8 +192,8 @@ export class Residency {
     const transfer = this.#attempt(() => this.#cache.beginSwapIn(sequences));
     if (transfer === undefined) {
       if (!alone) return false;
-      this.restart(state);
-      return this.enter(state, alone);
+      this.discard(state);
+      return this.allocate(state, alone);
     }
     if (!alone && this.#cache.pool.freeBlocks < this.#cache.watermarkBlocks) {
       this.#cache.abortSwap(transfer);
@@ -208,25 +202,25 @@ export class Residency {
     const { id: request } = state.request;
     this.#operations.push({ type: "swap", request, transfer });
     state.transfer = transfer;
-    state.place = "arriving";
+    state.status = "swappingIn";
     return true;
   }
 
-  /** Keeps one sequence to resume, and ends the others. */
-  #forget(state: RequestState): void {
+  /** Keeps one sequence to resume, and frees the others. */
+  #preemptByRecompute(state: RequestState): void {
     const [kept, ...others] = state.sequences;
     for (const sequence of others) this.#cache.free(sequence);
     this.#cache.preempt(kept);
     // What is found of a sequence that is resumed does not count as a hit.
-    state.handle = kept;
-    state.root = undefined;
+    state.preempted = kept;
+    state.prefix = undefined;
     for (const branch of state.branches) branch.sequence = undefined;
     state.parents = undefined;
-    state.place = "waiting";
+    state.status = "preempted";
   }
 
-  #note(blocks: readonly number[]): void {
-    for (const id of blocks) if (id !== NULL_BLOCK) this.#released.add(id);
+  #noteFreed(blocks: readonly number[]): void {
+    for (const id of blocks) if (id !== NULL_BLOCK) this.#freed.add(id);
   }
 
   /** The result, or `undefined` if there are too few blocks. */

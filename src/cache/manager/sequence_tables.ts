@@ -1,5 +1,6 @@
 /**
- * What pool and index hold of each sequence of a cache manager.
+ * The block tables of a cache manager's sequences, and their places in the
+ * prefix index.
  *
  * @module
  */
@@ -15,12 +16,12 @@ import {
   type LayerGroup,
   matchGroups,
 } from "./group_match.ts";
-import type { Admission, SequenceAppend } from "./manager_types.ts";
+import type { Admission, SequenceReservation } from "./manager_types.ts";
 import type { PrefixDomain } from "../prefix/prefix_hash.ts";
 import type { PrefixIndex } from "../prefix/prefix_index.ts";
 
-/** What the books are kept over. */
-export interface BooksOptions {
+/** What the tables are over. */
+export interface TablesOptions {
   /** The blocks. */
   readonly pool: BlockPool;
   /** The pool's index, if it has one. */
@@ -29,14 +30,16 @@ export interface BooksOptions {
   readonly groups: readonly LayerGroup[];
 }
 
-/** Writes states, once all is checked that can be wrong with them. */
-export class SequenceBooks {
+/**
+ * Changes what sequences hold, once all is checked that can be wrong with it.
+ */
+export class SequenceTables {
   readonly #pool: BlockPool;
   readonly #index: PrefixIndex | undefined;
   readonly #groups: readonly LayerGroup[];
 
-  /** Keeps the books of no sequence yet. */
-  constructor({ pool, index, groups }: BooksOptions) {
+  /** Begins with no sequence. */
+  constructor({ pool, index, groups }: TablesOptions) {
     this.#pool = pool;
     this.#index = index;
     this.#groups = groups;
@@ -71,7 +74,7 @@ export class SequenceBooks {
       BlockTable.adopt(
         this.#pool,
         [...blocks, ...fresh.slice(i, i + 1)],
-        cached,
+        { length: cached },
       )
     );
     state.tokens = tokens.slice(0, cached);
@@ -82,22 +85,30 @@ export class SequenceBooks {
     return { cached, pending: tokens.slice(cached), copies };
   }
 
-  /** Appends to every table, each with blocks of its own. */
-  write(
+  /** Gives tokens their slots in every table, each with blocks of its own. */
+  reserve(
     state: SequenceState,
     tokens: readonly number[],
     blocks: readonly (readonly number[])[],
-  ): SequenceAppend {
-    const appends = state.tables.map((table, i) =>
-      table.append(tokens.length, { blocks: blocks[i] })
+  ): SequenceReservation {
+    const reservations = state.tables.map((table, i) =>
+      table.reserve(tokens.length, { blocks: blocks[i] })
     );
     for (const token of tokens) state.tokens.push(token);
     return {
-      slots: appends.map(({ slots }) => slots),
-      copies: appends.flatMap(({ copies }, group) =>
+      slots: reservations.map(({ slots }) => slots),
+      copies: reservations.flatMap(({ copies }, group) =>
         copies.map((copy) => ({ ...copy, group }))
       ),
     };
+  }
+
+  /** Notes that tokens are written up to `length`. */
+  commit(state: SequenceState, length: number): void {
+    state.committed = length;
+    for (const table of state.tables) table.commit(length);
+    this.store(state);
+    this.dropUnseen(state);
   }
 
   /** Opens a state's places in the index, and notes what it has committed. */

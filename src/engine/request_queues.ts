@@ -1,5 +1,5 @@
 /**
- * The live requests, and which of them run.
+ * The live requests: those that run and those that wait.
  *
  * @module
  */
@@ -8,23 +8,23 @@ import { compareRanks } from "./policy.ts";
 import { RankedList } from "./ranked_list.ts";
 import type { RequestState } from "./request_state.ts";
 
-/** Every live request, in one of two lists in rank order. */
-export class Roster {
+/** Every live request, in one of two queues in rank order. */
+export class RequestQueues {
   /** Those with blocks on the device. */
   readonly running: RankedList<RequestState> = new RankedList();
-  /** The others. */
+  /** The others: new, preempted or swapped. */
   readonly waiting: RankedList<RequestState> = new RankedList();
   readonly #requests: Map<string, RequestState> = new Map();
-  #sequences = 0;
+  #runningBranches = 0;
 
   /** All of them, by name. */
   get requests(): ReadonlyMap<string, RequestState> {
     return this.#requests;
   }
 
-  /** Continuations that run. */
-  get sequences(): number {
-    return this.#sequences;
+  /** How many branches the running requests have that are not finished. */
+  get runningBranches(): number {
+    return this.#runningBranches;
   }
 
   /** Says whether a request is live; another may have its name by now. */
@@ -32,34 +32,34 @@ export class Roster {
     return this.#requests.get(state.request.id) === state;
   }
 
-  /** Takes in a request that waits. */
+  /** Adds a new request. */
   add(state: RequestState): void {
     this.#requests.set(state.request.id, state);
     this.waiting.insert(state);
   }
 
-  /** Notes that a waiting request runs. */
-  moveIn(state: RequestState): void {
+  /** Moves a waiting request to those that run. */
+  toRunning(state: RequestState): void {
     this.waiting.remove(state);
     this.running.insert(state);
-    this.#sequences += state.live.length;
+    this.#runningBranches += state.live.length;
   }
 
-  /** Notes that a request does not run any longer, if it did. */
-  moveOut(state: RequestState): void {
+  /** Moves a request to those that wait, if it is not one of them. */
+  toWaiting(state: RequestState): void {
     if (!this.running.remove(state)) return;
-    this.#sequences -= state.live.length;
+    this.#runningBranches -= state.live.length;
     this.waiting.insert(state);
   }
 
-  /** Notes that a continuation of a running request has ended. */
-  endBranch(): void {
-    this.#sequences--;
+  /** Says that a branch of a running request is finished. */
+  finishBranch(): void {
+    this.#runningBranches--;
   }
 
-  /** Strikes out a request. */
+  /** Removes a finished request. */
   remove(state: RequestState): void {
-    this.moveOut(state);
+    this.toWaiting(state);
     this.waiting.remove(state);
     this.#requests.delete(state.request.id);
   }
