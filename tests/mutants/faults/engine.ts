@@ -18,44 +18,48 @@ export const ENGINE_FAULTS: readonly SourceFault[] = [
   ...faultsIn("Batch", SIMULATION, [
     ["the budget is not used up", "this.#left -= count;", ""],
     [
-      "a waiting request is not let in ahead of those behind it",
+      "a waiting request is not admitted ahead of those behind it",
       "compareRanks(running, waiting) < 0",
       "true",
     ],
     [
-      "those behind one without room are served",
-      "if (this.#roster.has(state)) return",
-      "if (this.#roster.has(state)) place++",
+      "those behind one without blocks are served",
+      "if (this.#queues.has(state)) return",
+      "if (this.#queues.has(state)) index++",
     ],
     [
-      "an arriving request is served",
-      'state.place !== "arriving" && !this.#serve(state)',
+      "a request that is swapped in is served",
+      'state.status !== "swappingIn" && !this.#serve(state)',
       "!this.#serve(state)",
     ],
     [
       "one sequence more runs than may",
-      "this.#roster.sequences + width <= maxSequences",
-      "this.#roster.sequences + width <= maxSequences + 1",
+      "this.#queues.runningBranches + width <= maxSequences",
+      "this.#queues.runningBranches + width <= maxSequences + 1",
     ],
-    ["the watermark is void", "this.#roster.running.length === 0", "true"],
+    ["the watermark is void", "this.#queues.running.length === 0", "true"],
     [
-      "a request without room fails while others run",
-      "!served && this.#roster.running.length === 1",
+      "a request without blocks fails while others run",
+      "!served && this.#queues.running.length === 1",
       "!served",
     ],
     [
-      "a request without room alone waits for ever",
-      "!served && this.#roster.running.length === 1",
-      "!served && this.#roster.running.length === 0",
+      "a request without blocks alone waits for ever",
+      "!served && this.#queues.running.length === 1",
+      "!served && this.#queues.running.length === 0",
     ],
     [
       "beams go on from themselves",
-      "state.parents ?? shares.map((_, i) => i)",
-      "shares.map((_, i) => i)",
+      "state.parents ?? chunks.map((_, i) => i)",
+      "chunks.map((_, i) => i)",
     ],
-    ["copies are forgotten", "this.#residency.owe(state, append.copies);", ""],
     [
-      "no one gives way to an append",
+      "copies are forgotten",
+      "this.#memory.addCopies(state, reservation.copies);",
+      "",
+    ],
+    [
+      "no one is preempted for a reservation",
       "if (!this.#preemptBehind(state)) return error",
       "return error",
     ],
@@ -85,32 +89,32 @@ export const ENGINE_FAULTS: readonly SourceFault[] = [
       "",
     ],
   ]),
-  ...faultsIn("Roster", SIMULATION, [
+  ...faultsIn("RequestQueues", SIMULATION, [
     [
-      "the first gives way",
+      "the first is preempted",
       "const last = this.running.at(-1)",
       "const last = [...this.running].find((s) => compareRanks(s, state) > 0)",
     ],
     [
-      "those ahead give way",
+      "those ahead are preempted",
       "last && compareRanks(last, state) > 0 ? last : undefined",
       "last !== state ? last : undefined",
     ],
     [
-      "sequences of victims count as running",
-      "this.#sequences -= state.live.length;",
+      "branches of victims count as running",
+      "this.#runningBranches -= state.live.length;",
       "",
     ],
-    ["sequences that ended count as running", "this.#sequences--;", ""],
+    ["finished branches count as running", "this.#runningBranches--;", ""],
   ]),
-  ...faultsIn("Roster", EXAMPLES, [
+  ...faultsIn("RequestQueues", EXAMPLES, [
     [
       "a name is taken for its request",
       "this.#requests.get(state.request.id) === state",
       "this.#requests.has(state.request.id)",
     ],
   ]),
-  ...faultsIn("Residency", SIMULATION, [
+  ...faultsIn("KvMemory", SIMULATION, [
     [
       "admission asks for the tokens of a chunk only",
       "this.#cache.canAdmit(tokens, { domain, chunk })",
@@ -118,12 +122,12 @@ export const ENGINE_FAULTS: readonly SourceFault[] = [
     ],
     [
       "copies of cached rows are forgotten",
-      "this.owe(state, admission.copies);",
+      "this.addCopies(state, admission.copies);",
       "",
     ],
     [
-      "what was swapped out in a lost step is trusted",
-      "this.#unsaved.add(state);",
+      "what was swapped out in a failed step is trusted",
+      "this.#swappingOut.add(state);",
       "",
     ],
     [
@@ -132,8 +136,8 @@ export const ENGINE_FAULTS: readonly SourceFault[] = [
       ".filter(() => true)",
     ],
     [
-      "a preempted sequence is not given back in the end",
-      "if (state.handle !== undefined) this.#cache.free(state.handle);",
+      "a preempted sequence is not freed in the end",
+      "if (state.preempted !== undefined) this.#cache.free(state.preempted);",
       "",
     ],
     [
@@ -147,26 +151,26 @@ export const ENGINE_FAULTS: readonly SourceFault[] = [
       "this.#cache.commit(sequence, 0)",
     ],
   ]),
-  ...faultsIn("Residency", FAILURES, [
+  ...faultsIn("KvMemory", FAILURES, [
     [
       "a resumed request counts as a hit",
-      "state.handle = kept",
+      "state.preempted = kept",
       "this.#cache.free(kept)",
     ],
     [
       "nothing that was swapped out is ever trusted",
-      "this.#unsaved.clear();",
+      "this.#swappingOut.clear();",
       "",
     ],
   ]),
-  ...faultsIn("Residency.leave", SIMULATION, [
+  ...faultsIn("KvMemory.preempt", SIMULATION, [
     [
       "swapping out is not said",
       'this.#operations.push({ type: "swap", request, transfer });',
       "",
     ],
   ]),
-  ...faultsIn("Residency", EXAMPLES, [
+  ...faultsIn("KvMemory", EXAMPLES, [
     [
       "swapped requests below the watermark come back",
       "!alone && this.#cache.pool.freeBlocks < this.#cache.watermarkBlocks",
@@ -175,7 +179,7 @@ export const ENGINE_FAULTS: readonly SourceFault[] = [
   ]),
   ...faultsIn("RequestState", SIMULATION, [
     [
-      "a common start leaves no token for the logits",
+      "a common prefix leaves no token for the logits",
       "Math.min(...this.live.map((b) => b.outputs.length)) - 1",
       "Math.min(...this.live.map((b) => b.outputs.length))",
     ],
@@ -185,35 +189,35 @@ export const ENGINE_FAULTS: readonly SourceFault[] = [
       "Math.max(0, start - prompt.length + 1), after",
     ],
     [
-      "a resumed common start is sampled",
+      "a resumed common prefix is sampled",
       "return live.length === 1 ? 1 : 0",
       "return 1",
     ],
   ]),
   ...faultsIn("RequestState", EXAMPLES, [
     [
-      "the common start ends with the prompt",
+      "the common prefix ends with the prompt",
       "common < most &&",
       "common < 0 &&",
     ],
   ]),
-  ...faultsIn("sharesOf", SIMULATION, [
+  ...faultsIn("chunksWithin", SIMULATION, [
     [
       "beams lack nothing before they advance together",
-      "(state.request.joint && !joint ? 1 : 0)",
+      "(beamSearch && !beamStep ? 1 : 0)",
       "0",
     ],
     [
       "beams advance as far as the budget goes",
-      "if (joint && left < live.length) return { shares: [], joint };",
+      "if (beamStep && left < live.length) return { chunks: [], beamStep };",
       "",
     ],
     [
       "every chunk is sampled",
-      "const samples = count === needed ? state.rootSamples : 0",
-      "const samples = state.rootSamples",
+      "const samples = count === needed ? state.prefixSamples : 0",
+      "const samples = state.prefixSamples",
     ],
-    ["each continuation gets the whole budget", "rest -= count;", ""],
+    ["each branch gets the whole budget", "rest -= count;", ""],
   ]),
   ...faultsIn("rankKey", POLICY_AND_SIMULATION, [
     [
@@ -254,53 +258,45 @@ export const ENGINE_FAULTS: readonly SourceFault[] = [
     ["a device's loss leaves what is cached", "index?.reset();", ""],
     [
       "the host's loss leaves what is there",
-      'place === "swapped" || place === "arriving"',
-      'place === "arriving"',
+      'status === "swapped" || status === "swappingIn"',
+      'status === "swappingIn"',
     ],
   ]),
   ...faultsIn("Scheduler.loseDevice", FAILURES, [
     [
       "a device's loss leaves copies due",
-      "this.#residency.takeOperations();",
+      "memory.takeOperations();",
       "",
     ],
   ]),
   ...faultsIn("Scheduler", FAILURES, [
     [
-      "the host's loss leaves who is on the way back",
-      'place === "swapped" || place === "arriving"',
-      'place === "swapped"',
+      "the host's loss leaves who is swapped in",
+      'status === "swapped" || status === "swappingIn"',
+      'status === "swapped"',
     ],
-    ["the host's loss leaves swaps due", "this.#residency.forgetSwaps();", ""],
+    ["the host's loss leaves swaps due", "memory.dropSwaps();", ""],
   ]),
   ...faultsIn("Scheduler.loseHost", FAILURES, [
     [
-      "who is on the way back from a lost host still counts as running",
-      "this.#roster.moveOut(state);",
+      "who is swapped in from a lost host still counts as running",
+      "queues.toWaiting(state);",
       "",
     ],
   ]),
   ...faultsIn("Scheduler", BAD_INPUT, [
     ["two requests have one name", "!this.has(request.id)", "true"],
   ]),
-  ...faultsIn("Endings", EXAMPLES, [
+  ...faultsIn("restartFailed", EXAMPLES, [
     [
-      "lost work is tried once more than it may",
-      "++state.restarts > this.#maxRestarts",
-      "state.restarts++ > this.#maxRestarts",
+      "failed work is tried once more than it may",
+      "++state.restarts > policy.maxRestarts",
+      "state.restarts++ > policy.maxRestarts",
     ],
   ]),
-  ...faultsIn("Endings", SIMULATION, [
-    [
-      "continuations that ended keep their blocks",
-      "this.#residency.free(branch);",
-      "",
-    ],
-    [
-      "continuations that ended count as running",
-      "this.#roster.endBranch();",
-      "",
-    ],
+  ...faultsIn("finishBranches", SIMULATION, [
+    ["finished branches keep their blocks", "memory.freeBranch(branch);", ""],
+    ["no one says that a branch is finished", "queues.finishBranch();", ""],
   ]),
   ...faultsIn("src/engine/request.ts: checkFits", BAD_INPUT, [
     [
@@ -309,7 +305,7 @@ export const ENGINE_FAULTS: readonly SourceFault[] = [
       "const length = prompt.length + maxTokens",
     ],
     [
-      "requests that never fit are taken in",
+      "requests that never fit are added",
       "cache.peakBlocks(length, { chunk }) <= room",
       "true",
     ],
@@ -334,21 +330,21 @@ export const ENGINE_FAULTS: readonly SourceFault[] = [
   ...faultsIn("advance", SIMULATION, [
     [
       "a failed request's results count",
-      "!roster.has(state) || failed.has(state)",
-      "!roster.has(state)",
+      "!queues.has(state) || failed.has(state)",
+      "!queues.has(state)",
     ],
     [
       "an aborted request's results count",
-      "!roster.has(state) || failed.has(state)",
+      "!queues.has(state) || failed.has(state)",
       "failed.has(state)",
     ],
     [
-      "the common start is not left",
-      "if (end === state.rootLength) residency.fork(state);",
+      "the common prefix is not left",
+      "if (end === state.prefixLength) memory.fork(state);",
       "",
     ],
   ]),
-  ...faultsIn("src/engine/progress.ts: endOf", SIMULATION, [
+  ...faultsIn("finishReasonOf", SIMULATION, [
     [
       "one token too many",
       "outputs.length === request.maxTokens",

@@ -59,9 +59,9 @@ export const KV_FAULTS: readonly SourceFault[] = [
   ...faultsIn("checkOrder", CONTIGUOUS, [
     ["rows are copied before they are written", "early === undefined", "true"],
     [
-      "an append may not write where it has read",
-      "appends.slice(0, i)",
-      "appends",
+      "a reservation may not write where it has read",
+      "reservations.slice(0, i)",
+      "reservations",
     ],
   ]),
   ...faultsIn("tokenBytes", COPIER, [

@@ -19,6 +19,7 @@ const SERVICE_AND_MANAGER = [
   "cache/manager/service_model",
   "cache/manager/cache_manager",
 ];
+const TABLE = ["cache/block/block_table"];
 const TABLES = ["cache/block/tables"];
 const INVARIANTS = ["cache/block/pool_invariants"];
 const STATS = ["cache/block/stats"];
@@ -208,7 +209,7 @@ export const BLOCK_FAULTS: readonly SourceFault[] = [
       "if (count === 0 || this.#length === 0) return false",
     ],
     [
-      "appending nothing copies",
+      "reserving nothing copies",
       "if (count === 0 || this.#length %",
       "if (this.#length %",
     ],
@@ -238,12 +239,12 @@ export const BLOCK_FAULTS: readonly SourceFault[] = [
       "",
     ],
     [
-      "a failed append has counted its tokens",
+      "a failed reservation has counted its tokens",
       "const needed = this.blocksNeeded(count)",
       "const needed = this.blocksNeeded(count); this.#length += count",
     ],
     [
-      "a failed append leaks the copy's block",
+      "a failed reservation leaks the copy's block",
       "const fresh = this.#take(needed, options.blocks)",
       "const fresh = [...this.#pool.allocate(copyNeeded ? 1 : 0), ...this.#pool.allocate(needed - (copyNeeded ? 1 : 0))]",
     ],
@@ -274,7 +275,7 @@ export const BLOCK_FAULTS: readonly SourceFault[] = [
     ],
     [
       "a fork's table is not its own",
-      "fork.#blocks = this.#blocks.slice(0, written)",
+      "fork.#blocks = this.#blocks.slice(0, begun)",
       "fork.#blocks = this.#blocks",
     ],
     [
@@ -318,6 +319,31 @@ export const BLOCK_FAULTS: readonly SourceFault[] = [
       "this.#length)",
     ],
   ]),
+  ...faultsIn("BlockTable", TABLE, [
+    [
+      "a fork forgets what is committed",
+      "fork.#committed = this.#committed;",
+      "",
+    ],
+    [
+      "forgotten tokens stay committed",
+      "this.#committed = Math.min(this.#committed, length);",
+      "",
+    ],
+  ]),
+  ...faultsIn("BlockTable.commit", TABLE, [
+    ["commit notes nothing", "this.#committed = length;", ""],
+    [
+      "tokens without a slot can be committed",
+      'checkInteger("length", length, this.#committed, this.#length)',
+      'checkInteger("length", length, this.#committed)',
+    ],
+    [
+      "commit may go back",
+      'checkInteger("length", length, this.#committed, this.#length)',
+      'checkInteger("length", length, 0, this.#length)',
+    ],
+  ]),
   ...faultsIn("BlockTable.free", MODELS, [
     [
       "a freed table can be used",
@@ -328,7 +354,7 @@ export const BLOCK_FAULTS: readonly SourceFault[] = [
   ...faultsIn("BlockTable", SERVICE_AND_MANAGER, [
     [
       "a block of reserve is shared with a fork",
-      "this.#blocks.slice(0, written)",
+      "this.#blocks.slice(0, begun)",
       "[...this.#blocks]",
     ],
     ["a fork forgets what was dropped", "fork.#dropped = this.#dropped;", ""],

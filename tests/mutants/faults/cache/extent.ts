@@ -198,6 +198,26 @@ export const EXTENT_FAULTS: readonly SourceFault[] = [
       "const room = grownCapacity(length, { blockSize: this.#pool.blockSize })",
     ],
   ]),
+  ...faultsIn("ContiguousSequence", MODEL, [
+    [
+      "a fork forgets what is committed",
+      "sequence.#committed = this.#committed;",
+      "",
+    ],
+    [
+      "forgotten tokens stay committed",
+      "this.#committed = Math.min(this.#committed, length);",
+      "",
+    ],
+  ]),
+  ...faultsIn("ContiguousSequence.commit", MODEL, [
+    ["commit notes nothing", "this.#committed = length;", ""],
+    [
+      "tokens without a slot can be committed",
+      'checkInteger("length", length, this.committed, this.length)',
+      'checkInteger("length", length, this.committed)',
+    ],
+  ]),
   ...faultsIn("ContiguousSequence.fork", MODEL, [
     [
       "a fork that is refused leaves an extent behind",

@@ -70,11 +70,6 @@ export const MANAGER_FAULTS: readonly SourceFault[] = [
       "query",
     ],
     [
-      "commit leaves blocks out of the window",
-      "this.#books.dropUnseen(state);",
-      "",
-    ],
-    [
       "a sequence in a transfer is preempted",
       'checkStatus(state, ["running", "swapped"]);',
       "",
@@ -121,11 +116,11 @@ export const MANAGER_FAULTS: readonly SourceFault[] = [
   ...faultsIn("CacheManager.completeSwap", SERVICE, [
     [
       "swapped blocks stay on the device",
-      "this.#books.drop(state);",
+      "this.#tables.drop(state);",
       "",
     ],
   ]),
-  ...faultsIn("SequenceBooks", SERVICE, [
+  ...faultsIn("SequenceTables", SERVICE, [
     [
       "blocks are found before they are committed",
       "while ((cursor.blocks + 1) * blockSize <= committed) {",
@@ -167,14 +162,28 @@ export const MANAGER_FAULTS: readonly SourceFault[] = [
       "cursors: from.cursors",
     ],
   ]),
-  ...faultsIn("SequenceBooks.enter", MANAGER, [
+  ...faultsIn("SequenceTables.commit", SERVICE, [
+    [
+      "commit leaves blocks out of the window",
+      "this.dropUnseen(state);",
+      "",
+    ],
+  ]),
+  ...faultsIn("SequenceTables.commit", MANAGER, [
+    [
+      "tables are not committed",
+      "for (const table of state.tables) table.commit(length);",
+      "",
+    ],
+  ]),
+  ...faultsIn("SequenceTables.enter", MANAGER, [
     [
       "what is swapped in is not found again",
       "this.store(state);",
       "",
     ],
   ]),
-  ...faultsIn("SequenceBooks.begin", MANAGER, [
+  ...faultsIn("SequenceTables.begin", MANAGER, [
     [
       "what a hit's window has passed is kept",
       "this.dropUnseen(state);",
@@ -194,7 +203,7 @@ export const MANAGER_FAULTS: readonly SourceFault[] = [
     ],
     [
       "a reorder that failed keeps its forks",
-      "for (const fork of forks) books.drop(fork);",
+      "for (const fork of forks) tables.drop(fork);",
       "",
     ],
     [
@@ -204,7 +213,7 @@ export const MANAGER_FAULTS: readonly SourceFault[] = [
     ],
     [
       "a beam's cursor stays open when it ends",
-      "for (const cursor of cursors) cursor.close();",
+      "for (const cursor of ended.cursors) cursor.close();",
       "",
     ],
   ]),
@@ -274,7 +283,7 @@ export const MANAGER_FAULTS: readonly SourceFault[] = [
     ],
     [
       "room taken ahead is left out",
-      "return this.reserve(length, 0) + ",
+      "return this.ahead(length, 0) + ",
       "return ",
     ],
   ]),
@@ -301,39 +310,44 @@ export const MANAGER_FAULTS: readonly SourceFault[] = [
   ]),
   ...faultsIn("verifyCounts", INVARIANTS, [
     [
-      "verify() does not look whether pool.refCount(id) === (holders.get(id) ?? 0),",
+      "verify() does not look whether pool.refCount(id) === (holders.get(id) ?? 0)",
       "pool.refCount(id) === (holders.get(id) ?? 0)",
       "true",
     ],
   ]),
   ...faultsIn("verifyManager", INVARIANTS, [
     [
-      "verify() does not look whether onDevice === tables.length > 0,",
+      "verify() does not look whether tables are committed alike",
+      "table.committed === committed",
+      "true",
+    ],
+    [
+      "verify() does not look whether onDevice === tables.length > 0",
       "onDevice === tables.length > 0",
       "true",
     ],
     [
-      "verify() does not look whether onHost === host.length > 0,",
+      "verify() does not look whether onHost === host.length > 0",
       "onHost === host.length > 0",
       "true",
     ],
     [
-      "verify() does not look whether table.length === tokens.length,",
+      "verify() does not look whether table.length === tokens.length",
       "table.length === tokens.length",
       "true",
     ],
     [
-      "verify() does not look whether .every((id) => id !== NULL_BLOCK),",
+      "verify() does not look whether .every((id) => id !== NULL_BLOCK)",
       ".every((id) => id !== NULL_BLOCK)",
       " || true",
     ],
     [
-      "verify() does not look whether committed <= tokens.length,",
+      "verify() does not look whether committed <= tokens.length",
       "committed <= tokens.length",
       "true",
     ],
     [
-      "verify() does not look whether indexed && cursor.blocks === Math.floor(committed / pool.blockSize),",
+      "verify() does not look whether indexed && cursor.blocks === Math.floor(committed / pool.blockSize)",
       "indexed && cursor.blocks === Math.floor(committed / pool.blockSize)",
       "true",
     ],

@@ -79,12 +79,12 @@ export const PREFIX_FAULTS: readonly SourceFault[] = [
   ...faultsIn("PrefixTree", TREE, [
     ["verify() does not look whether isAlive(node),", "isAlive(node)", "true"],
     [
-      "verify() does not look whether this.#find(parent, tokens) === node,",
+      "verify() does not look whether this.#find(parent, tokens) === node",
       "this.#find(parent, tokens) === node",
       "true",
     ],
     [
-      "verify() does not look whether closestSibling(parent.stored, tokens, 0)?.content === node,",
+      "verify() does not look whether closestSibling(parent.stored, tokens, 0)?.content === node",
       "closestSibling(parent.stored, tokens, 0)?.content === node",
       "true",
     ],
@@ -94,7 +94,7 @@ export const PREFIX_FAULTS: readonly SourceFault[] = [
       "",
     ],
     [
-      "verify() does not look whether node.stored.length === (stored.get(node) ?? 0),",
+      "verify() does not look whether node.stored.length === (stored.get(node) ?? 0)",
       "node.stored.length === (stored.get(node) ?? 0)",
       "true",
     ],
