@@ -5,12 +5,12 @@
  * @module
  */
 
-import { KvCache } from "../src/kv/mod.ts";
+import type { KvCache } from "../src/kv/mod.ts";
 import { bytesPerElement, type DType } from "../src/core/dtype.ts";
 import type { Gpu } from "../src/gpu/mod.ts";
 import { gpuBench } from "./support/bursts.ts";
 import { normals } from "./support/inputs.ts";
-import { shuffleFreeBlocks } from "./support/workload.ts";
+import { shuffledCache } from "./support/shuffled_cache.ts";
 
 const TOKENS = 1024;
 const KV_HEADS = 8;
@@ -19,16 +19,14 @@ const BLOCK_SIZE = 16;
 const BLOCKS = TOKENS / BLOCK_SIZE;
 const CALLS = 16;
 
-async function emptyCache(gpu: Gpu, dtype: DType): Promise<KvCache> {
-  const cache = await KvCache.create(gpu, {
+function emptyCache(gpu: Gpu, dtype: DType): Promise<KvCache> {
+  return shuffledCache(gpu, {
     numBlocks: 2 * BLOCKS + 1,
     blockSize: BLOCK_SIZE,
     kvHeads: KV_HEADS,
     headDim: HEAD_DIM,
     dtype,
   });
-  shuffleFreeBlocks(cache, 1);
-  return cache;
 }
 
 for (const dtype of ["f32", "f16"] as const) {
@@ -55,15 +53,13 @@ for (const dtype of ["f32", "f16"] as const) {
     name: `append ${shape}`,
     setup: async (gpu) => {
       const cache = await emptyCache(gpu, dtype);
-      const { slots } = cache.createSequence().reserve(TOKENS);
+      const sequence = cache.createSequence();
+      const step = cache.reserve([{ sequence, count: TOKENS }]);
       const size = TOKENS * KV_HEADS * HEAD_DIM;
       const rows = [TOKENS, KV_HEADS, HEAD_DIM];
-      const appended = {
-        key: gpu.tensor(normals(dtype, size, 1), rows),
-        value: gpu.tensor(normals(dtype, size, 2), rows),
-        slots: gpu.tensor(slots, [TOKENS]),
-      };
-      return (encoder) => cache.encodeAppend(encoder, appended);
+      const key = gpu.tensor(normals(dtype, size, 1), rows);
+      const value = gpu.tensor(normals(dtype, size, 2), rows);
+      return (encoder) => step.encode(encoder, { key, value });
     },
   });
 

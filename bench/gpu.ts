@@ -23,6 +23,7 @@ import {
   rowCells,
   withPeak,
 } from "./support/kernel_row.ts";
+import { quickAsked } from "./support/quick.ts";
 import { writeSection } from "./support/results.ts";
 import { formatTable } from "./support/table.ts";
 import type { Workload } from "./support/workload.ts";
@@ -122,12 +123,7 @@ function report(gpu: Gpu, { peaks, rows }: Measured): string {
 }
 
 async function main(): Promise<void> {
-  const unknown = Deno.args.filter((arg) => arg !== "--quick");
-  if (unknown.length > 0) {
-    console.error(`Unknown argument ${unknown[0]}; bench takes --quick only`);
-    Deno.exit(2);
-  }
-  const quick = Deno.args.includes("--quick");
+  const quick = quickAsked("bench");
   const gpu = await openGpu({ label: "bench" });
   try {
     const result = await measure(gpu, quick ? QUICK : FULL);

@@ -11,19 +11,18 @@ import {
   planAttention,
   type TensorShape,
 } from "../src/ops/mod.ts";
-import type { Dealing } from "../src/ops/attention/work/deal.ts";
+import { flatWork } from "../src/ops/attention/work/key_ranges.ts";
+import type { Partition } from "../src/ops/attention/work/partition.ts";
 import { buildSchedule } from "../src/ops/attention/work/schedule.ts";
-import { ANY_TURNS } from "../src/ops/attention/work/turns.ts";
-import { flatUnits } from "../src/ops/attention/work/units.ts";
 import { DEVICE } from "./support/device.ts";
 
-const MODEL = { workers: 256, itemSteps: 1, dispatchSteps: 2 };
-const FIXED: Dealing = {
+const MODEL = { workers: 256, tileSteps: 1, dispatchSteps: 2 };
+const FIXED: Partition = {
   kind: "splits",
   text: "256 keys each",
   of: (rows) => rows <= 64 ? { kind: "size", keys: 256 } : undefined,
 };
-const STREAM_K: Dealing = {
+const STREAM_K: Partition = {
   kind: "stream-k",
   text: "stream-k",
   workers: MODEL.workers,
@@ -62,8 +61,8 @@ const CASES = [
 for (const { name, options } of CASES) {
   // Typical tiles.
   const tile = options === prefill
-    ? { rows: 32, step: 32 }
-    : { rows: 4, step: 64 };
+    ? { rows: 32, loops: { step: 32, lanes: 32, vecs: 32 } }
+    : { rows: 4, loops: { step: 64, lanes: 32, vecs: 32 } };
   const problem = attentionProblem(options);
   Deno.bench({
     name: `check options, ${name}`,
@@ -77,18 +76,18 @@ for (const { name, options } of CASES) {
     "stream-K": [STREAM_K],
     "the cheaper of both": [FIXED, STREAM_K],
   };
-  for (const [way, dealings] of Object.entries(ways)) {
+  for (const [way, partitions] of Object.entries(ways)) {
     Deno.bench({
       name: `schedule by ${way}, ${name}`,
       group: name,
       fn: () => {
-        const units = flatUnits(problem);
-        buildSchedule(problem, units, [{
+        const work = flatWork(problem);
+        buildSchedule(problem, work, [{
           ...tile,
-          units: units.own,
-          dealings,
+          ranges: work.own,
+          partitions,
           model: MODEL,
-          turns: ANY_TURNS,
+          maxLoopIterations: Infinity,
         }]);
       },
     });

@@ -1,7 +1,7 @@
 // deno-lint-ignore-file no-console -- this is what a person runs
 /**
  * `deno task bench:serving`: decode as a service has it. How the time grows
- * with the context and how it is dealt, what a block table costs, and what
+ * with the context and by partition, what a block table costs, and what
  * sequences behind one prompt save by reading it together.
  *
  * @module
@@ -16,6 +16,7 @@ import {
 import type { PlanChoices } from "../src/ops/mod.ts";
 import { Prng } from "../src/core/prng.ts";
 import { type Contestant, timeInTurns } from "./support/gpu_time.ts";
+import { quickAsked } from "./support/quick.ts";
 import { writeSection } from "./support/results.ts";
 import {
   distinctBytes,
@@ -57,8 +58,8 @@ const SHAPES = [
   { ...SHAPE, dtype: "f16", queryHeads: 8, kvHeads: 2 },
 ] as const;
 
-/** Ways of dealing the keys; the first is the default. */
-const DEALINGS: Readonly<Record<string, PlanChoices>> = {
+/** How the keys are partitioned; the first is the default. */
+const PARTITIONS: Readonly<Record<string, PlanChoices>> = {
   "fixed splits": {},
   unsplit: { splits: 1 },
   "stream-K": { splits: "stream-k" },
@@ -109,7 +110,7 @@ function nameOf({ queryHeads, kvHeads, headDim, dtype }: ServingBatch): string {
   return `${queryHeads}/${kvHeads} heads d${headDim} ${dtype}`;
 }
 
-async function dealingRow(
+async function partitionRow(
   gpu: Gpu,
   name: string,
   batch: ServingBatch,
@@ -117,15 +118,15 @@ async function dealingRow(
 ): Promise<Row> {
   return await withBatch(gpu, batch, async (loaded) => {
     const contestants: Record<string, Contestant> = {};
-    for (const [way, choices] of Object.entries(DEALINGS)) {
-      contestants[way] = await loaded.paged(choices);
+    for (const [partition, choices] of Object.entries(PARTITIONS)) {
+      contestants[partition] = await loaded.paged(choices);
     }
-    const { splits } = contestants["cost model"].plan.explain();
+    const { kernels } = contestants["cost model"].plan.explain();
     return {
       name: `${name}, ${nameOf(batch)}`,
       ms: await timed(gpu, contestants, repeats),
       bytes: readBytes(batch),
-      chosen: splits.decode ?? splits.forward,
+      chosen: (kernels.decode ?? kernels.forward).splits,
     };
   });
 }
@@ -136,7 +137,7 @@ async function byContext(gpu: Gpu, extent: Extent): Promise<Row[]> {
   for (const shape of SHAPES) {
     for (const keys of extent.contexts) {
       const batch = { ...shape, keys: [keys] };
-      rows.push(await dealingRow(gpu, `${keys} keys`, batch, extent.repeats));
+      rows.push(await partitionRow(gpu, `${keys} keys`, batch, extent.repeats));
     }
   }
   const random = new Prng(7);
@@ -147,7 +148,7 @@ async function byContext(gpu: Gpu, extent: Extent): Promise<Row[]> {
   );
   const ragged = { ...SHAPES[1], keys: [longest, ...keys] };
   rows.push(
-    await dealingRow(gpu, `8 of up to ${longest}`, ragged, extent.repeats),
+    await partitionRow(gpu, `8 of up to ${longest}`, ragged, extent.repeats),
   );
   return rows;
 }
@@ -223,12 +224,7 @@ function report(title: string, rows: readonly Row[], peak: number): string {
 }
 
 async function main(): Promise<void> {
-  const unknown = Deno.args.filter((arg) => arg !== "--quick");
-  if (unknown.length > 0) {
-    console.error(`Unknown argument ${unknown[0]}; this takes --quick only`);
-    Deno.exit(2);
-  }
-  const quick = Deno.args.includes("--quick");
+  const quick = quickAsked("bench:serving");
   const extent = quick ? QUICK : FULL;
   const gpu = await openGpu({ label: "bench" });
   try {

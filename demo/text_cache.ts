@@ -59,24 +59,25 @@ export function appendText(
   const rows = additions.map(({ text, start, end }) =>
     keyValueRows(text, start, end)
   );
-  const reservations = additions.map(({ sequence, start, end }) =>
-    sequence.reserve(end - start)
+  using step = cache.reserve(
+    additions.map(({ sequence, start, end }) => ({
+      sequence,
+      count: end - start,
+    })),
   );
-  const tokens = additions.reduce((sum, a) => sum + a.end - a.start, 0);
-  const key = gpu.tensor(joined(rows.map((row) => row.key)), [
-    tokens,
+  using key = gpu.tensor(joined(rows.map((row) => row.key)), [
+    step.tokens,
     KV_HEADS,
     HEAD_DIM,
   ]);
-  const value = gpu.tensor(joined(rows.map((row) => row.value)), [
-    tokens,
+  using value = gpu.tensor(joined(rows.map((row) => row.value)), [
+    step.tokens,
     KV_HEADS,
     VALUE_HEAD_DIM,
   ]);
-  cache.append(reservations, { key, value });
-  key.destroy();
-  value.destroy();
-  return reservations.reduce((sum, { copies }) => sum + copies.length, 0);
+  step.write({ key, value });
+  step.commit();
+  return step.copies;
 }
 
 /** Arrays one after another. */

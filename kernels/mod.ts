@@ -1,22 +1,40 @@
 /**
- * The kernels as pure functions: a spec in; WGSL, bindings and features out.
- * Nothing here touches a GPU.
+ * The kernels as pure functions: a spec in; WGSL, bindings, uniforms and
+ * features out. Nothing here touches a GPU.
  *
  * @module
  */
 
-export * from "./attention/decode.ts";
-export * from "./attention/forward.ts";
-export * from "./attention/merge.ts";
-export * from "./attention/merge_states.ts";
-export * from "./attention/score_tile.ts";
-export * from "./attention/spec.ts";
-export * from "./attention/standard.ts";
-export * from "./cache/append.ts";
-export * from "./cache/copy_blocks.ts";
-export * from "./fragments/key_value_source.ts";
-export * from "./fragments/online_softmax.ts";
-export * from "./fragments/rows.ts";
-export * from "./fragments/schedule.ts";
-export * from "./fragments/score.ts";
-export * from "./wgsl.ts";
+export type { DType } from "../src/core/dtype.ts";
+export type { Binding, KernelSource } from "../src/core/kernel.ts";
+export type { UniformFields } from "../src/core/uniforms.ts";
+export {
+  decodeKernel,
+  type DecodeSpec,
+  type DecodeTile,
+} from "./attention/decode.ts";
+export {
+  forwardKernel,
+  type ForwardSpec,
+  type ForwardTile,
+} from "./attention/forward.ts";
+export { mergeKernel, type MergeSpec } from "./attention/merge.ts";
+export { mergeStatesKernel } from "./attention/merge_states.ts";
+export type { QuerySpec } from "./attention/query_rows.ts";
+export type { RegisterTile } from "./attention/score_tile.ts";
+export type { AttentionSpec } from "./attention/spec.ts";
+export {
+  type StandardKernels,
+  standardKernels,
+  type StandardSpec,
+} from "./attention/standard.ts";
+export { appendKernel, type AppendSpec } from "./cache/append.ts";
+export {
+  copyBlocksKernel,
+  type CopyBlocksSpec,
+  type CopyUnit,
+} from "./cache/copy_blocks.ts";
+export type { KeyValueSpec } from "./fragments/key_value.ts";
+export { type RowFormat, rowFormat } from "./fragments/rows.ts";
+export type { Partitioning } from "./fragments/schedule.ts";
+export type { ModSource } from "./fragments/score.ts";

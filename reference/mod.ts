@@ -31,10 +31,10 @@
 
 export { attention } from "./attention.ts";
 export type {
-  AttentionProblem,
-  AttentionResult,
   HeadOptions,
   MaskFunction,
+  ReferenceProblem,
+  ReferenceResult,
   ScoreFunction,
 } from "./problem.ts";
 export { raggedAttention, type RaggedAttentionProblem } from "./ragged.ts";
@@ -61,7 +61,7 @@ export {
   type ShadowOptions,
   type ShadowResult,
 } from "./shadow.ts";
-export { SENTINEL } from "./shadow_row.ts";
+export { SENTINEL } from "../src/core/sentinel.ts";
 export {
   blockMask,
   type BlockMaskProblem,

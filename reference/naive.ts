@@ -13,13 +13,13 @@
  * @module
  */
 
-import { type AttentionProblem, geometryOf } from "./problem.ts";
+import { geometryOf, type ReferenceProblem } from "./problem.ts";
 
 /** Storage precision of the naive version. */
 export type Precision = "f32" | "f16";
 
 /** A problem, and the precision to store its numbers in. */
-export interface NaiveProblem extends AttentionProblem {
+export interface NaiveProblem extends ReferenceProblem {
   /** How inputs, scores, probabilities and output are stored. */
   precision: Precision;
 }
@@ -48,7 +48,7 @@ export function roundAll(
 }
 
 /** `sum_t a[aStart + t] * b[bStart + t]`, rounded to float32 at every step. */
-export function dotF32(
+function dotF32(
   a: ArrayLike<number>,
   aStart: number,
   b: ArrayLike<number>,

@@ -1,13 +1,14 @@
 /**
- * The shadow: the tiled kernel's own loop in TypeScript, rounded to float32
- * after every operation. It separates faults of the algorithm, which it shares,
- * from faults of a shader, a driver or a device, which it does not have.
+ * The shadow: the tiled kernel's own loop in TypeScript, with its constants and
+ * in its order of operations, each rounded to float32. It separates faults of
+ * the algorithm, which it shares, from faults of a shader, a driver or a device,
+ * which it does not have.
  *
  * For each tile of `rows` queries, and each of `splits` ranges of key tiles:
  *
  * ```text
- * m = SENTINEL, l = 0, A = 0, hasKey = false
- * for each tile of `keys` keys:
+ * m = SENTINEL, l = 0, A = 0
+ * for each tile of `keys` keys, one step of the kernel:
  *   s     = score(scale * <q, k>), where the mask allows
  *   mNew  = max(m, max s)
  *   alpha = exp(m - mNew)            p = exp(s - mNew), 0 where masked
@@ -15,17 +16,20 @@
  *   m     = mNew
  * ```
  *
- * Then the ranges are merged in order, and `O = A / l`, `L = m + ln l`.
+ * Then the ranges are merged in order, and `O = A / l`, `L = m + ln l`; a row
+ * with `l = 0` has no keys.
  *
  * @module
  */
 
 import { checkInteger } from "../src/core/check.ts";
+import { SENTINEL } from "../src/core/sentinel.ts";
 import type { TileKind } from "./block_mask.ts";
-import { dotF32, type LowPrecisionResult, roundAll } from "./naive.ts";
-import { type AttentionProblem, type Geometry, geometryOf } from "./problem.ts";
+import { dotFma } from "./fma.ts";
+import { type LowPrecisionResult, roundAll } from "./naive.ts";
+import { type Geometry, geometryOf, type ReferenceProblem } from "./problem.ts";
 import {
-  absorbTile,
+  absorbStep,
   emptyRow,
   finishRow,
   mergeRowStates,
@@ -36,7 +40,7 @@ import {
 export interface ShadowOptions {
   /** Queries in one tile. */
   rows: number;
-  /** Keys in one tile. */
+  /** Keys in one tile: those of one step of the kernel. */
   keys: number;
   /** Contiguous ranges of key tiles, reduced apart, then merged; default 1. */
   splits?: number | undefined;
@@ -67,7 +71,7 @@ export interface ShadowResult extends LowPrecisionResult {
 
 /** Everything the loop needs, in one place. */
 interface Run {
-  readonly problem: AttentionProblem;
+  readonly problem: ReferenceProblem;
   readonly geometry: Geometry;
   readonly scale: number;
   readonly options: ShadowOptions;
@@ -93,7 +97,7 @@ interface QueryTile {
  * @throws {RangeError} if a size is out of range, or the heads do not divide.
  */
 export function shadowAttention(
-  problem: AttentionProblem,
+  problem: ReferenceProblem,
   options: ShadowOptions,
 ): ShadowResult {
   const geometry = geometryOf(problem);
@@ -146,7 +150,7 @@ function attendTile(run: Run, tile: QueryTile): RowState[] {
     const end = Math.min(first + tilesPerSplit, keyTiles);
     parts.push(attendRange(run, tile, first, end));
   }
-  return parts.reduce((x, y) => x.map((row, r) => mergeRowStates(row, y[r])));
+  return parts[0].map((_, r) => mergeRowStates(parts.map((rows) => rows[r])));
 }
 
 /** The states of a tile's rows over key tiles `first` to `end` (exclusive). */
@@ -169,7 +173,7 @@ function attendRange(
       const i = tile.firstQuery + r;
       const row = { b: tile.b, i, h: tile.h };
       const seen = scoreTile(run, row, keyTile, kind === "some");
-      absorbTile(state, seen, run.problem.value);
+      absorbStep(state, seen, run.problem.value);
     });
   }
   return states;
@@ -193,9 +197,10 @@ function scoreTile(
   for (let j = firstKey; j < endKey; j++) {
     if (masked && mask && !mask(b, h, position, j)) continue;
     const keyAt = geometry.keyAt(b, j, h);
-    const product = dotF32(query, queryAt, key, keyAt, headDim);
+    const product = dotFma(query, queryAt, key, keyAt, headDim);
     const s = Math.fround(scale * product);
-    scores.push(score ? Math.fround(score(s, b, h, position, j)) : s);
+    const modified = score ? Math.fround(score(s, b, h, position, j)) : s;
+    scores.push(modified < SENTINEL ? SENTINEL : modified);
     valuesAt.push(geometry.valueAt(b, j, h));
   }
   return { scores, valuesAt };

@@ -1,21 +1,19 @@
 /**
  * One row's state in the tiled kernel, in float32: what lives in registers
- * from one key tile to the next.
+ * from one step of keys to the next.
  *
  * @module
  */
 
+import { SENTINEL } from "../src/core/sentinel.ts";
+import { fmaF32 } from "./fma.ts";
+
 const f32 = Math.fround;
 
 /**
- * Where the running maximum starts. WGSL may assume that there is no infinity,
- * so the start is finite, and below any score: `exp(SENTINEL - s)` is 0 for
- * every real score, and `exp(SENTINEL - SENTINEL)` is 1, never NaN. Whether a
- * row has seen a key is kept apart and never read off the maximum.
+ * A row after some of its keys, in float32. A row that has seen a key has
+ * `l >= 1`, the weight of the key with the largest score; `l = 0` has none.
  */
-export const SENTINEL: number = -1e30;
-
-/** A row after some of its keys, in float32. */
 export interface RowState {
   /** `m`, the largest score so far; {@linkcode SENTINEL} before any. */
   max: number;
@@ -23,8 +21,6 @@ export interface RowState {
   sum: number;
   /** `A`, the sum of `exp(score - max) * value`; `[valueHeadDim]`. */
   accumulator: Float32Array;
-  /** Whether any key was seen. */
-  hasKey: boolean;
 }
 
 /** The state of a row that has seen no key. */
@@ -33,15 +29,15 @@ export function emptyRow(valueHeadDim: number): RowState {
     max: SENTINEL,
     sum: 0,
     accumulator: new Float32Array(valueHeadDim),
-    hasKey: false,
   };
 }
 
 /**
- * Takes in the keys of one tile that the row sees. Keys that it does not see
- * are left out rather than weighed with 0, as `0 * NaN` is no 0.
+ * Takes in the keys of one step that the row sees. Keys that it does not see
+ * are left out rather than weighed with 0, as `0 * NaN` is no 0. The step is
+ * summed by itself first, so that the error grows with steps, not with keys.
  */
-export function absorbTile(
+export function absorbStep(
   state: RowState,
   { scores, valuesAt }: { scores: number[]; valuesAt: number[] },
   values: ArrayLike<number>,
@@ -49,51 +45,56 @@ export function absorbTile(
   let newMax = state.max;
   for (const s of scores) newMax = Math.max(newMax, s);
   const alpha = expF32(f32(state.max - newMax));
-  const p = scores.map((s) => expF32(f32(s - newMax)));
+  const p = scores.map((s) => weight(s, newMax));
 
   let sum = 0;
-  for (const weight of p) sum = f32(sum + weight);
-  state.sum = f32(f32(state.sum * alpha) + sum);
+  for (const w of p) sum = f32(sum + w);
+  state.sum = fmaF32(state.sum, alpha, sum);
 
   const { accumulator } = state;
   for (let c = 0; c < accumulator.length; c++) {
     let product = 0;
     for (let n = 0; n < p.length; n++) {
-      product = f32(product + f32(p[n] * values[valuesAt[n] + c]));
+      product = fmaF32(p[n], values[valuesAt[n] + c], product);
     }
-    accumulator[c] = f32(f32(accumulator[c] * alpha) + product);
+    accumulator[c] = fmaF32(accumulator[c], alpha, product);
   }
   state.max = newMax;
-  if (scores.length > 0) state.hasKey = true;
 }
 
-/** The state over the keys of both. A row without keys changes nothing. */
-export function mergeRowStates(x: RowState, y: RowState): RowState {
-  const max = Math.max(x.max, y.max);
-  const xWeight = expF32(f32(x.max - max));
-  const yWeight = expF32(f32(y.max - max));
-  return {
-    max,
-    sum: f32(f32(x.sum * xWeight) + f32(y.sum * yWeight)),
-    accumulator: x.accumulator.map((a, c) =>
-      f32(f32(a * xWeight) + f32(y.accumulator[c] * yWeight))
-    ),
-    hasKey: x.hasKey || y.hasKey,
-  };
+/**
+ * The state over the keys of all, folded in order. A row without keys changes
+ * nothing.
+ */
+export function mergeRowStates(states: readonly RowState[]): RowState {
+  let max = SENTINEL;
+  for (const state of states) max = Math.max(max, state.max);
+  const merged = emptyRow(states[0].accumulator.length);
+  merged.max = max;
+  for (const { max: own, sum, accumulator } of states) {
+    const scaling = own === max ? 1 : expF32(f32(own - max));
+    merged.sum = fmaF32(scaling, sum, merged.sum);
+    merged.accumulator.forEach((a, c) => {
+      merged.accumulator[c] = fmaF32(scaling, accumulator[c], a);
+    });
+  }
+  return merged;
 }
 
 /** The epilogue: `O = A / l`, `L = m + ln l`; 0 and -Infinity without keys. */
 export function finishRow(
-  state: RowState,
+  { max, sum, accumulator }: RowState,
 ): { output: Float32Array; lse: number } {
-  const { max, sum, accumulator, hasKey } = state;
-  if (!hasKey) {
-    return { output: new Float32Array(accumulator.length), lse: -Infinity };
-  }
+  if (sum === 0) return { output: accumulator, lse: -Infinity };
   return {
     output: accumulator.map((a) => f32(a / sum)),
     lse: f32(max + f32(Math.log(sum))),
   };
+}
+
+/** What a score weighs under the row's maximum; nothing if it is hidden. */
+function weight(score: number, max: number): number {
+  return score === SENTINEL ? 0 : expF32(f32(score - max));
 }
 
 function expF32(x: number): number {

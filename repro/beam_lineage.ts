@@ -46,20 +46,25 @@ function inPlace(parents: readonly number[]): number[] {
   return placed.map((parent) => parent ?? rest.shift()!);
 }
 
+/** A beam search, and how its tokens are kept. */
+export interface BeamSearch {
+  /** What each beam goes on from, step by step; at least one step. */
+  readonly lineage: Lineage;
+  /** Beams. */
+  readonly beams: number;
+  /** Tokens before the first step. */
+  readonly prompt: number;
+  /** Tokens of a block. */
+  readonly blockSize: number;
+}
+
 /**
  * Blocks that beams take together: the full ones of the prompt once, and of
  * every other as many as there were different beams, among the last ones'
  * ancestors, when it was filled. One that is not full belongs to one beam.
- *
- * @param options `prompt` tokens come before the first of at least one step.
  */
 export function lineageBlocks(
-  { lineage, beams, prompt, blockSize }: {
-    lineage: Lineage;
-    beams: number;
-    prompt: number;
-    blockSize: number;
-  },
+  { lineage, beams, prompt, blockSize }: BeamSearch,
 ): number {
   const length = prompt + lineage.length;
   const blocks = Math.ceil(length / blockSize);

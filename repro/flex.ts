@@ -5,6 +5,7 @@
  * @module
  */
 
+import { doublings, names, numbers } from "./axes.ts";
 import type { Chart, Experiment, Report } from "./experiment.ts";
 import {
   countFlex,
@@ -25,7 +26,6 @@ function chartOf({ work, memory }: FlexData): Chart {
     return [...curve.steps, [MAX_LENGTH, slotsAt(curve, MAX_LENGTH)]]
       .map(([length, slots]) => ({ length, slots, growth: name }));
   });
-  const log = { type: "log", base: 2 };
   return {
     hconcat: [{
       title: "Attention work a generated token",
@@ -34,20 +34,12 @@ function chartOf({ work, memory }: FlexData): Chart {
       data: { values: pairs },
       mark: { type: "line", point: true },
       encoding: {
-        x: {
-          field: "context",
-          type: "quantitative",
-          scale: log,
-          title: "tokens of context",
-        },
-        y: {
-          field: "pairs",
-          type: "quantitative",
+        x: doublings("context", "tokens of context"),
+        y: numbers("pairs", "(query, key) pairs a head", {
           scale: { type: "log" },
           axis: { format: "~s" },
-          title: "(query, key) pairs a head",
-        },
-        color: { field: "cache", type: "nominal", title: null },
+        }),
+        color: names("cache"),
       },
     }, {
       title: "Memory of one sequence",
@@ -56,13 +48,9 @@ function chartOf({ work, memory }: FlexData): Chart {
       data: { values: slots },
       mark: { type: "line", interpolate: "step-after" },
       encoding: {
-        x: { field: "length", type: "quantitative", title: "tokens written" },
-        y: {
-          field: "slots",
-          type: "quantitative",
-          title: "token slots taken",
-        },
-        color: { field: "growth", type: "nominal", title: "growth, block" },
+        x: numbers("length", "tokens written"),
+        y: numbers("slots", "token slots taken"),
+        color: names("growth", { title: "growth, block" }),
       },
     }],
     resolve: { scale: { color: "independent" } },

@@ -11,9 +11,8 @@ import {
   type GrowthPolicy,
 } from "../src/cache/mod.ts";
 import { attentionProblem } from "../src/ops/mod.ts";
+import { flatWork } from "../src/ops/attention/work/key_ranges.ts";
 import { buildSchedule } from "../src/ops/attention/work/schedule.ts";
-import { ANY_TURNS } from "../src/ops/attention/work/turns.ts";
-import { flatUnits } from "../src/ops/attention/work/units.ts";
 import { fittedExponent } from "./fit.ts";
 
 const CONTEXTS: readonly number[] = [128, 256, 512, 1024, 2048, 4096, 8192];
@@ -78,16 +77,16 @@ function visitedTiles(queries: number, context: number): number {
     value: tensor(context),
     causal: true,
   });
-  const units = flatUnits(problem);
+  const work = flatWork(problem);
   const unsplit = {
-    units: units.own,
+    ranges: work.own,
     rows: TILE,
-    step: TILE,
-    dealings: [{ kind: "splits", text: "unsplit", of: () => undefined }],
-    model: { workers: 1, itemSteps: 0, dispatchSteps: 0 },
-    turns: ANY_TURNS,
+    loops: { step: TILE, lanes: 1, vecs: 1 },
+    partitions: [{ kind: "splits", text: "unsplit", of: () => undefined }],
+    model: { workers: 1, tileSteps: 0, dispatchSteps: 0 },
+    maxLoopIterations: Infinity,
   } as const;
-  return buildSchedule(problem, units, [unsplit]).tiles.visited;
+  return buildSchedule(problem, work, [unsplit]).tiles.visited;
 }
 
 function workAt(context: number): TokenWork {

@@ -5,58 +5,59 @@
  */
 
 import { Prng } from "../src/core/prng.ts";
+import { doublings, fractions, names, numbers } from "./axes.ts";
 import {
   type Chart,
   type Experiment,
   mean,
   type Report,
 } from "./experiment.ts";
-import { type Makespans, makespans, type Outputs } from "./splits.ts";
+import { type Makespans, makespans, type RowTiles } from "./splits.ts";
 
 const WORKERS = 108;
 const TILE_KEYS = 256;
 const FIXED_KEYS = 4096;
-const OUTPUTS: readonly number[] = [1, 2, 4, 8, 16, 24, 32];
+const ROW_TILES: readonly number[] = [1, 2, 4, 8, 16, 24, 32];
 const CONTEXTS: readonly number[] = [4, 8, 16, 32, 64, 128, 256, 512];
 const SAWTOOTH_KEYS = 64;
 
 /** One batch. */
 export interface LeanRow extends Makespans {
-  /** Batch x kv heads. */
-  readonly outputs: number;
+  /** Row tiles: batch x kv heads. */
+  readonly rowTiles: number;
   /** Thousands (1024) of keys of each, of the longest where they differ. */
   readonly context: number;
 }
 
 /** What the experiment counts. */
 export interface LeanData {
-  /** Equal lengths: every number of outputs with every context. */
+  /** Equal lengths: every number of row tiles with every context. */
   readonly grid: readonly LeanRow[];
   /** Lengths from 1 to the context, log-uniform. */
   readonly ragged: readonly LeanRow[];
-  /** 64k keys, every number of outputs up to 216. */
+  /** 64k keys, every number of row tiles up to 216. */
   readonly sawtooth: readonly LeanRow[];
 }
 
-function row(outputs: Outputs, context: number): LeanRow {
+function row(rowTiles: RowTiles, context: number): LeanRow {
   return {
-    outputs: outputs.length,
+    rowTiles: rowTiles.length,
     context,
-    ...makespans(outputs, {
+    ...makespans(rowTiles, {
       workers: WORKERS,
       fixedTiles: FIXED_KEYS / TILE_KEYS,
     }),
   };
 }
 
-function equal(outputs: number, context: number): LeanRow {
-  return row(new Array(outputs).fill(context * 1024 / TILE_KEYS), context);
+function equal(rowTiles: number, context: number): LeanRow {
+  return row(new Array(rowTiles).fill(context * 1024 / TILE_KEYS), context);
 }
 
-function ragged(outputs: number, context: number): LeanRow {
-  const prng = new Prng(outputs * 1000 + context);
+function ragged(rowTiles: number, context: number): LeanRow {
+  const prng = new Prng(rowTiles * 1000 + context);
   const keys = Array.from(
-    { length: outputs },
+    { length: rowTiles },
     () => Math.ceil((context * 1024) ** prng.uniform()),
   );
   return row(keys.map((n) => Math.ceil(n / TILE_KEYS)), context);
@@ -65,7 +66,7 @@ function ragged(outputs: number, context: number): LeanRow {
 /** Counts over all batches. */
 export function countLean(): LeanData {
   const grid = (of: typeof equal) =>
-    OUTPUTS.flatMap((n) => CONTEXTS.map((context) => of(n, context)));
+    ROW_TILES.flatMap((n) => CONTEXTS.map((context) => of(n, context)));
   return {
     grid: grid(equal),
     ragged: grid(ragged),
@@ -85,23 +86,24 @@ function overStreamK(
   return { mean: mean(ratios), most: Math.max(...ratios) };
 }
 
+const SCHEDULES = {
+  unsplit: "unsplit",
+  heuristic: "fixed splits, heuristic",
+  fixed: "fixed splits of 4096 keys",
+  streamK: "stream-K",
+} as const;
+
 function chartOf({ grid, sawtooth }: LeanData): Chart {
   const speedups = grid.map((row) => ({
-    outputs: row.outputs,
+    rowTiles: row.rowTiles,
     context: row.context,
     speedup: row.unsplit / row.streamK,
   }));
-  const names = {
-    unsplit: "unsplit",
-    heuristic: "fixed splits, heuristic",
-    fixed: "fixed splits of 4096 keys",
-    streamK: "stream-K",
-  };
   const efficiency = sawtooth.flatMap((row) =>
-    (Object.keys(names) as (keyof typeof names)[]).map((of) => ({
-      outputs: row.outputs,
-      schedule: names[of],
-      efficiency: row.outputs * SAWTOOTH_KEYS * 1024 / TILE_KEYS /
+    (Object.keys(SCHEDULES) as (keyof typeof SCHEDULES)[]).map((of) => ({
+      rowTiles: row.rowTiles,
+      schedule: SCHEDULES[of],
+      efficiency: row.rowTiles * SAWTOOTH_KEYS * 1024 / TILE_KEYS /
         (WORKERS * row[of]),
     }))
   );
@@ -113,23 +115,9 @@ function chartOf({ grid, sawtooth }: LeanData): Chart {
       data: { values: efficiency },
       mark: { type: "line", strokeWidth: 1.2 },
       encoding: {
-        x: {
-          field: "outputs",
-          type: "quantitative",
-          title: `batch x kv heads, on ${WORKERS} workers`,
-        },
-        y: {
-          field: "efficiency",
-          type: "quantitative",
-          axis: { format: "%" },
-          title: "share of workers' time",
-        },
-        color: {
-          field: "schedule",
-          type: "nominal",
-          sort: Object.values(names),
-          title: null,
-        },
+        x: numbers("rowTiles", `batch x kv heads, on ${WORKERS} workers`),
+        y: fractions("efficiency", "share of workers' time"),
+        color: names("schedule", { sort: Object.values(SCHEDULES) }),
       },
     }, {
       title: "Unsplit over stream-K",
@@ -138,20 +126,10 @@ function chartOf({ grid, sawtooth }: LeanData): Chart {
       data: { values: speedups },
       mark: { type: "line", point: true },
       encoding: {
-        x: {
-          field: "context",
-          type: "quantitative",
-          scale: { type: "log", base: 2 },
-          title: "keys (thousands)",
-        },
-        y: {
-          field: "speedup",
-          type: "quantitative",
-          scale: { type: "log", base: 2 },
-          title: "times as many tiles on the busiest worker",
-        },
+        x: doublings("context", "keys (thousands)"),
+        y: doublings("speedup", "times as many tiles on the busiest worker"),
         color: {
-          field: "outputs",
+          field: "rowTiles",
           type: "ordinal",
           title: "batch x kv heads",
         },
@@ -180,11 +158,11 @@ function reportOf(data: LeanData): Report {
       "another version 1.73x on average over FlashDecoding (abstracts)",
     setting: [
       `A model, not a time: tiles of ${TILE_KEYS} keys on the busiest of ` +
-      `${WORKERS} workers (an A100's multiprocessors), one row tile an ` +
-      "output. Merging costs nothing, and a busy worker does not slow others, " +
+      `${WORKERS} workers (an A100's multiprocessors), one row tile for each ` +
+      "sequence and kv head. Merging costs nothing, and a busy worker does not slow others, " +
       "as it does where memory's bandwidth is short: ratios are upper bounds.",
-      "Unsplit: one worker an output. Heuristic: FlashDecoding's number of " +
-      `splits. Fixed: splits of ${FIXED_KEYS} keys, whatever the batch. Parts ` +
+      "Unsplit: one worker a row tile. Heuristic: FlashDecoding's number of " +
+      `splits. Fixed: splits of ${FIXED_KEYS} keys, whatever the batch. Splits ` +
       "go in order to who is free first. Smaller fixed splits would come closer " +
       "to even, and leave a partial state each to merge; stream-K leaves two a " +
       "worker.",
@@ -201,7 +179,7 @@ function reportOf(data: LeanData): Report {
         "even",
       ],
       rows: shown.map((row) => [
-        row.outputs,
+        row.rowTiles,
         `${row.context}k`,
         row.unsplit,
         row.heuristic,
@@ -221,14 +199,14 @@ function reportOf(data: LeanData): Report {
         "most",
       ],
       rows: [
-        ratioRow("1-32 outputs, 4k-512k keys", grid),
+        ratioRow("1-32 row tiles, 4k-512k keys", grid),
         ratioRow("the same, lengths ragged", ragged),
-        ratioRow("1-216 outputs, 64k keys", sawtooth),
+        ratioRow("1-216 row tiles, 64k keys", sawtooth),
       ],
     }],
     checks: [
       {
-        claim: "stream-K is what an even deal takes, to the tile",
+        claim: "stream-K takes what an even partition does, to the tile",
         holds: all.every((row) => row.streamK === row.even),
       },
       {
@@ -238,12 +216,13 @@ function reportOf(data: LeanData): Report {
         ),
       },
       {
-        claim: "unsplit takes an output's tiles, stream-K all tiles over all " +
-          "workers: workers / outputs times fewer, rounded up",
+        claim:
+          "unsplit takes a row tile's tiles, stream-K all tiles over all " +
+          "workers: workers / row tiles times fewer, rounded up",
         holds: grid.every((row) => {
           const tiles = row.context * 1024 / TILE_KEYS;
           return row.unsplit === tiles &&
-            row.streamK === Math.ceil(row.outputs * tiles / WORKERS);
+            row.streamK === Math.ceil(row.rowTiles * tiles / WORKERS);
         }),
       },
       {

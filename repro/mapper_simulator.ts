@@ -65,22 +65,6 @@ interface Slot {
  * page of every tensor is mapped at a time.
  *
  * Every operation succeeds, or throws and changes nothing.
- *
- * @example
- * ```ts
- * import { MapperSimulator } from "./mapper_simulator.ts";
- *
- * const mapper = new MapperSimulator({
- *   slots: 2,
- *   pages: 64,
- *   pageBytes: 65536,
- *   tokenBytes: 1024,
- *   tensors: 4,
- * });
- * const slot = mapper.allocate(100);
- * mapper.step(new Map([[slot, 100]]));
- * mapper.counters.mapCalls; // 2 pages in each of 4 tensors: 8
- * ```
  */
 export class MapperSimulator {
   readonly #slots: Slot[];

@@ -8,7 +8,7 @@
 import { significant } from "../bench/support/statistics.ts";
 import type { Chart, Report, Table } from "./experiment.ts";
 
-const FOLDER = new URL("../results/repro/", import.meta.url);
+const FOLDER = new URL("./results/", import.meta.url);
 
 /** As much of `cli-table3` as is used here. */
 interface CliTable {

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { ContiguousCache, KvCache } from "../src/kv/mod.ts";
+import { ContiguousCache } from "../src/kv/mod.ts";
 import { type Gpu, timingUnsupported } from "../src/gpu/mod.ts";
 import {
   type AttentionOptions,
@@ -15,7 +15,8 @@ import {
 import { type Contestant, timeInTurns } from "../bench/support/gpu_time.ts";
 import { normals } from "../bench/support/inputs.ts";
 import { median } from "../bench/support/statistics.ts";
-import { shuffleFreeBlocks } from "../bench/support/workload.ts";
+import { shuffledCache } from "../bench/support/shuffled_cache.ts";
+import { doublings, names, numbers } from "./axes.ts";
 import type { Report, Timing } from "./experiment.ts";
 
 const BLOCK_SIZES: readonly number[] = [1, 4, 8, 16, 32, 64, 128];
@@ -83,16 +84,15 @@ async function load(
   });
   const contiguous = own(await ContiguousCache.create(gpu, sizes(16)));
   const extent = contiguous.createSequence();
-  contiguous.append([extent.reserve(keys)], { key, value });
+  contiguous.append([{ sequence: extent, count: keys }], { key, value });
   const contestants: Contestant[] = [{
     plan: await plan({ cache: contiguous, sequences: [extent] }),
     tensors: { query, arenas: contiguous.arenas(), output },
   }];
   for (const blockSize of BLOCK_SIZES) {
-    const cache = own(await KvCache.create(gpu, sizes(blockSize)));
-    shuffleFreeBlocks(cache, 4);
+    const cache = own(await shuffledCache(gpu, sizes(blockSize)));
     const sequence = cache.createSequence();
-    cache.append([sequence.reserve(keys)], { key, value });
+    cache.append([{ sequence, count: keys }], { key, value });
     contestants.push({
       plan: await plan({ cache, sequences: [sequence] }),
       tensors: { query, arenas: cache.arenas(), output },
@@ -168,19 +168,9 @@ async function timePaging(gpu: Gpu): Promise<Report> {
       data: { values: rows },
       mark: { type: "line", point: true },
       encoding: {
-        x: {
-          field: "blockSize",
-          type: "quantitative",
-          scale: { type: "log", base: 2 },
-          title: "tokens a block",
-        },
-        y: {
-          field: "ratio",
-          type: "quantitative",
-          scale: { zero: false },
-          title: "paged / contiguous",
-        },
-        color: { field: "kind", type: "nominal", title: null },
+        x: doublings("blockSize", "tokens a block"),
+        y: numbers("ratio", "paged / contiguous", { scale: { zero: false } }),
+        color: names("kind"),
       },
     },
   };

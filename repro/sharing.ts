@@ -5,6 +5,7 @@
  * @module
  */
 
+import { fractions, names, numbers } from "./axes.ts";
 import {
   type Chart,
   type Experiment,
@@ -45,29 +46,22 @@ function chartOf(rows: readonly SharingRow[]): Chart {
     height: 260,
     mark: { type: "line", point: true },
     encoding: {
-      x: {
-        field: "width",
-        type: "quantitative",
-        title: "samples or beams a request",
-      },
+      x: numbers("width", "samples or beams a request"),
       y,
-      color: { field: "of", type: "nominal", title: null },
+      color: names("of"),
     },
   });
   return {
     data: { values },
     hconcat: [
-      panel("Blocks saved", {
-        field: "saved",
-        type: "quantitative",
-        axis: { format: "%" },
-        title: "of those with nothing shared",
-      }),
-      panel("Requests that fit in the same memory", {
-        field: "more",
-        type: "quantitative",
-        title: "times as many as with nothing shared",
-      }),
+      panel(
+        "Blocks saved",
+        fractions("saved", "of those with nothing shared"),
+      ),
+      panel(
+        "Requests that fit in the same memory",
+        numbers("more", "times as many as with nothing shared"),
+      ),
     ],
   };
 }

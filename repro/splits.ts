@@ -7,21 +7,24 @@
 
 import { streamK } from "../src/ops/attention/work/stream_k.ts";
 
-/** A batch for decode: key tiles of each (sequence, kv head). */
-export type Outputs = readonly number[];
+/**
+ * A batch for decode: key tiles of each row tile, of which there is one for
+ * each sequence and kv head.
+ */
+export type RowTiles = readonly number[];
 
-/** Tiles of the busiest of `workers`, who each take the next part when free. */
-export function makespan(parts: readonly number[], workers: number): number {
-  const loads = new Array(Math.min(workers, parts.length)).fill(0);
-  for (const part of parts) {
-    loads[loads.indexOf(Math.min(...loads))] += part;
+/** Tiles of the busiest of `workers`, who each take the next split when free. */
+export function makespan(splits: readonly number[], workers: number): number {
+  const loads = new Array(Math.min(workers, splits.length)).fill(0);
+  for (const split of splits) {
+    loads[loads.indexOf(Math.min(...loads))] += split;
   }
   return Math.max(0, ...loads);
 }
 
-/** Each output cut into parts of `size` tiles; the last has what is left. */
-export function partsOfSize(outputs: Outputs, size: number): number[] {
-  return outputs.flatMap((tiles) =>
+/** Each row tile in splits of `size` key tiles; the last has what is left. */
+export function splitsOfSize(rowTiles: RowTiles, size: number): number[] {
+  return rowTiles.flatMap((tiles) =>
     Array.from(
       { length: Math.ceil(tiles / size) },
       (_, i) => Math.min(size, tiles - i * size),
@@ -29,26 +32,26 @@ export function partsOfSize(outputs: Outputs, size: number): number[] {
   );
 }
 
-/** Each output cut into at most `count` parts of one size. */
-export function partsOfCount(outputs: Outputs, count: number): number[] {
-  return outputs.flatMap((tiles) =>
-    partsOfSize([tiles], Math.max(1, Math.ceil(tiles / count)))
+/** Each row tile in at most `count` splits of one size. */
+export function splitsOfCount(rowTiles: RowTiles, count: number): number[] {
+  return rowTiles.flatMap((tiles) =>
+    splitsOfSize([tiles], Math.max(1, Math.ceil(tiles / count)))
   );
 }
 
 /**
  * FlashDecoding's number of splits: the least whose last wave is filled to at
- * least 85 % of the best; none where the outputs fill 80 % of the workers.
+ * least 85 % of the best; none where the row tiles fill 80 % of the workers.
  */
-export function heuristicSplits(outputs: Outputs, workers: number): number {
-  const tiles = Math.max(1, ...outputs);
-  if (outputs.length >= 0.8 * workers) return 1;
+export function heuristicSplits(rowTiles: RowTiles, workers: number): number {
+  const tiles = Math.max(1, ...rowTiles);
+  if (rowTiles.length >= 0.8 * workers) return 1;
   const most = Math.min(128, workers, tiles);
   const candidates = Array.from({ length: most }, (_, i) => i + 1).filter(
     (n) => n === 1 || Math.ceil(tiles / n) !== Math.ceil(tiles / (n - 1)),
   );
   const efficiency = (n: number) => {
-    const waves = outputs.length * n / workers;
+    const waves = rowTiles.length * n / workers;
     return waves / Math.ceil(waves);
   };
   const best = Math.max(...candidates.map(efficiency));
@@ -57,13 +60,13 @@ export function heuristicSplits(outputs: Outputs, workers: number): number {
 
 /** Tiles of the busiest worker, one entry a schedule. */
 export interface Makespans {
-  /** One worker an output (FlashAttention-2). */
+  /** One worker a row tile (FlashAttention-2). */
   readonly unsplit: number;
   /** Splits of one size each, as many as the heuristic says (FlashDecoding). */
   readonly heuristic: number;
   /** Splits of a fixed number of tiles, as where results are batch-invariant. */
   readonly fixed: number;
-  /** Dealt evenly (LeanAttention). */
+  /** Key tiles divided evenly among workers (LeanAttention). */
   readonly streamK: number;
   /** What no schedule can be below. */
   readonly even: number;
@@ -71,21 +74,21 @@ export interface Makespans {
 
 /** Every schedule of a batch. */
 export function makespans(
-  outputs: Outputs,
+  rowTiles: RowTiles,
   { workers, fixedTiles }: { workers: number; fixedTiles: number },
 ): Makespans {
-  const { pieces, total } = streamK({ tiles: outputs, workers });
-  const splits = heuristicSplits(outputs, workers);
+  const streamed = streamK({ steps: rowTiles, workers });
+  const splits = heuristicSplits(rowTiles, workers);
   return {
-    unsplit: makespan(outputs, workers),
-    heuristic: makespan(partsOfCount(outputs, splits), workers),
-    fixed: makespan(partsOfSize(outputs, fixedTiles), workers),
+    unsplit: makespan(rowTiles, workers),
+    heuristic: makespan(splitsOfCount(rowTiles, splits), workers),
+    fixed: makespan(splitsOfSize(rowTiles, fixedTiles), workers),
     streamK: Math.max(
       0,
-      ...pieces.map((own) =>
+      ...streamed.workers.map((own) =>
         own.reduce((tiles, { first, end }) => tiles + end - first, 0)
       ),
     ),
-    even: Math.ceil(total / workers),
+    even: Math.ceil(streamed.total / workers),
   };
 }

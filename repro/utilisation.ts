@@ -4,6 +4,7 @@
  * @module
  */
 
+import { doublings, fractions, names } from "./axes.ts";
 import {
   type Chart,
   type Experiment,
@@ -99,29 +100,18 @@ function chartOf({ policies, blockSizes }: UtilisationData): Chart {
       data: { values: bars },
       mark: "bar",
       encoding: {
-        x: {
-          field: "policy",
-          type: "nominal",
+        x: names("policy", {
           sort: Object.keys(policies),
-          title: null,
           axis: { labelAngle: 0 },
-        },
-        y: {
-          field: "share",
-          type: "quantitative",
-          axis: { format: "%" },
-          title: "share of memory, mean over steps",
-        },
-        color: {
-          field: "part",
-          type: "nominal",
+        }),
+        y: fractions("share", "share of memory, mean over steps"),
+        color: names("part", {
           sort: parts,
           scale: {
             domain: parts,
             range: ["#2a7f62", "#f0b429", "#d9583b", "#9aa5b1"],
           },
-          title: null,
-        },
+        }),
         order: { field: "order" },
       },
     }, {
@@ -131,21 +121,12 @@ function chartOf({ policies, blockSizes }: UtilisationData): Chart {
       data: { values: points },
       mark: { type: "line", point: true },
       encoding: {
-        x: {
-          field: "blockSize",
-          type: "quantitative",
-          scale: { type: "log", base: 2 },
-          title: "tokens a block",
-        },
-        y: {
-          field: "share",
-          type: "quantitative",
+        x: doublings("blockSize", "tokens a block"),
+        y: fractions("share", "slots that hold a token", {
           scale: { zero: false },
-          axis: { format: "%" },
-          title: "slots that hold a token",
-        },
-        color: { field: "of", type: "nominal", title: null },
-        strokeDash: { field: "of", type: "nominal", title: null },
+        }),
+        color: names("of"),
+        strokeDash: names("of"),
       },
     }],
     resolve: { scale: { color: "independent" } },

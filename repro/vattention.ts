@@ -6,6 +6,7 @@
  * @module
  */
 
+import { fractions, names, numbers } from "./axes.ts";
 import {
   type Chart,
   type Experiment,
@@ -108,13 +109,10 @@ function chartOf({ runs }: VattentionData): Chart {
       encoding: {
         x,
         xOffset: { field: "mapping", sort: ["sync", "async"] },
-        y: {
-          field: "calls",
-          type: "quantitative",
+        y: numbers("calls", "calls; left bar sync, right bar async", {
           axis: { format: "~s" },
-          title: "calls; left bar sync, right bar async",
-        },
-        color: { field: "part", type: "nominal", title: null },
+        }),
+        color: names("part"),
       },
     }, {
       title: "Waste by page size (simulated)",
@@ -124,13 +122,8 @@ function chartOf({ runs }: VattentionData): Chart {
       mark: { type: "line", point: true },
       encoding: {
         x,
-        y: {
-          field: "waste",
-          type: "quantitative",
-          axis: { format: "%" },
-          title: "mapped bytes without a token",
-        },
-        color: { field: "of", type: "nominal", title: null },
+        y: fractions("waste", "mapped bytes without a token"),
+        color: names("of"),
       },
     }],
     resolve: { scale: { color: "independent" } },

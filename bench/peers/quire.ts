@@ -4,10 +4,9 @@
  * @module
  */
 
-import { KvCache } from "../../src/kv/mod.ts";
 import type { Gpu, GpuTensor } from "../../src/gpu/mod.ts";
 import { type AttentionPlan, planAttention } from "../../src/ops/mod.ts";
-import { shuffleFreeBlocks } from "../support/workload.ts";
+import { shuffledCache } from "../support/shuffled_cache.ts";
 import { HEAD_DIM, HEADS, type PeerCase, type PeerInputs } from "./cases.ts";
 import type { Contestant, Prepared } from "./contestant.ts";
 
@@ -72,14 +71,13 @@ async function preparePaged(
   inputs: PeerInputs,
   blockSize: number,
 ): Promise<Prepared> {
-  const cache = await KvCache.create(gpu, {
+  const cache = await shuffledCache(gpu, {
     numBlocks: Math.ceil(keys / blockSize) + 4,
     blockSize,
     kvHeads: HEADS,
     headDim: HEAD_DIM,
     dtype,
   });
-  shuffleFreeBlocks(cache, 4);
   const sequence = cache.createSequence();
   const past = keys - queries;
   const part = (rows: PeerInputs["key"], from: number, to: number) =>
@@ -92,12 +90,9 @@ async function preparePaged(
     value: part(inputs.value, from, to),
   });
   const old = rowsOf(0, past);
-  if (past > 0) cache.append([sequence.reserve(past)], old);
-  const { slots } = sequence.reserve(queries);
-  const rows = {
-    ...rowsOf(past, keys),
-    slots: gpu.tensor(slots, [queries]),
-  };
+  if (past > 0) cache.append([{ sequence, count: past }], old);
+  const step = cache.reserve([{ sequence, count: queries }]);
+  const rows = rowsOf(past, keys);
   const shape = [1, queries, HEADS, HEAD_DIM];
   const query = gpu.tensor(inputs.query, shape);
   const output = gpu.empty(dtype, shape);
@@ -109,7 +104,7 @@ async function preparePaged(
   });
   const tensors = { query, output, arenas: cache.arenas() };
   return prepared(gpu, output, (encoder) => {
-    cache.encodeAppend(encoder, rows);
+    step.encode(encoder, rows);
     plan.encode(encoder, tensors);
   }, [
     plan,

@@ -6,7 +6,7 @@
  */
 
 import type { BlockTable } from "../../src/cache/mod.ts";
-import { KvCache } from "../../src/kv/mod.ts";
+import type { KvCache } from "../../src/kv/mod.ts";
 import { bytesPerElement, type DType } from "../../src/core/dtype.ts";
 import type { Gpu, GpuTensor } from "../../src/gpu/mod.ts";
 import {
@@ -16,7 +16,7 @@ import {
 } from "../../src/ops/mod.ts";
 import type { Contestant } from "./gpu_time.ts";
 import { normals } from "./inputs.ts";
-import { shuffleFreeBlocks } from "./workload.ts";
+import { shuffledCache } from "./shuffled_cache.ts";
 
 /** One token of each of several sequences. */
 export interface ServingBatch {
@@ -88,11 +88,10 @@ export class LoadedBatch {
     const { keys, prompt, blockSize } = batch;
     const blocks = (count: number) => Math.ceil(count / blockSize);
     const own = keys.reduce((sum, n) => sum + blocks(n) - blocks(prompt), 0);
-    const cache = await KvCache.create(gpu, {
+    const cache = await shuffledCache(gpu, {
       ...batch,
       numBlocks: 2 + keys.length + blocks(prompt) + own,
     });
-    shuffleFreeBlocks(cache, 4);
     const first = cache.createSequence();
     append(cache, first, batch, prompt);
     const sequences = keys.map(() => first.fork());
@@ -165,7 +164,7 @@ function append(
         "bench",
       )
     );
-    cache.append([sequence.reserve(tokens)], { key, value });
+    cache.append([{ sequence, count: tokens }], { key, value });
     key.destroy();
     value.destroy();
   }

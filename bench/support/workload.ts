@@ -5,9 +5,8 @@
  * @module
  */
 
-import { KvCache } from "../../src/kv/mod.ts";
+import type { KvCache } from "../../src/kv/mod.ts";
 import { bytesPerElement, type DType } from "../../src/core/dtype.ts";
-import { Prng } from "../../src/core/prng.ts";
 import type { Gpu, GpuTensor } from "../../src/gpu/mod.ts";
 import {
   type AttentionOptions,
@@ -17,6 +16,7 @@ import {
   type PlanChoices,
   type TensorShape,
 } from "../../src/ops/mod.ts";
+import { shuffledCache } from "./shuffled_cache.ts";
 import { normals } from "./inputs.ts";
 
 /** One sequence's attention. */
@@ -151,21 +151,14 @@ async function cacheOf(
   { dtype, kvHeads, headDim, keys }: Workload,
   rows: { readonly key: GpuTensor; readonly value: GpuTensor },
 ): Promise<Cached> {
-  const cache = await KvCache.create(gpu, {
+  const cache = await shuffledCache(gpu, {
     numBlocks: Math.ceil(keys / BLOCK_SIZE) + 1,
     blockSize: BLOCK_SIZE,
     kvHeads,
     headDim,
     dtype,
   });
-  shuffleFreeBlocks(cache, 4);
   const sequence = cache.createSequence();
-  cache.append([sequence.reserve(keys)], rows);
+  cache.append([{ sequence, count: keys }], rows);
   return { cache, sequence };
-}
-
-/** Blocks are handed out in the order in which they came back. */
-export function shuffleFreeBlocks(cache: KvCache, seed: number): void {
-  const ids = cache.pool.allocate(cache.pool.freeBlocks);
-  for (const id of new Prng(seed).shuffle(ids)) cache.pool.release(id);
 }

@@ -2,10 +2,10 @@
  * Decode attention: few query rows, many keys (Flash-Decoding's mapping).
  *
  * The same online softmax as `forward`, with lanes along keys: each lane
- * scores four neighbouring keys at a time against all rows of the item, the
+ * scores four neighbouring keys at a time against all rows of the tile, the
  * weights pass through workgroup memory, and for the values lanes go along
  * columns, several keys at a time where there are more lanes than columns.
- * Parts of the keys are reduced by different workgroups and merged.
+ * Splits of the keys are reduced by different workgroups and merged.
  *
  * Workgroup memory: {@linkcode decodeWorkgroupBytes}.
  *
@@ -13,17 +13,13 @@
  */
 
 import type { KernelSource } from "../../src/core/kernel.ts";
-import { eachStep, entryPoint, PARAMS } from "../fragments/schedule.ts";
-import { accumulateDot, indent, unroll, wgsl } from "../wgsl.ts";
-import { type LoopSizes, type LoopTurns, nameRows } from "./score_tile.ts";
-import {
-  attentionBindings,
-  attentionPrelude,
-  type AttentionSpec,
-  labelOf,
-  outputRow,
-  specFeatures,
-} from "./spec.ts";
+import { kernelOf } from "../fragment.ts";
+import { dotRows } from "../fragments/dot.ts";
+import { eachStep, entryPoint } from "../fragments/schedule.ts";
+import { wgsl } from "../wgsl.ts";
+import { outputRow } from "./epilogue.ts";
+import { nameRows } from "./query_rows.ts";
+import { attentionFragments, type AttentionSpec, labelOf } from "./spec.ts";
 
 /** Neighbouring keys that a lane scores at once: one vec4 of weights. */
 const KEYS = 4;
@@ -32,7 +28,7 @@ const KEYS = 4;
 export interface DecodeTile {
   /** Invocations of a workgroup. */
   readonly lanes: number;
-  /** Query rows of an item, all of them held by every lane. */
+  /** Query rows of a work tile, all of them held by every lane. */
   readonly rows: number;
   /** Keys that each lane scores in a step; a multiple of 4. */
   readonly keysPerLane: number;
@@ -63,295 +59,265 @@ export function decodeWorkgroupBytes(tile: DecodeTile): number {
   return 4 * rows * (decodeStep(tile) + lanes) + 16 * reduction;
 }
 
-/** Turns of the decode kernel's loops. */
-export function decodeTurns(
-  { lanes, rows, keysPerLane, columnLanes, columnsPerLane }: DecodeTile,
-  { headVecs }: LoopSizes,
-): LoopTurns {
+/** The decode kernel. */
+export function decodeKernel(spec: DecodeSpec): KernelSource {
+  const { lanes, rows, columnLanes, columnsPerLane: columns } = spec.tile;
+  const step = decodeStep(spec.tile);
   const keyLanes = lanes / columnLanes;
-  const own = keysPerLane / KEYS;
-  const quads = lanes * own / keyLanes;
-  const step = own * (headVecs + KEYS + 3) + rows * (lanes + own + 2) + 8;
-  return {
-    item: rows * (lanes + columnsPerLane * (keyLanes + 1) + 1) + 4,
-    fullStep: step + quads,
-    maskedStep: step + quads * (KEYS + 2),
+  const scope = {
+    lanes,
+    rows,
+    columns,
+    columnLanes,
+    keyLanes,
+    step,
+    // A group is KEYS neighbouring keys: one vec4 of weights.
+    groups: step / KEYS,
+    keys: KEYS,
+    lanesShare: keyLanes > 1,
   };
+  const stepCode = wgsl(STEP, {
+    ...scope,
+    keyPlaces: neighbours(spec, {
+      name: "key",
+      first: "min(own_key, sequence.key_count - 1u)",
+      more: (j) => `own_key + ${j}u < sequence.key_count`,
+    }),
+    dots: dotRows(rows, KEYS),
+    addGuarded: wgsl(ADD_GUARDED, scope),
+    add: wgsl(ADD, {
+      ...scope,
+      valuePlaces: neighbours(spec, {
+        name: "value",
+        first: `first_key + i * ${KEYS}u`,
+        more: (j) => `i * ${KEYS}u + ${j}u < count`,
+      }),
+    }),
+  });
+  const store = Array.from({ length: rows }, (_, r) => {
+    const place = outputRow(spec, `${r}u`, `token_${r}`);
+    return wgsl(STORE_ROW, { ...scope, r, place });
+  });
+  return kernelOf({
+    label: labelOf("decode", `${rows}x${step}`, spec),
+    fragments: [
+      ...attentionFragments(spec),
+      { code: wgsl(DECLARATIONS, scope) },
+    ],
+    main: entryPoint(
+      lanes,
+      [
+        wgsl(OWN_COLUMNS, scope),
+        nameRows(Array.from({ length: rows }, (_, r) => `${r}u`), spec.queries),
+        wgsl(BEGIN, scope),
+        eachStep(step, stepCode),
+        wgsl(STORE, { ...scope, store: store.join("\n") }),
+      ].join("\n\n"),
+      spec,
+    ),
+  });
 }
 
 /**
- * Places of neighbouring keys, `name_0` and so on; the first is `first`. Where
- * there are no `more`, the last one there is stands for those that follow.
+ * Places of neighbouring keys or values, `key_0` and so on; the first is that
+ * of key `first`. Where there are no `more`, the last one there is stands for
+ * those that follow.
  */
 function neighbours(
   { quads }: AttentionSpec,
-  { name, place, stride, first, more }: {
-    readonly name: string;
-    readonly place: string;
-    readonly stride: string;
+  { name, first, more }: {
+    readonly name: "key" | "value";
     readonly first: string;
     readonly more: (j: number) => string;
   },
 ): string {
-  const cursor = `var ${name}_cursor = seek(sequence, ${first});
-let ${name}_0 = ${place}(${name}_cursor, kv_head);`;
-  const next = (j: number) =>
-    quads
-      ? `let ${name}_${j} = ${name}_${
-        j - 1
-      } + select(0u, params.kv_heads * params.${stride}, ${more(j)});`
-      : `${name}_cursor = advance(${name}_cursor, ${more(j)});
-let ${name}_${j} = ${place}(${name}_cursor, kv_head);`;
-  return [cursor, ...Array.from({ length: KEYS - 1 }, (_, j) => next(j + 1))]
-    .join("\n");
+  const next = Array.from(
+    { length: KEYS - 1 },
+    (_, j) => wgsl(NEXT, { name, quads, j: j + 1, last: j, more: more(j + 1) }),
+  );
+  return [
+    `var ${name}_cursor = seek(sequence, ${first});`,
+    `let ${name}_0 = ${name}_place(${name}_cursor, kv_head);`,
+    ...next,
+  ].join("\n");
 }
 
-/** The decode kernel. */
-export function decodeKernel(spec: DecodeSpec): KernelSource {
-  const { lanes, rows, columnLanes, columnsPerLane } = spec.tile;
-  const step = decodeStep(spec.tile);
-  const groups = step / KEYS;
-  const keyLanes = lanes / columnLanes;
-  const eachRow = (fragment: (r: number) => string) => unroll(rows, fragment);
-  const eachColumn = (fragment: (c: number) => string) =>
-    unroll(columnsPerLane, fragment);
-  const eachKey = (fragment: (j: number) => string) => unroll(KEYS, fragment);
-  const each = (count: number, name: (i: number) => string) =>
-    Array.from({ length: count }, (_, i) => name(i)).join(", ");
+const NEXT = `
+@if quads
+let $name_$j = $name_$last + select(0u, params.kv_heads * params.$name_stride, $more);
+@else
+$name_cursor = advance($name_cursor, $more);
+let $name_$j = $name_place($name_cursor, kv_head);
+@end
+`;
 
-  const weigh =
-    `for (var i = key_lane; i * ${KEYS}u < count; i += ${keyLanes}u) {
-${eachRow((r) => `let p_${r} = weights[${r * groups}u + i];`)}
-${
-      neighbours(spec, {
-        name: "at",
-        place: "value_place",
-        stride: "value_stride",
-        first: `first_key + i * ${KEYS}u`,
-        more: (j) => `i * ${KEYS}u + ${j}u < count`,
-      })
-    }
-${
-      eachKey((j) =>
-        `{
-${
-          eachColumn((c) =>
-            `let v_${c} = load_value(at_${j}, column_${c});
-${
-              eachRow((r) =>
-                `x_${r}_${c} = fma(vec4f(p_${r}[${j}]), v_${c}, x_${r}_${c});`
-              )
-            }`
-          )
-        }
-}`
-      )
-    }
-}`;
+const DECLARATIONS = `
+var<workgroup> weights: array<vec4f, $rows * $groups>;
+var<workgroup> lane_values: array<f32, $rows * $lanes>;
+@if lanesShare
+var<workgroup> partials: array<vec4f, $lanes * $rows * $columns>;
+@end
+`;
 
-  // A masked key's value may be NaN, so its term is left out, not added as 0.
-  // Few steps are masked, so this loop is the short one, not the fast one.
-  const weighGuarded =
-    `for (var i = key_lane; i * ${KEYS}u < count; i += ${keyLanes}u) {
-for (var j = 0u; j < min(${KEYS}u, count - i * ${KEYS}u); j++) {
-let at = value_place(seek(sequence, first_key + i * ${KEYS}u + j), kv_head);
-${eachColumn((c) => `let v_${c} = load_value(at, column_${c});`)}
-${
-      eachRow((r) =>
-        `let p_${r} = weights[${r * groups}u + i][j];
-${
-          eachColumn((c) =>
-            `x_${r}_${c} = select(fma(vec4f(p_${r}), v_${c}, x_${r}_${c}), x_${r}_${c}, p_${r} == 0.0);`
-          )
-        }`
-      )
-    }
-}
-}`;
+const OWN_COLUMNS = `
+@if lanesShare
+let key_lane = lane / $columnLanes;
+let column_lane = lane % $columnLanes;
+@else
+let key_lane = 0u;
+let column_lane = lane;
+@end
+@each c in columns
+let column_$c = min($c * $columnLanes + column_lane, params.value_vecs - 1u);
+@end
+`;
 
-  const code = wgsl`${attentionPrelude(spec)}
+const BEGIN = `
+@each r in rows
+var m_$r = SENTINEL;
+var l_$r = 0.0;
+@each c in columns
+var a_$r_$c = vec4f(0.0);
+@end
+@end
+`;
 
-var<workgroup> weights: array<vec4f, ${rows * groups}>;
-var<workgroup> lane_values: array<f32, ${rows * lanes}>;
-${
-    keyLanes > 1
-      ? `var<workgroup> partials: array<vec4f, ${
-        lanes * rows * columnsPerLane
-      }>;`
-      : ""
+const STEP = `
+let count = min($step, end_key - first_key);
+@each r in rows
+var max_$r = SENTINEL;
+@end
+for (var i = lane; i < $groups; i += $lanes) {
+  let own_key = first_key + i * $keys;
+  $keyPlaces
+  $dots
+  @each r in rows
+  var s_$r = vec4f(s_$r_0, s_$r_1, s_$r_2, s_$r_3) * params.scale;
+  @end
+  for (var j = 0u; j < $keys; j++) {
+    let key = i32(own_key + j);
+    let in_step = i * $keys + j < count;
+    @each r in rows
+    s_$r[j] = select(SENTINEL, modify(s_$r[j], batch_$r, i32(head_$r), position_$r, key),
+      in_step && (!masked || sees(batch_$r, i32(head_$r), position_$r, key, i32(sequence.key_count))));
+    max_$r = max(max_$r, s_$r[j]);
+    @end
   }
-
-${
-    entryPoint(
-      lanes,
-      `${
-        keyLanes > 1
-          ? `let key_lane = lane / ${columnLanes}u;
-let column_lane = lane % ${columnLanes}u;`
-          : `let key_lane = 0u;
-let column_lane = lane;`
-      }
-${
-        eachColumn((c) =>
-          `let column_${c} = min(${
-            c * columnLanes
-          }u + column_lane, params.value_vecs - 1u);`
-        )
-      }
-
-${nameRows(rows, (r) => `${r}u`, spec.queries)}
-${
-        eachRow((r) =>
-          `var m_${r} = SENTINEL;
-var l_${r} = 0.0;
-${eachColumn((c) => `var a_${r}_${c} = vec4f(0.0);`)}`
-        )
-      }
-
-${
-        eachStep(
-          step,
-          `let count = min(${step}u, end_key - first_key);
-${eachRow((r) => `var max_${r} = SENTINEL;`)}
-for (var i = lane; i < ${groups}u; i += ${lanes}u) {
-let own_key = first_key + i * ${KEYS}u;
-${
-            neighbours(spec, {
-              name: "key",
-              place: "key_place",
-              stride: "head_stride",
-              first: "min(own_key, sequence.key_count - 1u)",
-              more: (j) => `own_key + ${j}u < sequence.key_count`,
-            })
-          }
-${eachKey((j) => eachRow((r) => `var s_${r}_${j} = 0.0;`))}
-for (var vec = 0u; vec < params.head_vecs; vec++) {
-${eachRow((r) => `let q_${r} = load_query(query_at_${r}, vec);`)}
-${
-            eachKey((j) =>
-              `{
-let k = load_key(key_${j}, vec);
-${eachRow((r) => accumulateDot(`s_${r}_${j}`, `q_${r}`, "k"))}
-}`
-            )
-          }
+  @each r in rows
+  weights[$r * $groups + i] = s_$r;
+  @end
 }
-${
-            eachRow((r) =>
-              `var s_${r} = vec4f(${
-                each(KEYS, (j) => `s_${r}_${j}`)
-              }) * params.scale;`
-            )
-          }
-for (var j = 0u; j < ${KEYS}u; j++) {
-let key = i32(own_key + j);
-let in_step = i * ${KEYS}u + j < count;
-${
-            eachRow((r) =>
-              `s_${r}[j] = select(SENTINEL, modify(s_${r}[j], batch_${r}, i32(head_${r}), position_${r}, key),
-in_step && (!masked || sees(batch_${r}, i32(head_${r}), position_${r}, key, i32(sequence.key_count))));
-max_${r} = max(max_${r}, s_${r}[j]);`
-            )
-          }
-}
-${eachRow((r) => `weights[${r * groups}u + i] = s_${r};`)}
-}
-${eachRow((r) => `lane_values[${r * lanes}u + lane] = max_${r};`)}
+@each r in rows
+lane_values[$r * $lanes + lane] = max_$r;
+@end
 workgroupBarrier();
-${
-            eachRow((r) =>
-              `var all_${r} = m_${r};
-for (var i = 0u; i < ${lanes}u; i++) {
-all_${r} = max(all_${r}, lane_values[${r * lanes}u + i]);
+@each r in rows
+var all_$r = m_$r;
+for (var i = 0u; i < $lanes; i++) {
+  all_$r = max(all_$r, lane_values[$r * $lanes + i]);
 }
-let alpha_${r} = exp(m_${r} - all_${r});
-m_${r} = all_${r};
-var sum_${r} = 0.0;
-${eachColumn((c) => `var x_${r}_${c} = vec4f(0.0);`)}
-for (var i = lane; i < ${groups}u; i += ${lanes}u) {
-let s = weights[${r * groups}u + i];
-let p = vec4f(${each(KEYS, (j) => `weight(s[${j}], m_${r})`)});
-weights[${
-                r * groups
-              }u + i] = p;
-sum_${r} += (p.x + p.y) + (p.z + p.w);
+let alpha_$r = rescale(m_$r, all_$r);
+m_$r = all_$r;
+var sum_$r = 0.0;
+@each c in columns
+var x_$r_$c = vec4f(0.0);
+@end
+for (var i = lane; i < $groups; i += $lanes) {
+  let s = weights[$r * $groups + i];
+  let p = vec4f(weight(s[0], m_$r), weight(s[1], m_$r), weight(s[2], m_$r), weight(s[3], m_$r));
+  weights[$r * $groups + i] = p;
+  sum_$r += (p.x + p.y) + (p.z + p.w);
 }
-l_${r} = fma(l_${r}, alpha_${r}, sum_${r});`
-            )
-          }
+l_$r = carry_sum(l_$r, alpha_$r, sum_$r);
+@end
 workgroupBarrier();
 if (masked) {
-${weighGuarded}
+  $addGuarded
 } else {
-${weigh}
+  $add
 }
-${
-            eachRow((r) =>
-              eachColumn((c) =>
-                `a_${r}_${c} = fma(a_${r}_${c}, vec4f(alpha_${r}), x_${r}_${c});`
-              )
-            )
-          }
-workgroupBarrier();`,
-        )
-      }
+@each r in rows
+@each c in columns
+a_$r_$c = carry_values(a_$r_$c, alpha_$r, x_$r_$c);
+@end
+@end
+workgroupBarrier();
+`;
 
-${
-        keyLanes > 1
-          ? eachRow((r) =>
-            eachColumn((c) =>
-              `partials[${
-                (r * columnsPerLane + c) * lanes
-              }u + lane] = a_${r}_${c};`
-            )
-          )
-          : ""
-      }
-${eachRow((r) => `lane_values[${r * lanes}u + lane] = l_${r};`)}
+const ADD = `
+for (var i = key_lane; i * $keys < count; i += $keyLanes) {
+  @each r in rows
+  let p_$r = weights[$r * $groups + i];
+  @end
+  $valuePlaces
+  @each j in keys
+  {
+    @each c in columns
+    let v_$c = load_value(value_$j, column_$c);
+    @each r in rows
+    x_$r_$c = fma(vec4f(p_$r[$j]), v_$c, x_$r_$c);
+    @end
+    @end
+  }
+  @end
+}
+`;
+
+// A masked key's value may be NaN, so its term is left out, not added as 0.
+// Few steps are masked, so this loop is the short one, not the fast one.
+const ADD_GUARDED = `
+for (var i = key_lane; i * $keys < count; i += $keyLanes) {
+  for (var j = 0u; j < min($keys, count - i * $keys); j++) {
+    let at = value_place(seek(sequence, first_key + i * $keys + j), kv_head);
+    @each c in columns
+    let v_$c = load_value(at, column_$c);
+    @end
+    @each r in rows
+    let p_$r = weights[$r * $groups + i][j];
+    @each c in columns
+    x_$r_$c = select(fma(vec4f(p_$r), v_$c, x_$r_$c), x_$r_$c, p_$r == 0.0);
+    @end
+    @end
+  }
+}
+`;
+
+const STORE = `
+@if lanesShare
+@each r in rows
+@each c in columns
+partials[($r * $columns + $c) * $lanes + lane] = a_$r_$c;
+@end
+@end
+@end
+@each r in rows
+lane_values[$r * $lanes + lane] = l_$r;
+@end
 workgroupBarrier();
 if (key_lane == 0u) {
-${
-        eachRow((r) =>
-          `if (packed_${r} < row_count) {
-var sum = 0.0;
-for (var i = 0u; i < ${lanes}u; i++) {
-sum += lane_values[${r * lanes}u + i];
+  $store
 }
-let out = ${outputRow(spec, `${r}u`, `token_${r}`)};
-${
-            eachColumn((c) =>
-              `if (${c * columnLanes}u + column_lane < params.value_vecs) {
-${
-                keyLanes > 1
-                  ? `for (var i = 1u; i < ${keyLanes}u; i++) {
-a_${r}_${c} += partials[${
-                    (r * columnsPerLane + c) * lanes
-                  }u + i * ${columnLanes}u + column_lane];
-}`
-                  : ""
-              }
-write_row(out, ${c * columnLanes}u + column_lane, a_${r}_${c}, sum);
-}`
-            )
-          }
-if (lane == 0u) {
-write_stats(out, m_${r}, sum);
+`;
+
+const STORE_ROW = `
+if (packed_$r < row_count) {
+  var sum = 0.0;
+  for (var i = 0u; i < $lanes; i++) {
+    sum += lane_values[$r * $lanes + i];
+  }
+  let out = $place;
+  @each c in columns
+  if ($c * $columnLanes + column_lane < params.value_vecs) {
+    @if lanesShare
+    for (var i = 1u; i < $keyLanes; i++) {
+      a_$r_$c += partials[($r * $columns + $c) * $lanes + i * $columnLanes + column_lane];
+    }
+    @end
+    write_row(out, $c * $columnLanes + column_lane, a_$r_$c, sum);
+  }
+  @end
+  if (lane == 0u) {
+    write_stats(out, m_$r, sum);
+  }
 }
-}`
-        )
-      }
-}`,
-      spec.workers,
-    )
-  }`;
-  return {
-    label:
-      `attention.decode/${spec.source}.${spec.queryFormat.dtype}.${rows}x${step}${
-        labelOf(spec)
-      }`,
-    code: indent(code),
-    bindings: attentionBindings(spec),
-    uniforms: PARAMS,
-    features: specFeatures(spec),
-  };
-}
+`;

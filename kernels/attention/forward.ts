@@ -18,27 +18,22 @@
  */
 
 import type { KernelSource } from "../../src/core/kernel.ts";
-import { eachStep, entryPoint, PARAMS } from "../fragments/schedule.ts";
-import { accumulateDot, indent, unroll, wgsl } from "../wgsl.ts";
+import { kernelOf } from "../fragment.ts";
+import { nonFinite } from "../fragments/online_softmax.ts";
+import { eachStep, entryPoint } from "../fragments/schedule.ts";
+import { wgsl } from "../wgsl.ts";
+import { outputRow } from "./epilogue.ts";
 import {
-  type LoopSizes,
-  type LoopTurns,
+  localRow,
   ownRows,
-  type RowTile,
+  type RegisterTile,
   scoreTile,
   tileRows,
 } from "./score_tile.ts";
-import {
-  attentionBindings,
-  attentionPrelude,
-  type AttentionSpec,
-  labelOf,
-  outputRow,
-  specFeatures,
-} from "./spec.ts";
+import { attentionFragments, type AttentionSpec, labelOf } from "./spec.ts";
 
 /** The register tile of the forward kernel. */
-export interface ForwardTile extends RowTile {
+export interface ForwardTile extends RegisterTile {
   /** Room in the accumulator, in vec4s a row: at least `ceil(valueDim / 4)`. */
   readonly accumulatorVecs: number;
 }
@@ -54,172 +49,167 @@ export function forwardWorkgroupBytes(tile: ForwardTile): number {
   return tileRows(tile) * tile.accumulatorVecs * 16;
 }
 
-/** Turns of the forward kernel's loops. */
-export function forwardTurns(
-  { rowsPerLane, keysPerStep }: ForwardTile,
-  { headVecs, valueVecs, scoreMods }: LoopSizes,
-): LoopTurns {
-  const step = headVecs + valueVecs + (scoreMods ? keysPerStep : 0) + 4;
-  const guarded = keysPerStep *
-      (valueVecs + 3 + rowsPerLane * (headVecs + valueVecs + 2)) +
-    rowsPerLane * (valueVecs + 1);
-  return {
-    item: (rowsPerLane + 1) * (valueVecs + 1) + 4,
-    fullStep: step + 6 * rowsPerLane + 8,
-    maskedStep: step + keysPerStep + guarded + 4,
-  };
-}
-
 /** The forward kernel. */
 export function forwardKernel(spec: ForwardSpec): KernelSource {
-  const { lanes, rowsPerLane, keysPerStep, accumulatorVecs } = spec.tile;
-  const rows = tileRows(spec.tile);
-  const eachRow = (fragment: (r: number) => string) =>
-    unroll(rowsPerLane, fragment);
-  const eachKey = (fragment: (j: number) => string) =>
-    unroll(keysPerStep, fragment);
-  const accumulator = (r: number) =>
-    `accumulator[(vec * ${rowsPerLane}u + ${r}u) * ${lanes}u + lane]`;
-  const eachVec = (body: string) =>
-    `for (var vec = 0u; vec < params.value_vecs; vec++) {\n${body}\n}`;
-
-  // A step is summed by itself first: the error grows with steps, not keys.
-  const weigh = eachVec(`${eachRow((r) => `var x_${r} = vec4f(0.0);`)}
-${
-    eachKey((j) =>
-      `{
-let v = load_value(value_${j}, vec);
-${eachRow((r) => `x_${r} = fma(vec4f(s_${r}_${j}), v, x_${r});`)}
-}`
-    )
-  }
-${
-    eachRow((r) =>
-      `${accumulator(r)} = fma(${accumulator(r)}, vec4f(alpha_${r}), x_${r});`
-    )
-  }`);
-
-  // A masked key's value may be NaN or Inf, whose product with a weight of 0 is
-  // not 0. Only steps that have such a value take this slow way, which scores
-  // its keys once more, one by one, rather than keep an array of weights.
-  const weighGuarded = `${
-    eachRow((r) => eachVec(`${accumulator(r)} *= alpha_${r};`))
-  }
-for (var j = 0u; j < ${keysPerStep}u; j++) {
-let guarded_cursor = seek(sequence, min(first_key + j, sequence.key_count - 1u));
-let guarded_key = key_place(guarded_cursor, kv_head);
-let guarded_value = value_place(guarded_cursor, kv_head);
-let key = i32(first_key + j);
-${
-    eachRow((r) =>
-      `if (extractBits(hidden_${r}, j, 1u) == 0u) {
-var s = 0.0;
-for (var vec = 0u; vec < params.head_vecs; vec++) {
-let q = load_query(query_at_${r}, vec);
-let k = load_key(guarded_key, vec);
-${accumulateDot("s", "q", "k")}
+  const { tile } = spec;
+  const { lanes, rowsPerLane: rows, keysPerStep: keys } = tile;
+  const step = wgsl(STEP, {
+    rows,
+    keys,
+    scores: scoreTile(spec),
+    addGuarded: wgsl(ADD_GUARDED, { rows, keys }),
+    add: wgsl(ADD, { rows, keys }),
+  });
+  const store = Array.from({ length: rows }, (_, r) => {
+    const place = outputRow(spec, localRow(tile, r), `token_${r}`);
+    return wgsl(STORE, { r, place });
+  });
+  return kernelOf({
+    label: labelOf("forward", `${tileRows(tile)}x${keys}`, spec),
+    fragments: [
+      ...attentionFragments(spec),
+      nonFinite,
+      {
+        code: wgsl(DECLARATIONS, {
+          lanes,
+          rows,
+          keys,
+          room: tileRows(tile) * tile.accumulatorVecs,
+        }),
+      },
+    ],
+    main: entryPoint(
+      lanes,
+      [
+        ownRows(tile, spec.queries),
+        wgsl(BEGIN, { rows }),
+        eachStep(keys, step, "var cursor = seek(sequence, run.first_key);"),
+        ...store,
+      ].join("\n\n"),
+      spec,
+    ),
+  });
 }
-let p = weight(modify(s * params.scale, batch_${r}, i32(head_${r}), position_${r}, key), m_${r});
-${
-        eachVec(
-          `${accumulator(r)} = fma(vec4f(p), load_value(guarded_value, vec), ${
-            accumulator(r)
-          });`,
-        )
-      }
-}`
-    )
-  }
-}`;
 
-  const code = wgsl`${attentionPrelude(spec)}
+const DECLARATIONS = `
+var<workgroup> accumulator: array<vec4f, $room>;
 
-var<workgroup> accumulator: array<vec4f, ${rows * accumulatorVecs}>;
-
-fn step_value(sequence: Sequence, key: u32, kv_head: u32) -> u32 {
-return value_place(seek(sequence, min(key, sequence.key_count - 1u)), kv_head);
+// Where a lane's row r has column vec: lanes side by side.
+fn own(r: u32, vec: u32, lane: u32) -> u32 {
+  return (vec * $rows + r) * $lanes + lane;
 }
 
 fn step_has_non_finite(sequence: Sequence, first_key: u32, kv_head: u32) -> bool {
-var found = vec4<bool>(false);
-for (var j = 0u; j < ${keysPerStep}u; j++) {
-let at = step_value(sequence, first_key + j, kv_head);
-for (var vec = 0u; vec < params.value_vecs; vec++) {
-found |= non_finite(load_value(at, vec));
+  var found = vec4<bool>(false);
+  for (var j = 0u; j < $keys; j++) {
+    let at = value_place(seek(sequence, min(first_key + j, sequence.key_count - 1u)), kv_head);
+    for (var vec = 0u; vec < params.value_vecs; vec++) {
+      found |= non_finite(load_value(at, vec));
+    }
+  }
+  return any(found);
 }
-}
-return any(found);
-}
+`;
 
-${
-    entryPoint(
-      lanes,
-      `${ownRows(spec.tile, spec.queries)}
-${
-        eachRow((r) =>
-          `var m_${r} = SENTINEL;
-var l_${r} = 0.0;`
-        )
-      }
+const BEGIN = `
+@each r in rows
+var m_$r = SENTINEL;
+var l_$r = 0.0;
+@end
 for (var vec = 0u; vec < params.value_vecs; vec++) {
-${eachRow((r) => `${accumulator(r)} = vec4f(0.0);`)}
+  @each r in rows
+  accumulator[own($r, vec, lane)] = vec4f(0.0);
+  @end
 }
+`;
 
-${
-        eachStep(
-          keysPerStep,
-          `${scoreTile(spec)}
-${
-            eachRow((r) =>
-              `let max_${r} = ${
-                Array.from({ length: keysPerStep }, (_, j) => `s_${r}_${j}`)
-                  .reduce(
-                    (all, s) => `max(${all}, ${s})`,
-                    `m_${r}`,
-                  )
-              };
-let alpha_${r} = exp(m_${r} - max_${r});
-m_${r} = max_${r};
-${eachKey((j) => `s_${r}_${j} = weight(s_${r}_${j}, max_${r});`)}
-l_${r} = fma(l_${r}, alpha_${r}, ${
-                Array.from({ length: keysPerStep }, (_, j) => `s_${r}_${j}`)
-                  .join(
-                    " + ",
-                  )
-              });`
-            )
-          }
+const STEP = `
+$scores
+@each r in rows
+var max_$r = m_$r;
+@each j in keys
+max_$r = max(max_$r, s_$r_$j);
+@end
+let alpha_$r = rescale(m_$r, max_$r);
+m_$r = max_$r;
+var sum_$r = 0.0;
+@each j in keys
+s_$r_$j = weight(s_$r_$j, m_$r);
+sum_$r += s_$r_$j;
+@end
+l_$r = carry_sum(l_$r, alpha_$r, sum_$r);
+@end
 if (masked && step_has_non_finite(sequence, first_key, kv_head)) {
-${weighGuarded}
+  $addGuarded
 } else {
-${weigh}
-}`,
-          "var cursor = seek(sequence, schedule[run]);",
-        )
-      }
+  $add
+}
+`;
 
-${
-        eachRow((r) =>
-          `if (packed_${r} < row_count) {
-let out_${r} = ${outputRow(spec, `${r * lanes}u + lane`, `token_${r}`)};
+// A step is summed by itself first: the error grows with steps, not keys.
+const ADD = `
 for (var vec = 0u; vec < params.value_vecs; vec++) {
-write_row(out_${r}, vec, ${accumulator(r)}, l_${r});
+  @each r in rows
+  var x_$r = vec4f(0.0);
+  @end
+  @each j in keys
+  {
+    let v = load_value(value_$j, vec);
+    @each r in rows
+    x_$r = fma(vec4f(s_$r_$j), v, x_$r);
+    @end
+  }
+  @end
+  @each r in rows
+  accumulator[own($r, vec, lane)] = carry_values(accumulator[own($r, vec, lane)], alpha_$r, x_$r);
+  @end
 }
-write_stats(out_${r}, m_${r}, l_${r});
-}`
-        )
-      }`,
-      spec.workers,
-    )
-  }`;
-  return {
-    label:
-      `attention.forward/${spec.source}.${spec.queryFormat.dtype}.${rows}x${keysPerStep}${
-        labelOf(spec)
-      }`,
-    code: indent(code),
-    bindings: attentionBindings(spec),
-    uniforms: PARAMS,
-    features: specFeatures(spec),
-  };
+`;
+
+// A masked key's value may be NaN or Inf, whose product with a weight of 0 is
+// not 0. Only steps that have such a value take this slow way, which scores
+// its keys once more, one by one, rather than keep an array of weights.
+const ADD_GUARDED = `
+for (var vec = 0u; vec < params.value_vecs; vec++) {
+  @each r in rows
+  accumulator[own($r, vec, lane)] *= alpha_$r;
+  @end
 }
+for (var j = 0u; j < $keys; j++) {
+  let guarded_cursor = seek(sequence, min(first_key + j, sequence.key_count - 1u));
+  let guarded_key = key_place(guarded_cursor, kv_head);
+  let guarded_value = value_place(guarded_cursor, kv_head);
+  let key = i32(first_key + j);
+  @each r in rows
+  var guarded_$r = 0.0;
+  @end
+  for (var vec = 0u; vec < params.head_vecs; vec++) {
+    let k = load_key(guarded_key, vec);
+    @each r in rows
+    guarded_$r = dot4(guarded_$r, load_query(query_at_$r, vec), k);
+    @end
+  }
+  @each r in rows
+  let p_$r = weight(modify(guarded_$r * params.scale, batch_$r, i32(head_$r), position_$r, key), m_$r);
+  let seen_$r = extractBits(hidden_$r, j, 1u) == 0u;
+  @end
+  for (var vec = 0u; vec < params.value_vecs; vec++) {
+    let v = load_value(guarded_value, vec);
+    @each r in rows
+    if (seen_$r) {
+      accumulator[own($r, vec, lane)] = fma(vec4f(p_$r), v, accumulator[own($r, vec, lane)]);
+    }
+    @end
+  }
+}
+`;
+
+const STORE = `
+if (packed_$r < row_count) {
+  let out_$r = $place;
+  for (var vec = 0u; vec < params.value_vecs; vec++) {
+    write_row(out_$r, vec, accumulator[own($r, vec, lane)], l_$r);
+  }
+  write_stats(out_$r, m_$r, l_$r);
+}
+`;

@@ -13,81 +13,86 @@
  * @module
  */
 
-import type { Binding, KernelSource } from "../../src/core/kernel.ts";
+import type { KernelSource } from "../../src/core/kernel.ts";
+import { kernelOf } from "../fragment.ts";
+import { onlineSoftmax } from "../fragments/online_softmax.ts";
 import {
   loadRow,
-  loadTailFragment,
+  rowBinding,
   type RowFormat,
-  storageType,
   storeRow,
 } from "../fragments/rows.ts";
-import { onlineSoftmaxFragment } from "../fragments/online_softmax.ts";
-import { declareBindings, declareUniforms, indent, wgsl } from "../wgsl.ts";
-
-/** The merge's uniforms. */
-export const MERGE_STATES_PARAMS = {
-  rows: "u32",
-  value_dim: "u32",
-  value_vecs: "u32",
-  value_stride: "u32",
-  grid_width: "u32",
-} as const;
+import { wgsl } from "../wgsl.ts";
 
 /** Invocations of a workgroup. */
 export const MERGE_STATES_LANES = 64;
 
 /** The in-place merge; one invocation a row. */
 export function mergeStatesKernel(format: RowFormat): KernelSource {
-  const type = storageType(format);
-  const bindings: Binding[] = [
-    { name: "other", type, access: "read" },
-    { name: "other_lse", type: "array<f32>", access: "read" },
-    { name: "output", type, access: "read_write" },
-    { name: "lse", type: "array<f32>", access: "read_write" },
-    { name: "params", type: "Params", access: "uniform" },
-  ];
   const dim = "value_dim";
-  const half = format.dtype === "f16";
-  const load = (name: string, buffer: string) =>
-    loadRow({ name, bindings: [buffer], format, dim });
-  const code = wgsl`${half ? "enable f16;\n" : ""}
-${declareUniforms("Params", MERGE_STATES_PARAMS)}
-
-${declareBindings(bindings)}
-
-${format.vector ? "" : loadTailFragment}
-
-${onlineSoftmaxFragment}
-
-${load("load_output", "output")}
-
-${load("load_other", "other")}
-
-${storeRow({ name: "store_output", bindings: ["output"], format, dim })}
-
-@compute @workgroup_size(${MERGE_STATES_LANES})
-fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(local_invocation_index) lane: u32) {
-let row = (group_id.y * params.grid_width + group_id.x) * ${MERGE_STATES_LANES}u + lane;
-if (row >= params.rows) {
-return;
+  const load = (name: string) =>
+    loadRow({ name: `load_${name}`, bindings: [buffer(name)], format, dim });
+  const buffer = (name: string) =>
+    rowBinding(name, format, name === "output" ? "read_write" : "read");
+  return kernelOf({
+    label: `attention.merge_states/${format.dtype}`,
+    fragments: [
+      load("other"),
+      {
+        bindings: [
+          { name: "other_lse", type: "array<u32>", access: "read" },
+          { name: "lse", type: "array<u32>", access: "read_write" },
+        ],
+      },
+      load("output"),
+      storeRow({
+        name: "store_output",
+        bindings: [buffer("output")],
+        format,
+        dim,
+      }),
+      onlineSoftmax,
+      {
+        uniforms: {
+          rows: "u32",
+          value_vecs: "u32",
+          value_stride: "u32",
+          grid_width: "u32",
+        },
+        code: READ_LSE,
+      },
+    ],
+    main: wgsl(MERGE_STATES, { lanes: MERGE_STATES_LANES }),
+  });
 }
-let maximum = max(lse[row], other_lse[row]);
-let own = weight(lse[row], maximum);
-let theirs = weight(other_lse[row], maximum);
-let sum = own + theirs;
-for (var vec = 0u; vec < params.value_vecs; vec++) {
-let at = row * params.value_stride;
-let both = fma(vec4f(theirs), load_other(at, vec), load_output(at, vec) * own);
-store_output(at, vec, finish(both, sum));
-}
-lse[row] = log_sum_exp(maximum, sum);
+
+// A row without keys has -Infinity on the host and the sentinel on the device.
+// WGSL may assume that there is no Inf, so that is never a float here: its bits
+// are compared.
+const READ_LSE = `
+fn lse_of(bits: u32) -> f32 {
+  return bitcast<f32>(select(bits, bitcast<u32>(SENTINEL), bits == 0xff800000u));
 }
 `;
-  return {
-    label: `attention.merge_states/${format.dtype}`,
-    code: indent(code),
-    bindings,
-    uniforms: MERGE_STATES_PARAMS,
-    features: half ? ["shader-f16"] : [],
-  };
+
+const MERGE_STATES = `
+@compute @workgroup_size($lanes)
+fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let row = (group_id.y * params.grid_width + group_id.x) * $lanes + lane;
+  if (row >= params.rows) {
+    return;
+  }
+  let own_lse = lse_of(lse[row]);
+  let their_lse = lse_of(other_lse[row]);
+  let maximum = max(own_lse, their_lse);
+  let own = weight(own_lse, maximum);
+  let theirs = weight(their_lse, maximum);
+  let sum = own + theirs;
+  for (var vec = 0u; vec < params.value_vecs; vec++) {
+    let at = row * params.value_stride;
+    let both = fma(vec4f(theirs), load_other(at, vec), load_output(at, vec) * own);
+    store_output(at, vec, finish(both, sum));
+  }
+  lse[row] = bitcast<u32>(log_sum_exp(maximum, sum));
 }
+`;

@@ -4,37 +4,33 @@
  * `4 N S` bytes of scratch a head, and it is the baseline of every ratio.
  *
  * It shares every fragment with the fused kernels. Scratch is
- * `[item, kvHead, key, row]`, so that lanes, which go along rows, touch
+ * `[work tile, kvHead, key, row]`, so that lanes, which go along rows, touch
  * neighbouring words.
  *
  * @module
  */
 
-import type { Binding, KernelSource } from "../../src/core/kernel.ts";
-import { keyBindings, valueBindings } from "../fragments/key_value_source.ts";
-import { storageType } from "../fragments/rows.ts";
-import { entryPoint, PARAMS } from "../fragments/schedule.ts";
-import { modBindings } from "../fragments/score.ts";
-import { indent, unroll, wgsl } from "../wgsl.ts";
+import type { KernelSource } from "../../src/core/kernel.ts";
+import { type Fragment, kernelOf } from "../fragment.ts";
+import { keyRows, valueRows } from "../fragments/key_value.ts";
+import { onlineSoftmax } from "../fragments/online_softmax.ts";
+import { entryPoint, tiles, WORK_TILE } from "../fragments/schedule.ts";
+import { scoreMods } from "../fragments/score.ts";
+import { wgsl } from "../wgsl.ts";
+import { lseRows, outputRows } from "./epilogue.ts";
+import { queryRows } from "./query_rows.ts";
 import {
-  type LoopSizes,
   ownRows,
-  type RowTile,
+  type RegisterTile,
   scoreTile,
   tileRows,
 } from "./score_tile.ts";
-import {
-  attentionPrelude,
-  type AttentionSpec,
-  outputBindings,
-  paramsBinding,
-  specFeatures,
-} from "./spec.ts";
+import type { AttentionSpec } from "./spec.ts";
 
 /** What the standard kernels' sources depend on. */
 export interface StandardSpec extends AttentionSpec {
   /** The register tile. */
-  readonly tile: RowTile;
+  readonly tile: RegisterTile;
 }
 
 /** The three kernels, in the order of their dispatches. */
@@ -47,193 +43,185 @@ export interface StandardKernels {
   readonly values: KernelSource;
 }
 
-/** Turns of the loops of whichever of the three kernels takes most. */
-export function standardTurns(
-  { rowsPerLane, keysPerStep }: RowTile,
-  { headVecs, valueVecs, scoreMods }: LoopSizes,
-  keys: number,
-): number {
-  const steps = Math.ceil(keys / keysPerStep);
-  const score = headVecs + keysPerStep * (scoreMods ? 2 : 1) + 6;
-  return 4 + Math.max(
-    steps * score,
-    rowsPerLane * (3 * keys + 2 * steps + 4),
-    Math.ceil(valueVecs / COLUMNS) * (keys + 2 * steps + 2),
-  );
-}
-
 /** vec4 columns that the P V product keeps in registers a row. */
 const COLUMNS = 4;
 
-/** The standard kernels; grid: (items, kv heads). */
+/** The standard kernels; grid: (work tiles, kv heads). */
 export function standardKernels(spec: StandardSpec): StandardKernels {
-  const { lanes, rowsPerLane, keysPerStep } = spec.tile;
-  const rows = tileRows(spec.tile);
-  const eachRow = (fragment: (r: number) => string) =>
-    unroll(rowsPerLane, fragment);
-  const scratch = (access: "read" | "read_write"): Binding => ({
-    name: "scratch",
-    type: "array<f32>",
-    access,
-  });
-  const [output, ...lse] = outputBindings({ ...spec, partial: false });
-  const at = (r: number, key: string) =>
-    `scratch[(scratch_at + ${key}) * ${rows}u + ${r * lanes}u + lane]`;
-  // Sums go in steps, as in the fused kernels: the error grows with their
-  // number, not with that of the keys.
-  const inSteps = (before: string, each: string, after: string) =>
-    `for (var first_key = 0u; first_key < sequence.key_count; first_key += ${keysPerStep}u) {
-${before}
-for (var key = first_key; key < min(first_key + ${keysPerStep}u, sequence.key_count); key++) {
-${each}
-}
-${after}
-}`;
+  const { lanes, rowsPerLane: rows, keysPerStep: keys } = spec.tile;
+  const scope = { rows, keys, lanes, columns: COLUMNS };
   const kernel = (
     name: string,
-    bindings: readonly Binding[],
+    fragments: readonly Fragment[],
     body: string,
-  ): KernelSource => ({
-    label: `attention.standard.${name}/${spec.queryFormat.dtype}.${rows}`,
-    bindings,
-    uniforms: PARAMS,
-    features: specFeatures(spec),
-    code: indent(wgsl`${
-      attentionPrelude(
-        { ...spec, partial: false, lse: false },
-        bindings,
-      )
-    }
-
-${
-      entryPoint(
+  ): KernelSource =>
+    kernelOf({
+      label: `attention.standard.${name}/${spec.queryFormat.dtype}.${
+        tileRows(spec.tile)
+      }`,
+      fragments: [
+        ...fragments,
+        tiles(WORK_TILE),
+        {
+          uniforms: { query_stride: "u32", scratch_keys: "u32" },
+          code: wgsl(PLACE, { ...scope, tileRows: tileRows(spec.tile) }),
+        },
+      ],
+      main: entryPoint(
         lanes,
-        `let scratch_at = (item_index * params.kv_heads + kv_head) * params.scratch_keys;
-${ownRows(spec.tile, "consecutive")}
-${body}`,
-      )
-    }`),
-  });
-
+        [SCRATCH_AT, ownRows(spec.tile, "consecutive"), body].join("\n"),
+      ),
+    });
   return {
     scores: kernel(
       "scores",
       [
-        { name: "query", type: storageType(spec.queryFormat), access: "read" },
-        ...keyBindings(spec),
-        { name: "schedule", type: "array<u32>", access: "read" },
-        ...modBindings(spec.mods),
+        queryRows({ ...spec, queries: "consecutive" }),
+        keyRows(spec),
+        // Places of values come along with those of keys; none is read.
+        { ...valueRows(spec), needs: [] },
+        scoreMods(spec.mods),
         scratch("read_write"),
-        paramsBinding,
       ],
-      wgsl`let masked = true;
-if (sequence.key_count > 0u) {
-var cursor = seek(sequence, 0u);
-for (var first_key = 0u; first_key < sequence.key_count; first_key += ${keysPerStep}u) {
-${scoreTile(spec)}
-${
-        eachRow((r) =>
-          unroll(keysPerStep, (j) =>
-            `if (first_key + ${j}u < sequence.key_count) {
-${at(r, `first_key + ${j}u`)} = s_${r}_${j};
-}`)
-        )
-      }
-}
-}`,
+      wgsl(SCORES, { ...scope, scores: scoreTile(spec) }),
     ),
     softmax: kernel(
       "softmax",
-      [
-        { name: "schedule", type: "array<u32>", access: "read" },
-        scratch("read_write"),
-        ...lse,
-        paramsBinding,
-      ],
-      eachRow((r) => {
-        const own = at(r, "key");
-        return `{
-var maximum = SENTINEL;
-for (var key = 0u; key < sequence.key_count; key++) {
-maximum = max(maximum, ${own});
-}
-var sum = 0.0;
-${
-          inSteps(
-            "var step_sum = 0.0;",
-            `let p = weight(${own}, maximum);
-${own} = p;
-step_sum += p;`,
-            "sum += step_sum;",
-          )
-        }
-let divisor = select(sum, 1.0, sum == 0.0);
-for (var key = 0u; key < sequence.key_count; key++) {
-${own} /= divisor;
-}
-if (packed_${r} < row_count) {
-${spec.lse ? `lse[token_${r}] = log_sum_exp(maximum, sum);` : ""}
-}
-}`;
-      }),
+      [onlineSoftmax, scratch("read_write"), ...(spec.lse ? [lseRows] : [])],
+      wgsl(SOFTMAX, { ...scope, lse: spec.lse }),
     ),
     values: kernel(
       "values",
-      [
-        scratch("read"),
-        ...valueBindings(spec),
-        { name: "schedule", type: "array<u32>", access: "read" },
-        output,
-        paramsBinding,
-      ],
-      wgsl`for (var vec = 0u; vec < params.value_vecs; vec += ${COLUMNS}u) {
-${
-        unroll(COLUMNS, (c) =>
-          `let column_${c} = min(vec + ${c}u, params.value_vecs - 1u);
-${
-            eachRow((r) => `var x_${r}_${c} = vec4f(0.0);`)
-          }`)
-      }
-if (sequence.key_count > 0u) {
-var cursor = seek(sequence, 0u);
-${
-        inSteps(
-          unroll(COLUMNS, (c) =>
-            eachRow((r) => `var step_${r}_${c} = vec4f(0.0);`)),
-          `let value_at = value_place(cursor, kv_head);
-cursor = advance(cursor, key + 1u < sequence.key_count);
-${
-            eachRow((r) => `let p_${r} = ${at(r, "key")};`)
-          }
-${
-            unroll(COLUMNS, (c) =>
-              `{
-let v = load_value(value_at, column_${c});
-${
-                eachRow((r) =>
-                  `step_${r}_${c} = select(fma(vec4f(p_${r}), v, step_${r}_${c}), step_${r}_${c}, p_${r} == 0.0);`
-                )
-              }
-}`)
-          }`,
-          unroll(COLUMNS, (c) =>
-            eachRow((r) => `x_${r}_${c} += step_${r}_${c};`)),
-        )
-      }
-}
-${
-        eachRow((r) =>
-          `if (packed_${r} < row_count) {
-${
-            unroll(COLUMNS, (c) =>
-              `if (vec + ${c}u < params.value_vecs) {
-store_output(token_${r} * params.value_stride, vec + ${c}u, x_${r}_${c});
-}`)
-          }
-}`
-        )
-      }
-}`,
+      [scratch("read"), valueRows(spec), outputRows(spec.outputFormat)],
+      wgsl(VALUES, scope),
     ),
   };
 }
+
+function scratch(access: "read" | "read_write"): Fragment {
+  return { bindings: [{ name: "scratch", type: "array<f32>", access }] };
+}
+
+const SCRATCH_AT =
+  "let scratch_at = (tile_index * params.kv_heads + kv_head) * params.scratch_keys;";
+
+const PLACE = `
+// Where a lane's row r has its score of a key.
+fn place_of(scratch_at: u32, key: u32, r: u32, lane: u32) -> u32 {
+  return (scratch_at + key) * $tileRows + r * $lanes + lane;
+}
+`;
+
+const SCORES = `
+let masked = true;
+if (sequence.key_count > 0u) {
+  var cursor = seek(sequence, 0u);
+  for (var first_key = 0u; first_key < sequence.key_count; first_key += $keys) {
+    $scores
+    @each r in rows
+    @each j in keys
+    if (first_key + $j < sequence.key_count) {
+      scratch[place_of(scratch_at, first_key + $j, $r, lane)] = s_$r_$j;
+    }
+    @end
+    @end
+  }
+}
+`;
+
+// Sums go in steps, as in the fused kernels: the error grows with their number,
+// not with that of the keys.
+const SOFTMAX = `
+@each r in rows
+var maximum_$r = SENTINEL;
+var sum_$r = 0.0;
+@end
+for (var key = 0u; key < sequence.key_count; key++) {
+  @each r in rows
+  maximum_$r = max(maximum_$r, scratch[place_of(scratch_at, key, $r, lane)]);
+  @end
+}
+for (var first_key = 0u; first_key < sequence.key_count; first_key += $keys) {
+  @each r in rows
+  var step_$r = 0.0;
+  @end
+  for (var key = first_key; key < min(first_key + $keys, sequence.key_count); key++) {
+    @each r in rows
+    {
+      let at = place_of(scratch_at, key, $r, lane);
+      let p = weight(scratch[at], maximum_$r);
+      scratch[at] = p;
+      step_$r += p;
+    }
+    @end
+  }
+  @each r in rows
+  sum_$r += step_$r;
+  @end
+}
+@each r in rows
+let divisor_$r = select(sum_$r, 1.0, sum_$r == 0.0);
+@end
+for (var key = 0u; key < sequence.key_count; key++) {
+  @each r in rows
+  scratch[place_of(scratch_at, key, $r, lane)] /= divisor_$r;
+  @end
+}
+@if lse
+@each r in rows
+if (packed_$r < row_count) {
+  lse[token_$r] = log_sum_exp(maximum_$r, sum_$r);
+}
+@end
+@end
+`;
+
+const VALUES = `
+for (var vec = 0u; vec < params.value_vecs; vec += $columns) {
+  @each c in columns
+  let column_$c = min(vec + $c, params.value_vecs - 1u);
+  @each r in rows
+  var x_$r_$c = vec4f(0.0);
+  @end
+  @end
+  if (sequence.key_count > 0u) {
+    var cursor = seek(sequence, 0u);
+    for (var first_key = 0u; first_key < sequence.key_count; first_key += $keys) {
+      @each c in columns
+      @each r in rows
+      var step_$r_$c = vec4f(0.0);
+      @end
+      @end
+      for (var key = first_key; key < min(first_key + $keys, sequence.key_count); key++) {
+        let value_at = value_place(cursor, kv_head);
+        cursor = advance(cursor, key + 1u < sequence.key_count);
+        @each r in rows
+        let p_$r = scratch[place_of(scratch_at, key, $r, lane)];
+        @end
+        @each c in columns
+        {
+          let v = load_value(value_at, column_$c);
+          @each r in rows
+          step_$r_$c = select(fma(vec4f(p_$r), v, step_$r_$c), step_$r_$c, p_$r == 0.0);
+          @end
+        }
+        @end
+      }
+      @each c in columns
+      @each r in rows
+      x_$r_$c += step_$r_$c;
+      @end
+      @end
+    }
+  }
+  @each r in rows
+  if (packed_$r < row_count) {
+    @each c in columns
+    if (vec + $c < params.value_vecs) {
+      store_output(token_$r * params.output_stride, vec + $c, x_$r_$c);
+    }
+    @end
+  }
+  @end
+}
+`;

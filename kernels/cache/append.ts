@@ -7,18 +7,20 @@
  * position, with cosines and sines from a table: WGSL's own are not accurate
  * at large angles.
  *
+ * An invocation's loops go over a row's elements, 64 vec4s at most.
+ *
  * @module
  */
 
-import type { Binding, KernelSource } from "../../src/core/kernel.ts";
+import type { KernelSource } from "../../src/core/kernel.ts";
+import { type Fragment, kernelOf } from "../fragment.ts";
 import {
   loadRow,
-  loadTailFragment,
+  rowBinding,
   type RowFormat,
-  storageType,
   storeRow,
 } from "../fragments/rows.ts";
-import { declareBindings, declareUniforms, indent, wgsl } from "../wgsl.ts";
+import { wgsl } from "../wgsl.ts";
 
 /** A slot that is never written. */
 export const SKIP_SLOT = 0xffffffff;
@@ -38,147 +40,116 @@ export interface AppendSpec {
   readonly rope?: "interleaved" | "half-split" | undefined;
 }
 
-/**
- * The append kernel's uniforms: the same for every append, as the number of
- * tokens is that of the slots.
- */
-export const APPEND_PARAMS = {
-  kv_heads: "u32",
-  head_dim: "u32",
-  head_vecs: "u32",
-  value_dim: "u32",
-  value_vecs: "u32",
-  key_stride: "u32",
-  value_stride: "u32",
-  arena_key_stride: "u32",
-  arena_value_stride: "u32",
-  value_at: "u32",
-  first_slot: "u32",
-  slot_count: "u32",
-  rotary_pairs: "u32",
-} as const;
-
 /** Invocations of a workgroup. */
 export const APPEND_LANES = 64;
 
 /** The append kernel; one invocation a (token, kv head). */
 export function appendKernel(spec: AppendSpec): KernelSource {
   const { keyFormat, valueFormat, arenaFormat, rope } = spec;
-  const bindings: Binding[] = [
-    { name: "key", type: storageType(keyFormat), access: "read" },
-    { name: "value", type: storageType(valueFormat), access: "read" },
-    { name: "slots", type: "array<u32>", access: "read" },
-    ...(rope
-      ? [
-        { name: "positions", type: "array<u32>", access: "read" },
-        { name: "rotary", type: "array<vec2f>", access: "read" },
-      ] as const
-      : []),
-    { name: "arena", type: storageType(arenaFormat), access: "read_write" },
-    { name: "params", type: "Params", access: "uniform" },
+  const arena = rowBinding("arena", arenaFormat, "read_write");
+  const rows = (name: "key" | "value", format: RowFormat, dim: string) => [
+    loadRow({
+      name: `load_${name}`,
+      bindings: [rowBinding(name, format)],
+      format,
+      dim,
+    }),
+    storeRow({
+      name: `store_${name}`,
+      bindings: [arena],
+      format: arenaFormat,
+      dim,
+    }),
   ];
-  const half = arenaFormat.dtype === "f16";
-  const code = wgsl`${half ? "enable f16;\n" : ""}
-${declareUniforms("Params", APPEND_PARAMS)}
-
-${declareBindings(bindings)}
-
-${keyFormat.vector && valueFormat.vector ? "" : loadTailFragment}
-
-${
-    loadRow({
-      name: "load_key",
-      bindings: ["key"],
-      format: keyFormat,
-      dim: "head_dim",
-    })
-  }
-
-${
-    loadRow({
-      name: "load_value",
-      bindings: ["value"],
-      format: valueFormat,
-      dim: "value_dim",
-    })
-  }
-
-${
-    storeRow({
-      name: "store_key",
-      bindings: ["arena"],
-      format: arenaFormat,
-      dim: "head_dim",
-    })
-  }
-
-${
-    storeRow({
-      name: "store_value",
-      bindings: ["arena"],
-      format: arenaFormat,
-      dim: "value_dim",
-    })
-  }
-
-${rope ? rotateFragment(rope) : ""}
-
-@compute @workgroup_size(${APPEND_LANES})
-fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: vec3u,
-@builtin(local_invocation_index) lane: u32) {
-let index = (group_id.y * grid.x + group_id.x) * ${APPEND_LANES}u + lane;
-if (index >= arrayLength(&slots) * params.kv_heads) {
-return;
-}
-let token = index / params.kv_heads;
-let kv_head = index - token * params.kv_heads;
-let slot = slots[token];
-if (slot < params.first_slot || slot - params.first_slot >= params.slot_count) {
-return;
-}
-let row = (slot - params.first_slot) * params.kv_heads + kv_head;
-for (var vec = 0u; vec < params.head_vecs; vec++) {
-store_key(row * params.arena_key_stride, vec, ${
-    rope
-      ? "rotate_key(index * params.key_stride, vec, positions[token])"
-      : "load_key(index * params.key_stride, vec)"
+  return kernelOf({
+    label: `cache.append/${arenaFormat.dtype}${rope ? `.${rope}` : ""}`,
+    fragments: [
+      ...rows("key", keyFormat, "head_dim"),
+      ...rows("value", valueFormat, "value_dim"),
+      ...(rope ? [rotation(rope)] : []),
+      {
+        bindings: [{ name: "slots", type: "array<u32>", access: "read" }],
+        uniforms: {
+          token_count: "u32",
+          kv_heads: "u32",
+          head_vecs: "u32",
+          value_vecs: "u32",
+          key_stride: "u32",
+          value_stride: "u32",
+          arena_key_stride: "u32",
+          arena_value_stride: "u32",
+          value_at: "u32",
+          first_slot: "u32",
+          slot_count: "u32",
+        },
+      },
+    ],
+    main: wgsl(APPEND, { lanes: APPEND_LANES, rotated: rope !== undefined }),
   });
 }
-for (var vec = 0u; vec < params.value_vecs; vec++) {
-store_value(params.value_at + row * params.arena_value_stride, vec,
-load_value(index * params.value_stride, vec));
-}
+
+const APPEND = `
+@compute @workgroup_size($lanes)
+fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: vec3u,
+  @builtin(local_invocation_index) lane: u32) {
+  let index = (group_id.y * grid.x + group_id.x) * $lanes + lane;
+  if (index >= params.token_count * params.kv_heads) {
+    return;
+  }
+  let token = index / params.kv_heads;
+  let kv_head = index - token * params.kv_heads;
+  let slot = slots[token];
+  if (slot < params.first_slot || slot - params.first_slot >= params.slot_count) {
+    return;
+  }
+  let row = (slot - params.first_slot) * params.kv_heads + kv_head;
+  for (var vec = 0u; vec < params.head_vecs; vec++) {
+    @if rotated
+    let key = rotate_key(index * params.key_stride, vec, positions[token]);
+    @else
+    let key = load_key(index * params.key_stride, vec);
+    @end
+    store_key(row * params.arena_key_stride, vec, key);
+  }
+  for (var vec = 0u; vec < params.value_vecs; vec++) {
+    let value = load_value(index * params.value_stride, vec);
+    store_value(params.value_at + row * params.arena_value_stride, vec, value);
+  }
 }
 `;
+
+/** `rotate_key`: four elements of a key row, rotated at a position. */
+function rotation(rope: "interleaved" | "half-split"): Fragment {
   return {
-    label: `cache.append/${arenaFormat.dtype}${rope ? `.${rope}` : ""}`,
-    code: indent(code),
-    bindings,
-    uniforms: APPEND_PARAMS,
-    features: half ? ["shader-f16"] : [],
+    bindings: [
+      { name: "positions", type: "array<u32>", access: "read" },
+      { name: "rotary", type: "array<vec2f>", access: "read" },
+    ],
+    uniforms: { rotary_pairs: "u32" },
+    code: wgsl(ROTATE, { interleaved: rope === "interleaved" }),
   };
 }
 
-/** `rotate_key`: four elements of a key row, rotated at a position. */
-function rotateFragment(rope: "interleaved" | "half-split"): string {
-  const [pair, partner, first] = rope === "interleaved"
-    ? ["i / 2u", "i ^ 1u", "(i & 1u) == 0u"]
-    : [
-      "i % params.rotary_pairs",
-      "(i + params.rotary_pairs) % (2u * params.rotary_pairs)",
-      "i < params.rotary_pairs",
-    ];
-  return `fn rotate_key(base: u32, vec: u32, position: u32) -> vec4f {
-var key = load_key(base, vec);
-for (var c = 0u; c < 4u; c++) {
-let i = 4u * vec + c;
-if (i < 2u * params.rotary_pairs) {
-let turn = rotary[position * params.rotary_pairs + ${pair}];
-let partner = ${partner};
-let other = load_key(base, partner / 4u)[partner % 4u];
-key[c] = fma(key[c], turn.x, select(other, -other, ${first}) * turn.y);
+const ROTATE = `
+fn rotate_key(base: u32, vec: u32, position: u32) -> vec4f {
+  var key = load_key(base, vec);
+  for (var c = 0u; c < 4u; c++) {
+    let i = 4u * vec + c;
+    if (i < 2u * params.rotary_pairs) {
+      @if interleaved
+      let pair = i / 2u;
+      let partner = i ^ 1u;
+      let first = (i & 1u) == 0u;
+      @else
+      let pair = i % params.rotary_pairs;
+      let partner = (i + params.rotary_pairs) % (2u * params.rotary_pairs);
+      let first = i < params.rotary_pairs;
+      @end
+      let turn = rotary[position * params.rotary_pairs + pair];
+      let other = load_key(base, partner / 4u)[partner % 4u];
+      key[c] = fma(key[c], turn.x, select(other, -other, first) * turn.y);
+    }
+  }
+  return key;
 }
-}
-return key;
-}`;
-}
+`;

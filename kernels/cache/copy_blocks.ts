@@ -11,7 +11,8 @@
  */
 
 import type { Binding, KernelSource } from "../../src/core/kernel.ts";
-import { declareBindings, declareUniforms, indent, wgsl } from "../wgsl.ts";
+import { kernelOf } from "../fragment.ts";
+import { wgsl } from "../wgsl.ts";
 
 /** Bytes that an invocation moves at once. */
 export type CopyUnit = 16 | 8 | 4 | 2;
@@ -24,24 +25,27 @@ export interface CopyBlocksSpec {
   readonly crossing: boolean;
 }
 
-/**
- * The copy kernel's uniforms, in units: those of a token's keys and values;
- * then of either buffer those from one block to the next, and where the first
- * block's values are. Its keys are at 0.
- */
-export const COPY_PARAMS = {
-  key_row: "u32",
-  value_row: "u32",
-  source_key_block: "u32",
-  source_value_block: "u32",
-  source_value_at: "u32",
-  destination_key_block: "u32",
-  destination_value_block: "u32",
-  destination_value_at: "u32",
-} as const;
-
 /** Invocations of a workgroup. */
-export const COPY_LANES = 64;
+const LANES = 64;
+
+/** Units of a chunk, as long as a grid has room for all chunks of a block. */
+const CHUNK = 128 * LANES;
+
+/**
+ * How a block is divided among workgroups, so that no invocation's loop grows
+ * with it: units of a chunk, and chunks.
+ *
+ * @param units Those of the block's keys or values, whichever are more.
+ * @param most Workgroups of a grid's dimension.
+ */
+export function copyChunks(
+  units: number,
+  most: number,
+): { chunk: number; chunks: number } {
+  const least = Math.ceil(units / most / LANES) * LANES;
+  const chunk = Math.max(CHUNK, least);
+  return { chunk, chunks: Math.ceil(units / chunk) };
+}
 
 /** The widest unit in which a token's keys and values, in bytes, are whole. */
 export function copyUnit(row: { key: number; value: number }): CopyUnit {
@@ -49,95 +53,102 @@ export function copyUnit(row: { key: number; value: number }): CopyUnit {
   return units.find((unit) => row.key % unit + row.value % unit === 0) ?? 2;
 }
 
-/** The copy kernel; one workgroup a copy. */
+/** The copy kernel; one workgroup a copy (x) and chunk of its block (y). */
 export function copyBlocksKernel(spec: CopyBlocksSpec): KernelSource {
   const { unit, crossing } = spec;
-  const source = crossing ? "source" : "destination";
-  const { read, write, copyUnits } = unit === 2
-    ? halves(source, crossing)
-    : words(source, unit);
-  const bindings: Binding[] = [
-    { name: "copies", type: "array<u32>", access: "read" },
-    ...(crossing
-      ? [{ name: "source", type: read, access: "read" } as const]
-      : []),
-    { name: "destination", type: write, access: "read_write" },
-    { name: "params", type: "Params", access: "uniform" },
-  ];
-  const code = wgsl`${declareUniforms("Params", COPY_PARAMS)}
+  const halves = unit === 2;
+  const words = unit <= 4 ? "array<u32>" : `array<vec${unit / 4}<u32>>`;
+  const scope = {
+    lanes: LANES,
+    source: crossing ? "source" : "destination",
+    crossing,
+  };
+  const source: Binding = { name: "source", type: words, access: "read" };
+  return kernelOf({
+    label: `cache.copy_blocks/${unit}`,
+    fragments: [{
+      bindings: [
+        { name: "copies", type: "array<u32>", access: "read" },
+        ...(crossing ? [source] : []),
+        {
+          name: "destination",
+          type: halves ? "array<atomic<u32>>" : words,
+          access: "read_write",
+        },
+      ],
+      // In units, but for the first of the dispatch's triples.
+      uniforms: {
+        first_copy: "u32",
+        chunk: "u32",
+        key_row: "u32",
+        value_row: "u32",
+        source_key_block: "u32",
+        source_value_block: "u32",
+        source_value_at: "u32",
+        destination_key_block: "u32",
+        destination_value_block: "u32",
+        destination_value_at: "u32",
+      },
+      code: wgsl(halves ? COPY_HALVES : COPY_WORDS, scope),
+    }],
+    main: wgsl(COPY, scope),
+  });
+}
 
-${declareBindings(bindings)}
+const COPY = `
+// Units of a chunk that begins at start, of count in all.
+fn chunk_of(count: u32, start: u32) -> u32 {
+  return min(count - min(count, start), params.chunk);
+}
 
-${copyUnits}
-
-@compute @workgroup_size(${COPY_LANES})
+@compute @workgroup_size($lanes)
 fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(local_invocation_index) lane: u32) {
-let at = 3u * group_id.x;
-let from_block = copies[at];
-let to_block = copies[at + 1u];
-let rows = copies[at + 2u];
-copy_units(from_block * params.source_key_block, to_block * params.destination_key_block,
-rows * params.key_row, lane);
-copy_units(params.source_value_at + from_block * params.source_value_block,
-params.destination_value_at + to_block * params.destination_value_block,
-rows * params.value_row, lane);
+  let at = 3u * (params.first_copy + group_id.x);
+  let start = group_id.y * params.chunk;
+  let from_block = copies[at];
+  let to_block = copies[at + 1u];
+  let rows = copies[at + 2u];
+  copy_units(
+    from_block * params.source_key_block + start,
+    to_block * params.destination_key_block + start,
+    chunk_of(rows * params.key_row, start), lane);
+  copy_units(
+    params.source_value_at + from_block * params.source_value_block + start,
+    params.destination_value_at + to_block * params.destination_value_block + start,
+    chunk_of(rows * params.value_row, start), lane);
 }
 `;
-  return {
-    label: `cache.copy_blocks/${unit}`,
-    code: indent(code),
-    bindings,
-    uniforms: COPY_PARAMS,
-    features: [],
-  };
-}
 
-/** How units of one size are copied, and the types of the buffers. */
-interface UnitCopy {
-  readonly read: string;
-  readonly write: string;
-  readonly copyUnits: string;
+const COPY_WORDS = `
+fn copy_units(from_at: u32, to_at: u32, count: u32, lane: u32) {
+  for (var i = lane; i < count; i += $lanes) {
+    destination[to_at + i] = $source[from_at + i];
+  }
 }
+`;
 
-function words(source: string, unit: 16 | 8 | 4): UnitCopy {
-  const type = unit === 4 ? "array<u32>" : `array<vec${unit / 4}<u32>>`;
-  const copyUnits =
-    `fn copy_units(from_at: u32, to_at: u32, count: u32, lane: u32) {
-for (var i = lane; i < count; i += ${COPY_LANES}u) {
-destination[to_at + i] = ${source}[from_at + i];
+// Where a row ends within a word, its other half is another row's, which
+// another workgroup may write at the same time: each changes its bits alone.
+const COPY_HALVES = `
+fn copy_units(from_at: u32, to_at: u32, count: u32, lane: u32) {
+  for (var word = to_at / 2u + lane; 2u * word < to_at + count; word += $lanes) {
+    var bits = 0u;
+    var mask = 0u;
+    for (var half = 0u; half < 2u; half++) {
+      // Before the first unit this wraps around, past the last one.
+      let i = 2u * word + half - to_at;
+      if (i < count) {
+        @if crossing
+        let pair = source[(from_at + i) / 2u];
+        @else
+        let pair = atomicLoad(&destination[(from_at + i) / 2u]);
+        @end
+        bits |= extractBits(pair, 16u * ((from_at + i) % 2u), 16u) << (16u * half);
+        mask |= 0xffffu << (16u * half);
+      }
+    }
+    atomicAnd(&destination[word], ~mask);
+    atomicOr(&destination[word], bits);
+  }
 }
-}`;
-  return { read: type, write: type, copyUnits };
-}
-
-/**
- * Where a row ends within a word, its other half is another row's, which
- * another workgroup may write at the same time: each changes its bits alone.
- */
-function halves(source: string, crossing: boolean): UnitCopy {
-  const load = (at: string) =>
-    crossing ? `${source}[${at}]` : `atomicLoad(&${source}[${at}])`;
-  const copyUnits =
-    `fn copy_units(from_at: u32, to_at: u32, count: u32, lane: u32) {
-for (var word = to_at / 2u + lane; 2u * word < to_at + count; word += ${COPY_LANES}u) {
-var bits = 0u;
-var mask = 0u;
-for (var half = 0u; half < 2u; half++) {
-// Before the first unit this wraps around, past the last one.
-let i = 2u * word + half - to_at;
-if (i < count) {
-let pair = ${load("(from_at + i) / 2u")};
-bits |= extractBits(pair, 16u * ((from_at + i) % 2u), 16u) << (16u * half);
-mask |= 0xffffu << (16u * half);
-}
-}
-atomicAnd(&destination[word], ~mask);
-atomicOr(&destination[word], bits);
-}
-}`;
-  return {
-    read: "array<u32>",
-    write: "array<atomic<u32>>",
-    copyUnits,
-  };
-}
+`;

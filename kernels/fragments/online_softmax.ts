@@ -8,33 +8,62 @@
  * l' = alpha l + sum p     A' = alpha A + p V
  * ```
  *
- * WGSL may assume that there is no Inf, so a masked score is the lowest finite
- * number and its weight is zero by comparison, not by arithmetic. A row that
- * has a key has l >= 1; a row with l = 0 has none.
+ * All of its arithmetic is here; kernels differ in how lanes find `max s`,
+ * `sum p` and `p V`. WGSL may assume that there is no Inf, so a masked score is
+ * the lowest finite number and its weight is zero by comparison, not by
+ * arithmetic. A row that has a key has l >= 1; a row with l = 0 has none.
  *
  * @module
  */
 
-/** The score of a masked key, and the maximum of a row without keys. */
-export const SENTINEL: number = -3.4028234663852886e38;
+import { SENTINEL_WGSL } from "../../src/core/sentinel.ts";
+import type { Fragment } from "../fragment.ts";
+import { wgsl } from "../wgsl.ts";
 
-/** The sentinel and the functions of the running softmax. */
-export const onlineSoftmaxFragment: string =
-  `const SENTINEL = -0x1.fffffep+127f;
+/** The recurrence, and what a row's state becomes at the end. */
+export const onlineSoftmax: Fragment = {
+  code: wgsl(
+    `
+    const SENTINEL = $sentinel;
 
-fn weight(score: f32, maximum: f32) -> f32 {
-  return select(exp(score - maximum), 0.0, score == SENTINEL);
-}
+    // alpha: by how much a state shrinks when its maximum rises.
+    fn rescale(old_maximum: f32, maximum: f32) -> f32 {
+      return exp(old_maximum - maximum);
+    }
 
-fn non_finite(value: vec4f) -> vec4<bool> {
-  let exponent = vec4u(0x7f800000u);
-  return (bitcast<vec4u>(value) & exponent) == exponent;
-}
+    // p: what a key counts, beside the maximum.
+    fn weight(score: f32, maximum: f32) -> f32 {
+      return select(exp(score - maximum), 0.0, score == SENTINEL);
+    }
 
-fn finish(accumulator: vec4f, sum: f32) -> vec4f {
-  return accumulator / select(sum, 1.0, sum == 0.0);
-}
+    // l' and A': the rescaled state with a step's sums added.
+    fn carry_sum(sum: f32, alpha: f32, step: f32) -> f32 {
+      return fma(sum, alpha, step);
+    }
 
-fn log_sum_exp(maximum: f32, sum: f32) -> f32 {
-  return select(maximum + log(select(sum, 1.0, sum == 0.0)), SENTINEL, sum == 0.0);
-}`;
+    fn carry_values(accumulator: vec4f, alpha: f32, step: vec4f) -> vec4f {
+      return fma(accumulator, vec4f(alpha), step);
+    }
+
+    // O and L of a row: its state at the end.
+    fn finish(accumulator: vec4f, sum: f32) -> vec4f {
+      return accumulator / select(sum, 1.0, sum == 0.0);
+    }
+
+    fn log_sum_exp(maximum: f32, sum: f32) -> f32 {
+      return select(maximum + log(select(sum, 1.0, sum == 0.0)), SENTINEL, sum == 0.0);
+    }
+  `,
+    { sentinel: SENTINEL_WGSL },
+  ),
+};
+
+/** `non_finite`: which elements are NaN or Inf, by their bits. */
+export const nonFinite: Fragment = {
+  code: wgsl(`
+    fn non_finite(value: vec4f) -> vec4<bool> {
+      let exponent = vec4u(0x7f800000u);
+      return (bitcast<vec4u>(value) & exponent) == exponent;
+    }
+  `),
+};

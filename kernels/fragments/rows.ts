@@ -6,6 +6,9 @@
  */
 
 import type { DType } from "../../src/core/dtype.ts";
+import type { Binding } from "../../src/core/kernel.ts";
+import type { Fragment } from "../fragment.ts";
+import { wgsl } from "../wgsl.ts";
 
 /** How the rows of a tensor lie in its buffer. */
 export interface RowFormat {
@@ -26,22 +29,30 @@ export function rowFormat(dtype: DType, ...dims: number[]): RowFormat {
   return { dtype, vector: dims.every((dim) => dim % 4 === 0) };
 }
 
-/** The WGSL type of a buffer of such rows. */
-export function storageType({ dtype, vector }: RowFormat): string {
-  return vector ? `array<vec4<${dtype}>>` : `array<${dtype}>`;
-}
-
 /** Storage units (vec4s, or elements) from one row to the next. */
 export function rowStride({ vector }: RowFormat, dim: number): number {
   return vector ? dim / 4 : dim;
 }
 
-/** A WGSL function and the buffers and dimension it works on. */
+/** The binding of a buffer of such rows. */
+export function rowBinding(
+  name: string,
+  { dtype, vector }: RowFormat,
+  access: "read" | "read_write" = "read",
+): Binding {
+  return {
+    name,
+    type: vector ? `array<vec4<${dtype}>>` : `array<${dtype}>`,
+    access,
+  };
+}
+
+/** A function that reads or writes rows. */
 export interface RowAccess {
-  /** The function's name. */
+  /** Its name. */
   readonly name: string;
   /** Storage bindings; with several, the base's upper bits choose one. */
-  readonly bindings: readonly string[];
+  readonly bindings: readonly Binding[];
   /** The rows' format. */
   readonly format: RowFormat;
   /** The uniform that holds the row's element count. */
@@ -53,55 +64,89 @@ export interface RowAccess {
  * `base` (in storage units). Elements past the row's end read as zero, so a
  * dot product over whole vec4s is exact for any head dim.
  */
-export function loadRow({ name, bindings, format, dim }: RowAccess): string {
-  const [first] = bindings;
-  const load = (buffer: string, at: string) =>
-    format.vector
-      ? `return vec4f(${buffer}[${at} + vec]);`
-      : `return load_tail(f32(${buffer}[${at} + i]), f32(${buffer}[${at} + min(i + 1u, last)]),
-    f32(${buffer}[${at} + min(i + 2u, last)]), f32(${buffer}[${at} + min(i + 3u, last)]), i, last);`;
-  const prologue = format.vector
-    ? ""
-    : `  let i = 4u * vec;\n  let last = params.${dim} - 1u;\n`;
-  if (bindings.length === 1) {
-    return `fn ${name}(base: u32, vec: u32) -> vec4f {
-${prologue}  ${load(first, "base")}
-}`;
-  }
-  const cases = bindings.map((buffer, s) =>
-    `    ${s === bindings.length - 1 ? "default" : `case ${s}u`}: { ${
-      load(buffer, "at")
-    } }`
+export function loadRow({ name, bindings, format, dim }: RowAccess): Fragment {
+  const buffers = bindings.map((binding) => binding.name);
+  const several = buffers.length > 1;
+  const cases = buffers.slice(0, -1).map((buffer, segment) =>
+    `case ${segment}u: { ${readVec(format, buffer)} }`
   );
-  return `fn ${name}(base: u32, vec: u32) -> vec4f {
-${prologue}  let at = base & ${2 ** SEGMENT_SHIFT - 1}u;
-  switch base >> ${SEGMENT_SHIFT}u {
-${cases.join("\n")}
-  }
-}`;
+  return {
+    needs: format.vector ? [] : [tailVec],
+    bindings,
+    uniforms: format.vector ? {} : { [dim]: "u32" },
+    code: wgsl(
+      `
+      fn $name(base: u32, vec: u32) -> vec4f {
+        @if not vector
+        let i = 4u * vec;
+        let last = params.$dim - 1u;
+        @end
+        @if several
+        let at = base & $mask;
+        switch base >> $shift {
+          $cases
+          default: { $read }
+        }
+        @else
+        let at = base;
+        $read
+        @end
+      }
+      `,
+      {
+        name,
+        dim,
+        several,
+        vector: format.vector,
+        mask: `${2 ** SEGMENT_SHIFT - 1}u`,
+        shift: `${SEGMENT_SHIFT}u`,
+        cases: cases.join("\n"),
+        read: readVec(format, buffers.at(-1)!),
+      },
+    ),
+  };
 }
 
-/** The helper that {@linkcode loadRow} needs for rows that are not vec4s. */
-export const loadTailFragment: string =
-  `fn load_tail(x: f32, y: f32, z: f32, w: f32, i: u32, last: u32) -> vec4f {
-  return vec4f(x, select(0.0, y, i + 1u <= last), select(0.0, z, i + 2u <= last),
-    select(0.0, w, i + 3u <= last));
-}`;
+function readVec({ vector }: RowFormat, buffer: string): string {
+  if (vector) return `return vec4f(${buffer}[at + vec]);`;
+  const elements = ["i", "min(i + 1u, last)", "min(i + 2u, last)"]
+    .concat("min(i + 3u, last)")
+    .map((i) => `f32(${buffer}[at + ${i}])`);
+  return `return tail_vec(vec4f(${elements.join(", ")}), last - i);`;
+}
+
+/** Four elements of which those past the row's end become zero. */
+const tailVec: Fragment = {
+  code: wgsl(`
+    fn tail_vec(value: vec4f, more: u32) -> vec4f {
+      return select(vec4f(0.0), value, vec4u(0u, 1u, 2u, 3u) <= vec4u(more));
+    }
+  `),
+};
 
 /** `fn name(base, vec, value: vec4f)`: writes what {@linkcode loadRow} reads. */
-export function storeRow({ name, bindings, format, dim }: RowAccess): string {
-  const [buffer] = bindings;
-  if (format.vector) {
-    return `fn ${name}(base: u32, vec: u32, value: vec4f) {
-  ${buffer}[base + vec] = vec4<${format.dtype}>(value);
-}`;
-  }
-  const tail = [1, 2, 3].map((c) =>
-    `  if (i + ${c}u < params.${dim}) { ${buffer}[base + i + ${c}u] = ${format.dtype}(value[${c}]); }`
-  ).join("\n");
-  return `fn ${name}(base: u32, vec: u32, value: vec4f) {
-  let i = 4u * vec;
-  ${buffer}[base + i] = ${format.dtype}(value[0]);
-${tail}
-}`;
+export function storeRow(
+  { name, bindings, format, dim }: RowAccess,
+): Fragment {
+  const { vector, dtype } = format;
+  return {
+    bindings,
+    uniforms: vector ? {} : { [dim]: "u32" },
+    code: wgsl(
+      `
+      fn $name(base: u32, vec: u32, value: vec4f) {
+        @if vector
+        $buffer[base + vec] = vec4<$dtype>(value);
+        @else
+        let i = 4u * vec;
+        $buffer[base + i] = $dtype(value[0]);
+        @each c in tail
+        if (i + $c < params.$dim) { $buffer[base + i + $c] = $dtype(value[$c]); }
+        @end
+        @end
+      }
+      `,
+      { name, buffer: bindings[0].name, dtype, dim, vector, tail: [1, 2, 3] },
+    ),
+  };
 }

@@ -1,23 +1,16 @@
 /**
- * The schedule: what each workgroup reads from `schedule: array<u32>` to learn
- * its share. A plan writes it on the CPU; lengths, masks and block tables may
- * change from step to step without another line of WGSL.
+ * The schedule: what workgroups read from `schedule: array<u32>` to learn their
+ * work. A plan writes it on the CPU; lengths, masks and block tables may change
+ * from step to step without another line of WGSL.
  *
- * ```text
- * sequence  query_start query_count key_start key_count query_offset batch queries -
- * item      sequence first_row runs state_row state_stride kv_head - -
- * runs      per item: one (offset, count) pair, or one a kv head
- * run       first_key key_end full          (keys; first_key is tile aligned)
- * merge     sequence first_row parts part_count row_count kv_head - -
- * part      state_row state_stride          (of a merge, in the order of keys)
- * worker    first item of each, and the end of the last one's (stream-K only)
- * query     token position batch            (sequences with a list of queries)
- * table     block ids, one row a sequence (paged sources only)
- * ```
+ * A work tile is a row tile of a sequence against a key range. Its keys are
+ * runs: stretches of steps that the mask does not rule out. Where a row's keys
+ * are divided among work tiles, each writes a partial state, and a merge tile
+ * lists them in the order of their keys.
  *
- * Workgroups go along x and z; y is added to an item's kv head, so an item is
+ * Workgroups go along x and z; y is added to a tile's kv head, so a tile is
  * for all kv heads or for its own. State row `state_row + kv_head *
- * state_stride + i` belongs to the item's i-th row.
+ * state_stride + i` belongs to the tile's i-th row.
  *
  * Rows are packed over the query heads that share a kv head: row
  * `i * group + g` is query `i` of head `kv_head * group + g`, so that one read
@@ -26,163 +19,248 @@
  * @module
  */
 
-/** Words of one sequence record. */
-export const SEQUENCE_WORDS = 8;
-/** Words of one work item. */
-export const ITEM_WORDS = 8;
-/** Words of one run of key tiles. */
-export const RUN_WORDS = 3;
-/** Words of one query of a sequence whose queries are listed. */
-export const QUERY_WORDS = 3;
+import type { Fragment } from "../fragment.ts";
+import { WordRecord } from "../record.ts";
+import { wgsl } from "../wgsl.ts";
 
-/** The sequence record, which every kernel reads. */
-const sequenceFragment = `struct Sequence {
-  query_start: u32,
-  query_count: u32,
-  key_start: u32,
-  key_count: u32,
-  query_offset: i32,
-  batch: i32,
-  queries: u32,
+const SEQUENCE_FIELDS = {
+  /** First row of its queries, in tokens. */
+  query_start: "u32",
+  /** Queries. */
+  query_count: "u32",
+  /** First row of its keys, in tokens; paged: its first word in the table. */
+  key_start: "u32",
+  /** Written keys. */
+  key_count: "u32",
+  /** Position of query 0 in the keys' coordinate. */
+  query_offset: "i32",
+  /** Its number in the batch. */
+  batch: "i32",
+  /** First word of its queries, where they are listed. */
+  queries_at: "u32",
+} as const;
+
+/** A sequence of the batch, or the rows of several that share a key range. */
+export const SEQUENCE: WordRecord<typeof SEQUENCE_FIELDS> = new WordRecord(
+  "Sequence",
+  SEQUENCE_FIELDS,
+  8,
+);
+
+const WORK_TILE_FIELDS = {
+  /** Its sequence. */
+  sequence: "u32",
+  /** First packed row. */
+  first_row: "u32",
+  /** First word of its run lists: one, or one a kv head. */
+  runs_at: "u32",
+  /** The first row's partial state, of kv head 0 or of the only one. */
+  state_row: "u32",
+  /** State rows from one kv head to the next. */
+  state_stride: "u32",
+  /** Its kv head, or the first of all. */
+  kv_head: "u32",
+} as const;
+
+/** What a workgroup does at a time: a row tile against a key range. */
+export const WORK_TILE: WordRecord<typeof WORK_TILE_FIELDS> = new WordRecord(
+  "WorkTile",
+  WORK_TILE_FIELDS,
+  8,
+);
+
+const MERGE_TILE_FIELDS = {
+  /** Their sequence. */
+  sequence: "u32",
+  /** First packed row. */
+  first_row: "u32",
+  /** First word of the list of their states. */
+  states_at: "u32",
+  /** States of each row. */
+  state_count: "u32",
+  /** Rows. */
+  row_count: "u32",
+  /** Their kv head, or the first of all. */
+  kv_head: "u32",
+} as const;
+
+/** Rows whose partial states are merged. */
+export const MERGE_TILE: WordRecord<typeof MERGE_TILE_FIELDS> = new WordRecord(
+  "MergeTile",
+  MERGE_TILE_FIELDS,
+  8,
+);
+
+const RUN_LIST_FIELDS = {
+  /** First word of the first run. */
+  runs_at: "u32",
+  /** How many. */
+  count: "u32",
+} as const;
+
+/** Where the runs of a work tile are. */
+export const RUN_LIST: WordRecord<typeof RUN_LIST_FIELDS> = new WordRecord(
+  "RunList",
+  RUN_LIST_FIELDS,
+);
+
+const KEY_RUN_FIELDS = {
+  /** First key, a multiple of the step. */
+  first_key: "u32",
+  /** One past the last key; maybe beyond the sequence's. */
+  end_key: "u32",
+  /** Whether every row sees every key: 1, or 0. */
+  full: "u32",
+} as const;
+
+/** Keys that a work tile visits one after the other. */
+export const KEY_RUN: WordRecord<typeof KEY_RUN_FIELDS> = new WordRecord(
+  "KeyRun",
+  KEY_RUN_FIELDS,
+);
+
+const STATE_FIELDS = {
+  /** The first row's, of kv head 0 or of the only one. */
+  row: "u32",
+  /** State rows from one kv head to the next. */
+  stride: "u32",
+} as const;
+
+/** One of the states of a merge tile's rows. */
+export const STATE: WordRecord<typeof STATE_FIELDS> = new WordRecord(
+  "State",
+  STATE_FIELDS,
+);
+
+const QUERY_FIELDS = {
+  /** Its row of the query tensor, in tokens. */
+  token: "u32",
+  /** Its position in the keys' coordinate. */
+  position: "i32",
+  /** Its sequence's number in the batch. */
+  batch: "i32",
+} as const;
+
+/** One query of a sequence whose queries are listed. */
+export const QUERY: WordRecord<typeof QUERY_FIELDS> = new WordRecord(
+  "Query",
+  QUERY_FIELDS,
+);
+
+/** The `schedule` binding, and sequence records. */
+export const schedule: Fragment = {
+  bindings: [{ name: "schedule", type: "array<u32>", access: "read" }],
+  uniforms: { sequences_at: "u32" },
+  code: SEQUENCE.declare("sequence"),
+};
+
+/** How rows are packed over heads. */
+const heads: Fragment = {
+  uniforms: { query_heads: "u32", kv_heads: "u32", group: "u32" },
+};
+
+/** Which work tiles a workgroup does. */
+export interface Partitioning {
+  /**
+   * Whether a workgroup does a range of work tiles, one after the other, as a
+   * stream-K worker does; else it does one.
+   */
+  readonly persistent: boolean;
 }
 
-fn read_sequence(index: u32) -> Sequence {
-  let at = params.sequences_at + index * ${SEQUENCE_WORDS}u;
-  return Sequence(schedule[at], schedule[at + 1u], schedule[at + 2u], schedule[at + 3u],
-    bitcast<i32>(schedule[at + 4u]), i32(schedule[at + 5u]), schedule[at + 6u]);
-}`;
-
-/** A record of `ITEM_WORDS` words, the first of them with these names. */
-function recordFragment(fields: readonly string[]): string {
-  return `struct Item {
-${fields.map((field) => `  ${field}: u32,`).join("\n")}
+/** What {@linkcode entryPoint} needs for tiles of a kind. */
+export function tiles(
+  record: typeof WORK_TILE | typeof MERGE_TILE,
+  { persistent }: Partitioning = { persistent: false },
+): Fragment {
+  return {
+    needs: [schedule, heads],
+    uniforms: {
+      tiles_at: "u32",
+      group_count: "u32",
+      grid_width: "u32",
+      ...(persistent && { workers_at: "u32" }),
+    },
+    code: record.declare("tile"),
+  };
 }
-
-fn read_item(index: u32) -> Item {
-  let at = params.items_at + index * ${ITEM_WORDS}u;
-  return Item(${fields.map((_, i) => `schedule[at + ${i}u]`).join(", ")});
-}`;
-}
-
-/** The structs and readers that every attention kernel starts from. */
-export const scheduleFragment: string = `${sequenceFragment}
-
-${
-  recordFragment([
-    "sequence",
-    "first_row",
-    "runs",
-    "state_row",
-    "state_stride",
-    "kv_head",
-  ])
-}`;
-
-/** The same for the merge. */
-export const mergeScheduleFragment: string = `${sequenceFragment}
-
-${
-  recordFragment([
-    "sequence",
-    "first_row",
-    "parts",
-    "part_count",
-    "row_count",
-    "kv_head",
-  ])
-}
-
-fn part_row(item: Item, part: u32, kv_head: u32) -> u32 {
-  let at = item.parts + 2u * part;
-  return schedule[at] + kv_head * schedule[at + 1u];
-}`;
-
-/** Which items a workgroup does. */
-export type Workers =
-  /** One item. */
-  | "items"
-  /** A stretch of the items, one after the other: a stream-K worker. */
-  | "stretches";
 
 /**
- * The entry point of a kernel. Its body, which must not return, finds `item`,
- * `sequence`, `row_count`, `kv_head`, `item_index` and `lane`.
+ * The entry point of a kernel. Its body, which must not return, finds `tile`,
+ * `sequence`, `row_count`, `kv_head`, `tile_index` and `lane`.
  */
 export function entryPoint(
   lanes: number,
   body: string,
-  workers: Workers = "items",
+  { persistent }: Partitioning = { persistent: false },
 ): string {
-  const work = `let item = read_item(item_index);
-let kv_head = item.kv_head + group_id.y;
-let sequence = read_sequence(item.sequence);
-let row_count = sequence.query_count * params.group;
-${body}`;
-  return `@compute @workgroup_size(${lanes})
-fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(local_invocation_index) lane: u32) {
-let group_index = group_id.z * params.grid_width + group_id.x;
-if (group_index >= params.group_count) {
-return;
+  const work = wgsl(
+    `
+    let tile = read_tile(params.tiles_at + tile_index * $words);
+    let kv_head = tile.kv_head + group_id.y;
+    let sequence = read_sequence(params.sequences_at + tile.sequence * $sequenceWords);
+    let row_count = sequence.query_count * params.group;
+    $body
+    `,
+    { body, words: WORK_TILE.words, sequenceWords: SEQUENCE.words },
+  );
+  return wgsl(
+    `
+    @compute @workgroup_size($lanes)
+    fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(local_invocation_index) lane: u32) {
+      let group_index = group_id.z * params.grid_width + group_id.x;
+      if (group_index >= params.group_count) {
+        return;
+      }
+      @if persistent
+      let end_tile = schedule[params.workers_at + group_index + 1u];
+      for (var tile_index = schedule[params.workers_at + group_index]; tile_index < end_tile; tile_index++) {
+        $work
+        // The next tile uses the same workgroup memory.
+        workgroupBarrier();
+      }
+      @else
+      let tile_index = group_index;
+      $work
+      @end
+    }
+    `,
+    { lanes, persistent, work },
+  );
 }
-${
-    workers === "items"
-      ? `let item_index = group_index;
-${work}`
-      : `let end_item = schedule[params.workers_at + group_index + 1u];
-for (var item_index = schedule[params.workers_at + group_index]; item_index < end_item; item_index++) {
-${work}
-// The next item uses the same workgroup memory.
-workgroupBarrier();
-}`
-  }
-}
-`;
-}
+
+/** What {@linkcode eachStep} needs. */
+export const keyRuns: Fragment = {
+  needs: [schedule],
+  uniforms: { runs_per_head: "u32" },
+  code: `${RUN_LIST.declare("run_list")}\n\n${KEY_RUN.declare("key_run")}`,
+};
 
 /**
- * The loop over an item's keys, `step` at a time, through its runs. The body
- * finds `first_key`, the run's `end_key`, and whether the step is `masked`;
- * `before` stands at the start of each run.
+ * The loop over a work tile's keys, `step` at a time, through its runs. The
+ * body finds `first_key`, the run's `end_key`, and whether the step is
+ * `masked`; `before` stands at the start of each run.
  */
 export function eachStep(step: number, body: string, before = ""): string {
-  return `let runs_at = item.runs + 2u * kv_head * params.runs_per_head;
-let first_run = schedule[runs_at];
-let end_run = first_run + ${RUN_WORDS}u * schedule[runs_at + 1u];
-for (var run = first_run; run < end_run; run += ${RUN_WORDS}u) {
-let end_key = min(schedule[run + 1u], sequence.key_count);
-let masked = schedule[run + 2u] == 0u;
-${
-    before === ""
-      ? ""
-      : `${before}\n`
-  }for (var first_key = schedule[run]; first_key < end_key; first_key += ${step}u) {
-${body}
+  return wgsl(
+    `
+    let runs = read_run_list(tile.runs_at + $listWords * kv_head * params.runs_per_head);
+    for (var run_index = 0u; run_index < runs.count; run_index++) {
+      let run = read_key_run(runs.runs_at + run_index * $runWords);
+      let end_key = min(run.end_key, sequence.key_count);
+      let masked = run.full == 0u;
+      $before
+      for (var first_key = run.first_key; first_key < end_key; first_key += $step) {
+        $body
+      }
+    }
+    `,
+    {
+      step,
+      body,
+      before,
+      listWords: RUN_LIST.words,
+      runWords: KEY_RUN.words,
+    },
+  );
 }
-}`;
-}
-
-/** Uniform fields that every attention kernel takes. */
-export const PARAMS = {
-  query_heads: "u32",
-  kv_heads: "u32",
-  group: "u32",
-  head_dim: "u32",
-  head_vecs: "u32",
-  head_stride: "u32",
-  value_dim: "u32",
-  value_vecs: "u32",
-  value_stride: "u32",
-  value_at: "u32",
-  block_size: "u32",
-  block_shift: "u32",
-  segment_blocks: "u32",
-  scale: "f32",
-  sequences_at: "u32",
-  items_at: "u32",
-  workers_at: "u32",
-  group_count: "u32",
-  grid_width: "u32",
-  runs_per_head: "u32",
-  stats_at: "u32",
-  scratch_keys: "u32",
-} as const;

@@ -1,12 +1,14 @@
 /**
  * What happens between the scaled dot product and the softmax: score mods in
- * their order, then the mask. Tiles that the plan proved full pass
+ * their order, then the mask. Steps that the plan proved full pass
  * `masked = false` and skip the predicate.
  *
  * @module
  */
 
-import type { Binding } from "../../src/core/kernel.ts";
+import type { Fragment } from "../fragment.ts";
+import { wgsl } from "../wgsl.ts";
+import { onlineSoftmax } from "./online_softmax.ts";
 
 /** The traced mods of a call as WGSL: what `emitMods` of `src/mods` returns. */
 export interface ModSource {
@@ -14,34 +16,41 @@ export interface ModSource {
   readonly code: string;
   /** Words of literals and captured buffers; its content is not in the source. */
   readonly data: Uint32Array;
-  /** Whether any score mod is among them: if so, full tiles need a pass too. */
+  /** Whether any score mod is among them: if so, full steps need a pass too. */
   readonly hasScore: boolean;
-}
-
-/** The binding that a mod's literals and captured buffers need, if any. */
-export function modBindings(mods: ModSource | undefined): Binding[] {
-  return mods && mods.data.length > 0
-    ? [{ name: "captures", type: "array<u32>", access: "read" }]
-    : [];
 }
 
 /**
  * `modify`: a score through the score mods. `sees`: whether the mask and the
  * sequence's length let a query see a key.
  */
-export function scoreFragment(mods: ModSource | undefined): string {
-  const score = mods?.hasScore
-    ? "mod_score(score, batch, head, query, key)"
-    : "score";
-  const mask = mods ? " && mod_mask(batch, head, query, key)" : "";
-  return `${
-    mods ? `${mods.code}\n` : ""
-  }fn modify(score: f32, batch: i32, head: i32, query: i32, key: i32) -> f32 {
-  let result = ${score};
-  return select(result, SENTINEL, result < SENTINEL);
-}
+export function scoreMods(mods: ModSource | undefined): Fragment {
+  return {
+    needs: [onlineSoftmax],
+    bindings: mods && mods.data.length > 0
+      ? [{ name: "captures", type: "array<u32>", access: "read" }]
+      : [],
+    uniforms: { scale: "f32" },
+    code: wgsl(
+      `
+      $mods
 
-fn sees(batch: i32, head: i32, query: i32, key: i32, key_count: i32) -> bool {
-  return key < key_count${mask};
-}`;
+      fn modify(score: f32, batch: i32, head: i32, query: i32, key: i32) -> f32 {
+        let result = $score;
+        return select(result, SENTINEL, result < SENTINEL);
+      }
+
+      fn sees(batch: i32, head: i32, query: i32, key: i32, key_count: i32) -> bool {
+        return key < key_count$mask;
+      }
+      `,
+      {
+        mods: mods?.code ?? "",
+        score: mods?.hasScore
+          ? "mod_score(score, batch, head, query, key)"
+          : "score",
+        mask: mods ? " && mod_mask(batch, head, query, key)" : "",
+      },
+    ),
+  };
 }

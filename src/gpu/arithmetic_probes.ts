@@ -12,7 +12,7 @@ import {
   ulp,
   words,
 } from "./probe_parts.ts";
-import type { Probe } from "./probes.ts";
+import type { Probe } from "./probe.ts";
 
 const I32_MIN = -2147483648;
 

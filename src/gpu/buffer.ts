@@ -5,7 +5,6 @@
  */
 
 import { checkInteger, checkRange } from "../core/check.ts";
-import type { Gpu } from "./gpu.ts";
 import { roundUp } from "./usage.ts";
 
 /** Which device a buffer is known to be of; WebGPU itself does not tell. */
@@ -45,7 +44,7 @@ export interface BufferOptions {
   readonly usage: number;
 }
 
-/** A buffer that its {@linkcode Gpu} made and counts. */
+/** A buffer that its `Gpu` made and counts. */
 export class GpuBuffer implements Disposable {
   /** The WebGPU buffer. */
   readonly buffer: GPUBuffer;
@@ -53,28 +52,37 @@ export class GpuBuffer implements Disposable {
   readonly size: number;
   /** Its WebGPU usage flags. */
   readonly usage: number;
-  #onDestroy: ((self: GpuBuffer) => void) | undefined;
+  #uncount: ((self: GpuBuffer) => void) | undefined;
 
-  /** Made by {@linkcode Gpu.createBuffer}; `onDestroy` runs once. */
-  constructor(buffer: GPUBuffer, onDestroy: (self: GpuBuffer) => void) {
+  /** Made by `Gpu.createBuffer()`; `uncount` runs once. */
+  constructor(buffer: GPUBuffer, uncount: (self: GpuBuffer) => void) {
     this.buffer = buffer;
     this.size = buffer.size;
     this.usage = buffer.usage;
-    this.#onDestroy = onDestroy;
+    this.#uncount = uncount;
   }
 
-  /** Whether {@linkcode GpuBuffer.destroy} has been called. */
+  /** Whether it has been destroyed or abandoned: it is not to be used again. */
   get destroyed(): boolean {
-    return this.#onDestroy === undefined;
+    return this.#uncount === undefined;
   }
 
   /** Frees the memory; further calls do nothing. */
   destroy(): void {
-    const onDestroy = this.#onDestroy;
-    if (onDestroy === undefined) return;
-    this.#onDestroy = undefined;
+    if (this.destroyed) return;
     this.buffer.destroy();
-    onDestroy(this);
+    this.abandon();
+  }
+
+  /**
+   * Counts it no more, and leaves its memory to the garbage collector: for a
+   * buffer that recorded commands still use, which may be submitted at any time.
+   * Further calls do nothing.
+   */
+  abandon(): void {
+    const uncount = this.#uncount;
+    this.#uncount = undefined;
+    uncount?.(this);
   }
 
   /** The same as {@linkcode GpuBuffer.destroy}. */
@@ -84,9 +92,9 @@ export class GpuBuffer implements Disposable {
 }
 
 /** Throws a `RangeError` unless a buffer of `size` bytes can be made. */
-export function checkBufferSize(gpu: Gpu, size: number): void {
+export function checkBufferSize(device: GPUDevice, size: number): void {
   checkInteger("size", size, 0);
-  const limit = gpu.limits.maxBufferSize;
+  const limit = device.limits.maxBufferSize;
   checkRange(
     Math.max(4, roundUp(size, 4)) <= limit,
     "size",
@@ -96,14 +104,17 @@ export function checkBufferSize(gpu: Gpu, size: number): void {
 }
 
 /** Makes the WebGPU buffer; sizes are checked before the device sees them. */
-export function createRawBuffer(gpu: Gpu, options: BufferOptions): GPUBuffer {
+export function createRawBuffer(
+  device: GPUDevice,
+  options: BufferOptions,
+): GPUBuffer {
   const { label = "buffer", size, usage } = options;
-  checkBufferSize(gpu, size);
-  const buffer = gpu.device.createBuffer({
+  checkBufferSize(device, size);
+  const buffer = device.createBuffer({
     label,
     size: Math.max(4, roundUp(size, 4)),
     usage,
   });
-  setOwner(buffer, gpu.device);
+  setOwner(buffer, device);
   return buffer;
 }

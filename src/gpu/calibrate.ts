@@ -7,8 +7,10 @@
 
 import { checkInteger } from "../core/check.ts";
 import type { KernelSource } from "../core/kernel.ts";
+import type { GpuBuffer } from "./buffer.ts";
 import type { Gpu } from "./gpu.ts";
-import type { CompiledKernel } from "./pipeline_cache.ts";
+import { Program } from "./program.ts";
+import type { Dispatch } from "./program_parts.ts";
 import { PassTimer, timingUnsupported } from "./timing.ts";
 import { BufferUsage } from "./usage.ts";
 
@@ -88,7 +90,7 @@ const BINDINGS = [
 const DECLARATIONS = `
 @group(0) @binding(0) var<storage, read> data: array<vec4f>;
 @group(0) @binding(1) var<storage, read_write> output: array<vec4f>;
-struct Params { amount: u32, padding_0: u32, padding_1: u32, padding_2: u32 }
+struct Params { amount: u32 }
 @group(0) @binding(2) var<uniform> params: Params;
 `;
 
@@ -193,48 +195,42 @@ async function measure(
   dataBytes: number,
 ): Promise<Peak> {
   const lanes = Math.max(...variants.map((variant) => variant.grid)) * 64;
-  const make = (label: string, size: number, usage: number) =>
-    gpu.createBuffer({ label, size, usage });
-  const data = make("calibrate.data", dataBytes, BufferUsage.storage);
-  const output = make("calibrate.output", lanes * 16, BufferUsage.storage);
-  const amounts = variants.map((_, i) =>
-    make(
-      `calibrate.amount.${i}`,
-      16,
-      BufferUsage.uniform | BufferUsage.copyDst,
-    )
-  );
+  const make = (label: string, size: number) =>
+    gpu.createBuffer({ label, size, usage: BufferUsage.storage });
+  const program = new Program(gpu, "calibrate");
+  const data = make("calibrate.data", dataBytes);
+  const output = make("calibrate.output", lanes * 16);
   try {
-    const kernels = await Promise.all(
-      variants.map((variant) => gpu.pipeline(variant.kernel)),
-    );
-    const runs = variants.map((variant, i) => ({
-      kernel: kernels[i],
-      group: gpu.bind(kernels[i], { data, output, params: amounts[i] }),
-      grid: variant.grid,
-    }));
-    const setAmounts = (values: readonly number[]) =>
-      values.forEach((value, i) =>
-        gpu.queue.writeBuffer(
-          amounts[i].buffer,
-          0,
-          new Uint32Array([value, 0, 0, 0]),
-        )
-      );
-    let counts = variants.map((variant) => variant.amount);
-    setAmounts(counts);
+    await program.compile(variants.map((variant) => variant.kernel));
+    const run = (amounts: readonly number[], times: number) =>
+      time(gpu, program, { data, output }, runsOf(variants, amounts, times));
+    const once = variants.map((variant) => variant.amount);
     // Twice: the first dispatch also compiles and clears.
-    const first = (await time(gpu, [...runs, ...runs])).slice(runs.length);
-    counts = variants.map((variant, i) =>
+    const first = (await run(once, 2)).slice(variants.length);
+    const amounts = variants.map((variant, i) =>
       variant.scalable ? stretched(variant.amount, first[i]) : variant.amount
     );
-    setAmounts(counts);
-    const many = Array.from({ length: REPEATS }, () => runs).flat();
-    const times = await time(gpu, many);
-    return best(gpu, unit, variants, counts, times);
+    const times = await run(amounts, REPEATS);
+    return best(gpu, unit, variants, amounts, times);
   } finally {
-    for (const buffer of [data, output, ...amounts]) buffer.destroy();
+    program.destroy();
+    data.destroy();
+    output.destroy();
   }
+}
+
+/** Every variant once, and that so many times. */
+function runsOf(
+  variants: readonly Variant[],
+  amounts: readonly number[],
+  times: number,
+): Dispatch[] {
+  const round = variants.map(({ kernel, grid }, i): Dispatch => ({
+    source: kernel,
+    uniforms: { amount: amounts[i] },
+    grid: [grid, 1, 1],
+  }));
+  return Array.from({ length: times }, () => round).flat();
 }
 
 function stretched(amount: number, ns: number): number {
@@ -261,19 +257,25 @@ function best(
   return { value, unit, variant, variants: rates, clock };
 }
 
-interface Run {
-  readonly kernel: CompiledKernel;
-  readonly group: GPUBindGroup;
-  readonly grid: number;
-}
+type Resources = Readonly<Record<"data" | "output", GpuBuffer>>;
 
 /** Nanoseconds of each run. */
-async function time(gpu: Gpu, runs: readonly Run[]): Promise<number[]> {
-  if (timingUnsupported(gpu)) return await timeByWall(gpu, runs);
+async function time(
+  gpu: Gpu,
+  program: Program,
+  resources: Resources,
+  runs: readonly Dispatch[],
+): Promise<number[]> {
+  if (timingUnsupported(gpu)) {
+    return await timeByWall(gpu, program, resources, runs);
+  }
   const timer = new PassTimer(gpu, runs.length);
   try {
+    program.update({ dispatches: runs });
     gpu.submit("calibrate", (encoder) => {
-      for (const run of runs) record(encoder, run, timer.pass("calibrate"));
+      program.encode(encoder, resources, {
+        describe: () => timer.pass("calibrate"),
+      });
       timer.resolve(encoder);
     });
     return await timer.read();
@@ -282,29 +284,19 @@ async function time(gpu: Gpu, runs: readonly Run[]): Promise<number[]> {
   }
 }
 
-function record(
-  encoder: GPUCommandEncoder,
-  run: Run,
-  descriptor: GPUComputePassDescriptor,
-): void {
-  const pass = encoder.beginComputePass(descriptor);
-  pass.setPipeline(run.kernel.pipeline);
-  pass.setBindGroup(0, run.group);
-  pass.dispatchWorkgroups(run.grid);
-  pass.end();
-}
-
 /** Without timestamps, a burst of each; the wait itself is a part of it. */
-async function timeByWall(gpu: Gpu, runs: readonly Run[]): Promise<number[]> {
+async function timeByWall(
+  gpu: Gpu,
+  program: Program,
+  resources: Resources,
+  runs: readonly Dispatch[],
+): Promise<number[]> {
   const burst = 4;
   const times: number[] = [];
   for (const run of runs) {
+    program.update({ dispatches: new Array<Dispatch>(burst).fill(run) });
     const start = performance.now();
-    gpu.submit("calibrate", (encoder) => {
-      for (let i = 0; i < burst; i++) {
-        record(encoder, run, { label: "calibrate" });
-      }
-    });
+    gpu.submit("calibrate", (encoder) => program.encode(encoder, resources));
     await gpu.queue.onSubmittedWorkDone();
     times.push((performance.now() - start) * 1e6 / burst);
   }

@@ -6,8 +6,9 @@
 
 import { checkInteger, checkRange, checkType } from "../core/check.ts";
 import type { Binding } from "../core/kernel.ts";
+import { checkAliasing } from "./aliasing.ts";
 import { checkOwner, GpuBuffer } from "./buffer.ts";
-import type { Gpu } from "./gpu.ts";
+import type { DeviceContext } from "./device_context.ts";
 import type { CompiledKernel } from "./pipeline_cache.ts";
 import { GpuTensor } from "./tensor.ts";
 import { BufferUsage, roundUp } from "./usage.ts";
@@ -28,9 +29,12 @@ export type BindingResource = GpuTensor | GpuBuffer | GPUBuffer | BufferRange;
 /** A grid of workgroups. */
 export type Grid = readonly [x: number, y: number, z: number];
 
-/** See {@linkcode Gpu.bind}. */
+/** The bytes that a binding gets. */
+export type BoundRange = Required<BufferRange>;
+
+/** See `Gpu.bind()`. */
 export function bindResources(
-  gpu: Gpu,
+  gpu: DeviceContext,
   kernel: CompiledKernel,
   resources: Readonly<Record<string, BindingResource>>,
 ): GPUBindGroup {
@@ -43,22 +47,55 @@ export function bindResources(
       name,
     );
   }
-  const entries = kernel.bindings.map((binding, i) => ({
-    binding: i,
-    resource: resolve(gpu, binding, resources[binding.name]),
-  }));
+  const nameOf = ({ name }: Binding) => `resources.${name}`;
+  const ranges = kernel.bindings.map((binding) =>
+    rangeOf(gpu, nameOf(binding), resources[binding.name])
+  );
+  return createBindGroup(gpu, kernel, ranges, nameOf);
+}
+
+/**
+ * Group 0 of a kernel from a range for each binding, in their order.
+ *
+ * @param nameOf What errors call a binding's resource.
+ * @throws {TypeError} Where one is of another device, made for another usage,
+ * or shares with another one what is written.
+ * @throws {RangeError} Where a part is unaligned, too large or outside.
+ */
+export function createBindGroup(
+  gpu: DeviceContext,
+  kernel: CompiledKernel,
+  ranges: readonly BoundRange[],
+  nameOf: (binding: Binding) => string,
+): GPUBindGroup {
+  const { label, layout, bindings } = kernel;
+  bindings.forEach((binding, i) =>
+    checkRangeOf(gpu, nameOf(binding), binding, ranges[i])
+  );
+  checkAliasing(bindings, ranges, nameOf);
   return gpu.device.createBindGroup({
-    label: kernel.label,
-    layout: kernel.layout,
-    entries,
+    label,
+    layout,
+    entries: ranges.map((resource, binding) => ({ binding, resource })),
   });
 }
 
-function rangeOf(gpu: Gpu, name: string, resource: BindingResource): {
-  buffer: GPUBuffer;
-  offset: number;
-  size: number;
-} {
+/**
+ * The bytes of a resource.
+ *
+ * @throws {TypeError} Where it is none, destroyed, or a tensor of another `Gpu`.
+ */
+export function rangeOf(
+  gpu: DeviceContext,
+  name: string,
+  resource: BindingResource | undefined,
+): BoundRange {
+  checkType(
+    typeof resource === "object" && resource !== null,
+    name,
+    "must be a buffer or a tensor",
+    resource,
+  );
   if (resource instanceof GpuTensor) {
     checkType(resource.gpu === gpu, name, "must be of this Gpu", resource);
     const { buffer, offset, byteLength } = resource;
@@ -83,21 +120,14 @@ function rangeOf(gpu: Gpu, name: string, resource: BindingResource): {
   return { buffer: resource, offset: 0, size: resource.size };
 }
 
-function resolve(
-  gpu: Gpu,
-  binding: Binding,
-  resource: BindingResource | undefined,
-): { buffer: GPUBuffer; offset: number; size: number } {
-  const name = `resources.${binding.name}`;
-  checkType(
-    typeof resource === "object" && resource !== null,
-    name,
-    "must be a buffer or a tensor",
-    resource,
-  );
-  const range = rangeOf(gpu, name, resource);
+function checkRangeOf(
+  gpu: DeviceContext,
+  name: string,
+  { access }: Binding,
+  range: BoundRange,
+): void {
   checkOwner(name, range.buffer, gpu.device);
-  const uniform = binding.access === "uniform";
+  const uniform = access === "uniform";
   checkType(
     range.buffer.usage & (uniform ? BufferUsage.uniform : BufferUsage.storage),
     `${name}.usage`,
@@ -105,14 +135,13 @@ function resolve(
     range.buffer.usage,
   );
   checkSpan(gpu, name, uniform, range);
-  return range;
 }
 
 function checkSpan(
-  gpu: Gpu,
+  gpu: DeviceContext,
   name: string,
   uniform: boolean,
-  { buffer, offset, size }: { buffer: GPUBuffer; offset: number; size: number },
+  { buffer, offset, size }: BoundRange,
 ): void {
   const { limits } = gpu;
   const kind = uniform ? "Uniform" : "Storage";

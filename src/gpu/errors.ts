@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Gpu } from "./gpu.ts";
+import type { DeviceContext } from "./device_context.ts";
 
 /** An `Error` that says what was being done; the device's is its `cause`. */
 export function labelled(label: string, error: { message: string }): Error {
@@ -13,9 +13,9 @@ export function labelled(label: string, error: { message: string }): Error {
   });
 }
 
-/** See {@linkcode Gpu.scoped}. */
+/** See `Gpu.scoped()`. */
 export async function scoped<T>(
-  gpu: Gpu,
+  gpu: DeviceContext,
   label: string,
   run: () => T | Promise<T>,
 ): Promise<T> {

@@ -6,7 +6,7 @@
  */
 
 import { expectInts, single, words } from "./probe_parts.ts";
-import type { Probe } from "./probes.ts";
+import type { Probe } from "./probe.ts";
 
 const loopInput = [5, 7, 11, 13];
 
@@ -43,17 +43,17 @@ export const FLOW_PROBES: readonly Probe[] = [
   {
     name: "long_loops",
     description:
-      "Loops go on for as long as their condition holds. Mesa 22.3's llvmpipe ends them after 65,535 turns of all loops together, so kernels take fewer on software adapters.",
+      "Loops go on for as long as their condition holds. Mesa 22.3's llvmpipe ends them after 65,535 iterations of all loops together, so kernels take fewer on software adapters.",
     input: words([300]),
     outputs: 2,
     code: single(`
-  var turns = 0u;
+  var iterations = 0u;
   for (var i = 0u; i < input[0]; i++) {
     for (var j = 0u; j < input[0]; j++) {
-      turns += 1u + (output[1] & 0u);
+      iterations += 1u + (output[1] & 0u);
     }
   }
-  output[0] = turns;
+  output[0] = iterations;
   output[1] = input[0];`),
     check: expectInts([90000, 300]),
   },

@@ -10,12 +10,14 @@ import { DeviceLostError } from "../core/errors.ts";
 import type { KernelSource } from "../core/kernel.ts";
 import { type GpuInfo, infoOf, isSoftware } from "./adapter.ts";
 import type { BufferOptions, GpuBuffer } from "./buffer.ts";
+import type { DeviceContext } from "./device_context.ts";
 import { type BindingResource, bindResources } from "./dispatch.ts";
 import { labelled, scoped } from "./errors.ts";
-import { LiveBuffers } from "./live_buffers.ts";
+import { type GpuStats, LiveBuffers } from "./live_buffers.ts";
 import { type CompiledKernel, PipelineCache } from "./pipeline_cache.ts";
 import { BufferPool } from "./pool.ts";
 import { type ReadOptions, StagingRing } from "./readback.ts";
+import { submitRecording } from "./recordings.ts";
 import {
   emptyTensor,
   type GpuTensor,
@@ -23,25 +25,13 @@ import {
   wrapBuffer,
 } from "./tensor.ts";
 
-/** What is alive on a {@linkcode Gpu}, pooled and staging buffers included. */
-export interface GpuStats {
-  /** Live buffers that we made. */
-  readonly buffers: number;
-  /** Their bytes. */
-  readonly bytes: number;
-  /** The most bytes that were alive at one time. */
-  readonly peakBytes: number;
-  /** Compiled pipelines. */
-  readonly pipelines: number;
-}
-
 /**
  * A device, and what has been made on it: buffers, tensors, pipelines.
  *
  * Every method throws (or rejects with) a {@linkcode DeviceLostError} once the
  * device is lost or the `Gpu` destroyed.
  */
-export class Gpu implements Disposable {
+export class Gpu implements DeviceContext, Disposable {
   /** The WebGPU device. */
   readonly device: GPUDevice;
   /** Who made it, as far as WebGPU says. */
@@ -101,6 +91,15 @@ export class Gpu implements Disposable {
     return isSoftware(this.info);
   }
 
+  /**
+   * Iterations that all loops of one invocation may take together. Mesa 22.3's
+   * llvmpipe silently ends every loop after 65,535 (probe `long_loops`); 26.1's
+   * does not, but says nothing by which to tell the two apart.
+   */
+  get maxLoopIterations(): number {
+    return this.software ? 65535 : Infinity;
+  }
+
   /** Whether the device is lost, or this object destroyed. */
   get lost(): boolean {
     return this.#loss !== undefined;
@@ -120,7 +119,7 @@ export class Gpu implements Disposable {
   /** A counted buffer. Fresh ones are all zeros. */
   createBuffer(options: BufferOptions): GpuBuffer {
     this.check();
-    return this.#live.create(this, options);
+    return this.#live.create(this.device, options);
   }
 
   /**
@@ -194,11 +193,17 @@ export class Gpu implements Disposable {
     return await this.#pipelines.get(kernel);
   }
 
+  /** The compiled form of a kernel, or `undefined` where it is not ready. */
+  compiled(kernel: KernelSource): CompiledKernel | undefined {
+    return this.#pipelines.compiled(kernel);
+  }
+
   /**
    * Group 0 of a kernel, each binding by its name.
    *
    * @throws {TypeError} Where one is missing, unknown, destroyed, of another
-   * device or made for another usage.
+   * device or made for another usage, or where what one of them writes is bound
+   * twice.
    * @throws {RangeError} Where a part is unaligned, too large or outside.
    */
   bind(
@@ -210,11 +215,19 @@ export class Gpu implements Disposable {
   }
 
   /** Records commands and submits them. */
-  submit(label: string, record: (encoder: GPUCommandEncoder) => void): void {
+  submit(label: string, record: (encoder: GPUCommandEncoder) => void): void;
+  /**
+   * Finishes and submits an encoder of the caller's own. What was recorded into
+   * it of a program can then be used again; where the caller submits it in
+   * another way, the next update of the program makes it anew.
+   */
+  submit(encoder: GPUCommandEncoder): void;
+  submit(
+    first: string | GPUCommandEncoder,
+    record?: (encoder: GPUCommandEncoder) => void,
+  ): void {
     this.check();
-    const encoder = this.device.createCommandEncoder({ label });
-    record(encoder);
-    this.queue.submit([encoder.finish({ label })]);
+    submitRecording(this.device, first, record);
   }
 
   /**

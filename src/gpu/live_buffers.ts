@@ -5,7 +5,18 @@
  */
 
 import { type BufferOptions, createRawBuffer, GpuBuffer } from "./buffer.ts";
-import type { Gpu } from "./gpu.ts";
+
+/** What is alive on a `Gpu`, pooled and staging buffers included. */
+export interface GpuStats {
+  /** Live buffers that we made. */
+  readonly buffers: number;
+  /** Their bytes. */
+  readonly bytes: number;
+  /** The most bytes that were alive at one time. */
+  readonly peakBytes: number;
+  /** Compiled pipelines. */
+  readonly pipelines: number;
+}
 
 /** Makes buffers, and knows which were not destroyed yet. */
 export class LiveBuffers {
@@ -29,8 +40,8 @@ export class LiveBuffers {
   }
 
   /** Makes one; fresh ones are all zeros. */
-  create(gpu: Gpu, options: BufferOptions): GpuBuffer {
-    const buffer = new GpuBuffer(createRawBuffer(gpu, options), (self) => {
+  create(device: GPUDevice, options: BufferOptions): GpuBuffer {
+    const buffer = new GpuBuffer(createRawBuffer(device, options), (self) => {
       this.#live.delete(self);
       this.#bytes -= self.size;
     });
@@ -40,7 +51,7 @@ export class LiveBuffers {
     return buffer;
   }
 
-  /** Destroys all of them. */
+  /** Destroys all of them, but not those that were abandoned. */
   destroy(): void {
     for (const buffer of [...this.#live]) buffer.destroy();
   }

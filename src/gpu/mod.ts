@@ -6,6 +6,7 @@
 
 export { DeviceLostError, UnsupportedError } from "../core/errors.ts";
 export type { Binding, KernelSource } from "../core/kernel.ts";
+export type { UniformFields } from "../core/uniforms.ts";
 export type { DType, ElementType, HostArray } from "../core/dtype.ts";
 export type { GpuInfo } from "./adapter.ts";
 export { type BufferOptions, GpuBuffer } from "./buffer.ts";
@@ -20,11 +21,20 @@ export {
   foldGrid,
   type Grid,
 } from "./dispatch.ts";
-export { Gpu, type GpuStats } from "./gpu.ts";
+export type { DeviceContext } from "./device_context.ts";
+export { Gpu } from "./gpu.ts";
+export type { GpuStats } from "./live_buffers.ts";
 export { openGpu, type OpenGpuOptions } from "./open.ts";
 export type { CompiledKernel } from "./pipeline_cache.ts";
 export { BufferPool, type BufferPoolOptions } from "./pool.ts";
-export { type Probe, type ProbeResult, PROBES, runProbes } from "./probes.ts";
+export {
+  type EncodeOptions,
+  Program,
+  type ProgramExplanation,
+} from "./program.ts";
+export type { Dispatch, ProgramParts } from "./program_parts.ts";
+export type { Probe, ProbeResult } from "./probe.ts";
+export { PROBES, runProbes } from "./probes.ts";
 export type { ReadOptions } from "./readback.ts";
 export { GpuTensor } from "./tensor.ts";
 export { PassTimer, timingUnsupported } from "./timing.ts";

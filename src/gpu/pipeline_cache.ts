@@ -7,7 +7,7 @@
 
 import { UnsupportedError } from "../core/errors.ts";
 import type { Binding, KernelSource } from "../core/kernel.ts";
-import type { Gpu } from "./gpu.ts";
+import type { DeviceContext } from "./device_context.ts";
 import { STAGE_COMPUTE } from "./usage.ts";
 
 /** A kernel that is ready to be bound and dispatched. */
@@ -33,30 +33,30 @@ const BUFFER_TYPES = {
   uniform: "uniform",
 } as const;
 
-/** The pipelines and layouts of one {@linkcode Gpu}. */
+/** The pipelines and layouts of one `Gpu`. */
 export class PipelineCache {
-  #gpu: Gpu;
+  #gpu: DeviceContext;
   #kernels = new Map<string, Promise<CompiledKernel>>();
+  #compiled = new Map<string, CompiledKernel>();
   #layouts = new Map<string, Layouts>();
-  #compiled = 0;
 
   /** An empty cache on `gpu`. */
-  constructor(gpu: Gpu) {
+  constructor(gpu: DeviceContext) {
     this.#gpu = gpu;
   }
 
   /** The number of pipelines that have been compiled and are kept. */
   get size(): number {
-    return this.#compiled;
+    return this.#compiled.size;
   }
 
-  /** See {@linkcode Gpu.pipeline}. */
+  /** See `Gpu.pipeline()`. */
   get(kernel: KernelSource): Promise<CompiledKernel> {
-    const key = `${kernel.bindings.map((b) => b.access)}\n${kernel.code}`;
+    const key = keyOf(kernel);
     const cached = this.#kernels.get(key);
     if (cached) return cached;
     const promise = this.#compile(kernel).then((compiled) => {
-      this.#compiled++;
+      this.#compiled.set(key, compiled);
       return compiled;
     }, (error) => {
       this.#kernels.delete(key);
@@ -64,6 +64,11 @@ export class PipelineCache {
     });
     this.#kernels.set(key, promise);
     return promise;
+  }
+
+  /** See `Gpu.compiled()`. */
+  compiled(kernel: KernelSource): CompiledKernel | undefined {
+    return this.#compiled.get(keyOf(kernel));
   }
 
   async #compile(kernel: KernelSource): Promise<CompiledKernel> {
@@ -112,7 +117,11 @@ export class PipelineCache {
   }
 }
 
-function checkSupported(gpu: Gpu, kernel: KernelSource): void {
+function keyOf({ bindings, code }: KernelSource): string {
+  return `${bindings.map((binding) => binding.access)}\n${code}`;
+}
+
+function checkSupported(gpu: DeviceContext, kernel: KernelSource): void {
   const what = `compile ${kernel.label}`;
   for (const feature of kernel.features) {
     if (!gpu.features.has(feature)) {

@@ -5,8 +5,8 @@
  */
 
 import type { GpuBuffer } from "./buffer.ts";
-import type { Gpu } from "./gpu.ts";
-import { roundUp, TENSOR_USAGE } from "./usage.ts";
+import type { DeviceContext } from "./device_context.ts";
+import { BufferUsage, roundUp, TENSOR_USAGE } from "./usage.ts";
 
 /** How much idle memory a {@linkcode BufferPool} keeps. */
 export interface BufferPoolOptions {
@@ -16,26 +16,32 @@ export interface BufferPoolOptions {
   readonly maxBytes?: number;
 }
 
+/** Bytes of the buffer that poison is copied from. */
+const POISON_BYTES = 64 * 1024;
+
 /**
  * Idle buffers by size and usage. A buffer's old content stays in it; release
- * one only after the commands that use it have been submitted.
+ * one only after the commands that use it have been submitted, and abandon one
+ * where that cannot be known.
  */
 export class BufferPool {
   /**
-   * Fills every acquired buffer with NaN bytes (all ones), so that a test
-   * sees any read of what was never written.
+   * Fills every acquired buffer with NaN bytes (all ones), and the scratch of
+   * a program before each run, so that a test sees any read of what was never
+   * written.
    */
   poison = false;
-  #gpu: Gpu;
+  #gpu: DeviceContext;
   #maxCount: number;
   #maxBytes: number;
   #idle = new Map<string, GpuBuffer[]>();
   #out = new Set<GpuBuffer>();
   #count = 0;
   #bytes = 0;
+  #poisonSource: GPUBuffer | undefined;
 
   /** An empty pool on `gpu`. */
-  constructor(gpu: Gpu, options: BufferPoolOptions = {}) {
+  constructor(gpu: DeviceContext, options: BufferPoolOptions = {}) {
     this.#gpu = gpu;
     this.#maxCount = options.maxCount ?? 64;
     this.#maxBytes = options.maxBytes ?? 64 * 1024 * 1024;
@@ -71,11 +77,7 @@ export class BufferPool {
    * @throws {TypeError} Where it was not acquired here, or was released.
    */
   release(buffer: GpuBuffer): void {
-    if (!this.#out.delete(buffer)) {
-      throw new TypeError(
-        "Cannot release a buffer that is not out of this pool",
-      );
-    }
+    this.#handBack("release", buffer);
     if (buffer.destroyed) return;
     if (
       this.#count + 1 > this.#maxCount ||
@@ -92,6 +94,27 @@ export class BufferPool {
     this.#bytes += buffer.size;
   }
 
+  /**
+   * Gives up a buffer that recorded commands may still use: see
+   * {@linkcode GpuBuffer.abandon}.
+   *
+   * @throws {TypeError} Where it was not acquired here, or was released.
+   */
+  abandon(buffer: GpuBuffer): void {
+    this.#handBack("abandon", buffer);
+    buffer.abandon();
+  }
+
+  /** Records a command that fills a buffer with NaN bytes, where poison is on. */
+  encodePoison(encoder: GPUCommandEncoder, { buffer, size }: GpuBuffer): void {
+    if (!this.poison) return;
+    const source = this.#poisonSource ??= poisonSource(this.#gpu.device);
+    for (let at = 0; at < size; at += POISON_BYTES) {
+      const bytes = Math.min(POISON_BYTES, size - at);
+      encoder.copyBufferToBuffer(source, 0, buffer, at, bytes);
+    }
+  }
+
   /** Destroys all idle buffers; those that are out stay valid. */
   clear(): void {
     for (const list of this.#idle.values()) {
@@ -100,6 +123,11 @@ export class BufferPool {
     this.#idle.clear();
     this.#count = 0;
     this.#bytes = 0;
+  }
+
+  #handBack(what: string, buffer: GpuBuffer): void {
+    if (this.#out.delete(buffer)) return;
+    throw new TypeError(`Cannot ${what} a buffer that is not out of this pool`);
   }
 
   #take(bytes: number, usage: number): GpuBuffer | undefined {
@@ -114,4 +142,17 @@ export class BufferPool {
     const ones = new Uint8Array(buffer.size).fill(0xff);
     this.#gpu.queue.writeBuffer(buffer.buffer, 0, ones);
   }
+}
+
+/** Only tests have one, so it is neither counted nor destroyed. */
+function poisonSource(device: GPUDevice): GPUBuffer {
+  const buffer = device.createBuffer({
+    label: "poison",
+    size: POISON_BYTES,
+    usage: BufferUsage.copySrc,
+    mappedAtCreation: true,
+  });
+  new Uint8Array(buffer.getMappedRange()).fill(0xff);
+  buffer.unmap();
+  return buffer;
 }

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Probe } from "./probes.ts";
+import type { Probe } from "./probe.ts";
 
 /** Wraps a body that only the very first invocation runs. */
 export function single(body: string): string {

@@ -9,37 +9,9 @@ import type { KernelSource } from "../core/kernel.ts";
 import { ARITHMETIC_PROBES } from "./arithmetic_probes.ts";
 import { FLOW_PROBES } from "./flow_probes.ts";
 import type { Gpu } from "./gpu.ts";
+import type { Probe, ProbeResult } from "./probe.ts";
+import { Program } from "./program.ts";
 import type { GpuTensor } from "./tensor.ts";
-
-/** What a probe found. */
-export interface ProbeResult {
-  /** The probe's name. */
-  readonly name: string;
-  /** Whether the device computed what WGSL says; `undefined`: it cannot run. */
-  readonly ok: boolean | undefined;
-  /** What was computed, or why it could not run. */
-  readonly detail: string;
-}
-
-/** A few lines of WGSL, and what must come out. */
-export interface Probe {
-  /** A short name, `snake_case`. */
-  readonly name: string;
-  /** What is probed, in one sentence. */
-  readonly description: string;
-  /** Where the fault is reported, if it is. */
-  readonly issue?: string;
-  /** Features without which it cannot run. */
-  readonly features?: KernelSource["features"];
-  /** Words that the shader reads as `input`; unknown at compile time. */
-  readonly input: Uint32Array;
-  /** The WGSL that follows the declarations of `input` and `output`. */
-  readonly code: string;
-  /** The number of words that the shader writes to `output`. */
-  readonly outputs: number;
-  /** What is wrong with the output, or `undefined` where it is right. */
-  readonly check: (output: Uint32Array) => string | undefined;
-}
 
 /** Every probe, in the order in which they are reported. */
 export const PROBES: readonly Probe[] = [...FLOW_PROBES, ...ARITHMETIC_PROBES];
@@ -53,62 +25,85 @@ export async function runProbes(
   gpu: Gpu,
   probes: readonly Probe[] = PROBES,
 ): Promise<ProbeResult[]> {
-  const made: GpuTensor[] = [];
+  const sources = probes.map(sourceOf);
+  const faults = await Promise.all(
+    sources.map((source) => compileFault(gpu, source)),
+  );
+  const able = probes.map((_, i) => i).filter((i) => faults[i] === undefined);
+  const outputs = await run(
+    gpu,
+    able.map((i) => ({ probe: probes[i], source: sources[i] })),
+  );
+  return probes.map(({ name, check }, i) => {
+    const fault = faults[i];
+    if (fault !== undefined) return { name, ok: undefined, detail: fault };
+    const wrong = check(outputs[able.indexOf(i)]);
+    return { name, ok: wrong === undefined, detail: wrong ?? "as specified" };
+  });
+}
+
+/** What each of some compiled probes writes. */
+async function run(
+  gpu: Gpu,
+  jobs: readonly { probe: Probe; source: KernelSource }[],
+): Promise<Uint32Array[]> {
+  const outputs: GpuTensor[] = [];
+  const program = new Program(gpu, "probes");
   try {
-    const jobs = await Promise.all(probes.map((probe) => prepare(gpu, probe)));
-    const outputs: (GpuTensor | undefined)[] = [];
-    gpu.submit("probes", (encoder) => {
-      jobs.forEach((job, i) => {
-        if (typeof job === "string") return outputs.push(undefined);
-        const { input, outputs: count } = probes[i];
-        const source = gpu.tensor(input, [input.length], "probe.input");
-        made.push(source);
-        const poison = new Uint32Array(count).fill(0xdeadbeef);
-        const output = gpu.tensor(poison, [count], "probe.output");
-        made.push(output);
-        outputs.push(output);
-        const pass = encoder.beginComputePass({ label: probes[i].name });
-        pass.setPipeline(job.pipeline);
-        pass.setBindGroup(0, gpu.bind(job, { input: source, output }));
-        pass.dispatchWorkgroups(2);
-        pass.end();
-      });
+    for (const { probe } of jobs) {
+      const poison = new Uint32Array(probe.outputs).fill(0xdeadbeef);
+      outputs.push(gpu.tensor(poison, [poison.length], "probe.output"));
+    }
+    program.update({
+      dispatches: jobs.map(({ source }, i) => ({
+        source,
+        uniforms: {},
+        grid: [2, 1, 1],
+        aliases: { input: `input_${i}`, output: `output_${i}` },
+      })),
+      words: numbered("input", jobs.map(({ probe }) => probe.input)),
     });
-    const ran = outputs.filter((output) => output !== undefined);
-    const arrays = await gpu.read(ran) as Uint32Array[];
-    return probes.map((probe, i) => {
-      const { name } = probe;
-      const job = jobs[i];
-      if (typeof job === "string") return { name, ok: undefined, detail: job };
-      const array = arrays[ran.indexOf(outputs[i] as GpuTensor)];
-      const wrong = probe.check(array);
-      return { name, ok: wrong === undefined, detail: wrong ?? "as specified" };
-    });
+    gpu.submit(
+      "probes",
+      (encoder) => program.encode(encoder, numbered("output", outputs)),
+    );
+    return await gpu.read(outputs) as Uint32Array[];
   } finally {
-    for (const tensor of made) tensor.destroy();
+    program.destroy();
+    for (const output of outputs) output.destroy();
   }
 }
 
-/** The compiled probe, or why there is none. */
-async function prepare(gpu: Gpu, probe: Probe) {
-  const features = probe.features ?? [];
-  const lacking = features.filter((feature) => !gpu.features.has(feature));
-  if (lacking.length > 0) return `the device lacks ${lacking.join(", ")}`;
+function numbered<T>(name: string, values: readonly T[]): Record<string, T> {
+  return Object.fromEntries(values.map((value, i) => [`${name}_${i}`, value]));
+}
+
+function sourceOf({ name, code, features = [] }: Probe): KernelSource {
   const enable = features.includes("shader-f16") ? "enable f16;\n" : "";
-  try {
-    return await gpu.pipeline({
-      label: `probe.${probe.name}`,
-      code: `${enable}
+  return {
+    label: `probe.${name}`,
+    code: `${enable}
 @group(0) @binding(0) var<storage, read> input: array<u32>;
 @group(0) @binding(1) var<storage, read_write> output: array<u32>;
-${probe.code}`,
-      bindings: [
-        { name: "input", type: "array<u32>", access: "read" },
-        { name: "output", type: "array<u32>", access: "read_write" },
-      ],
-      uniforms: {},
-      features,
-    });
+${code}`,
+    bindings: [
+      { name: "input", type: "array<u32>", access: "read" },
+      { name: "output", type: "array<u32>", access: "read_write" },
+    ],
+    uniforms: {},
+    features,
+  };
+}
+
+/** Why a probe cannot run, or `undefined` once it is compiled. */
+async function compileFault(
+  gpu: Gpu,
+  source: KernelSource,
+): Promise<string | undefined> {
+  const lacking = source.features.filter((name) => !gpu.features.has(name));
+  if (lacking.length > 0) return `the device lacks ${lacking.join(", ")}`;
+  try {
+    await gpu.pipeline(source);
   } catch (error) {
     return `it does not compile: ${(error as Error).message}`;
   }

@@ -9,7 +9,7 @@ import { checkRange, checkType } from "../core/check.ts";
 import { type ElementType, type HostArray, hostArray } from "../core/dtype.ts";
 import type { GpuBuffer } from "./buffer.ts";
 import { labelled } from "./errors.ts";
-import type { Gpu } from "./gpu.ts";
+import type { DeviceContext } from "./device_context.ts";
 import { GpuTensor } from "./tensor.ts";
 import { BufferUsage, MAP_READ, roundUp } from "./usage.ts";
 
@@ -23,18 +23,18 @@ const MAX_IDLE = 4;
 const MIN_STAGING = 64 * 1024;
 const MAX_KEPT = 64 * 1024 * 1024;
 
-/** The staging buffers of one {@linkcode Gpu}. */
+/** The staging buffers of one `Gpu`. */
 export class StagingRing {
-  #gpu: Gpu;
+  #gpu: DeviceContext;
   #idle: GpuBuffer[] = [];
   #made = 0;
 
   /** An empty ring on `gpu`. */
-  constructor(gpu: Gpu) {
+  constructor(gpu: DeviceContext) {
     this.#gpu = gpu;
   }
 
-  /** See {@linkcode Gpu.read}. */
+  /** See `Gpu.read()`. */
   async read(
     tensors: readonly GpuTensor[],
     options: ReadOptions = {},
@@ -143,7 +143,7 @@ export class StagingRing {
 }
 
 /** Checks all of them before anything is recorded. */
-function checkTensors(gpu: Gpu, tensors: readonly GpuTensor[]): void {
+function checkTensors(gpu: DeviceContext, tensors: readonly GpuTensor[]): void {
   tensors.forEach((tensor, i) => {
     const name = `tensors[${i}]`;
     checkType(

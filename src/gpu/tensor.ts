@@ -12,7 +12,7 @@ import {
   type HostArray,
 } from "../core/dtype.ts";
 import { checkOwner, type GpuBuffer, setOwner } from "./buffer.ts";
-import type { Gpu } from "./gpu.ts";
+import type { DeviceContext } from "./device_context.ts";
 import { BufferUsage, roundUp, TENSOR_USAGE } from "./usage.ts";
 
 /**
@@ -24,7 +24,7 @@ const TENSOR_ALIGNMENT = 16;
 /** A dense, row-major array on the device. */
 export class GpuTensor implements Disposable {
   /** The device it lives on. */
-  readonly gpu: Gpu;
+  readonly gpu: DeviceContext;
   /** The type of its elements. */
   readonly dtype: ElementType;
   /** The lengths of its dimensions, outermost first. */
@@ -39,8 +39,8 @@ export class GpuTensor implements Disposable {
   #owned: GpuBuffer | undefined;
   #destroyed = false;
 
-  /** Made by {@linkcode Gpu.tensor}, `empty` and `wrap`. */
-  constructor(gpu: Gpu, parts: {
+  /** Made by `Gpu.tensor()`, `empty` and `wrap`. */
+  constructor(gpu: DeviceContext, parts: {
     dtype: ElementType;
     shape: readonly number[];
     buffer: GPUBuffer;
@@ -133,7 +133,7 @@ export function sizeOf(shape: readonly number[]): number {
 
 /** `writeBuffer` takes multiples of 4 bytes only; an odd f16 is padded. */
 function upload(
-  gpu: Gpu,
+  gpu: DeviceContext,
   buffer: GPUBuffer,
   offset: number,
   array: HostArray,
@@ -152,9 +152,9 @@ function upload(
   }
 }
 
-/** See {@linkcode Gpu.empty}. */
+/** See `Gpu.empty()`. */
 export function emptyTensor(
-  gpu: Gpu,
+  gpu: DeviceContext,
   dtype: ElementType,
   shape: readonly number[],
   label: string,
@@ -175,9 +175,9 @@ export function emptyTensor(
   });
 }
 
-/** See {@linkcode Gpu.tensor}. */
+/** See `Gpu.tensor()`. */
 export function uploadTensor(
-  gpu: Gpu,
+  gpu: DeviceContext,
   array: HostArray,
   shape: readonly number[],
   label: string,
@@ -201,9 +201,9 @@ export function uploadTensor(
   return tensor;
 }
 
-/** See {@linkcode Gpu.wrap}. */
+/** See `Gpu.wrap()`. */
 export function wrapBuffer(
-  gpu: Gpu,
+  gpu: DeviceContext,
   buffer: GPUBuffer,
   dtype: ElementType,
   shape: readonly number[],

@@ -4,34 +4,30 @@
  * @module
  */
 
-import {
-  APPEND_LANES,
-  APPEND_PARAMS,
-  appendKernel,
-} from "../../kernels/cache/append.ts";
+import { APPEND_LANES, appendKernel } from "../../kernels/cache/append.ts";
 import { rowFormat, rowStride } from "../../kernels/fragments/rows.ts";
-import {
-  type CompiledKernel,
-  foldGrid,
-  type Gpu,
-  type GpuBuffer,
-} from "../gpu/mod.ts";
-import { encodeKernel, uniformBuffer } from "./kv_commands.ts";
-import type { AppendRows } from "./rows.ts";
+import type { KernelSource } from "../core/kernel.ts";
+import { type Dispatch, foldGrid, type Gpu, Program } from "../gpu/mod.ts";
+import { arenaName, type Arenas, arenasByName } from "./arena_names.ts";
+import type { LayerRows } from "./rows.ts";
 import type { CacheSizes, KvCacheOptions } from "./sizes.ts";
 
-/** The append kernel of a cache, with its uniforms for each arena. */
+/** The append kernel of a cache, a dispatch an arena. */
 export class RowAppender implements Disposable {
   readonly #gpu: Gpu;
   readonly #kvHeads: number;
-  readonly #kernel: CompiledKernel;
-  readonly #params: readonly GpuBuffer[];
+  readonly #source: KernelSource;
+  readonly #uniforms: readonly Record<string, number>[];
+  readonly #program: Program;
+  /** What the program was updated for. */
+  #slots: Uint32Array | undefined;
 
-  private constructor(gpu: Gpu, sizes: CacheSizes, kernel: CompiledKernel) {
+  private constructor(gpu: Gpu, sizes: CacheSizes, source: KernelSource) {
     this.#gpu = gpu;
     this.#kvHeads = sizes.kvHeads;
-    this.#kernel = kernel;
-    this.#params = appendParams(gpu, sizes);
+    this.#source = source;
+    this.#uniforms = arenaUniforms(sizes);
+    this.#program = new Program(gpu, "kv.append");
   }
 
   /** Compiles the kernel. */
@@ -41,48 +37,60 @@ export class RowAppender implements Disposable {
     rope: KvCacheOptions["rope"],
   ): Promise<RowAppender> {
     const { dtype, headDim, valueHeadDim } = sizes;
-    const kernel = await gpu.pipeline(appendKernel({
+    const source = appendKernel({
       keyFormat: rowFormat(dtype, headDim),
       valueFormat: rowFormat(dtype, valueHeadDim),
       arenaFormat: rowFormat(dtype, headDim, valueHeadDim),
       rope: rope?.pairing,
-    }));
-    return new RowAppender(gpu, sizes, kernel);
+    });
+    const appender = new RowAppender(gpu, sizes, source);
+    await appender.#program.compile([source]);
+    return appender;
   }
 
-  /** Records the writing of checked rows into the arenas of their layer. */
+  /**
+   * Records the writing of checked rows into the arenas of their layer.
+   *
+   * @param slots One for each token. The same array, which must not change, is
+   * uploaded once however many layers it is given for in a row.
+   */
   encode(
     encoder: GPUCommandEncoder,
-    rows: AppendRows,
-    arenas: readonly GpuBuffer[],
+    slots: Uint32Array,
+    { rows, arenas }: { readonly rows: LayerRows; readonly arenas: Arenas },
   ): void {
-    const { key, value, slots, rotation } = rows;
-    const tokens = slots.size;
-    if (tokens === 0) return;
-    const work = Math.ceil(tokens * this.#kvHeads / APPEND_LANES);
-    const [x, y, z] = foldGrid(work, this.#gpu.limits);
-    // Without the tensor's padding: the kernel takes its length for tokens.
-    const words = { buffer: slots.buffer, offset: slots.offset };
-    arenas.forEach((arena, segment) =>
-      encodeKernel(this.#gpu, encoder, {
-        kernel: this.#kernel,
-        resources: {
-          key,
-          value,
-          slots: { ...words, size: 4 * tokens },
-          arena,
-          params: this.#params[segment],
-          ...(rotation &&
-            { positions: rotation.positions, rotary: rotation.table }),
-        },
-        grid: [x, y * z, 1],
-      })
-    );
+    if (slots.length === 0) return;
+    if (this.#slots !== slots) {
+      this.#program.update({
+        dispatches: this.#dispatches(slots.length),
+        words: { slots },
+      });
+      this.#slots = slots;
+    }
+    const { key, value, rotation } = rows;
+    this.#program.encode(encoder, {
+      key,
+      value,
+      positions: rotation?.positions,
+      rotary: rotation?.table,
+      ...arenasByName(arenas),
+    });
   }
 
-  /** Frees the uniforms; further calls do nothing. */
+  #dispatches(tokens: number): Dispatch[] {
+    const work = Math.ceil(tokens * this.#kvHeads / APPEND_LANES);
+    const [x, y, z] = foldGrid(work, this.#gpu.limits);
+    return this.#uniforms.map((uniforms, segment) => ({
+      source: this.#source,
+      uniforms: { ...uniforms, token_count: tokens },
+      grid: [x, y * z, 1],
+      aliases: { arena: arenaName(segment) },
+    }));
+  }
+
+  /** Frees its buffers; further calls do nothing. */
   destroy(): void {
-    for (const params of this.#params) params.destroy();
+    this.#program.destroy();
   }
 
   /** The same as {@linkcode RowAppender.destroy}. */
@@ -91,30 +99,29 @@ export class RowAppender implements Disposable {
   }
 }
 
-function appendParams(gpu: Gpu, sizes: CacheSizes): GpuBuffer[] {
+/** The uniforms of each arena, all but the number of tokens. */
+function arenaUniforms(
+  sizes: CacheSizes,
+): Record<string, number>[] {
   const { dtype, kvHeads, headDim, valueHeadDim, ropeDim } = sizes;
   const format = rowFormat(dtype, headDim, valueHeadDim);
   const arenaKeyStride = rowStride(format, headDim);
   const slotCount = sizes.segmentBlocks * sizes.blockSize;
   // New rows are tensors of their own, with a format of their own.
   const stride = (dim: number) => rowStride(rowFormat(dtype, dim), dim);
-  return Array.from(
-    { length: sizes.segments },
-    (_, segment) =>
-      uniformBuffer(gpu, APPEND_PARAMS, {
-        kv_heads: kvHeads,
-        head_dim: headDim,
-        head_vecs: Math.ceil(headDim / 4),
-        value_dim: valueHeadDim,
-        value_vecs: Math.ceil(valueHeadDim / 4),
-        key_stride: stride(headDim),
-        value_stride: stride(valueHeadDim),
-        arena_key_stride: arenaKeyStride,
-        arena_value_stride: rowStride(format, valueHeadDim),
-        value_at: slotCount * kvHeads * arenaKeyStride,
-        first_slot: segment * slotCount,
-        slot_count: slotCount,
-        rotary_pairs: ropeDim / 2,
-      }),
-  );
+  return Array.from({ length: sizes.segments }, (_, segment) => ({
+    kv_heads: kvHeads,
+    head_dim: headDim,
+    head_vecs: Math.ceil(headDim / 4),
+    value_dim: valueHeadDim,
+    value_vecs: Math.ceil(valueHeadDim / 4),
+    key_stride: stride(headDim),
+    value_stride: stride(valueHeadDim),
+    arena_key_stride: arenaKeyStride,
+    arena_value_stride: rowStride(format, valueHeadDim),
+    value_at: slotCount * kvHeads * arenaKeyStride,
+    first_slot: segment * slotCount,
+    slot_count: slotCount,
+    rotary_pairs: ropeDim / 2,
+  }));
 }

@@ -10,21 +10,35 @@ import type { DType } from "../core/dtype.ts";
 import { type Gpu, type GpuBuffer, TENSOR_USAGE } from "../gpu/mod.ts";
 import type { BlockCopy, Reservation } from "../cache/block/table_types.ts";
 import { RowAppender } from "./appender.ts";
+import { arenaName, arenasByName } from "./arena_names.ts";
 import { arenaLayout, BlockCopier } from "./copier.ts";
-import type { CacheSizes, KvCacheOptions } from "./sizes.ts";
+import { copyBatches } from "./copy_batches.ts";
+import { PendingCopies } from "./pending_copies.ts";
 import {
-  type AppendRows,
-  checkAppendRows,
+  checkRequests,
+  type GivenReservation,
+  reservationsOf,
+  type ReserveRequest,
+} from "./requests.ts";
+import {
+  type AllLayerRows,
+  checkAllRows,
   checkCopies,
   checkOrder,
   checkSlots,
+  type LayerRows,
 } from "./rows.ts";
-import { copyBatches } from "./copy_batches.ts";
+import type { CacheSizes, KvCacheOptions } from "./sizes.ts";
+import { CacheStep, type StepHost, type StepPart } from "./step.ts";
 
 /**
  * What a paged and a contiguous KV cache have in common. Each layer has arenas
  * of blocks, keys `[blocks, blockSize, kvHeads, headDim]` first, then values;
  * block b is in arena `floor(b / segmentBlocks)`.
+ *
+ * Tokens are added in three steps: {@linkcode KvArenas.reserve} gives them
+ * slots, the {@linkcode CacheStep} that it returns is written layer by layer,
+ * and committed. {@linkcode KvArenas.append} does all three at once.
  */
 export abstract class KvArenas implements Disposable {
   /** The device. */
@@ -43,7 +57,7 @@ export abstract class KvArenas implements Disposable {
   readonly valueHeadDim: number;
   /** The storage type. */
   readonly dtype: DType;
-  /** Rotated elements of a key; 0 where `append` does not rotate. */
+  /** Rotated elements of a key; 0 where keys are written as they are. */
   readonly ropeDim: number;
   /** Arenas a layer. */
   readonly segments: number;
@@ -55,6 +69,8 @@ export abstract class KvArenas implements Disposable {
   abstract readonly firstBlock: number;
   readonly #sizes: CacheSizes;
   readonly #arenas: GpuBuffer[][] = [];
+  readonly #pending: PendingCopies = new PendingCopies();
+  readonly #host: StepHost;
   #appender: RowAppender | undefined;
   #copier: BlockCopier | undefined;
   #destroyed = false;
@@ -75,7 +91,27 @@ export abstract class KvArenas implements Disposable {
     this.byteLength = sizes.layers * sizes.segments * sizes.segmentBlocks *
       sizes.blockBytes;
     this.#sizes = sizes;
+    this.#host = {
+      cache: this,
+      check: () => this.check(),
+      submit: (record) => this.#submit("kv.write", record),
+      encode: (encoder, { serial, slots, rows }) =>
+        this.#record(() => {
+          this.#encodeCopies(encoder, this.#pending.take(serial));
+          const arenas = this.#arenas[rows.layer ?? 0];
+          this.#appender!.encode(encoder, slots, { rows, arenas });
+        }),
+      copy: (serial) => this.#copyPending(serial),
+    };
   }
+
+  /** Whether something is a sequence of this cache, which may be freed. */
+  protected abstract isOwn(sequence: unknown): boolean;
+
+  /** Gives the tokens of checked requests their slots: all of them or none. */
+  protected abstract reserveAll(
+    requests: readonly ReserveRequest[],
+  ): Reservation[];
 
   /** Compiles what a cache needs and allocates it; on an error nothing is left. */
   protected async open(rope: KvCacheOptions["rope"]): Promise<this> {
@@ -116,63 +152,96 @@ export abstract class KvArenas implements Disposable {
   }
 
   /**
-   * Carries out appends on one layer: copies what copy-on-write asks for (of
-   * all layers), then writes the new rows. Submits at once. With several
-   * layers, give `copies: false` from the second on.
+   * Gives tokens their slots, in all sequences or in none. The copies which that
+   * asks for (copy-on-write, moves of what outgrows its place) are carried out
+   * with the first write of the step, once for all layers.
    *
-   * @param reservations What `reserve` of sequences returned, in that order.
-   * @throws {TypeError} if a tensor does not fit
-   * @throws {RangeError} if a slot or a block does not exist, or a reservation
-   * copies rows that an earlier one of the same call is yet to write
+   * Write a step before its sequences are forked, and before more is reserved in
+   * a sequence that may move.
+   *
+   * @throws {TypeError} if a sequence is not one of the cache or comes twice, or
+   * a count is not a number
+   * @throws {RangeError} if a count is not an integer >= 0, or a sequence would
+   * be longer than it may be
+   * @throws {OutOfBlocksError} if there is no room for all of them
+   */
+  reserve(requests: readonly ReserveRequest[]): CacheStep {
+    this.check();
+    checkRequests(requests, (sequence) => this.isOwn(sequence));
+    const parts = requests.map(({ sequence, count }) => ({
+      sequence,
+      start: sequence.length,
+      count,
+    }));
+    return this.#begin(this.reserveAll(requests), parts);
+  }
+
+  /**
+   * Adds tokens to sequences with their rows: reserves, writes all layers and
+   * commits. Submits at once. A call that throws leaves lengths and contents as
+   * they were.
+   *
+   * @param rows Those of the only layer, or `{ layers: [...] }` with those of
+   * each.
+   * @throws as {@linkcode KvArenas.reserve} does, and
+   * @throws {TypeError} if a tensor does not fit, or rows are not of all layers
    */
   append(
-    reservations: readonly Reservation[],
-    rows: Omit<AppendRows, "slots">,
-    options: { readonly copies?: boolean } = {},
+    requests: readonly ReserveRequest[],
+    rows: LayerRows | AllLayerRows,
   ): void {
     this.check();
-    const total = reservations.reduce(
-      (sum, { slots }) => sum + slots.length,
-      0,
-    );
-    const slots = new Uint32Array(total);
-    let at = 0;
-    for (const reservation of reservations) {
-      slots.set(reservation.slots, at);
-      at += reservation.slots.length;
-    }
-    checkSlots(this, slots);
-    const made = this.gpu.tensor(slots, [total], "kv.slots");
+    const tokens = checkRequests(requests, (sequence) => this.isOwn(sequence));
+    const layers = checkAllRows(this, rows, tokens);
+    const step = this.reserve(requests);
     try {
-      this.gpu.submit("kv.append", (encoder) => {
-        if (options.copies !== false) {
-          checkOrder(this, reservations);
-          this.encodeCopies(
-            encoder,
-            reservations.flatMap(({ copies }) => copies),
-          );
-        }
-        this.encodeAppend(encoder, { ...rows, slots: made });
+      this.#submit("kv.append", (encoder) => {
+        for (const own of layers) step.encode(encoder, own);
       });
-    } finally {
-      made.destroy();
+    } catch (error) {
+      this.#cancel(step);
+      throw error;
     }
+    step.commit();
   }
 
   /**
-   * Records the writing of new rows into their slots; nothing else changes.
+   * A step over what somebody else has reserved, in this order; it is theirs to
+   * commit. Of what a `CacheManager` or a scheduler has reserved, the slots and
+   * copies of one layer group are taken.
    *
-   * @throws {TypeError} if a tensor does not fit
+   * @param options `group`: the layer group; 0 by default.
+   * @throws {TypeError} if they are no reservations
+   * @throws {RangeError} if a slot, a block or the group does not exist, or a
+   * reservation copies rows that an earlier one is yet to write
    */
-  encodeAppend(encoder: GPUCommandEncoder, rows: AppendRows): void {
+  step(
+    reservations: readonly GivenReservation[],
+    options: { readonly group?: number } = {},
+  ): CacheStep {
     this.check();
-    checkAppendRows(this, rows);
-    this.#appender!.encode(encoder, rows, this.arenas(rows.layer));
+    const own = reservationsOf(reservations, options.group ?? 0);
+    for (const { slots, copies } of own) {
+      checkSlots(this, slots);
+      checkCopies(this, copies);
+    }
+    checkOrder(this, own);
+    return this.#begin(own);
   }
 
   /**
-   * Records block copies in all layers, in order: a copy may read what an
-   * earlier one wrote.
+   * Copies blocks in all layers, in order: a copy may read what an earlier one
+   * wrote. Submits at once.
+   *
+   * @throws {RangeError} if a block does not exist
+   */
+  copy(copies: readonly BlockCopy[]): void {
+    this.check();
+    this.#submit("kv.copy", (encoder) => this.encodeCopies(encoder, copies));
+  }
+
+  /**
+   * Records block copies as {@linkcode KvArenas.copy} carries them out.
    *
    * @throws {RangeError} if a block does not exist
    */
@@ -182,16 +251,90 @@ export abstract class KvArenas implements Disposable {
   ): void {
     this.check();
     checkCopies(this, copies);
+    this.#record(() =>
+      this.#encodeCopies(encoder, [...this.#pending.take(), ...copies])
+    );
+  }
+
+  /** Carries out now what the reservations of steps ask to be copied. */
+  copyPending(): void {
+    this.check();
+    this.#copyPending();
+  }
+
+  #begin(
+    reservations: readonly Reservation[],
+    parts?: readonly StepPart[],
+  ): CacheStep {
+    const total = reservations.reduce((sum, own) => sum + own.slots.length, 0);
+    const slots = new Uint32Array(total);
+    let at = 0;
+    for (const own of reservations) {
+      slots.set(own.slots, at);
+      at += own.slots.length;
+    }
+    const copies = reservations.flatMap(({ copies }) => copies);
+    return new CacheStep(this.#host, {
+      slots,
+      copies: copies.length,
+      serial: this.#pending.add(copies),
+      ...(parts && { parts }),
+    });
+  }
+
+  /** Cancels a step for an error, of which another one would say less. */
+  #cancel(step: CacheStep): void {
+    try {
+      step.cancel();
+    } catch {
+      // The sequences are as long as before; the copies stay pending.
+    }
+  }
+
+  /** Carries out the copies up to those of a step; without a device, none. */
+  #copyPending(serial?: number): void {
+    if (this.#destroyed || this.gpu.lost) return;
+    if (this.#pending.entries.length === 0) return;
+    this.#submit(
+      "kv.copy",
+      (encoder) => this.#encodeCopies(encoder, this.#pending.take(serial)),
+    );
+  }
+
+  #submit(label: string, record: (encoder: GPUCommandEncoder) => void): void {
+    this.#record(() => this.gpu.submit(label, record));
+  }
+
+  /**
+   * Runs what records pending copies. Where it throws they stay pending: even
+   * if they are submitted, they may be carried out again before the next write.
+   */
+  #record(run: () => void): void {
+    const { entries } = this.#pending;
+    try {
+      run();
+    } catch (error) {
+      this.#pending.entries = entries;
+      throw error;
+    }
+  }
+
+  #encodeCopies(
+    encoder: GPUCommandEncoder,
+    copies: readonly BlockCopy[],
+  ): void {
+    if (copies.length === 0) return;
     const batches = copyBatches(copies, {
       segmentBlocks: this.segmentBlocks,
       most: this.gpu.limits.maxComputeWorkgroupsPerDimension,
     });
-    for (const { from, to, triples } of batches) {
-      const pairs = this.#arenas.map((arenas) => ({
-        source: arenas[from],
-        destination: arenas[to],
-      }));
-      this.#copier!.encode(encoder, triples, pairs);
+    this.#copier!.update(batches.map(({ from, to, triples }) => ({
+      from: arenaName(from),
+      to: arenaName(to),
+      triples,
+    })));
+    for (const arenas of this.#arenas) {
+      this.#copier!.encode(encoder, arenasByName(arenas));
     }
   }
 

@@ -13,7 +13,9 @@ import {
   ContiguousSequence,
 } from "../cache/extent/contiguous_sequence.ts";
 import { ExtentPool } from "../cache/extent/extent_pool.ts";
+import type { Reservation } from "../cache/block/table_types.ts";
 import { KvArenas } from "./arenas.ts";
+import type { ReserveRequest } from "./requests.ts";
 import { arenaLimit, cacheSizes, type KvCacheOptions } from "./sizes.ts";
 
 /** How large a {@linkcode ContiguousCache} is, and how its sequences grow. */
@@ -33,9 +35,10 @@ export interface ContiguousCacheOptions
  * forks copy every row, and free room is of use as far as it is in one run.
  *
  * It has one arena a layer and otherwise the commands of a `KvCache`; slots are
- * `[0, numBlocks * blockSize)`.
+ * `[0, numBlocks * blockSize)`. Write a step before more is reserved in one of
+ * its sequences: that may move it.
  *
- * @example Append one token to a sequence, and attend to it
+ * @example Add a token to a sequence, and attend to it
  * ```ts
  * import { attention, ContiguousCache, openGpu } from "@quire/attention";
  *
@@ -46,7 +49,7 @@ export interface ContiguousCacheOptions
  *   headDim: 4,
  * });
  * const sequence = cache.createSequence();
- * cache.append([sequence.reserve(1)], {
+ * cache.append([{ sequence, count: 1 }], {
  *   key: gpu.tensor(new Float32Array([1, 0, 0, 0]), [1, 1, 4]),
  *   value: gpu.tensor(new Float32Array([5, 6, 7, 8]), [1, 1, 4]),
  * });
@@ -115,29 +118,51 @@ export class ContiguousCache extends KvArenas {
   fork(sequence: ContiguousSequence): ContiguousSequence {
     this.check();
     checkType(
-      sequence instanceof ContiguousSequence && sequence.pool === this.pool,
+      this.isOwn(sequence),
       "sequence",
       "must be a sequence of the cache",
       sequence,
     );
     const { sequence: fork, copies } = sequence.fork();
-    this.gpu.submit("kv.fork", (encoder) => this.encodeCopies(encoder, copies));
+    this.copy(copies);
     return fork;
   }
 
   /**
    * Moves sequences together, so that all free blocks become one run; where an
    * `OutOfBlocksError` says that as many are free as are needed, it
-   * makes room. Submits at once. The rows of all appends must be written
-   * before. A move over its own rows takes a dispatch a layer for every so many
+   * makes room. Submits at once. What is reserved must be written before. A move over its own rows takes a dispatch a layer for every so many
    * blocks as it goes.
    */
   compact(): void {
     this.check();
-    const copies = this.pool.compact();
-    this.gpu.submit(
-      "kv.compact",
-      (encoder) => this.encodeCopies(encoder, copies),
-    );
+    this.copy(this.pool.compact());
+  }
+
+  /** Sequences of the pool. */
+  protected override isOwn(sequence: unknown): sequence is ContiguousSequence {
+    return sequence instanceof ContiguousSequence &&
+      (sequence.freed || sequence.pool === this.pool);
+  }
+
+  /** Where one has no room, those before it give theirs back. */
+  protected override reserveAll(
+    requests: readonly ReserveRequest[],
+  ): Reservation[] {
+    const made: (Reservation & { start: number })[] = [];
+    try {
+      for (const { sequence, count } of requests) {
+        const start = sequence.length;
+        const { slots, copies } = (sequence as ContiguousSequence)
+          .reserve(count);
+        made.push({ start, slots, copies });
+      }
+      return made;
+    } catch (error) {
+      // What has moved stays there, with its rows.
+      this.copy(made.flatMap(({ copies }) => copies));
+      made.forEach(({ start }, i) => requests[i].sequence.truncate(start));
+      throw error;
+    }
   }
 }

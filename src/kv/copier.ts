@@ -6,13 +6,18 @@
  */
 
 import {
-  COPY_PARAMS,
   copyBlocksKernel,
+  copyChunks,
   copyUnit,
 } from "../../kernels/cache/copy_blocks.ts";
 import { bytesPerElement, type DType } from "../core/dtype.ts";
-import type { CompiledKernel, Gpu, GpuBuffer } from "../gpu/mod.ts";
-import { encodeKernel, transientBuffer, uniformBuffer } from "./kv_commands.ts";
+import type { KernelSource } from "../core/kernel.ts";
+import {
+  type BindingResource,
+  type Dispatch,
+  type Gpu,
+  Program,
+} from "../gpu/mod.ts";
 
 /** What a block holds. */
 export interface BlockShape {
@@ -61,14 +66,6 @@ export function packedLayout(shape: BlockShape): BlockLayout {
   return { keyBlock: block, valueBlock: block, valueAt: keyBlock };
 }
 
-/** Where copies read and write. */
-export interface CopyBuffers {
-  /** The buffer that is read. */
-  readonly source: GpuBuffer;
-  /** The buffer that is written; may be the same. */
-  readonly destination: GpuBuffer;
-}
-
 /** The layouts of both sides of a copy. */
 export interface CopyLayouts {
   /** Of what is read. */
@@ -77,37 +74,42 @@ export interface CopyLayouts {
   readonly destination: BlockLayout;
 }
 
+/** Copies between two buffers, or within one, that one dispatch carries out. */
+export interface NamedCopies {
+  /** The name of the buffer that is read. */
+  readonly from: string;
+  /** The name of the buffer that is written; may be the same. */
+  readonly to: string;
+  /**
+   * (source, destination, rows) of each block, in no order; at most as many as
+   * a grid has workgroups in one dimension.
+   */
+  readonly triples: Uint32Array;
+}
+
 /** Copies blocks of one shape from buffers of one layout to another. */
 export class BlockCopier implements Disposable {
-  readonly #gpu: Gpu;
-  readonly #within: CompiledKernel;
-  readonly #crossing: CompiledKernel;
-  readonly #params: GpuBuffer;
+  readonly #within: KernelSource;
+  readonly #crossing: KernelSource;
+  readonly #uniforms: Readonly<Record<string, number>>;
+  readonly #chunks: number;
+  readonly #program: Program;
 
   private constructor(
     gpu: Gpu,
-    kernels: readonly CompiledKernel[],
-    params: GpuBuffer,
-  ) {
-    this.#gpu = gpu;
-    [this.#within, this.#crossing] = kernels;
-    this.#params = params;
-  }
-
-  /** Compiles the kernels. */
-  static async create(
-    gpu: Gpu,
     shape: BlockShape,
     { source, destination }: CopyLayouts,
-  ): Promise<BlockCopier> {
+  ) {
     const row = tokenBytes(shape);
     const unit = copyUnit(row);
-    const kernels = await Promise.all(
-      [false, true].map((crossing) =>
-        gpu.pipeline(copyBlocksKernel({ unit, crossing }))
-      ),
+    const { chunk, chunks } = copyChunks(
+      shape.blockSize * Math.max(row.key, row.value) / unit,
+      gpu.limits.maxComputeWorkgroupsPerDimension,
     );
-    const params = uniformBuffer(gpu, COPY_PARAMS, {
+    this.#within = copyBlocksKernel({ unit, crossing: false });
+    this.#crossing = copyBlocksKernel({ unit, crossing: true });
+    this.#uniforms = {
+      chunk,
       key_row: row.key / unit,
       value_row: row.value / unit,
       source_key_block: source.keyBlock / unit,
@@ -116,40 +118,52 @@ export class BlockCopier implements Disposable {
       destination_key_block: destination.keyBlock / unit,
       destination_value_block: destination.valueBlock / unit,
       destination_value_at: destination.valueAt / unit,
-    });
-    return new BlockCopier(gpu, kernels, params);
+    };
+    this.#chunks = chunks;
+    this.#program = new Program(gpu, "kv.copy");
   }
 
-  /**
-   * Records the same copies for each pair of buffers.
-   *
-   * @param triples (source, destination, rows) of each block, in no order; at
-   * most as many as a grid has workgroups in one dimension.
-   */
+  /** Compiles the kernels. */
+  static async create(
+    gpu: Gpu,
+    shape: BlockShape,
+    layouts: CopyLayouts,
+  ): Promise<BlockCopier> {
+    const copier = new BlockCopier(gpu, shape, layouts);
+    await copier.#program.compile([copier.#within, copier.#crossing]);
+    return copier;
+  }
+
+  /** Takes the copies that are to be recorded, each batch after the last. */
+  update(batches: readonly NamedCopies[]): void {
+    const total = batches.reduce((sum, { triples }) => sum + triples.length, 0);
+    const copies = new Uint32Array(total);
+    let at = 0;
+    const dispatches = batches.map(({ from, to, triples }): Dispatch => {
+      const first = at / 3;
+      copies.set(triples, at);
+      at += triples.length;
+      return {
+        source: from === to ? this.#within : this.#crossing,
+        uniforms: { ...this.#uniforms, first_copy: first },
+        grid: [triples.length / 3, this.#chunks, 1],
+        aliases: { destination: to, ...(from !== to && { source: from }) },
+      };
+    });
+    this.#program.update({ dispatches, words: { copies } });
+  }
+
+  /** Records them, over the buffers of their names. */
   encode(
     encoder: GPUCommandEncoder,
-    triples: Uint32Array,
-    pairs: readonly CopyBuffers[],
+    buffers: Readonly<Record<string, BindingResource>>,
   ): void {
-    const copies = transientBuffer(this.#gpu, "kv.copies", triples);
-    for (const { source, destination } of pairs) {
-      const crossing = source !== destination;
-      encodeKernel(this.#gpu, encoder, {
-        kernel: crossing ? this.#crossing : this.#within,
-        resources: {
-          copies,
-          ...(crossing && { source }),
-          destination,
-          params: this.#params,
-        },
-        grid: [triples.length / 3, 1, 1],
-      });
-    }
+    this.#program.encode(encoder, buffers);
   }
 
-  /** Frees the uniforms; further calls do nothing. */
+  /** Frees its buffers; further calls do nothing. */
   destroy(): void {
-    this.#params.destroy();
+    this.#program.destroy();
   }
 
   /** The same as {@linkcode BlockCopier.destroy}. */

@@ -8,14 +8,17 @@
 import type { Gpu } from "../gpu/mod.ts";
 import { BlockPool } from "../cache/block/block_pool.ts";
 import { BlockTable } from "../cache/block/block_table.ts";
+import { reserveAll } from "../cache/block/reserve_all.ts";
+import type { Reservation } from "../cache/block/table_types.ts";
 import { KvArenas } from "./arenas.ts";
+import type { ReserveRequest } from "./requests.ts";
 import { cacheSizes, type KvCacheOptions } from "./sizes.ts";
 
 /**
  * A paged KV cache on the device: sequences hold blocks of its pool, share them
  * and copy them on write.
  *
- * @example Append one token to a sequence
+ * @example Add a token to a sequence
  * ```ts
  * import { openGpu } from "@quire/attention/gpu";
  * import { KvCache } from "@quire/attention/kv";
@@ -23,11 +26,11 @@ import { cacheSizes, type KvCacheOptions } from "./sizes.ts";
  * const gpu = await openGpu();
  * const cache = await KvCache.create(gpu, { numBlocks: 8, kvHeads: 1, headDim: 4 });
  * const sequence = cache.createSequence();
- * cache.append([sequence.reserve(1)], {
+ * cache.append([{ sequence, count: 1 }], {
  *   key: gpu.tensor(new Float32Array([1, 0, 0, 0]), [1, 1, 4]),
  *   value: gpu.tensor(new Float32Array([5, 6, 7, 8]), [1, 1, 4]),
  * });
- * console.log(sequence.length); // 1
+ * console.log(sequence.committed); // 1
  * gpu.destroy();
  * ```
  */
@@ -59,5 +62,21 @@ export class KvCache extends KvArenas {
   createSequence(): BlockTable {
     this.check();
     return new BlockTable(this.pool);
+  }
+
+  /** Block tables of the pool. */
+  protected override isOwn(sequence: unknown): sequence is BlockTable {
+    return sequence instanceof BlockTable &&
+      (sequence.freed || sequence.pool === this.pool);
+  }
+
+  /** All blocks are allocated before any table changes. */
+  protected override reserveAll(
+    requests: readonly ReserveRequest[],
+  ): Reservation[] {
+    return reserveAll(requests.map(({ sequence, count }) => ({
+      table: sequence as BlockTable,
+      count,
+    })));
   }
 }

@@ -5,7 +5,9 @@
  * @module
  */
 
-export type { AppendRotation, AppendRows } from "./rows.ts";
+export type { AllLayerRows, KeyRotation, LayerRows } from "./rows.ts";
+export type { GivenReservation, ReserveRequest } from "./requests.ts";
+export type { CacheStep } from "./step.ts";
 export type { KvCacheOptions } from "./sizes.ts";
 export { KvArenas } from "./arenas.ts";
 export * from "./kv_cache.ts";

@@ -11,25 +11,29 @@ import type { Gpu, GpuTensor } from "../gpu/mod.ts";
 import type { BlockCopy, Reservation } from "../cache/block/table_types.ts";
 
 /** Where new keys stand, for a cache that rotates them. */
-export interface AppendRotation {
+export interface KeyRotation {
   /** `u32[tokens]`: true positions, each a row of the table. */
   readonly positions: GpuTensor;
   /** `[positions, dim / 2, 2]`, f32: see {@linkcode rotaryTable}. */
   readonly table: GpuTensor;
 }
 
-/** New keys and values, and where they go. */
-export interface AppendRows {
+/** New keys and values of one layer, in the order of a step's sequences. */
+export interface LayerRows {
   /** The layer; 0 by default. */
   readonly layer?: number;
   /** `[tokens, kvHeads, headDim]`. */
   readonly key: GpuTensor;
   /** `[tokens, kvHeads, valueHeadDim]`. */
   readonly value: GpuTensor;
-  /** `u32[tokens]`: what a sequence's `reserve` returned. */
-  readonly slots: GpuTensor;
   /** For a cache with `rope`: how to rotate the keys. */
-  readonly rotation?: AppendRotation;
+  readonly rotation?: KeyRotation;
+}
+
+/** New keys and values of all layers, the first layer's first. */
+export interface AllLayerRows {
+  /** As many as the cache has layers. */
+  readonly layers: readonly Omit<LayerRows, "layer">[];
 }
 
 /** What the checks need to know of a cache; a `KvArenas` is one. */
@@ -114,29 +118,83 @@ export function checkOrder(
 /**
  * Throws unless new rows fit the cache.
  *
+ * @param tokens How many tokens they are of.
+ * @param at What stands before the names of the rows in an error.
  * @throws {TypeError} for a tensor of another device, dtype or size
  * @throws {RangeError} for a layer that does not exist
  */
-export function checkAppendRows(cache: CacheShape, rows: AppendRows): void {
-  const { layer = 0, key, value, slots, rotation } = rows;
-  checkInteger("layer", layer, 0, cache.layers - 1);
-  checkTensor(cache, "slots", slots, "u32");
-  const tokens = slots.size;
-  const heads = tokens * cache.kvHeads;
-  checkTensor(cache, "key", key, cache.dtype, heads * cache.headDim);
-  checkTensor(cache, "value", value, cache.dtype, heads * cache.valueHeadDim);
-  checkRotation(cache, rotation, tokens);
+export function checkLayerRows(
+  cache: CacheShape,
+  rows: LayerRows,
+  { tokens, at = "" }: { readonly tokens: number; readonly at?: string },
+): void {
+  checkType(
+    typeof rows === "object" && rows !== null,
+    at === "" ? "rows" : at.slice(0, -1),
+    "must be an object",
+    rows,
+  );
+  const { layer = 0, key, value, rotation } = rows;
+  checkInteger(`${at}layer`, layer, 0, cache.layers - 1);
+  const rowsOf = (width: number) => tokens * cache.kvHeads * width;
+  checkTensor(cache, `${at}key`, key, {
+    dtype: cache.dtype,
+    size: rowsOf(cache.headDim),
+  });
+  checkTensor(cache, `${at}value`, value, {
+    dtype: cache.dtype,
+    size: rowsOf(cache.valueHeadDim),
+  });
+  checkRotation(cache, rotation, { tokens, at });
+}
+
+/**
+ * The rows of each layer; throws unless they are of all layers and fit.
+ *
+ * @throws {TypeError} for a tensor of another device, dtype or size, or not as
+ * many rows as the cache has layers
+ */
+export function checkAllRows(
+  cache: CacheShape,
+  rows: LayerRows | AllLayerRows,
+  tokens: number,
+): LayerRows[] {
+  const several = rows !== null && typeof rows === "object" &&
+    "layers" in rows;
+  if (!several) {
+    checkType(
+      cache.layers === 1,
+      "rows",
+      `must be { layers: [...] } for the cache's ${cache.layers} layers (or reserve(), write() each, commit())`,
+      rows,
+    );
+    checkLayerRows(cache, rows, { tokens });
+    return [rows];
+  }
+  const { layers } = rows;
+  checkType(
+    Array.isArray(layers) && layers.length === cache.layers,
+    "rows.layers",
+    `must be rows of each of the cache's ${cache.layers} layers`,
+    layers,
+  );
+  return layers.map((own, layer) => {
+    const at = `rows.layers[${layer}].`;
+    checkLayerRows(cache, { ...own, layer }, { tokens, at });
+    return { ...own, layer };
+  });
 }
 
 function checkRotation(
   cache: CacheShape,
-  rotation: AppendRotation | undefined,
-  tokens: number,
+  rotation: KeyRotation | undefined,
+  { tokens, at }: { readonly tokens: number; readonly at: string },
 ): void {
   const { ropeDim } = cache;
+  const name = `${at}rotation`;
   checkType(
     (rotation !== undefined) === (ropeDim > 0),
-    "rotation",
+    name,
     ropeDim > 0
       ? "must be given, as the cache rotates keys"
       : "must not be given, as the cache does not rotate keys",
@@ -144,12 +202,15 @@ function checkRotation(
   );
   if (!rotation) return;
   const { positions, table } = rotation;
-  checkTensor(cache, "rotation.positions", positions, "u32", tokens);
-  checkTensor(cache, "rotation.table", table, "f32");
+  checkTensor(cache, `${name}.positions`, positions, {
+    dtype: "u32",
+    size: tokens,
+  });
+  checkTensor(cache, `${name}.table`, table, { dtype: "f32" });
   checkType(
     table.shape.length === 3 && table.shape[1] === ropeDim / 2 &&
       table.shape[2] === 2,
-    "rotation.table.shape",
+    `${name}.table.shape`,
     `must be [positions, ${ropeDim / 2}, 2]`,
     table.shape,
   );
@@ -159,8 +220,7 @@ function checkTensor(
   cache: CacheShape,
   name: string,
   tensor: GpuTensor,
-  dtype: string,
-  size?: number,
+  { dtype, size }: { readonly dtype: string; readonly size?: number },
 ): void {
   checkType(
     tensor?.gpu === cache.gpu,
@@ -177,7 +237,7 @@ function checkTensor(
   checkType(
     size === undefined || tensor.size === size,
     `${name}.size`,
-    `must be ${size}, for the tokens of slots`,
+    `must be ${size}, for the tokens that are reserved`,
     tensor.size,
   );
   void tensor.buffer; // Throws where it is destroyed.

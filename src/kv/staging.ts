@@ -12,8 +12,17 @@ import {
   TENSOR_USAGE,
 } from "../gpu/mod.ts";
 import type { KvArenas } from "./arenas.ts";
-import { arenaLayout, BlockCopier, packedLayout } from "./copier.ts";
+import { arenaName, arenasByName } from "./arena_names.ts";
+import {
+  arenaLayout,
+  BlockCopier,
+  type NamedCopies,
+  packedLayout,
+} from "./copier.ts";
 import { arenaLimit } from "./sizes.ts";
+
+/** The name of the staging among a program's resources. */
+const STAGING = "staging";
 
 /** A block's bytes in all layers. */
 export function packedBytes(cache: KvArenas): number {
@@ -89,12 +98,18 @@ export class BlockStaging implements Disposable {
     options: ReadOptions,
   ): Promise<Uint8Array> {
     const { gpu } = this.#cache;
-    gpu.submit("kv.pack", (encoder) => {
-      for (const { arena, pairs } of this.#parts(blocks)) {
-        const buffers = { source: arena, destination: this.#buffer };
-        this.#pack!.encode(encoder, this.#triples(pairs), [buffers]);
-      }
-    });
+    this.#cache.copyPending();
+    this.#pack!.update(
+      this.#places(blocks).map(({ arena, pairs }) => ({
+        from: arena,
+        to: STAGING,
+        triples: this.#triples(pairs),
+      })),
+    );
+    gpu.submit(
+      "kv.pack",
+      (encoder) => this.#pack!.encode(encoder, this.#buffers()),
+    );
     const bytes = blocks.length * packedBytes(this.#cache);
     const words = await gpu.readOne(this.#words(bytes), options);
     return new Uint8Array(words.buffer as ArrayBuffer, 0, bytes);
@@ -112,15 +127,19 @@ export class BlockStaging implements Disposable {
   ): Promise<void> {
     const { gpu } = this.#cache;
     const size = Math.ceil(blocks.length * packedBytes(this.#cache) / 4) * 4;
-    gpu.check();
+    this.#cache.copyPending();
     gpu.queue.writeBuffer(this.#buffer.buffer, 0, bytes, 0, size);
-    gpu.submit("kv.unpack", (encoder) => {
-      for (const { arena, pairs } of this.#parts(blocks)) {
-        const buffers = { source: this.#buffer, destination: arena };
-        const swapped = pairs.map(([block, packed]) => [packed, block]);
-        this.#unpack!.encode(encoder, this.#triples(swapped), [buffers]);
-      }
-    });
+    this.#unpack!.update(
+      this.#places(blocks).map(({ arena, pairs }): NamedCopies => ({
+        from: STAGING,
+        to: arena,
+        triples: this.#triples(pairs.map(([block, packed]) => [packed, block])),
+      })),
+    );
+    gpu.submit(
+      "kv.unpack",
+      (encoder) => this.#unpack!.encode(encoder, this.#buffers()),
+    );
     // A read comes after what was submitted before it, and tells of errors.
     await gpu.readOne(this.#words(4), options);
   }
@@ -138,9 +157,7 @@ export class BlockStaging implements Disposable {
   }
 
   /** Each arena with its blocks, by their numbers there and in the staging. */
-  #parts(
-    blocks: readonly number[],
-  ): { arena: GpuBuffer; pairs: number[][] }[] {
+  #places(blocks: readonly number[]): { arena: string; pairs: number[][] }[] {
     const { layers, segmentBlocks } = this.#cache;
     const places = Map.groupBy(
       blocks.keys(),
@@ -148,10 +165,20 @@ export class BlockStaging implements Disposable {
     );
     return [...places].flatMap(([segment, all]) =>
       Array.from({ length: layers }, (_, layer) => ({
-        arena: this.#cache.arenas(layer)[segment],
+        arena: arenaName(segment, layer),
         pairs: all.map((i) => [blocks[i] % segmentBlocks, i * layers + layer]),
       }))
     );
+  }
+
+  /** All arenas and the staging, by their names. */
+  #buffers(): Record<string, GpuBuffer> {
+    const { layers } = this.#cache;
+    const all: Record<string, GpuBuffer> = { [STAGING]: this.#buffer };
+    for (let layer = 0; layer < layers; layer++) {
+      Object.assign(all, arenasByName(this.#cache.arenas(layer), layer));
+    }
+    return all;
   }
 
   /** Copies of whole blocks, as the kernel takes them. */

@@ -8,7 +8,7 @@ import {
 } from "../../src/gpu/mod.ts";
 import { gpuTest, ownGpu } from "../support/gpu.ts";
 import { property } from "../support/property.ts";
-import { doubleKernel } from "./kernels.ts";
+import { doubleKernel, twoOutputsKernel } from "./kernels.ts";
 
 gpuTest(
   "Gpu.bind() takes tensors, buffers and parts of buffers",
@@ -65,6 +65,43 @@ gpuTest("Gpu.bind() throws for each wrong resource", async (_t, gpu) => {
   assertThrows(part(0, 0), RangeError, "resources.values.size");
   assertThrows(part(0, 6), RangeError, "multiple of 4");
 });
+
+gpuTest(
+  "Gpu.bind() throws where what is written is bound twice",
+  async (_t, gpu) => {
+    const kernel = await gpu.pipeline(twoOutputsKernel());
+    using buffer = gpu.createBuffer({
+      size: 1024,
+      label: "all",
+      usage: TENSOR_USAGE,
+    });
+    using other = gpu.createBuffer({ size: 1024, usage: TENSOR_USAGE });
+    const part = (offset: number, size: number) => ({
+      buffer: buffer.buffer,
+      offset,
+      size,
+    });
+    const bind =
+      (values: BindingResource, ...outputs: BindingResource[]) => () =>
+        gpu.bind(kernel, { values, first: outputs[0], second: outputs[1] });
+    const apart = [part(0, 256), part(256, 256)] as const;
+    bind(other, ...apart)();
+    bind(other, apart[1], apart[0])();
+    // WebGPU looks at the whole buffer where one is written and one is read.
+    assertThrows(
+      bind(part(512, 256), other, apart[0]),
+      TypeError,
+      'resources.second must not share a buffer with resources.values: current value is "all"',
+    );
+    for (const [offset, size] of [[0, 256], [0, 512], [256, 4], [256, 512]]) {
+      assertThrows(
+        bind(other, part(offset, size), part(0, 260)),
+        TypeError,
+        'resources.first must not overlap resources.second: current value is "all"',
+      );
+    }
+  },
+);
 
 property(
   "foldGrid() covers the count within the limit, with little excess",

@@ -128,6 +128,10 @@ gpuTest(
   },
 );
 
+gpuTest("Gpu.maxLoopIterations is bounded on software adapters", (_t, gpu) => {
+  assertEquals(gpu.maxLoopIterations, gpu.software ? 65535 : Infinity);
+});
+
 gpuTest(
   "Gpu.scoped() rejects with its label and the device's words",
   async (_t, gpu) => {

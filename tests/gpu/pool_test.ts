@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { BufferPool, GpuTensor } from "../../src/gpu/mod.ts";
+import { BufferPool, GpuTensor, TENSOR_USAGE } from "../../src/gpu/mod.ts";
 import { gpuTest } from "../support/gpu.ts";
 
 gpuTest(
@@ -33,6 +33,27 @@ gpuTest("BufferPool.release() destroys what is beyond its caps", (_t, gpu) => {
     assertEquals(pool.idle, { count: 1, bytes: size });
     pool.clear();
   }
+});
+
+gpuTest("BufferPool.abandon() counts a buffer no more", (_t, gpu) => {
+  const pool = new BufferPool(gpu);
+  const { buffers, bytes } = gpu.stats;
+  const buffer = pool.acquire(16);
+  pool.abandon(buffer);
+  buffer.destroy();
+  assert(buffer.destroyed);
+  assertEquals(pool.idle.count, 0);
+  assertEquals([gpu.stats.buffers, gpu.stats.bytes], [buffers, bytes]);
+  for (const give of ["release", "abandon"] as const) {
+    assertThrows(() => pool[give](buffer), TypeError, `Cannot ${give} a`);
+  }
+  // Its memory is still there: a copy from it is valid.
+  using target = gpu.createBuffer({ size: 16, usage: TENSOR_USAGE });
+  gpu.submit(
+    "copy",
+    (encoder) =>
+      encoder.copyBufferToBuffer(buffer.buffer, 0, target.buffer, 0, 16),
+  );
 });
 
 gpuTest("BufferPool.release() throws for what is not out", (_t, gpu) => {

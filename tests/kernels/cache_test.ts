@@ -77,13 +77,14 @@ for (const segments of [1, 3]) {
     async (_, gpu) => {
       const { cache, bytes } = await numberedCache(gpu, segments);
       const table = cache.createSequence();
-      const append = table.reserve(18);
+      using step = cache.reserve([{ sequence: table, count: 18 }]);
+      const slots = Array.from({ length: 18 }, (_, i) => table.slot(i));
       const rows = (part: "key" | "value", dim: number) => {
         const data = Float32Array.from(
           { length: 18 * WIDTHS[part] },
           (_, n) => -1 - n,
         );
-        append.slots.forEach((slot, t) =>
+        slots.forEach((slot, t) =>
           data.subarray(t * WIDTHS[part], (t + 1) * WIDTHS[part])
             .forEach((x, n) => bytes[placeOf(slot, part, segments) + n] = x)
         );
@@ -91,7 +92,8 @@ for (const segments of [1, 3]) {
       };
       using key = rows("key", headDim);
       using value = rows("value", valueHeadDim);
-      cache.append([append], { key, value });
+      step.write({ key, value });
+      step.commit();
       assertEquals(await dump(gpu, cache), bytes);
       cache.destroy();
     },
@@ -107,7 +109,7 @@ for (const segments of [1, 3]) {
         { source: 5, destination: 2, rows: 4 },
         { source: 1, destination: 3, rows: 1 },
       ];
-      gpu.submit("copy", (encoder) => cache.encodeCopies(encoder, copies));
+      cache.copy(copies);
       for (const { source, destination, rows } of copies) {
         for (const part of ["key", "value"] as const) {
           const from = placeOf(source * blockSize, part, segments);

@@ -145,7 +145,7 @@ export function fillCache(
   return Array.from({ length: cache.layers }, (_, layer) => {
     const rows = randomRows(cache, tokens, seed + layer);
     using tensors = uploadRows(gpu, cache, rows);
-    cache.append([{ slots, copies: [] }], { layer, ...tensors });
+    cache.step([{ slots }]).write({ layer, ...tensors });
     const image = new CacheImage(cache);
     image.key.set(rows.key as never);
     image.value.set(rows.value as never);

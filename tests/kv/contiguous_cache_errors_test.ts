@@ -92,13 +92,28 @@ gpuTest("ContiguousCache refuses what is not its own", async (_, gpu) => {
   const freed = cache.createSequence();
   freed.free();
   const copy = (source: number, destination: number) => () =>
-    cache.append([{
+    cache.step([{
       slots: sequence.reserve(0).slots,
       copies: [{ source, destination, rows: 1 }],
-    }], rows);
+    }]);
   const calls: [() => unknown, typeof TypeError | typeof RangeError, string][] =
     [
-      [() => cache.append([{ slots, copies: [] }], rows), RangeError, "< 72"],
+      [() => cache.step([{ slots }]), RangeError, "< 72"],
+      [
+        () => other.append([{ sequence, count: 2 }], rows),
+        TypeError,
+        "requests[0].sequence must be a sequence of the cache",
+      ],
+      [
+        () => cache.append([{ sequence: freed, count: 2 }], rows),
+        TypeError,
+        "rows must be { layers: [...] } for the cache's 2 layers",
+      ],
+      [
+        () => cache.reserve([{ sequence: freed, count: 2 }]),
+        TypeError,
+        "freed",
+      ],
       [copy(24, 1), RangeError, "copies[0].source"],
       [copy(1, 24), RangeError, "copies[0].destination"],
       [() => other.fork(sequence), TypeError, "sequence of the cache"],
@@ -114,7 +129,7 @@ gpuTest("ContiguousCache refuses what is not its own", async (_, gpu) => {
 });
 
 gpuTest(
-  "a cache refuses copies of rows that the same call writes",
+  "a step refuses copies of rows that it is to write",
   async (_, gpu) => {
     using cache = await ContiguousCache.create(gpu, SHAPE);
     using paged = await KvCache.create(gpu, SHAPE);
@@ -128,7 +143,7 @@ gpuTest(
       const [of, reservations] of [[cache, twice], [paged, forked]] as const
     ) {
       assertThrows(
-        () => of.append(reservations, rows),
+        () => of.step(reservations),
         RangeError,
         `reservations[${reservations.length - 1}].copies must not read a slot`,
       );
@@ -142,7 +157,7 @@ gpuTest(
     cache.createSequence().reserve(1);
     const swaps = [first.reserve(4), second.reserve(1)];
     assertEquals(swaps.map(({ copies }) => copies.length), [1, 1]);
-    cache.append(swaps, rows);
+    cache.step(swaps).write(rows);
   },
 );
 

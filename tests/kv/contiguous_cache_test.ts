@@ -37,7 +37,7 @@ function append(
   { count, seed, table }: { count: number; seed: number; table: GpuTensor },
 ): void {
   const first = sequence.length;
-  const made = sequence.reserve(count);
+  using step = cache.reserve([{ sequence, count }]);
   using positions = cache.gpu.tensor(
     Uint32Array.from({ length: count }, (_, i) => first + i),
     [count],
@@ -48,12 +48,13 @@ function append(
       cache,
       randomRows(cache, count, 10 * seed + layer),
     );
-    cache.append([made], {
+    step.write({
       ...rows,
       layer,
       ...(cache.ropeDim > 0 && { rotation: { positions, table } }),
-    }, { copies: layer === 0 });
+    });
   }
+  step.commit();
 }
 
 /** What a cache holds of some sequences, row by row, in all layers. */
@@ -73,7 +74,7 @@ async function contents(
   );
 }
 
-/** Growth of three sequences in turns, with a fork, and one that ends. */
+/** Growth of three sequences one by one, with a fork, and one that ends. */
 function run(
   cache: KvCache | ContiguousCache,
   table: GpuTensor,
@@ -160,7 +161,7 @@ gpuTest(
     const [gap, long] = [cache.createSequence(), cache.createSequence()];
     using rows = uploadRows(gpu, cache, randomRows(cache, 50, 5));
     gap.reserve(1);
-    cache.append([long.reserve(50)], rows);
+    cache.append([{ sequence: long, count: 50 }], rows);
     const before = await contents(gpu, cache, [long]);
     gap.free();
     // 17 blocks, down by one.
@@ -189,7 +190,7 @@ gpuTest("ContiguousCache moves any bits", async (_, gpu) => {
       ...cache.pool.compact(),
     ];
     assertGreater(copies.length, 15);
-    gpu.submit("moves", (encoder) => cache.encodeCopies(encoder, copies));
+    cache.copy(copies);
     for (const copy of copies) image.copy(image, copy);
     const { arenas } = await RawImage.read(gpu, cache);
     assertEquals(arenas, image.arenas);

@@ -1,6 +1,6 @@
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
-import { copyUnit } from "../../kernels/cache/copy_blocks.ts";
+import { copyChunks, copyUnit } from "../../kernels/cache/copy_blocks.ts";
 import { KvCache } from "../../mod.ts";
 import { gpuTest } from "../support/gpu.ts";
 import { checkProperty } from "../support/property.ts";
@@ -21,7 +21,19 @@ Deno.test("copyUnit() is the widest that divides keys and values", () => {
   }
 });
 
-const NAME = "KvCache.encodeCopies() changes no bit";
+Deno.test("copyChunks() bounds the loop of an invocation", () => {
+  for (const most of [65535, 7]) {
+    for (const units of [1, 8192, 8193, 100_000, 2 ** 28 - 1]) {
+      const { chunk, chunks } = copyChunks(units, most);
+      assert(chunks <= most, "as many as a grid has room for");
+      assert(chunk * chunks >= units, "all of a block");
+      assert(chunk * (chunks - 1) < units, "no chunk is empty");
+      if (most === 65535) assertEquals(chunk, 128 * 64);
+    }
+  }
+});
+
+const NAME = "KvCache.copy() changes no bit";
 
 gpuTest(NAME, async (_, gpu) => {
   const copies = fc.array(fc.tuple(fc.nat(), fc.nat(), fc.nat()), {
@@ -39,7 +51,7 @@ gpuTest(NAME, async (_, gpu) => {
         destination: 1 + destination % (layout.numBlocks - 1),
         rows: rows % (layout.blockSize + 1),
       })).filter(({ source, destination }) => source !== destination);
-      gpu.submit("copies", (encoder) => cache.encodeCopies(encoder, copies));
+      cache.copy(copies);
       for (const copy of copies) image.copy(image, copy);
       assertEquals((await RawImage.read(gpu, cache)).arenas, image.arenas);
     },

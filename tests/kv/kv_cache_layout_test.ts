@@ -7,7 +7,7 @@
 import { assertEquals, assertGreater, assertRejects } from "@std/assert";
 import { attentionProblem, KvCache } from "../../mod.ts";
 import { checkIndexing } from "../../src/ops/attention/limits.ts";
-import { paperGpu } from "../repro/paper_gpu.ts";
+import { paperGpu } from "../support/paper_gpu.ts";
 
 const LIMIT = 4 * 2 ** 30 - 4;
 
@@ -48,8 +48,7 @@ Deno.test("KvCache.create() refuses more than attention can bind", async () => {
 });
 
 Deno.test("KvCache.create() keeps one arena as large as it can be bound", async () => {
-  // One arena, and the uniforms of append and of copies.
-  const { gpu } = paperGpu({ most: 3 });
+  const { gpu } = paperGpu({ most: 1 });
   const blockBytes = 16 * 2 * 63 * 4;
   const numBlocks = Math.floor(LIMIT / blockBytes);
   const cache = await KvCache.create(gpu, {

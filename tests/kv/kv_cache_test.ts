@@ -97,9 +97,6 @@ function assertImages(actual: CacheImage[], expected: CacheImage[]): void {
   });
 }
 
-/** Uniforms of a cache: one append's an arena, and the copies'. */
-const uniformBytes = (segments: number) => 64 * segments + 32;
-
 gpuTest("KvCache.create() divides blocks among arenas", async (_, gpu) => {
   for (
     const [blocks, segments, segmentBlocks] of [
@@ -117,17 +114,14 @@ gpuTest("KvCache.create() divides blocks among arenas", async (_, gpu) => {
       segmentBlocks,
     ]);
     const arenas = 2 * segments;
-    assertEquals(live(gpu).buffers - before.buffers, arenas + segments + 1);
-    assertEquals(
-      live(gpu).bytes - before.bytes,
-      cache.byteLength + uniformBytes(segments),
-    );
+    assertEquals(live(gpu).buffers - before.buffers, arenas);
+    assertEquals(live(gpu).bytes - before.bytes, cache.byteLength);
     assertEquals(cache.arenas(1).length, segments);
   }
 });
 
 forLayouts(
-  "KvCache.append() writes rows to their slots alone",
+  "KvCache.step() writes rows to their slots alone",
   async (gpu, cache) => {
     const images = fillCache(gpu, cache, 1);
     const capacity = cache.numBlocks * cache.blockSize;
@@ -138,10 +132,8 @@ forLayouts(
     slots[2] = slots[10] = SKIP_SLOT;
     const rows = randomRows(cache, slots.length, 50);
     using tensors = uploadRows(gpu, cache, rows);
-    cache.append([{ slots: slots.slice(0, 4), copies: [] }, {
-      slots: slots.slice(4),
-      copies: [],
-    }], { ...tensors, layer: 1 });
+    cache.step([{ slots: slots.slice(0, 4) }, { slots: slots.slice(4) }])
+      .write({ ...tensors, layer: 1 });
     slots.forEach((slot, i) => {
       if (slot !== SKIP_SLOT) images[1].write(slot, i, rows);
     });
@@ -150,7 +142,7 @@ forLayouts(
 );
 
 forLayouts(
-  "KvCache.encodeCopies() copies in order, in all layers",
+  "KvCache.copy() copies in order, in all layers",
   async (gpu, cache) => {
     const images = fillCache(gpu, cache, 3);
     const prng = new Prng(11);
@@ -175,7 +167,7 @@ forLayouts(
         rows: prng.below(cache.blockSize + 1),
       });
     }
-    gpu.submit("copies", (encoder) => cache.encodeCopies(encoder, copies));
+    cache.copy(copies);
     for (const image of images) copies.forEach((copy) => image.copy(copy));
     assertImages(await readCache(gpu, cache), images);
   },
@@ -196,31 +188,19 @@ gpuTest(
       ["a chain", copies([1, 2], [2, 3], [5, 6], [3, 4]), 3],
     ];
     for (const [what, list, expected] of cases) {
-      let passes = 0;
+      let dispatches = 0;
       const pass = {
         setPipeline() {},
         setBindGroup() {},
-        dispatchWorkgroups() {},
-        end: () => passes++,
+        dispatchWorkgroups: () => dispatches++,
+        end() {},
       };
       const encoder = { beginComputePass: () => pass };
       cache.encodeCopies(encoder as unknown as GPUCommandEncoder, list);
-      assertEquals(passes, expected, what);
+      assertEquals(dispatches, expected, what);
     }
   },
 );
-
-gpuTest("KvCache.append() copies nothing where told so", async (_, gpu) => {
-  using cache = await KvCache.create(gpu, F32);
-  const images = fillCache(gpu, cache, 6);
-  const rows = randomRows(cache, 1, 90);
-  using tensors = uploadRows(gpu, cache, rows);
-  const copies = [{ source: 1, destination: 2, rows: 4 }];
-  const slots = Uint32Array.of(12);
-  cache.append([{ slots, copies }], tensors, { copies: false });
-  images[0].write(12, 0, rows);
-  assertImages(await readCache(gpu, cache), images);
-});
 
 gpuTest(
   "KvCache copies before it writes, once for all layers",
@@ -230,15 +210,22 @@ gpuTest(
     const parent = cache.createSequence();
     parent.reserve(6);
     const child = parent.fork();
-    const append = child.reserve(3);
-    assertEquals(append.copies.length, 1);
+    using step = cache.reserve([{ sequence: child, count: 3 }]);
+    assertEquals(step.copies, 1);
     for (let layer = 0; layer < cache.layers; layer++) {
       const rows = randomRows(cache, 3, 70 + layer);
       using tensors = uploadRows(gpu, cache, rows);
-      cache.append([append], { layer, ...tensors }, { copies: layer === 0 });
-      append.copies.forEach((copy) => images[layer].copy(copy));
-      append.slots.forEach((slot, i) => images[layer].write(slot, i, rows));
+      step.write({ layer, ...tensors });
+      images[layer].copy({
+        source: parent.blocks[1],
+        destination: child.blocks[1],
+        rows: 2,
+      });
+      for (let i = 0; i < 3; i++) {
+        images[layer].write(child.slot(6 + i), i, rows);
+      }
     }
+    step.commit();
     assertImages(await readCache(gpu, cache), images);
     for (const table of [parent, child]) table.free();
     cache.pool.verify();
@@ -257,13 +244,10 @@ gpuTest(
       using cache = await KvCache.create(gpu, split(layout, blocks));
       fillCache(gpu, cache, 1);
       const sequences = lengths.map(() => cache.createSequence());
-      // In turns, so that blocks of one sequence lie in several arenas.
-      const appends = [9, 1, 4, 8, 0, 5].map((count, i) => {
-        return { count, append: sequences[i % 3].reserve(count), at: i };
-      });
-      for (const { count, append, at } of appends) {
-        using rows = uploadRows(gpu, cache, randomRows(cache, count, 80 + at));
-        cache.append([append], rows);
+      // One by one, so that blocks of one sequence lie in several arenas.
+      for (const [i, count] of [9, 1, 4, 8, 0, 5].entries()) {
+        using rows = uploadRows(gpu, cache, randomRows(cache, count, 80 + i));
+        cache.append([{ sequence: sequences[i % 3], count }], rows);
       }
       assertEquals(sequences.map(({ length }) => length), lengths);
       results.push([
@@ -358,37 +342,46 @@ gpuTest(
     using other = await ownGpu();
     const foreign = other.empty("f32", good.key.shape);
     const slots = Uint32Array.of(5, 6);
-    const append = (rows: object, words = slots) => () =>
-      cache.append([{ slots: words, copies: [] }], rows as never);
-    const copy = (change: Partial<BlockCopy>) => () =>
-      cache.append([{
+    const write = (rows: object | null) => () =>
+      cache.step([{ slots }]).write(rows as never);
+    const step = (reservation: object | null, group = 0) => () =>
+      cache.step([reservation as never], { group });
+    const copy = (change: Partial<BlockCopy>) =>
+      step({
         slots,
         copies: [{ source: 1, destination: 2, rows: 1, ...change }],
-      }], good);
+      });
     const cases: [() => void, typeof TypeError | typeof RangeError, string][] =
       [
         [
-          append({ ...good, key: undefined }),
+          write({ ...good, key: undefined }),
           TypeError,
           "key must be a tensor",
         ],
-        [append({ ...good, value: null }), TypeError, "value must be a tensor"],
-        [append({ ...good, key: spare.key }), TypeError, "key.size must be 32"],
-        [append({ ...good, value: spare.value }), TypeError, "value.size"],
-        [append({ ...good, key: gone }), TypeError, "destroyed"],
+        [write({ ...good, value: null }), TypeError, "value must be a tensor"],
+        [write({ ...good, key: spare.key }), TypeError, "key.size must be 32"],
+        [write({ ...good, value: spare.value }), TypeError, "value.size"],
+        [write({ ...good, key: gone }), TypeError, "destroyed"],
         [
-          append({ ...good, value: half }),
+          write({ ...good, value: half }),
           TypeError,
           "value.dtype must be f32",
         ],
-        [append({ ...good, key: foreign }), TypeError, "of the cache's Gpu"],
-        [append({ ...good, layer: 2 }), RangeError, "layer must be an integer"],
-        [append({ ...good, layer: -1 }), RangeError, "layer"],
+        [write({ ...good, key: foreign }), TypeError, "of the cache's Gpu"],
+        [write({ ...good, layer: 2 }), RangeError, "layer must be an integer"],
+        [write({ ...good, layer: -1 }), RangeError, "layer"],
+        [write(null), TypeError, "rows must be an object"],
         [
-          append(good, Uint32Array.of(5, 36)),
+          step({ slots: Uint32Array.of(5, 36) }),
           RangeError,
           "slots[1] must be < 36",
         ],
+        [step({ slots: [5, 6] }), TypeError, "reservations[0].slots must be"],
+        [step({}), TypeError, "reservations[0].slots must be"],
+        [step(null), TypeError, "reservations[0].slots must be"],
+        [step({ slots, copies: {} }), TypeError, "reservations[0].copies"],
+        [step({ slots: [slots, slots] }, 2), RangeError, "group must be"],
+        [step({ slots: [slots, slots] }, -1), RangeError, "group must be"],
         [copy({ source: 9 }), RangeError, "copies[0].source"],
         [copy({ destination: 0 }), RangeError, "copies[0].destination"],
         [copy({ destination: 9 }), RangeError, "copies[0].destination"],
@@ -400,18 +393,6 @@ gpuTest(
     for (const [call, ErrorClass, message] of cases) {
       assertThrows(call, ErrorClass, message);
     }
-    const encoder = gpu.device.createCommandEncoder();
-    using floats = gpu.empty("f32", [2]);
-    using away = other.empty("u32", [2]);
-    for (const bad of [floats, away, undefined]) {
-      assertThrows(
-        () => cache.encodeAppend(encoder, { ...good, slots: bad as never }),
-        TypeError,
-        "slots",
-      );
-    }
-    gpu.queue.submit([encoder.finish()]);
-    floats.destroy();
     assertEquals(live(gpu), before);
     assertImages(await readCache(gpu, cache), images);
   },
@@ -438,7 +419,10 @@ gpuTest("KvCache.destroy() frees the arenas, once", async (_, gpu) => {
   const sequence = cache.createSequence();
   sequence.reserve(3);
   using rows = uploadRows(gpu, cache, randomRows(cache, 1, 1));
-  const held = live(gpu).bytes - cache.byteLength - uniformBytes(1);
+  const held = live(gpu).bytes - cache.byteLength;
+  const fork = sequence.fork();
+  const step = cache.reserve([{ sequence, count: 1 }]);
+  assertEquals(step.copies, 1);
   cache.destroy();
   cache.destroy();
   cache[Symbol.dispose]();
@@ -447,14 +431,21 @@ gpuTest("KvCache.destroy() frees the arenas, once", async (_, gpu) => {
   const calls = [
     () => cache.createSequence(),
     () => cache.arenas(),
-    () => cache.append([{ slots: Uint32Array.of(4), copies: [] }], rows),
+    () => cache.append([{ sequence, count: 1 }], rows),
+    () => cache.reserve([]),
+    () => cache.step([]),
+    () => step.write(rows),
+    () => cache.copy([]),
+    () => cache.copyPending(),
     () => cache.encodeCopies(encoder, []),
   ];
   for (const call of calls) {
     assertThrows(call, TypeError, "cache must not be destroyed");
   }
+  step.cancel();
+  assertEquals(sequence.length, 3);
   encoder.finish();
-  sequence.free();
+  for (const table of [sequence, fork]) table.free();
   rows[Symbol.dispose]();
   assertEquals(live(gpu), before);
 });
@@ -465,17 +456,25 @@ gpuTest("KvCache throws DeviceLostError once its device is lost", async () => {
   const sequence = cache.createSequence();
   const rows = uploadRows(gpu, cache, randomRows(cache, 1, 1));
   const encoder = gpu.device.createCommandEncoder();
+  sequence.reserve(3);
+  sequence.fork();
+  const step = cache.reserve([{ sequence, count: 1 }]);
+  assertEquals(step.copies, 1);
   gpu.device.destroy();
   await gpu.device.lost;
   await Promise.resolve();
-  const append = sequence.reserve(1);
   const calls = [
     () => cache.createSequence(),
     () => cache.arenas(),
-    () => cache.append([append], rows),
+    () => cache.append([{ sequence, count: 1 }], rows),
+    () => cache.step([]),
+    () => step.write(rows),
+    () => cache.copy([]),
     () => cache.encodeCopies(encoder, []),
   ];
   for (const call of calls) assertThrows(call, DeviceLostError);
+  step.cancel();
+  assertEquals(sequence.length, 3);
   await assertRejects(() => KvCache.create(gpu, F32), DeviceLostError);
   cache.destroy();
 });

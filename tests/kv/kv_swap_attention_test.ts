@@ -129,15 +129,17 @@ class Service {
     }
   }
 
-  #write(id: number, position: number, append: SequenceReservation): void {
-    const { slots: [slots], copies } = append;
+  #write(
+    id: number,
+    position: number,
+    reservation: SequenceReservation,
+  ): void {
+    const step = this.#cache.step([reservation]);
     for (let layer = 0; layer < this.#cache.layers; layer++) {
       const seed = 1000 * id + 100 * layer + position;
-      const rows = randomRows(this.#cache, slots.length, seed);
+      const rows = randomRows(this.#cache, step.tokens, seed);
       using tensors = uploadRows(this.#gpu, this.#cache, rows);
-      this.#cache.append([{ slots, copies }], { layer, ...tensors }, {
-        copies: layer === 0,
-      });
+      step.write({ layer, ...tensors });
     }
   }
 
@@ -158,7 +160,7 @@ class Service {
       const { output } = await attention(this.#gpu, {
         query,
         cache: this.#cache,
-        sequences: jobs.map(({ sequence }) => sequence.tables[0]),
+        sequences: jobs.map(({ sequence }) => sequence),
         layer,
       });
       const size = output.data.length / jobs.length;

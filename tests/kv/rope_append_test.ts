@@ -44,10 +44,8 @@ for (const { pairing, headDim, dim, dtype = "f32" } of CASES) {
         [POSITIONS, dim / 2, 2],
       );
       using at = gpu.tensor(positions, [positions.length]);
-      const { slots } = ((sequence) => sequence.reserve(positions.length))(
-        cache.createSequence(),
-      );
-      cache.append([{ slots, copies: [] }], {
+      const sequence = cache.createSequence();
+      cache.append([{ sequence, count: positions.length }], {
         key: uploaded.key,
         value: uploaded.value,
         rotation: { positions: at, table },
@@ -55,7 +53,7 @@ for (const { pairing, headDim, dim, dtype = "f32" } of CASES) {
       const [image] = await readCache(gpu, cache);
       const ulp = dtype === "f16" ? 2 ** -11 : 2 ** -24;
       positions.forEach((position, token) => {
-        const found = image.slot(slots[token]);
+        const found = image.slot(sequence.slot(token));
         for (let head = 0; head < 2; head++) {
           const from = (token * 2 + head) * headDim;
           const row = rows.key.slice(from, from + headDim);
@@ -98,9 +96,8 @@ gpuTest(
     using two = gpu.tensor(new Uint32Array(2), [2]);
     using rows = uploadRows(gpu, plain, randomRows(plain, 1, 1));
     const { key, value } = rows;
-    const slots = Uint32Array.of(16);
     const append = (cache: KvCache, rotation?: object) => () =>
-      cache.append([{ slots, copies: [] }], {
+      cache.append([{ sequence: cache.createSequence(), count: 1 }], {
         key,
         value,
         ...(rotation &&

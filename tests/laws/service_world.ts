@@ -35,7 +35,7 @@ const PROMPTS = 2;
 const PROMPT_TOKENS = 44;
 const TOKENS = 3;
 
-/** How keys are dealt, and whether prefixes are shared: any way must do. */
+/** How keys are partitioned, and whether prefixes are shared: any way must do. */
 const CHOICES: readonly PlanChoices[] = [
   {},
   { sharedPrefix: "always" },
@@ -45,10 +45,8 @@ const CHOICES: readonly PlanChoices[] = [
 /** Steps of 32 keys, so that short prefixes can be shared. */
 const TILES = {
   ...SOFTWARE_TILES,
-  source: "small steps",
-  forwardRowsPerLane: 2,
-  forwardKeys: 8,
-  decodeKeysPerLane: 4,
+  forward: { ...SOFTWARE_TILES.forward, rowsPerLane: 2, keys: 8 },
+  decode: { ...SOFTWARE_TILES.decode, keysPerLane: 4 },
 };
 
 /** A sequence with all tokens that it will have. */
@@ -153,10 +151,7 @@ export class ServiceWorld {
 
   #begin(job: Job, cached: number, copies: readonly GroupCopy[]): void {
     this.counts.cached += cached;
-    this.#cache.gpu.submit(
-      "world",
-      (encoder) => this.#cache.encodeCopies(encoder, copies),
-    );
+    this.#cache.copy(copies);
     if (!this.#jobs.includes(job)) this.#jobs.push(job);
   }
 
@@ -206,16 +201,12 @@ export class ServiceWorld {
     const next = tokens.slice(from, from + 1 + this.#random.below(12));
     for (;;) {
       try {
-        const { slots, copies } = this.#manager.reserve(sequence, next);
+        const reservation = this.#manager.reserve(sequence, next);
         this.#lefts.forEach((_, group) => {
-          const own = copies.filter((copy) => copy.group === group);
           const rows = this.#rows(tokens, from, next.length, group);
           using key = rows.key;
           using value = rows.value;
-          this.#cache.append(
-            [{ slots: slots[group], copies: own }],
-            { key, value },
-          );
+          this.#cache.step([reservation], { group }).write({ key, value });
         });
         job.fresh = next.length;
         return;
@@ -309,7 +300,8 @@ export class ServiceWorld {
         query,
         cuSeqlens: starts,
         cache: this.#cache,
-        sequences: jobs.map(({ sequence }) => sequence.tables[group]),
+        sequences: jobs.map(({ sequence }) => sequence),
+        group,
         causal: true,
         // One source for both: no sequence is as long as this.
         window: { left: left ?? 9999 },

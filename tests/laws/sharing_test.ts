@@ -27,7 +27,7 @@ const MODS: Partial<AttentionCase> = {
   masks: [{ kind: "batchStride" }],
 };
 
-/** Few sources, as each has to be compiled for every way of dealing. */
+/** Few sources, as each has to be compiled for every partition. */
 const KINDS: readonly Partial<AttentionCase>[] = [
   {},
   { causal: true },

@@ -36,11 +36,8 @@ gpuTest(
   async (_, gpu) => {
     const results = await runCases(gpu, CASES);
     CASES.forEach((c, i) => {
-      const { tileCounts, tiles, dispatches } = results[i].explanation;
-      const kernel = dispatches[0].kernel.includes("decode")
-        ? "decode"
-        : "forward";
-      const [rows, keys] = tiles[kernel].match(/\d+/g)!.map(Number);
+      const { tileCounts, kernels } = results[i].explanation;
+      const [{ tile: { rows, keys } }] = Object.values(kernels);
       const [queryLength, keyLength] = c.sequences[0];
       const problem = referenceProblem(c, {
         query: new Float32Array(0),

@@ -19,18 +19,29 @@ import {
 import { evaluator } from "../../src/mods/evaluate.ts";
 import { property } from "../support/property.ts";
 import { maskCases } from "./masks_arbitrary.ts";
-import { boxes, forEachPosition, interval, maskOf, trees } from "./trees.ts";
+import {
+  boxes,
+  forEachPosition,
+  interval,
+  maskTrees,
+  trees,
+  wideBoxes,
+} from "./trees.ts";
 
 const SCORES: Interval = [-2.5, 3];
 
-function holdsEveryValue(tree: Expression, box: PositionRanges): void {
+function holdsEveryValue(
+  tree: Expression,
+  box: PositionRanges,
+  scores: readonly number[] = [-2.5, -0.3, 0, 1, 3],
+): void {
   const [low, high] = intervalEvaluator(tree.node)({ ...box, score: SCORES });
   if (Number.isNaN(low)) {
     assert(Number.isNaN(high));
     return;
   }
   const evaluate = evaluator(tree.node);
-  for (const score of [-2.5, -0.3, 0, 1, 3]) {
+  for (const score of scores) {
     forEachPosition(box, (...at) => {
       const value = evaluate(score, ...at);
       assert(
@@ -62,6 +73,13 @@ property(
   { runs: 300 },
 );
 
+property(
+  "intervalEvaluator() holds every value of a wide box, whatever the sign",
+  [fc.oneof(maskTrees.int, maskTrees.float, maskTrees.bool), wideBoxes],
+  (tree, box) => holdsEveryValue(tree, box, [0]),
+  { runs: 400 },
+);
+
 /** What a mask does to a box, by looking at every pair. */
 function bruteForce(
   sees: ReturnType<typeof maskFunction>,
@@ -78,10 +96,9 @@ function bruteForce(
 
 property(
   "classifyMask() never claims none or all wrongly of a random tree",
-  [trees.bool, boxes],
+  [maskTrees.bool, fc.oneof(boxes, wideBoxes)],
   (tree, box) => {
-    const mask = maskOf(tree);
-    if (mask === undefined) return;
+    const mask = maskMod("random", () => tree);
     const found = classifyMask([mask], box);
     if (found === "some") return;
     assertEquals(found, bruteForce(maskFunction([mask]), box));
@@ -89,7 +106,7 @@ property(
   { runs: 400 },
 );
 
-const wideBoxes: fc.Arbitrary<PositionRanges> = fc.record({
+const servedBoxes: fc.Arbitrary<PositionRanges> = fc.record({
   batch: interval(0, 1, 1),
   head: interval(0, 1, 1),
   query: interval(-20, 100, 12),
@@ -98,7 +115,7 @@ const wideBoxes: fc.Arbitrary<PositionRanges> = fc.record({
 
 property(
   "classifyMask() is sound for every shipped mask, exact for the known ones",
-  [maskCases, wideBoxes],
+  [maskCases, servedBoxes],
   ({ mask, meaning, exact }, box) => {
     const found = classifyMask([mask], box);
     if (found !== "some" || exact) {

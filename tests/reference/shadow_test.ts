@@ -2,12 +2,12 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import {
   attention,
-  type AttentionProblem,
   blockMask,
   compareErrors,
   errorBound,
   mismatchTable,
   naiveAttention,
+  type ReferenceProblem,
   roundAll,
   shadowAttention,
   type ShadowOptions,
@@ -28,7 +28,7 @@ const options: fc.Arbitrary<ShadowOptions> = fc.record({
   splits: fc.integer({ min: 1, max: 5 }),
 });
 
-function assertShadow(problem: AttentionProblem, options: ShadowOptions) {
+function assertShadow(problem: ReferenceProblem, options: ShadowOptions) {
   const bound = errorBound(problem, { keys: options.keys });
   const actual = shadowAttention(problem, options);
   assertWithin(actual, attention(problem), bound);
@@ -168,6 +168,46 @@ Deno.test("shadowAttention() gives 0 and -Infinity to rows without keys", () => 
       const options = { rows: 2, keys: 2, splits };
       const { output, lse } = shadowAttention(problem, options);
       assertEquals([...output, ...lse], [0, 0, 0, 0, -Infinity, -Infinity]);
+    }
+  }
+});
+
+/** Scores of one row that leave whole weights or none. */
+const FAR: readonly (readonly number[])[] = [
+  [-2e30],
+  [-2e30, -2e30],
+  [-1e30, -1e30, -1e30, -1e30],
+  [-2e30, -1e30, -3e30],
+  [-3e38, -3e38, -3e38],
+  [-3e38, 1, -3e38, 1],
+  [2e30, 1e30, 2e30],
+];
+
+Deno.test("shadowAttention() is exact at scores from the lowest float32 up", () => {
+  for (const scores of FAR) {
+    const keyLength = scores.length;
+    const problem: ReferenceProblem = {
+      query: [1],
+      key: scores.map(Math.fround),
+      value: scores.map((_, j) => 2 ** j),
+      batch: 1,
+      queryLength: 1,
+      keyLength,
+      queryHeads: 1,
+      kvHeads: 1,
+      headDim: 1,
+    };
+    const expected = attention(problem);
+    for (const keys of [1, 2, 16]) {
+      for (const splits of [1, 2, 3]) {
+        const actual = shadowAttention(problem, { rows: 1, keys, splits });
+        const message = `${scores} by ${keys} keys in ${splits} splits`;
+        assertEquals(
+          [...actual.output, ...actual.lse],
+          [...expected.output, ...expected.lse].map(Math.fround),
+          message,
+        );
+      }
     }
   }
 });

@@ -9,7 +9,7 @@ import { gpuTest } from "../support/gpu.ts";
  */
 const CASES: readonly (readonly [why: string, c: AttentionCase])[] = [
   [
-    "one stream-K worker takes more turns than llvmpipe lets loops take",
+    "one stream-K worker takes more iterations than llvmpipe lets loops take",
     {
       seed: 1295323423,
       dtype: "f16",

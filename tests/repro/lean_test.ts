@@ -5,21 +5,21 @@ import {
   heuristicSplits,
   makespan,
   makespans,
-  partsOfCount,
-  partsOfSize,
+  splitsOfCount,
+  splitsOfSize,
 } from "../../repro/splits.ts";
 import { property } from "../support/property.ts";
 
-Deno.test("makespan() gives each part to who is free first", () => {
+Deno.test("makespan() gives each split to who is free first", () => {
   assertEquals(makespan([3, 3, 2], 2), 5);
   assertEquals(makespan([4, 1, 1, 1, 1], 2), 4);
   assertEquals(makespan([7], 3), 7);
   assertEquals(makespan([], 3), 0);
 });
 
-Deno.test("partsOfSize() and partsOfCount() cut outputs", () => {
-  assertEquals(partsOfSize([5, 0, 4], 2), [2, 2, 1, 2, 2]);
-  assertEquals(partsOfCount([10, 2, 0], 4), [3, 3, 3, 1, 1, 1]);
+Deno.test("splitsOfSize() and splitsOfCount() split row tiles", () => {
+  assertEquals(splitsOfSize([5, 0, 4], 2), [2, 2, 1, 2, 2]);
+  assertEquals(splitsOfCount([10, 2, 0], 4), [3, 3, 3, 1, 1, 1]);
 });
 
 Deno.test("heuristicSplits() fills the last wave without more splits", () => {
@@ -30,19 +30,19 @@ Deno.test("heuristicSplits() fills the last wave without more splits", () => {
 });
 
 property(
-  "stream-K is an even deal to the tile, and no split is shorter",
+  "stream-K is an even partition to the tile, and no split is shorter",
   [
     fc.array(fc.nat({ max: 50 }), { minLength: 1, maxLength: 20 }),
     fc.integer({ min: 1, max: 30 }),
     fc.integer({ min: 1, max: 20 }),
   ],
-  (outputs, workers, fixedTiles) => {
-    const all = makespans(outputs, { workers, fixedTiles });
-    const total = outputs.reduce((a, b) => a + b);
+  (rowTiles, workers, fixedTiles) => {
+    const all = makespans(rowTiles, { workers, fixedTiles });
+    const total = rowTiles.reduce((a, b) => a + b);
     assertEquals(all.streamK, Math.ceil(total / workers));
     assertEquals(all.even, all.streamK);
     const { unsplit, heuristic, fixed } = all;
-    assert(unsplit >= Math.max(...outputs));
+    assert(unsplit >= Math.max(...rowTiles));
     for (const other of [unsplit, heuristic, fixed]) {
       assert(other >= all.streamK);
     }
@@ -51,16 +51,16 @@ property(
 
 Deno.test("fixed splits make a sawtooth in the batch, stream-K none", () => {
   const { sawtooth } = countLean();
-  const efficiency = (of: "heuristic" | "streamK", outputs: number) => {
-    const row = sawtooth[outputs - 1];
-    return outputs * 256 / (108 * row[of]);
+  const efficiency = (of: "heuristic" | "streamK", rowTiles: number) => {
+    const row = sawtooth[rowTiles - 1];
+    return rowTiles * 256 / (108 * row[of]);
   };
   assertEquals(efficiency("heuristic", 108), 1);
   assert(efficiency("heuristic", 109) < 0.51);
   assertEquals(efficiency("heuristic", 216), 1);
-  for (let outputs = 1; outputs <= 216; outputs++) {
-    const { even } = sawtooth[outputs - 1];
-    assert(efficiency("streamK", outputs) > (even - 1) / even);
+  for (let rowTiles = 1; rowTiles <= 216; rowTiles++) {
+    const { even } = sawtooth[rowTiles - 1];
+    assert(efficiency("streamK", rowTiles) > (even - 1) / even);
   }
 });
 

@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
 import {
-  type Lineage,
+  type BeamSearch,
   lineageBlocks,
   toyBeamSearch,
 } from "../../repro/beam_lineage.ts";
@@ -15,12 +15,7 @@ import { property } from "../support/property.ts";
 
 /** Different blocks by their content, where each token ever written differs. */
 function blocksByContent(
-  { lineage, beams, prompt, blockSize }: {
-    lineage: Lineage;
-    beams: number;
-    prompt: number;
-    blockSize: number;
-  },
+  { lineage, beams, prompt, blockSize }: BeamSearch,
 ): number {
   const start = Array.from({ length: prompt }, (_, i) => `p${i}`);
   let texts = Array.from({ length: beams }, () => start);

@@ -1,38 +1,49 @@
 struct Params {
-  query_heads: u32,
-  kv_heads: u32,
-  group: u32,
   head_dim: u32,
   head_vecs: u32,
-  head_stride: u32,
+  sequences_at: u32,
+  query_stride: u32,
+  kv_heads: u32,
+  key_stride: u32,
   value_dim: u32,
   value_vecs: u32,
   value_stride: u32,
-  value_at: u32,
-  block_size: u32,
-  block_shift: u32,
-  segment_blocks: u32,
-  scale: f32,
-  sequences_at: u32,
-  items_at: u32,
-  workers_at: u32,
+  query_heads: u32,
+  group: u32,
+  tiles_at: u32,
   group_count: u32,
   grid_width: u32,
   runs_per_head: u32,
-  stats_at: u32,
-  scratch_keys: u32,
+  scale: f32,
+  output_stride: u32,
   padding_0: u32,
   padding_1: u32,
+  padding_2: u32,
 }
 
 @group(0) @binding(0) var<storage, read> query: array<f32>;
-@group(0) @binding(1) var<storage, read> key: array<f32>;
-@group(0) @binding(2) var<storage, read> value: array<f32>;
-@group(0) @binding(3) var<storage, read> schedule: array<u32>;
+@group(0) @binding(1) var<storage, read> schedule: array<u32>;
+@group(0) @binding(2) var<storage, read> key: array<f32>;
+@group(0) @binding(3) var<storage, read> value: array<f32>;
 @group(0) @binding(4) var<storage, read> captures: array<u32>;
 @group(0) @binding(5) var<storage, read_write> output: array<f32>;
 @group(0) @binding(6) var<storage, read_write> lse: array<f32>;
 @group(0) @binding(7) var<uniform> params: Params;
+
+fn tail_vec(value: vec4f, more: u32) -> vec4f {
+  return select(vec4f(0.0), value, vec4u(0u, 1u, 2u, 3u) <= vec4u(more));
+}
+
+fn load_query(base: u32, vec: u32) -> vec4f {
+  let i = 4u * vec;
+  let last = params.head_dim - 1u;
+  let at = base;
+  return tail_vec(vec4f(f32(query[at + i]), f32(query[at + min(i + 1u, last)]), f32(query[at + min(i + 2u, last)]), f32(query[at + min(i + 3u, last)])), last - i);
+}
+
+fn dot4(sum: f32, x: vec4f, y: vec4f) -> f32 {
+  return fma(x.x, y.x, fma(x.y, y.y, fma(x.z, y.z, fma(x.w, y.w, sum))));
+}
 
 struct Sequence {
   query_start: u32,
@@ -41,39 +52,19 @@ struct Sequence {
   key_count: u32,
   query_offset: i32,
   batch: i32,
-  queries: u32,
+  queries_at: u32,
 }
 
-fn read_sequence(index: u32) -> Sequence {
-  let at = params.sequences_at + index * 8u;
-  return Sequence(schedule[at], schedule[at + 1u], schedule[at + 2u], schedule[at + 3u],
-    bitcast<i32>(schedule[at + 4u]), i32(schedule[at + 5u]), schedule[at + 6u]);
-}
-
-struct Item {
-  sequence: u32,
-  first_row: u32,
-  runs: u32,
-  state_row: u32,
-  state_stride: u32,
-  kv_head: u32,
-}
-
-fn read_item(index: u32) -> Item {
-  let at = params.items_at + index * 8u;
-  return Item(schedule[at + 0u], schedule[at + 1u], schedule[at + 2u], schedule[at + 3u], schedule[at + 4u], schedule[at + 5u]);
-}
-
-fn load_tail(x: f32, y: f32, z: f32, w: f32, i: u32, last: u32) -> vec4f {
-  return vec4f(x, select(0.0, y, i + 1u <= last), select(0.0, z, i + 2u <= last),
-    select(0.0, w, i + 3u <= last));
-}
-
-fn load_query(base: u32, vec: u32) -> vec4f {
-  let i = 4u * vec;
-  let last = params.head_dim - 1u;
-  return load_tail(f32(query[base + i]), f32(query[base + min(i + 1u, last)]),
-    f32(query[base + min(i + 2u, last)]), f32(query[base + min(i + 3u, last)]), i, last);
+fn read_sequence(at: u32) -> Sequence {
+  return Sequence(
+    schedule[at + 0],
+    schedule[at + 1],
+    schedule[at + 2],
+    schedule[at + 3],
+    i32(schedule[at + 4]),
+    i32(schedule[at + 5]),
+    schedule[at + 6],
+  );
 }
 
 struct Cursor {
@@ -92,39 +83,96 @@ fn place(cursor: Cursor, kv_head: u32, stride: u32) -> u32 {
   return (cursor.row * params.kv_heads + kv_head) * stride;
 }
 
+fn load_key(base: u32, vec: u32) -> vec4f {
+  let i = 4u * vec;
+  let last = params.head_dim - 1u;
+  let at = base;
+  return tail_vec(vec4f(f32(key[at + i]), f32(key[at + min(i + 1u, last)]), f32(key[at + min(i + 2u, last)]), f32(key[at + min(i + 3u, last)])), last - i);
+}
+
 fn key_place(cursor: Cursor, kv_head: u32) -> u32 {
-  return place(cursor, kv_head, params.head_stride);
+  return place(cursor, kv_head, params.key_stride);
+}
+
+fn load_value(base: u32, vec: u32) -> vec4f {
+  let i = 4u * vec;
+  let last = params.value_dim - 1u;
+  let at = base;
+  return tail_vec(vec4f(f32(value[at + i]), f32(value[at + min(i + 1u, last)]), f32(value[at + min(i + 2u, last)]), f32(value[at + min(i + 3u, last)])), last - i);
 }
 
 fn value_place(cursor: Cursor, kv_head: u32) -> u32 {
   return place(cursor, kv_head, params.value_stride);
 }
 
-fn load_key(base: u32, vec: u32) -> vec4f {
-  let i = 4u * vec;
-  let last = params.head_dim - 1u;
-  return load_tail(f32(key[base + i]), f32(key[base + min(i + 1u, last)]),
-    f32(key[base + min(i + 2u, last)]), f32(key[base + min(i + 3u, last)]), i, last);
+struct WorkTile {
+  sequence: u32,
+  first_row: u32,
+  runs_at: u32,
+  state_row: u32,
+  state_stride: u32,
+  kv_head: u32,
 }
 
-fn load_value(base: u32, vec: u32) -> vec4f {
-  let i = 4u * vec;
-  let last = params.value_dim - 1u;
-  return load_tail(f32(value[base + i]), f32(value[base + min(i + 1u, last)]),
-    f32(value[base + min(i + 2u, last)]), f32(value[base + min(i + 3u, last)]), i, last);
+fn read_tile(at: u32) -> WorkTile {
+  return WorkTile(
+    schedule[at + 0],
+    schedule[at + 1],
+    schedule[at + 2],
+    schedule[at + 3],
+    schedule[at + 4],
+    schedule[at + 5],
+  );
+}
+
+struct RunList {
+  runs_at: u32,
+  count: u32,
+}
+
+fn read_run_list(at: u32) -> RunList {
+  return RunList(
+    schedule[at + 0],
+    schedule[at + 1],
+  );
+}
+
+struct KeyRun {
+  first_key: u32,
+  end_key: u32,
+  full: u32,
+}
+
+fn read_key_run(at: u32) -> KeyRun {
+  return KeyRun(
+    schedule[at + 0],
+    schedule[at + 1],
+    schedule[at + 2],
+  );
 }
 
 const SENTINEL = -0x1.fffffep+127f;
 
+// alpha: by how much a state shrinks when its maximum rises.
+fn rescale(old_maximum: f32, maximum: f32) -> f32 {
+  return exp(old_maximum - maximum);
+}
+
+// p: what a key counts, beside the maximum.
 fn weight(score: f32, maximum: f32) -> f32 {
   return select(exp(score - maximum), 0.0, score == SENTINEL);
 }
 
-fn non_finite(value: vec4f) -> vec4<bool> {
-  let exponent = vec4u(0x7f800000u);
-  return (bitcast<vec4u>(value) & exponent) == exponent;
+// l' and A': the rescaled state with a step's sums added.
+fn carry_sum(sum: f32, alpha: f32, step: f32) -> f32 {
+  return fma(sum, alpha, step);
 }
 
+fn carry_values(accumulator: vec4f, alpha: f32, step: vec4f) -> vec4f {
+  return fma(accumulator, vec4f(alpha), step);
+}
+
+// O and L of a row: its state at the end.
 fn finish(accumulator: vec4f, sum: f32) -> vec4f {
   return accumulator / select(sum, 1.0, sum == 0.0);
 }
@@ -156,6 +204,7 @@ fn mod_mask(batch: i32, head: i32, query: i32, key: i32) -> bool {
   return mask0;
 }
 
+
 fn modify(score: f32, batch: i32, head: i32, query: i32, key: i32) -> f32 {
   let result = mod_score(score, batch, head, query, key);
   return select(result, SENTINEL, result < SENTINEL);
@@ -168,29 +217,35 @@ fn sees(batch: i32, head: i32, query: i32, key: i32, key_count: i32) -> bool {
 fn store_output(base: u32, vec: u32, value: vec4f) {
   let i = 4u * vec;
   output[base + i] = f32(value[0]);
-  if (i + 1u < params.value_dim) { output[base + i + 1u] = f32(value[1]); }
-  if (i + 2u < params.value_dim) { output[base + i + 2u] = f32(value[2]); }
-  if (i + 3u < params.value_dim) { output[base + i + 3u] = f32(value[3]); }
+  if (i + 1 < params.value_dim) { output[base + i + 1] = f32(value[1]); }
+  if (i + 2 < params.value_dim) { output[base + i + 2] = f32(value[2]); }
+  if (i + 3 < params.value_dim) { output[base + i + 3] = f32(value[3]); }
 }
 
 fn write_row(row: u32, vec: u32, accumulator: vec4f, sum: f32) {
-  store_output(row * params.value_stride, vec, finish(accumulator, sum));
+  store_output(row * params.output_stride, vec, finish(accumulator, sum));
 }
 
 fn write_stats(row: u32, maximum: f32, sum: f32) {
   lse[row] = log_sum_exp(maximum, sum);
 }
 
+fn non_finite(value: vec4f) -> vec4<bool> {
+  let exponent = vec4u(0x7f800000u);
+  return (bitcast<vec4u>(value) & exponent) == exponent;
+}
+
 var<workgroup> accumulator: array<vec4f, 256>;
 
-fn step_value(sequence: Sequence, key: u32, kv_head: u32) -> u32 {
-  return value_place(seek(sequence, min(key, sequence.key_count - 1u)), kv_head);
+// Where a lane's row r has column vec: lanes side by side.
+fn own(r: u32, vec: u32, lane: u32) -> u32 {
+  return (vec * 2 + r) * 8 + lane;
 }
 
 fn step_has_non_finite(sequence: Sequence, first_key: u32, kv_head: u32) -> bool {
   var found = vec4<bool>(false);
-  for (var j = 0u; j < 2u; j++) {
-    let at = step_value(sequence, first_key + j, kv_head);
+  for (var j = 0u; j < 2; j++) {
+    let at = value_place(seek(sequence, min(first_key + j, sequence.key_count - 1u)), kv_head);
     for (var vec = 0u; vec < params.value_vecs; vec++) {
       found |= non_finite(load_value(at, vec));
     }
@@ -204,50 +259,50 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(local_invocation_index)
   if (group_index >= params.group_count) {
     return;
   }
-  let item_index = group_index;
-  let item = read_item(item_index);
-  let kv_head = item.kv_head + group_id.y;
-  let sequence = read_sequence(item.sequence);
+  let tile_index = group_index;
+  let tile = read_tile(params.tiles_at + tile_index * 8);
+  let kv_head = tile.kv_head + group_id.y;
+  let sequence = read_sequence(params.sequences_at + tile.sequence * 8);
   let row_count = sequence.query_count * params.group;
-  let packed_0 = item.first_row + 0u + lane;
+  let packed_0 = tile.first_row + 0u + lane;
   let row_0 = min(packed_0, row_count - 1u);
   let query_0 = row_0 / params.group;
   let head_0 = kv_head * params.group + row_0 - query_0 * params.group;
   let batch_0 = sequence.batch;
   let position_0 = i32(query_0) + sequence.query_offset;
   let token_0 = (sequence.query_start + query_0) * params.query_heads + head_0;
-  let query_at_0 = token_0 * params.head_stride;
-  let packed_1 = item.first_row + 8u + lane;
+  let query_at_0 = token_0 * params.query_stride;
+  let packed_1 = tile.first_row + 8u + lane;
   let row_1 = min(packed_1, row_count - 1u);
   let query_1 = row_1 / params.group;
   let head_1 = kv_head * params.group + row_1 - query_1 * params.group;
   let batch_1 = sequence.batch;
   let position_1 = i32(query_1) + sequence.query_offset;
   let token_1 = (sequence.query_start + query_1) * params.query_heads + head_1;
-  let query_at_1 = token_1 * params.head_stride;
+  let query_at_1 = token_1 * params.query_stride;
+
   var m_0 = SENTINEL;
   var l_0 = 0.0;
   var m_1 = SENTINEL;
   var l_1 = 0.0;
   for (var vec = 0u; vec < params.value_vecs; vec++) {
-    accumulator[(vec * 2u + 0u) * 8u + lane] = vec4f(0.0);
-    accumulator[(vec * 2u + 1u) * 8u + lane] = vec4f(0.0);
+    accumulator[own(0, vec, lane)] = vec4f(0.0);
+    accumulator[own(1, vec, lane)] = vec4f(0.0);
   }
 
-  let runs_at = item.runs + 2u * kv_head * params.runs_per_head;
-  let first_run = schedule[runs_at];
-  let end_run = first_run + 3u * schedule[runs_at + 1u];
-  for (var run = first_run; run < end_run; run += 3u) {
-    let end_key = min(schedule[run + 1u], sequence.key_count);
-    let masked = schedule[run + 2u] == 0u;
-    var cursor = seek(sequence, schedule[run]);
-    for (var first_key = schedule[run]; first_key < end_key; first_key += 2u) {
+  let runs = read_run_list(tile.runs_at + 2 * kv_head * params.runs_per_head);
+  for (var run_index = 0u; run_index < runs.count; run_index++) {
+    let run = read_key_run(runs.runs_at + run_index * 3);
+    let end_key = min(run.end_key, sequence.key_count);
+    let masked = run.full == 0u;
+    var cursor = seek(sequence, run.first_key);
+    for (var first_key = run.first_key; first_key < end_key; first_key += 2) {
       let key_0 = key_place(cursor, kv_head);
       let value_0 = value_place(cursor, kv_head);
-      cursor = advance(cursor, first_key + 1u < sequence.key_count);
+      cursor = advance(cursor, first_key + 0 + 1u < sequence.key_count);
       let key_1 = key_place(cursor, kv_head);
       let value_1 = value_place(cursor, kv_head);
-      cursor = advance(cursor, first_key + 2u < sequence.key_count);
+      cursor = advance(cursor, first_key + 1 + 1u < sequence.key_count);
       var s_0_0 = 0.0;
       var s_0_1 = 0.0;
       var s_1_0 = 0.0;
@@ -257,94 +312,99 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(local_invocation_index)
         let q_1 = load_query(query_at_1, vec);
         {
           let k = load_key(key_0, vec);
-          s_0_0 = fma(q_0.x, k.x, fma(q_0.y, k.y, fma(q_0.z, k.z, fma(q_0.w, k.w, s_0_0))));
-          s_1_0 = fma(q_1.x, k.x, fma(q_1.y, k.y, fma(q_1.z, k.z, fma(q_1.w, k.w, s_1_0))));
+          s_0_0 = dot4(s_0_0, q_0, k);
+          s_1_0 = dot4(s_1_0, q_1, k);
         }
         {
           let k = load_key(key_1, vec);
-          s_0_1 = fma(q_0.x, k.x, fma(q_0.y, k.y, fma(q_0.z, k.z, fma(q_0.w, k.w, s_0_1))));
-          s_1_1 = fma(q_1.x, k.x, fma(q_1.y, k.y, fma(q_1.z, k.z, fma(q_1.w, k.w, s_1_1))));
+          s_0_1 = dot4(s_0_1, q_0, k);
+          s_1_1 = dot4(s_1_1, q_1, k);
         }
       }
+
+      // A loop at run time: unrolled, the mask would be inlined once a score, and
+      // compiling would take seconds.
       var hidden_0 = 0u;
       var hidden_1 = 0u;
       if (masked) {
-        for (var j = 0u; j < 2u; j++) {
+        for (var j = 0u; j < 2; j++) {
           let key = i32(first_key + j);
-          hidden_0 |= select(1u << j, 0u, sees(batch_0, i32(head_0), position_0, key,
-              i32(sequence.key_count)));
-          hidden_1 |= select(1u << j, 0u, sees(batch_1, i32(head_1), position_1, key,
-              i32(sequence.key_count)));
+          hidden_0 |= select(1u << j, 0u, sees(batch_0, i32(head_0), position_0, key, i32(sequence.key_count)));
+          hidden_1 |= select(1u << j, 0u, sees(batch_1, i32(head_1), position_1, key, i32(sequence.key_count)));
         }
       }
-      s_0_0 = select(s_0_0 * params.scale, SENTINEL, extractBits(hidden_0, 0u, 1u) != 0u);
-      s_0_1 = select(s_0_1 * params.scale, SENTINEL, extractBits(hidden_0, 1u, 1u) != 0u);
-      s_1_0 = select(s_1_0 * params.scale, SENTINEL, extractBits(hidden_1, 0u, 1u) != 0u);
-      s_1_1 = select(s_1_1 * params.scale, SENTINEL, extractBits(hidden_1, 1u, 1u) != 0u);
-      var tile: array<f32, 4>;
-      tile[0] = s_0_0;
-      tile[1] = s_0_1;
-      tile[2] = s_1_0;
-      tile[3] = s_1_1;
-      for (var j = 0u; j < 2u; j++) {
+      s_0_0 = select(s_0_0 * params.scale, SENTINEL, extractBits(hidden_0, 0, 1u) != 0u);
+      s_0_1 = select(s_0_1 * params.scale, SENTINEL, extractBits(hidden_0, 1, 1u) != 0u);
+      s_1_0 = select(s_1_0 * params.scale, SENTINEL, extractBits(hidden_1, 0, 1u) != 0u);
+      s_1_1 = select(s_1_1 * params.scale, SENTINEL, extractBits(hidden_1, 1, 1u) != 0u);
+      var scores: array<f32, 4>;
+      scores[0 * 2 + 0] = s_0_0;
+      scores[0 * 2 + 1] = s_0_1;
+      scores[1 * 2 + 0] = s_1_0;
+      scores[1 * 2 + 1] = s_1_1;
+      for (var j = 0u; j < 2; j++) {
         let key = i32(first_key + j);
         if (extractBits(hidden_0, j, 1u) == 0u) {
-          tile[0u + j] = modify(tile[0u + j], batch_0, i32(head_0), position_0, key);
+          scores[0 * 2 + j] = modify(scores[0 * 2 + j], batch_0, i32(head_0), position_0, key);
         }
         if (extractBits(hidden_1, j, 1u) == 0u) {
-          tile[2u + j] = modify(tile[2u + j], batch_1, i32(head_1), position_1, key);
+          scores[1 * 2 + j] = modify(scores[1 * 2 + j], batch_1, i32(head_1), position_1, key);
         }
       }
-      s_0_0 = tile[0];
-      s_0_1 = tile[1];
-      s_1_0 = tile[2];
-      s_1_1 = tile[3];
-      let max_0 = max(max(m_0, s_0_0), s_0_1);
-      let alpha_0 = exp(m_0 - max_0);
+      s_0_0 = scores[0 * 2 + 0];
+      s_0_1 = scores[0 * 2 + 1];
+      s_1_0 = scores[1 * 2 + 0];
+      s_1_1 = scores[1 * 2 + 1];
+      var max_0 = m_0;
+      max_0 = max(max_0, s_0_0);
+      max_0 = max(max_0, s_0_1);
+      let alpha_0 = rescale(m_0, max_0);
       m_0 = max_0;
-      s_0_0 = weight(s_0_0, max_0);
-      s_0_1 = weight(s_0_1, max_0);
-      l_0 = fma(l_0, alpha_0, s_0_0 + s_0_1);
-      let max_1 = max(max(m_1, s_1_0), s_1_1);
-      let alpha_1 = exp(m_1 - max_1);
+      var sum_0 = 0.0;
+      s_0_0 = weight(s_0_0, m_0);
+      sum_0 += s_0_0;
+      s_0_1 = weight(s_0_1, m_0);
+      sum_0 += s_0_1;
+      l_0 = carry_sum(l_0, alpha_0, sum_0);
+      var max_1 = m_1;
+      max_1 = max(max_1, s_1_0);
+      max_1 = max(max_1, s_1_1);
+      let alpha_1 = rescale(m_1, max_1);
       m_1 = max_1;
-      s_1_0 = weight(s_1_0, max_1);
-      s_1_1 = weight(s_1_1, max_1);
-      l_1 = fma(l_1, alpha_1, s_1_0 + s_1_1);
+      var sum_1 = 0.0;
+      s_1_0 = weight(s_1_0, m_1);
+      sum_1 += s_1_0;
+      s_1_1 = weight(s_1_1, m_1);
+      sum_1 += s_1_1;
+      l_1 = carry_sum(l_1, alpha_1, sum_1);
       if (masked && step_has_non_finite(sequence, first_key, kv_head)) {
         for (var vec = 0u; vec < params.value_vecs; vec++) {
-          accumulator[(vec * 2u + 0u) * 8u + lane] *= alpha_0;
+          accumulator[own(0, vec, lane)] *= alpha_0;
+          accumulator[own(1, vec, lane)] *= alpha_1;
         }
-        for (var vec = 0u; vec < params.value_vecs; vec++) {
-          accumulator[(vec * 2u + 1u) * 8u + lane] *= alpha_1;
-        }
-        for (var j = 0u; j < 2u; j++) {
+        for (var j = 0u; j < 2; j++) {
           let guarded_cursor = seek(sequence, min(first_key + j, sequence.key_count - 1u));
           let guarded_key = key_place(guarded_cursor, kv_head);
           let guarded_value = value_place(guarded_cursor, kv_head);
           let key = i32(first_key + j);
-          if (extractBits(hidden_0, j, 1u) == 0u) {
-            var s = 0.0;
-            for (var vec = 0u; vec < params.head_vecs; vec++) {
-              let q = load_query(query_at_0, vec);
-              let k = load_key(guarded_key, vec);
-              s = fma(q.x, k.x, fma(q.y, k.y, fma(q.z, k.z, fma(q.w, k.w, s))));
-            }
-            let p = weight(modify(s * params.scale, batch_0, i32(head_0), position_0, key), m_0);
-            for (var vec = 0u; vec < params.value_vecs; vec++) {
-              accumulator[(vec * 2u + 0u) * 8u + lane] = fma(vec4f(p), load_value(guarded_value, vec), accumulator[(vec * 2u + 0u) * 8u + lane]);
-            }
+          var guarded_0 = 0.0;
+          var guarded_1 = 0.0;
+          for (var vec = 0u; vec < params.head_vecs; vec++) {
+            let k = load_key(guarded_key, vec);
+            guarded_0 = dot4(guarded_0, load_query(query_at_0, vec), k);
+            guarded_1 = dot4(guarded_1, load_query(query_at_1, vec), k);
           }
-          if (extractBits(hidden_1, j, 1u) == 0u) {
-            var s = 0.0;
-            for (var vec = 0u; vec < params.head_vecs; vec++) {
-              let q = load_query(query_at_1, vec);
-              let k = load_key(guarded_key, vec);
-              s = fma(q.x, k.x, fma(q.y, k.y, fma(q.z, k.z, fma(q.w, k.w, s))));
+          let p_0 = weight(modify(guarded_0 * params.scale, batch_0, i32(head_0), position_0, key), m_0);
+          let seen_0 = extractBits(hidden_0, j, 1u) == 0u;
+          let p_1 = weight(modify(guarded_1 * params.scale, batch_1, i32(head_1), position_1, key), m_1);
+          let seen_1 = extractBits(hidden_1, j, 1u) == 0u;
+          for (var vec = 0u; vec < params.value_vecs; vec++) {
+            let v = load_value(guarded_value, vec);
+            if (seen_0) {
+              accumulator[own(0, vec, lane)] = fma(vec4f(p_0), v, accumulator[own(0, vec, lane)]);
             }
-            let p = weight(modify(s * params.scale, batch_1, i32(head_1), position_1, key), m_1);
-            for (var vec = 0u; vec < params.value_vecs; vec++) {
-              accumulator[(vec * 2u + 1u) * 8u + lane] = fma(vec4f(p), load_value(guarded_value, vec), accumulator[(vec * 2u + 1u) * 8u + lane]);
+            if (seen_1) {
+              accumulator[own(1, vec, lane)] = fma(vec4f(p_1), v, accumulator[own(1, vec, lane)]);
             }
           }
         }
@@ -362,8 +422,8 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(local_invocation_index)
             x_0 = fma(vec4f(s_0_1), v, x_0);
             x_1 = fma(vec4f(s_1_1), v, x_1);
           }
-          accumulator[(vec * 2u + 0u) * 8u + lane] = fma(accumulator[(vec * 2u + 0u) * 8u + lane], vec4f(alpha_0), x_0);
-          accumulator[(vec * 2u + 1u) * 8u + lane] = fma(accumulator[(vec * 2u + 1u) * 8u + lane], vec4f(alpha_1), x_1);
+          accumulator[own(0, vec, lane)] = carry_values(accumulator[own(0, vec, lane)], alpha_0, x_0);
+          accumulator[own(1, vec, lane)] = carry_values(accumulator[own(1, vec, lane)], alpha_1, x_1);
         }
       }
     }
@@ -372,14 +432,15 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(local_invocation_index)
   if (packed_0 < row_count) {
     let out_0 = token_0;
     for (var vec = 0u; vec < params.value_vecs; vec++) {
-      write_row(out_0, vec, accumulator[(vec * 2u + 0u) * 8u + lane], l_0);
+      write_row(out_0, vec, accumulator[own(0, vec, lane)], l_0);
     }
     write_stats(out_0, m_0, l_0);
   }
+
   if (packed_1 < row_count) {
     let out_1 = token_1;
     for (var vec = 0u; vec < params.value_vecs; vec++) {
-      write_row(out_1, vec, accumulator[(vec * 2u + 1u) * 8u + lane], l_1);
+      write_row(out_1, vec, accumulator[own(1, vec, lane)], l_1);
     }
     write_stats(out_1, m_1, l_1);
   }

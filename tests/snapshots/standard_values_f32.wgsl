@@ -1,33 +1,21 @@
 struct Params {
-  query_heads: u32,
+  sequences_at: u32,
   kv_heads: u32,
-  group: u32,
-  head_dim: u32,
-  head_vecs: u32,
-  head_stride: u32,
-  value_dim: u32,
   value_vecs: u32,
   value_stride: u32,
-  value_at: u32,
-  block_size: u32,
-  block_shift: u32,
-  segment_blocks: u32,
-  scale: f32,
-  sequences_at: u32,
-  items_at: u32,
-  workers_at: u32,
+  output_stride: u32,
+  query_heads: u32,
+  group: u32,
+  tiles_at: u32,
   group_count: u32,
   grid_width: u32,
-  runs_per_head: u32,
-  stats_at: u32,
+  query_stride: u32,
   scratch_keys: u32,
-  padding_0: u32,
-  padding_1: u32,
 }
 
 @group(0) @binding(0) var<storage, read> scratch: array<f32>;
-@group(0) @binding(1) var<storage, read> value: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> schedule: array<u32>;
+@group(0) @binding(1) var<storage, read> schedule: array<u32>;
+@group(0) @binding(2) var<storage, read> value: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> output: array<vec4<f32>>;
 @group(0) @binding(4) var<uniform> params: Params;
 
@@ -38,27 +26,19 @@ struct Sequence {
   key_count: u32,
   query_offset: i32,
   batch: i32,
-  queries: u32,
+  queries_at: u32,
 }
 
-fn read_sequence(index: u32) -> Sequence {
-  let at = params.sequences_at + index * 8u;
-  return Sequence(schedule[at], schedule[at + 1u], schedule[at + 2u], schedule[at + 3u],
-    bitcast<i32>(schedule[at + 4u]), i32(schedule[at + 5u]), schedule[at + 6u]);
-}
-
-struct Item {
-  sequence: u32,
-  first_row: u32,
-  runs: u32,
-  state_row: u32,
-  state_stride: u32,
-  kv_head: u32,
-}
-
-fn read_item(index: u32) -> Item {
-  let at = params.items_at + index * 8u;
-  return Item(schedule[at + 0u], schedule[at + 1u], schedule[at + 2u], schedule[at + 3u], schedule[at + 4u], schedule[at + 5u]);
+fn read_sequence(at: u32) -> Sequence {
+  return Sequence(
+    schedule[at + 0],
+    schedule[at + 1],
+    schedule[at + 2],
+    schedule[at + 3],
+    i32(schedule[at + 4]),
+    i32(schedule[at + 5]),
+    schedule[at + 6],
+  );
 }
 
 struct Cursor {
@@ -77,46 +57,42 @@ fn place(cursor: Cursor, kv_head: u32, stride: u32) -> u32 {
   return (cursor.row * params.kv_heads + kv_head) * stride;
 }
 
-fn key_place(cursor: Cursor, kv_head: u32) -> u32 {
-  return place(cursor, kv_head, params.head_stride);
+fn load_value(base: u32, vec: u32) -> vec4f {
+  let at = base;
+  return vec4f(value[at + vec]);
 }
 
 fn value_place(cursor: Cursor, kv_head: u32) -> u32 {
   return place(cursor, kv_head, params.value_stride);
 }
 
-fn load_value(base: u32, vec: u32) -> vec4f {
-  return vec4f(value[base + vec]);
-}
-
-const SENTINEL = -0x1.fffffep+127f;
-
-fn weight(score: f32, maximum: f32) -> f32 {
-  return select(exp(score - maximum), 0.0, score == SENTINEL);
-}
-
-fn non_finite(value: vec4f) -> vec4<bool> {
-  let exponent = vec4u(0x7f800000u);
-  return (bitcast<vec4u>(value) & exponent) == exponent;
-}
-
-fn finish(accumulator: vec4f, sum: f32) -> vec4f {
-  return accumulator / select(sum, 1.0, sum == 0.0);
-}
-
-fn log_sum_exp(maximum: f32, sum: f32) -> f32 {
-  return select(maximum + log(select(sum, 1.0, sum == 0.0)), SENTINEL, sum == 0.0);
-}
-
 fn store_output(base: u32, vec: u32, value: vec4f) {
   output[base + vec] = vec4<f32>(value);
 }
 
-fn write_row(row: u32, vec: u32, accumulator: vec4f, sum: f32) {
-  store_output(row * params.value_stride, vec, finish(accumulator, sum));
+struct WorkTile {
+  sequence: u32,
+  first_row: u32,
+  runs_at: u32,
+  state_row: u32,
+  state_stride: u32,
+  kv_head: u32,
 }
 
-fn write_stats(row: u32, maximum: f32, sum: f32) {
+fn read_tile(at: u32) -> WorkTile {
+  return WorkTile(
+    schedule[at + 0],
+    schedule[at + 1],
+    schedule[at + 2],
+    schedule[at + 3],
+    schedule[at + 4],
+    schedule[at + 5],
+  );
+}
+
+// Where a lane's row r has its score of a key.
+fn place_of(scratch_at: u32, key: u32, r: u32, lane: u32) -> u32 {
+  return (scratch_at + key) * 16 + r * 8 + lane;
 }
 
 @compute @workgroup_size(8)
@@ -125,44 +101,44 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(local_invocation_index)
   if (group_index >= params.group_count) {
     return;
   }
-  let item_index = group_index;
-  let item = read_item(item_index);
-  let kv_head = item.kv_head + group_id.y;
-  let sequence = read_sequence(item.sequence);
+  let tile_index = group_index;
+  let tile = read_tile(params.tiles_at + tile_index * 8);
+  let kv_head = tile.kv_head + group_id.y;
+  let sequence = read_sequence(params.sequences_at + tile.sequence * 8);
   let row_count = sequence.query_count * params.group;
-  let scratch_at = (item_index * params.kv_heads + kv_head) * params.scratch_keys;
-  let packed_0 = item.first_row + 0u + lane;
+  let scratch_at = (tile_index * params.kv_heads + kv_head) * params.scratch_keys;
+  let packed_0 = tile.first_row + 0u + lane;
   let row_0 = min(packed_0, row_count - 1u);
   let query_0 = row_0 / params.group;
   let head_0 = kv_head * params.group + row_0 - query_0 * params.group;
   let batch_0 = sequence.batch;
   let position_0 = i32(query_0) + sequence.query_offset;
   let token_0 = (sequence.query_start + query_0) * params.query_heads + head_0;
-  let query_at_0 = token_0 * params.head_stride;
-  let packed_1 = item.first_row + 8u + lane;
+  let query_at_0 = token_0 * params.query_stride;
+  let packed_1 = tile.first_row + 8u + lane;
   let row_1 = min(packed_1, row_count - 1u);
   let query_1 = row_1 / params.group;
   let head_1 = kv_head * params.group + row_1 - query_1 * params.group;
   let batch_1 = sequence.batch;
   let position_1 = i32(query_1) + sequence.query_offset;
   let token_1 = (sequence.query_start + query_1) * params.query_heads + head_1;
-  let query_at_1 = token_1 * params.head_stride;
-  for (var vec = 0u; vec < params.value_vecs; vec += 4u) {
-    let column_0 = min(vec + 0u, params.value_vecs - 1u);
+  let query_at_1 = token_1 * params.query_stride;
+  for (var vec = 0u; vec < params.value_vecs; vec += 4) {
+    let column_0 = min(vec + 0, params.value_vecs - 1u);
     var x_0_0 = vec4f(0.0);
     var x_1_0 = vec4f(0.0);
-    let column_1 = min(vec + 1u, params.value_vecs - 1u);
+    let column_1 = min(vec + 1, params.value_vecs - 1u);
     var x_0_1 = vec4f(0.0);
     var x_1_1 = vec4f(0.0);
-    let column_2 = min(vec + 2u, params.value_vecs - 1u);
+    let column_2 = min(vec + 2, params.value_vecs - 1u);
     var x_0_2 = vec4f(0.0);
     var x_1_2 = vec4f(0.0);
-    let column_3 = min(vec + 3u, params.value_vecs - 1u);
+    let column_3 = min(vec + 3, params.value_vecs - 1u);
     var x_0_3 = vec4f(0.0);
     var x_1_3 = vec4f(0.0);
     if (sequence.key_count > 0u) {
       var cursor = seek(sequence, 0u);
-      for (var first_key = 0u; first_key < sequence.key_count; first_key += 2u) {
+      for (var first_key = 0u; first_key < sequence.key_count; first_key += 2) {
         var step_0_0 = vec4f(0.0);
         var step_1_0 = vec4f(0.0);
         var step_0_1 = vec4f(0.0);
@@ -171,11 +147,11 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(local_invocation_index)
         var step_1_2 = vec4f(0.0);
         var step_0_3 = vec4f(0.0);
         var step_1_3 = vec4f(0.0);
-        for (var key = first_key; key < min(first_key + 2u, sequence.key_count); key++) {
+        for (var key = first_key; key < min(first_key + 2, sequence.key_count); key++) {
           let value_at = value_place(cursor, kv_head);
           cursor = advance(cursor, key + 1u < sequence.key_count);
-          let p_0 = scratch[(scratch_at + key) * 16u + 0u + lane];
-          let p_1 = scratch[(scratch_at + key) * 16u + 8u + lane];
+          let p_0 = scratch[place_of(scratch_at, key, 0, lane)];
+          let p_1 = scratch[place_of(scratch_at, key, 1, lane)];
           {
             let v = load_value(value_at, column_0);
             step_0_0 = select(fma(vec4f(p_0), v, step_0_0), step_0_0, p_0 == 0.0);
@@ -208,31 +184,31 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(local_invocation_index)
       }
     }
     if (packed_0 < row_count) {
-      if (vec + 0u < params.value_vecs) {
-        store_output(token_0 * params.value_stride, vec + 0u, x_0_0);
+      if (vec + 0 < params.value_vecs) {
+        store_output(token_0 * params.output_stride, vec + 0, x_0_0);
       }
-      if (vec + 1u < params.value_vecs) {
-        store_output(token_0 * params.value_stride, vec + 1u, x_0_1);
+      if (vec + 1 < params.value_vecs) {
+        store_output(token_0 * params.output_stride, vec + 1, x_0_1);
       }
-      if (vec + 2u < params.value_vecs) {
-        store_output(token_0 * params.value_stride, vec + 2u, x_0_2);
+      if (vec + 2 < params.value_vecs) {
+        store_output(token_0 * params.output_stride, vec + 2, x_0_2);
       }
-      if (vec + 3u < params.value_vecs) {
-        store_output(token_0 * params.value_stride, vec + 3u, x_0_3);
+      if (vec + 3 < params.value_vecs) {
+        store_output(token_0 * params.output_stride, vec + 3, x_0_3);
       }
     }
     if (packed_1 < row_count) {
-      if (vec + 0u < params.value_vecs) {
-        store_output(token_1 * params.value_stride, vec + 0u, x_1_0);
+      if (vec + 0 < params.value_vecs) {
+        store_output(token_1 * params.output_stride, vec + 0, x_1_0);
       }
-      if (vec + 1u < params.value_vecs) {
-        store_output(token_1 * params.value_stride, vec + 1u, x_1_1);
+      if (vec + 1 < params.value_vecs) {
+        store_output(token_1 * params.output_stride, vec + 1, x_1_1);
       }
-      if (vec + 2u < params.value_vecs) {
-        store_output(token_1 * params.value_stride, vec + 2u, x_1_2);
+      if (vec + 2 < params.value_vecs) {
+        store_output(token_1 * params.output_stride, vec + 2, x_1_2);
       }
-      if (vec + 3u < params.value_vecs) {
-        store_output(token_1 * params.value_stride, vec + 3u, x_1_3);
+      if (vec + 3 < params.value_vecs) {
+        store_output(token_1 * params.output_stride, vec + 3, x_1_3);
       }
     }
   }

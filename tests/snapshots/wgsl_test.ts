@@ -32,7 +32,7 @@ function formats(format: typeof whole) {
 }
 
 const contiguous = {
-  source: "contiguous",
+  layout: "contiguous",
   segments: 0,
   shift: false,
   quads: true,
@@ -40,9 +40,9 @@ const contiguous = {
   lse: true,
   partial: false,
   queries: "consecutive",
-  workers: "items",
+  persistent: false,
 } as const;
-const paged = { ...contiguous, source: "paged", shift: true } as const;
+const paged = { ...contiguous, layout: "paged", shift: true } as const;
 const mask = emitMods({ scoreMods: [], maskMods: [causal()] });
 const capped = emitMods({ scoreMods: [softcap(50)], maskMods: [causal()] });
 /** Small, so that the unrolled parts stay readable. */
@@ -113,14 +113,14 @@ const SNAPSHOTS: readonly (readonly [string, KernelSource])[] = [
     }),
   ],
   [
-    "decode_stream_k_listed_f32",
+    "decode_persistent_listed_f32",
     decodeKernel({
       ...paged,
       ...formats(whole),
       mods: mask,
       partial: true,
       queries: "listed",
-      workers: "stretches",
+      persistent: true,
       tile: decodeTile,
     }),
   ],

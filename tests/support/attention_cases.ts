@@ -7,7 +7,7 @@
  */
 
 import {
-  type AttentionProblem as ReferenceProblem,
+  type ReferenceProblem as ReferenceProblem,
   roundAll,
 } from "../../reference/mod.ts";
 import type { DType } from "../../src/core/dtype.ts";

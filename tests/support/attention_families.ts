@@ -36,7 +36,7 @@ export interface Family {
   readonly heads?: typeof HEADS[number];
   readonly splits?: readonly NonNullable<AttentionCase["splits"]>[];
   /** Whether sequences inherit keys, which are then read together. */
-  readonly shares?: boolean;
+  readonly sharing?: boolean;
   readonly algorithm?: "standard";
   readonly tiles?: "device" | "hardware";
   readonly mods: (random: Prng, sizes: Sizes) => Mods;
@@ -292,7 +292,7 @@ export const FAMILIES: readonly Family[] = [
     valueDims: [64, 40],
     batch: "mixed",
     heads: [4, 1],
-    shares: true,
+    sharing: true,
     splits: ["fixed", 2],
     mods: causal,
   },
@@ -303,7 +303,7 @@ export const FAMILIES: readonly Family[] = [
     valueDims: [32],
     batch: "mixed",
     heads: [6, 2],
-    shares: true,
+    sharing: true,
     splits: ["stream-k", "auto"],
     mods: (random, sizes) => ({
       ...window(random, sizes),
@@ -318,7 +318,7 @@ export const FAMILIES: readonly Family[] = [
     valueDims: [59],
     batch: "decode",
     heads: [4, 4],
-    shares: true,
+    sharing: true,
     splits: ["fixed", "stream-k", "auto"],
     mods: documents,
   },
@@ -464,7 +464,7 @@ export function drawCase(family: Family, random: Prng): AttentionCase {
       { queryOffset: random.below(2 * sizes.keys) - sizes.queries }),
     ...(family.splits && { splits: pick(family.splits) }),
     ...(random.below(2) === 1 && { workers: 1 + random.below(40) }),
-    ...(family.shares && {
+    ...(family.sharing && {
       sharedPrefix: random.below(4) === 0 ? "auto" : "always",
       inherits: sequences.map(() => random.below(800)),
       heirOf: sequences.map(() => random.below(sequences.length)),

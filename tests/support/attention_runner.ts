@@ -9,13 +9,14 @@ import type { Gpu, GpuTensor } from "../../src/gpu/mod.ts";
 import {
   HARDWARE_TILES,
   SOFTWARE_TILES,
+  type TileOptions,
 } from "../../src/ops/attention/variants/tiles.ts";
 import {
+  type AttentionExplanation,
   type AttentionOptions,
   type AttentionPlan,
   EMPTY_LSE,
   planAttention,
-  type PlanExplanation,
   type TensorShape,
 } from "../../src/ops/mod.ts";
 import {
@@ -31,16 +32,20 @@ import {
   store,
 } from "./attention_storage.ts";
 
-const TILES = {
-  small: {
-    ...SOFTWARE_TILES,
-    source: "small enough to compile fast",
-    forwardRowsPerLane: 2,
-    forwardKeys: 8,
-    forwardModKeys: 4,
-    decodeKeysPerLane: 8,
-    splitKeys: 256,
+/** On any adapter, small enough to compile fast. */
+const SMALL_TILES: TileOptions = {
+  forward: {
+    ...SOFTWARE_TILES.forward,
+    rowsPerLane: 2,
+    keys: 8,
+    modKeys: 4,
   },
+  decode: { ...SOFTWARE_TILES.decode, keysPerLane: 8 },
+  partition: { ...SOFTWARE_TILES.partition, splitKeys: 256 },
+};
+
+const TILES = {
+  small: SMALL_TILES,
   device: undefined,
   hardware: HARDWARE_TILES,
 };
@@ -52,7 +57,7 @@ export interface CaseResult {
   /** `[tokens, queryHeads]`, -Infinity for rows without keys; maybe empty. */
   readonly lse: Float32Array;
   /** What the plan said that it would run. */
-  readonly explanation: PlanExplanation;
+  readonly explanation: AttentionExplanation;
 }
 
 /** How {@linkcode runCases} runs. */
@@ -87,7 +92,7 @@ export function modOptions(
 
 interface Recorded {
   readonly outputs: readonly GpuTensor[];
-  readonly explanation: PlanExplanation;
+  readonly explanation: AttentionExplanation;
   readonly encode: (encoder: GPUCommandEncoder) => void;
   readonly made: readonly { destroy(): void }[];
 }

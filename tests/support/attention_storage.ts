@@ -273,8 +273,8 @@ export function appendRows(
   };
   const key = rows("key", c.headDim);
   const value = rows("value", c.valueHeadDim);
-  const append = withRoom(cache, () => table.reserve(count));
-  cache.append([append], { key, value });
+  const requests = [{ sequence: table, count }];
+  withRoom(cache, () => cache.append(requests, { key, value }));
   key.destroy();
   value.destroy();
 }

@@ -28,7 +28,7 @@ export type { BlockCopy, Reservation, ReserveOptions } from "./table_types.ts";
  * gone.
  *
  * Every operation succeeds, or throws and changes nothing. After
- * {@linkcode BlockTable.free} every member throws a `TypeError`.
+ * {@linkcode BlockTable.free} every member but `freed` throws a `TypeError`.
  *
  * @example
  * ```ts
@@ -107,6 +107,11 @@ export class BlockTable {
   get pool(): BlockPool {
     this.#checkAlive();
     return this.#pool;
+  }
+
+  /** Whether it is freed, and can be used no more. */
+  get freed(): boolean {
+    return this.#freed;
   }
 
   /** Tokens that have a slot. */

@@ -53,7 +53,8 @@ export function checkedGrowth(
  * Nothing is shared: a fork copies every row.
  *
  * Every operation succeeds, or throws and changes nothing. After
- * {@linkcode ContiguousSequence.free} every member throws a `TypeError`.
+ * {@linkcode ContiguousSequence.free} every member but `freed` throws a
+ * `TypeError`.
  *
  * @example
  * ```ts
@@ -101,6 +102,11 @@ export class ContiguousSequence {
   get pool(): ExtentPool {
     this.#checkAlive();
     return this.#pool;
+  }
+
+  /** Whether it is freed, and can be used no more. */
+  get freed(): boolean {
+    return this.#freed;
   }
 
   /** Tokens that have a slot. */

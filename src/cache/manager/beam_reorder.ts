@@ -6,6 +6,7 @@
 
 import { type BlockPool, NULL_BLOCK } from "../block/block_pool.ts";
 import type { BlockTable } from "../block/block_table.ts";
+import { blocksForEach } from "../block/reserve_all.ts";
 import type { SequenceState } from "./cache_sequence.ts";
 import type { SequenceReservation } from "./manager_types.ts";
 import type { SequenceSizes } from "./sequence_sizes.ts";
@@ -55,7 +56,7 @@ export function reorderBeams(
   });
   const ending = states.filter((_, i) => !heirs.has(i));
   const release = ending.flatMap(({ tables }) => tables.flatMap(heldBlocks));
-  const needs = beamNeeds({ states: next, tokens, release }, { pool, sizes });
+  const needs = beamNeeds({ states: next, tokens, release }, sizes);
   let fresh: number[];
   try {
     const count = needs.flat().reduce((sum, n) => sum + n, 0);
@@ -86,25 +87,15 @@ function beamNeeds(
     tokens: readonly (readonly number[])[];
     release: readonly number[];
   },
-  { pool, sizes }: Omit<BeamSources, "tables">,
+  sizes: SequenceSizes,
 ): number[][] {
-  const { blockSize } = pool;
-  const gone = new Map<number, number>();
-  const lose = (id: number) => gone.set(id, (gone.get(id) ?? 0) + 1);
-  release.forEach(lose);
-  return states.map(({ tables }, i) =>
-    tables.map((table) => {
-      const { length, capacity } = table;
-      const end = length + tokens[i].length;
-      const begun = Math.max(0, Math.ceil((end - capacity) / blockSize));
-      const needed = begun + sizes.ahead(end, capacity);
-      if (end === length || length % blockSize === 0) return needed;
-      const tail = table.blockAt(length);
-      // A copy takes one holder off, so the last one left needs none.
-      const holders = pool.refCount(tail) - (gone.get(tail) ?? 0);
-      if (holders === 1 && !pool.isCached(tail)) return needed;
-      lose(tail);
-      return needed + 1;
-    })
+  const requests = states.map(({ tables }, i) =>
+    tables.map((table) => ({ table, count: tokens[i].length }))
+  );
+  const needs = blocksForEach(requests.flat(), release).values();
+  return requests.map((tables) =>
+    tables.map(({ table: { length, capacity }, count }) =>
+      needs.next().value! + sizes.ahead(length + count, capacity)
+    )
   );
 }

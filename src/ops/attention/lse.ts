@@ -4,7 +4,7 @@
  * @module
  */
 
-import { SENTINEL } from "../../../kernels/fragments/online_softmax.ts";
+import { SENTINEL } from "../../core/sentinel.ts";
 
 /**
  * The log-sum-exp of a row without keys, in device memory: the lowest finite

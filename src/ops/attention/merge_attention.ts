@@ -6,13 +6,11 @@
 
 import {
   MERGE_STATES_LANES,
-  MERGE_STATES_PARAMS,
   mergeStatesKernel,
 } from "../../../kernels/attention/merge_states.ts";
 import { rowFormat, rowStride } from "../../../kernels/fragments/rows.ts";
-import { packUniforms } from "../../core/uniforms.ts";
 import { checkType } from "../../core/check.ts";
-import { BufferUsage, foldGrid, type Gpu, GpuTensor } from "../../gpu/mod.ts";
+import { foldGrid, type Gpu, GpuTensor, Program } from "../../gpu/mod.ts";
 import { vecsOf } from "./problem.ts";
 
 /** Attention over a part of the keys, as `attention` returns it. */
@@ -67,50 +65,48 @@ export async function mergeAttention(
   const dtype = first.output.dtype as "f32" | "f16";
   const dim = shape[shape.length - 1];
   const format = rowFormat(dtype, dim);
-  const kernel = await gpu.pipeline(mergeStatesKernel(format));
   const rows = first.lse.size;
-  const grid = foldGrid(Math.ceil(rows / MERGE_STATES_LANES), gpu.limits);
-  const params = gpu.createBuffer({
-    label: "attention.merge.params",
-    size: 32,
-    usage: BufferUsage.uniform | BufferUsage.copyDst,
+  const [x, y, z] = foldGrid(Math.ceil(rows / MERGE_STATES_LANES), gpu.limits);
+  const program = await Program.create(gpu, "attention.merge", {
+    dispatches: [{
+      source: mergeStatesKernel(format),
+      uniforms: {
+        rows,
+        value_dim: dim,
+        value_vecs: vecsOf(dim),
+        value_stride: rowStride(format, dim),
+        grid_width: x,
+      },
+      grid: [x, y * z, 1],
+    }],
   });
-  const output = gpu.empty(dtype, shape, "attention.merged");
-  const lse = gpu.empty("f32", first.lse.shape, "attention.merged.lse");
+  const made: GpuTensor[] = [];
+  const empty = (type: "f32" | "f16", of: GpuTensor, label: string) => {
+    const tensor = gpu.empty(type, of.shape, label);
+    made.push(tensor);
+    return tensor;
+  };
   try {
-    const bytes = packUniforms(MERGE_STATES_PARAMS, {
-      rows,
-      value_dim: dim,
-      value_vecs: vecsOf(dim),
-      value_stride: rowStride(format, dim),
-      grid_width: grid[0],
-    });
-    gpu.queue.writeBuffer(params.buffer, 0, bytes);
+    const output = empty(dtype, first.output, "attention.merged");
+    const lse = empty("f32", first.lse, "attention.merged.lse");
     gpu.submit("attention.merge", (encoder) => {
       copyTensor(encoder, first.output, output);
       copyTensor(encoder, first.lse, lse);
       for (const other of others) {
-        const group = gpu.bind(kernel, {
+        program.encode(encoder, {
           other: other.output,
           other_lse: other.lse,
           output,
           lse,
-          params,
         });
-        const pass = encoder.beginComputePass({ label: kernel.label });
-        pass.setPipeline(kernel.pipeline);
-        pass.setBindGroup(0, group);
-        pass.dispatchWorkgroups(grid[0], grid[1] * grid[2]);
-        pass.end();
       }
     });
     return { output, lse };
   } catch (error) {
-    output.destroy();
-    lse.destroy();
+    for (const tensor of made) tensor.destroy();
     throw error;
   } finally {
-    params.destroy();
+    program.destroy();
   }
 }
 

@@ -12,23 +12,21 @@ import {
   Gpu,
   type GpuBuffer,
   type GpuTensor,
+  Program,
 } from "../../gpu/mod.ts";
+import type { AttentionExplanation } from "./explanation.ts";
+import { checkIndexing } from "./limits.ts";
 import { checkChoices, type PlanChoices } from "./options/choices.ts";
-import {
-  type PlanExplanation,
-  prepare,
-  type Prepared,
-  release,
-} from "./prepare.ts";
+import { type AttentionParts, attentionParts } from "./parts.ts";
 import { type AttentionProblem, bufferTokens } from "./problem.ts";
 
 /** What a plan's `encode` reads and writes. */
 export interface AttentionTensors {
   /** `[tokens, queryHeads, headDim]`. */
   readonly query: GpuTensor;
-  /** Keys; not for a source of arenas. */
+  /** Keys; not where they are in arenas. */
   readonly key?: GpuTensor;
-  /** Values; not for a source of arenas. */
+  /** Values; not where they are in arenas. */
   readonly value?: GpuTensor;
   /** Arenas, each with keys first. */
   readonly arenas?: readonly GpuBuffer[];
@@ -48,13 +46,25 @@ export type PassDescriptor = (label: string) => GPUComputePassDescriptor;
 export class AttentionPlan implements Disposable {
   readonly #gpu: Gpu;
   readonly #choices: PlanChoices;
-  #prepared: Prepared;
+  readonly #program: Program;
+  #problem: AttentionProblem;
+  #explanation: AttentionExplanation;
   #destroyed = false;
 
-  private constructor(gpu: Gpu, choices: PlanChoices, prepared: Prepared) {
-    this.#gpu = gpu;
-    this.#choices = choices;
-    this.#prepared = prepared;
+  private constructor(
+    program: Program,
+    made: {
+      readonly gpu: Gpu;
+      readonly choices: PlanChoices;
+      readonly problem: AttentionProblem;
+      readonly explanation: AttentionExplanation;
+    },
+  ) {
+    this.#gpu = made.gpu;
+    this.#choices = made.choices;
+    this.#program = program;
+    this.#problem = made.problem;
+    this.#explanation = made.explanation;
   }
 
   /**
@@ -71,77 +81,74 @@ export class AttentionPlan implements Disposable {
     checkType(gpu instanceof Gpu, "gpu", "must be a Gpu", gpu);
     gpu.check();
     checkChoices(choices, gpu);
-    const prepared = await prepare(gpu, problem, choices);
-    return new AttentionPlan(gpu, choices, prepared);
+    const { parts, explanation } = checkedParts(gpu, problem, choices);
+    const program = await Program.create(gpu, "attention", parts);
+    return new AttentionPlan(program, { gpu, choices, problem, explanation });
   }
 
   /** The problem that the plan is for now. */
   get problem(): AttentionProblem {
-    return this.#prepared.problem;
+    return this.#problem;
   }
 
   /** Says which kernels will run, on what tiles, and why not faster ones. */
-  explain(): PlanExplanation {
-    return this.#prepared.explanation;
+  explain(): AttentionExplanation {
+    return this.#explanation;
   }
 
   /**
    * Takes another problem: other lengths, offsets, a longer block table. What
-   * has been compiled is not compiled again. Until the promise resolves, and
-   * after an error, the plan is as before. What it has recorded must have been
-   * submitted by then, as its buffers are replaced.
+   * has been compiled is not compiled again, and buffers are used again where
+   * they are large enough. Until the promise resolves, and after an error, the
+   * plan is as before. What was recorded before stays as it was recorded.
    *
    * @throws {TypeError} if the plan is destroyed, then or meanwhile
    * @throws {RangeError} if sizes exceed the device's limits
    */
   async update(problem: AttentionProblem): Promise<void> {
     this.#check();
-    const next = await prepare(this.#gpu, problem, this.#choices);
-    if (this.#destroyed) release(next);
+    const { parts, explanation } = checkedParts(
+      this.#gpu,
+      problem,
+      this.#choices,
+    );
+    await this.#program.compile(parts.dispatches.map(({ source }) => source));
     this.#check();
-    release(this.#prepared);
-    this.#prepared = next;
+    this.#program.update(parts);
+    this.#problem = problem;
+    this.#explanation = explanation;
   }
 
   /**
    * Records the dispatches. Nothing is submitted.
    *
    * @throws {TypeError} if a tensor is missing, destroyed, of another device,
-   * dtype or size
+   * dtype or size, or one that is written shares its buffer with another
    */
   encode(
     encoder: GPUCommandEncoder,
     tensors: AttentionTensors,
-    describe: PassDescriptor = (label) => ({ label }),
+    describe?: PassDescriptor,
   ): void {
     this.#check();
     this.#checkTensors(tensors);
-    checkAliasing(tensors);
-    const resources = this.#resources(tensors);
-    const groups = this.#prepared.steps.map(({ kernel, uniforms }) =>
-      this.#gpu.bind(
-        kernel,
-        Object.fromEntries(
-          kernel.bindings.map(({ name }) => [
-            name,
-            name === "params" ? uniforms : resources[name]!,
-          ]),
-        ),
-      )
-    );
-    this.#prepared.steps.forEach(({ kernel, label, grid }, i) => {
-      const pass = encoder.beginComputePass(describe(label));
-      pass.setPipeline(kernel.pipeline);
-      pass.setBindGroup(0, groups[i]);
-      pass.dispatchWorkgroups(...grid);
-      pass.end();
-    });
+    checkWritten(tensors);
+    const { arenas = [], query, key, value, output, lse } = tensors;
+    const resources: Record<string, BindingResource | undefined> = {
+      query,
+      key,
+      value,
+      output,
+      lse,
+    };
+    arenas.forEach((arena, i) => resources[`arena_${i}`] = arena);
+    this.#program.encode(encoder, resources, { describe });
   }
 
   /** Frees the plan's buffers; further calls do nothing. */
   destroy(): void {
     this.#destroyed = true;
-    release(this.#prepared);
+    this.#program.destroy();
   }
 
   /** The same as {@linkcode AttentionPlan.destroy}. */
@@ -154,27 +161,9 @@ export class AttentionPlan implements Disposable {
     checkType(!this.#destroyed, "plan", "must not be destroyed", "destroyed");
   }
 
-  #resources(tensors: AttentionTensors): Record<string, BindingResource> {
-    const { schedule, captures, scratch } = this.#prepared;
-    return {
-      query: tensors.query,
-      output: tensors.output,
-      schedule,
-      ...(tensors.key && { key: tensors.key }),
-      ...(tensors.value && { value: tensors.value }),
-      ...(tensors.lse && { lse: tensors.lse }),
-      ...(captures && { captures }),
-      ...(scratch && { states: scratch, scratch }),
-      ...Object.fromEntries(
-        (tensors.arenas ?? []).map((arena, s) => [`arena_${s}`, arena]),
-      ),
-    };
-  }
-
   #checkTensors(tensors: AttentionTensors): void {
-    const { dtype, queryTokens, queryHeads, kvHeads, source } =
-      this.#prepared.problem;
-    const { headDim, valueHeadDim } = this.#prepared.problem;
+    const { dtype, queryTokens, queryHeads, kvHeads, keys } = this.#problem;
+    const { headDim, valueHeadDim } = this.#problem;
     const check = (
       name: string,
       tensor: GpuTensor | undefined,
@@ -204,14 +193,14 @@ export class AttentionPlan implements Disposable {
       queryTokens * queryHeads * valueHeadDim,
       dtype,
     );
-    if (this.#prepared.problem.lse) {
+    if (this.#problem.lse) {
       check("lse", tensors.lse, queryTokens * queryHeads, "f32");
     }
-    const tokens = bufferTokens(source);
-    if (source.segments > 0) {
+    const tokens = bufferTokens(keys);
+    if (keys.segments > 0) {
       const bytes = tokens * kvHeads * (headDim + valueHeadDim) *
         bytesPerElement(dtype);
-      checkArenas(tensors.arenas, source.segments, bytes);
+      checkArenas(tensors.arenas, keys.segments, bytes);
       return;
     }
     check("key", tensors.key, tokens * kvHeads * headDim, dtype);
@@ -240,17 +229,40 @@ function checkArenas(
   );
 }
 
-/** WebGPU refuses a buffer that one dispatch both reads and writes. */
-function checkAliasing(tensors: AttentionTensors): void {
-  for (const result of ["output", "lse"] as const) {
-    const written = tensors[result]?.buffer;
-    for (const name of ["query", "key", "value"] as const) {
-      checkType(
-        written === undefined || tensors[name]?.buffer !== written,
-        result,
-        `must not share a buffer with ${name}`,
-        tensors[result],
-      );
-    }
+/**
+ * WebGPU refuses a buffer that one dispatch both reads and writes, and takes one
+ * that it writes twice, whose second result then is the only one. Checked for
+ * all dispatches together, so that it does not depend on which kernels run.
+ */
+function checkWritten(tensors: AttentionTensors): void {
+  const bound: [name: string, buffer: GPUBuffer | undefined][] = [
+    ["query", tensors.query.buffer],
+    ["key", tensors.key?.buffer],
+    ["value", tensors.value?.buffer],
+    ...(tensors.arenas ?? []).map((arena, i): [string, GPUBuffer] => [
+      `arenas[${i}]`,
+      arena.buffer,
+    ]),
+  ];
+  const { output, lse } = tensors;
+  for (const [name, written] of [["output", output], ["lse", lse]] as const) {
+    if (!written) continue;
+    const shared = bound.find(([, buffer]) => buffer === written.buffer);
+    checkType(
+      shared === undefined,
+      name,
+      `must not share a buffer with ${shared?.[0]}`,
+      written,
+    );
+    bound.push([name, written.buffer]);
   }
+}
+
+function checkedParts(
+  gpu: Gpu,
+  problem: AttentionProblem,
+  choices: PlanChoices,
+): AttentionParts {
+  checkIndexing(gpu, problem);
+  return attentionParts(problem, gpu, choices);
 }

@@ -160,15 +160,21 @@ gpuTest(
 gpuTest("AttentionPlan.explain() says what will run", async (_, gpu) => {
   const mixed = inputs({ batch: 1, queries: 40, keys: 40 });
   using forward = await planAttention(gpu, { ...mixed, causal: true });
-  const { profile, why, dispatches, tiles, splits, tileCounts, scratchBytes } =
-    forward.explain();
-  assertEquals(profile, "portable");
-  assert(why.length > 10);
+  const { dispatches, kernels, tileCounts, scratchBytes } = forward.explain();
+  assertEquals(Object.keys(kernels), ["forward"]);
+  assertEquals(kernels.forward.profile, "portable");
+  assertEquals(kernels.forward.passedOver.map(({ variant }) => variant), [
+    "decode",
+  ]);
+  const rows = 40 * HEADS.queryHeads / HEADS.kvHeads;
+  assert(kernels.forward.passedOver[0].why.includes(`here are ${rows}`));
   assertEquals(dispatches.length, 1);
   assert(dispatches[0].kernel.includes("forward"));
   assertEquals(dispatches[0].grid[1], HEADS.kvHeads);
-  assert(tiles.forward.includes("rows x"));
-  assert(splits.forward.length > 0);
+  assertEquals(dispatches[0].tile, kernels.forward.tile);
+  const { tile } = kernels.forward;
+  assert(dispatches[0].kernel.endsWith(`.${tile.rows}x${tile.keys}`));
+  assert(kernels.forward.splits.length > 0);
   assertGreater(tileCounts.total, tileCounts.visited);
   assertGreater(tileCounts.visited, tileCounts.full);
   assertEquals(scratchBytes, 0);
@@ -178,15 +184,21 @@ gpuTest("AttentionPlan.explain() says what will run", async (_, gpu) => {
   const explained = split.explain();
   assertEquals(explained.dispatches.length, 2);
   assert(explained.dispatches[0].kernel.includes("decode"));
+  assertEquals(explained.dispatches[0].tile, explained.kernels.decode.tile);
   assert(explained.dispatches[1].kernel.includes("merge"));
-  assert(explained.splits.decode.includes("3"));
+  assertEquals(explained.dispatches[1].tile, undefined);
+  assert(explained.kernels.decode.splits.includes("3"));
+  assertEquals(explained.kernels.decode.passedOver, []);
   assertGreater(explained.scratchBytes, 0);
 
   using standard = await planAttention(gpu, {
     ...SMALL,
     algorithm: "standard",
   });
-  assertEquals(standard.explain().dispatches.length, 3);
+  assertEquals(
+    standard.explain().dispatches.map(({ tile }) => tile),
+    new Array(3).fill(standard.explain().kernels.standard.tile),
+  );
   // A score for each row of a tile, head and key at least.
   const scores = 4 * 2 * 3 * HEADS.queryHeads * 40;
   assertGreater(standard.explain().scratchBytes, scores - 1);
@@ -197,24 +209,25 @@ gpuTest(
   async (_, gpu) => {
     const step = inputs({ batch: 3, queries: 1, keys: 900 });
     using fixed = await planAttention(gpu, { ...step, invariant: true });
-    assertEquals(fixed.explain().costs, {});
+    assertEquals(fixed.explain().kernels.decode.costs, []);
     using plan = await planAttention(gpu, {
       ...step,
       invariant: false,
       workers: 12,
     });
-    const { costs, splits, dispatches } = plan.explain();
-    const ways = costs.decode.map((cost) => cost.splits);
+    const { kernels: { decode: { costs, splits } }, dispatches } = plan
+      .explain();
+    const ways = costs.map((cost) => cost.splits);
     assertEquals([ways[0], ways.at(-1)], [
       "unsplit",
       "stream-k over 12 workers",
     ]);
     const total = (text: string) => {
-      const found = costs.decode.find((cost) => cost.splits === text)!;
+      const found = costs.find((cost) => cost.splits === text)!;
       return found.makespan + found.merge;
     };
-    for (const cost of costs.decode) {
-      assert(total(splits.decode) <= total(cost.splits), cost.splits);
+    for (const cost of costs) {
+      assert(total(splits) <= total(cost.splits), cost.splits);
       assertGreater(cost.workgroups, 0);
     }
     using forced = await planAttention(gpu, {
@@ -224,7 +237,7 @@ gpuTest(
     });
     const { dispatches: [decode, merge] } = forced.explain();
     assertEquals(decode.grid, [5, 1, 1]);
-    assert(decode.kernel.includes("stream-k"));
+    assert(decode.kernel.endsWith(".persistent"));
     assert(merge.kernel.includes("merge"));
     assertGreater(dispatches.length, 0);
   },

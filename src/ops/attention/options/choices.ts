@@ -6,13 +6,9 @@
  */
 
 import { checkBoolean, checkInteger, checkType } from "../../../core/check.ts";
+import { type TileOptions, type Tiles, tilesOf } from "../variants/tiles.ts";
 import type { CostModel } from "../work/cost.ts";
-import type { Dealing } from "../work/deal.ts";
-import {
-  checkTileProfile,
-  type TileProfile,
-  tileProfile,
-} from "../variants/tiles.ts";
+import type { Partition } from "../work/partition.ts";
 
 /** How to run a problem. */
 export interface PlanChoices {
@@ -31,8 +27,8 @@ export interface PlanChoices {
   /**
    * How keys are split among workgroups. `"fixed"` (default): splits of a
    * fixed size for decode, none for prefill. A number: that many splits of
-   * every sequence. `"stream-k"`: the keys of the whole batch in equal
-   * stretches, one a worker (LeanAttention, Sanovar et al. 2024). `"auto"`
+   * every sequence. `"stream-k"`: the keys of the whole batch evenly, a
+   * part a worker (LeanAttention, Sanovar et al. 2024). `"auto"`
    * (default where not `invariant`): what the cost model takes for the
    * cheapest, for each kernel; `explain()` has its estimates.
    */
@@ -45,11 +41,11 @@ export interface PlanChoices {
   readonly sharedPrefix?: "auto" | "always" | "never" | undefined;
   /**
    * Workgroups that the device runs at the same time, for `"stream-k"` and the
-   * cost model; by default the tile profile's.
+   * cost model; by default what the device's tiles say.
    */
   readonly workers?: number | undefined;
-  /** Tiles to use instead of the device's row of the table: for tuning. */
-  readonly tiles?: TileProfile | undefined;
+  /** Sizes to use instead of the device's: for tuning. */
+  readonly tiles?: TileOptions | undefined;
 }
 
 /** Choices with their defaults. */
@@ -60,9 +56,9 @@ export interface CheckedChoices {
   readonly splits: "fixed" | "stream-k" | "auto" | number;
   /** Whether prefixes are shared. */
   readonly sharedPrefix: "auto" | "always" | "never";
-  /** The tiles. */
-  readonly profile: TileProfile;
-  /** What dealings are compared by. */
+  /** The sizes of kernels and splits. */
+  readonly tiles: Tiles;
+  /** What partitions are compared by. */
   readonly model: CostModel;
 }
 
@@ -77,8 +73,8 @@ export function checkChoices(
   choices: PlanChoices,
   device: { readonly software: boolean },
 ): CheckedChoices {
-  const { algorithm = "fused", invariant, tiles, workers } = choices;
-  if (tiles !== undefined) checkTileProfile(tiles);
+  const { algorithm = "fused", invariant, workers } = choices;
+  const tiles = tilesOf(device, choices.tiles);
   checkOneOf("algorithm", algorithm, ["fused", "standard"]);
   checkBoolean("invariant", invariant);
   const { splits = invariant === false ? "auto" : "fixed" } = choices;
@@ -100,14 +96,13 @@ export function checkChoices(
       sharedPrefix,
     );
   }
-  const profile = tiles ?? tileProfile(device);
-  const { itemSteps, dispatchSteps, parallelism } = profile;
+  const { tileSteps, dispatchSteps, parallelism } = tiles.partition;
   return {
     algorithm,
     splits,
     sharedPrefix,
-    profile,
-    model: { itemSteps, dispatchSteps, workers: workers ?? parallelism },
+    tiles,
+    model: { tileSteps, dispatchSteps, workers: workers ?? parallelism },
   };
 }
 
@@ -135,30 +130,32 @@ function checkSplits(splits: PlanChoices["splits"]): void {
   if (typeof splits === "number") checkInteger("splits", splits, 1, 65535);
 }
 
-/** The ways in which a share of so many workgroups may be dealt. */
-export function dealingsOf(
-  { splits, profile, model }: CheckedChoices,
+/** No splits. */
+export const UNSPLIT: Partition = {
+  kind: "splits",
+  text: "unsplit",
+  of: () => undefined,
+};
+
+/** The partitions that so many workgroups' work may have. */
+export function partitionsOf(
+  { splits, tiles, model }: CheckedChoices,
   workgroups: number,
-): Dealing[] {
-  const { splitKeys, splitRows } = profile;
+): Partition[] {
+  const { splitKeys, splitRows } = tiles.partition;
   const { workers } = model;
   const size = { kind: "size", keys: splitKeys } as const;
-  const none: Dealing = {
-    kind: "splits",
-    text: "unsplit",
-    of: () => undefined,
-  };
-  const fixed: Dealing = {
+  const fixed: Partition = {
     kind: "splits",
     text: `${splitKeys} keys each, for up to ${splitRows} packed rows`,
     of: (rows) => rows <= splitRows ? size : undefined,
   };
-  const even = (count: number): Dealing => ({
+  const even = (count: number): Partition => ({
     kind: "splits",
     text: `${count} a sequence`,
     of: () => ({ kind: "count", count }),
   });
-  const streamK: Dealing = {
+  const streamK: Partition = {
     kind: "stream-k",
     text: `stream-k over ${workers} workers`,
     workers,
@@ -167,5 +164,5 @@ export function dealingsOf(
   if (splits === "fixed") return [fixed];
   if (splits === "stream-k") return [streamK];
   const count = Math.ceil(workers / Math.max(1, workgroups));
-  return [none, fixed, ...(count > 1 ? [even(count)] : []), streamK];
+  return [UNSPLIT, fixed, ...(count > 1 ? [even(count)] : []), streamK];
 }

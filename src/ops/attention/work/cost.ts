@@ -1,26 +1,26 @@
 /**
- * What a way of dealing is expected to take, in steps of the kernel that runs
+ * What a partition is expected to take, in steps of the kernel that runs
  * it: workgroups go in order to whoever is free first, each begins and ends at
  * a price, and partial states have to be merged by another dispatch.
  *
  * @module
  */
 
-import type { Dealt } from "./deal.ts";
 import { stepsOf } from "./key_runs.ts";
+import type { PartitionedWork } from "./partition.ts";
 
 /** What the model knows of a device. */
 export interface CostModel {
   /** Workgroups that run at the same time. */
   readonly workers: number;
-  /** What a workgroup costs besides its steps, in steps. */
-  readonly itemSteps: number;
+  /** What a work tile costs besides its steps, in steps. */
+  readonly tileSteps: number;
   /** What one more dispatch costs, in steps. */
   readonly dispatchSteps: number;
 }
 
 /** An estimate. */
-export interface DealingCost {
+export interface PartitionCost {
   /** What it is of. */
   readonly splits: string;
   /** Workgroups. */
@@ -32,13 +32,13 @@ export interface DealingCost {
 }
 
 /** The sum of an estimate's parts. */
-export function totalCost({ makespan, merge }: DealingCost): number {
+export function totalCost({ makespan, merge }: PartitionCost): number {
   return makespan + merge;
 }
 
-/** Estimates dealt work. */
-export function dealingCost(
-  { pieces, stretches }: Dealt,
+/** Estimates partitioned work. */
+export function partitionCost(
+  { tiles, workers }: PartitionedWork,
   options: {
     readonly text: string;
     readonly step: number;
@@ -46,23 +46,23 @@ export function dealingCost(
     readonly partial: boolean;
     readonly model: CostModel;
   },
-): DealingCost {
+): PartitionCost {
   const { text, step, kvHeads, partial, model } = options;
-  const load = (piece: number, head: number) => {
-    const { runs } = pieces[piece];
-    return model.itemSteps + stepsOf(runs[runs.length > 1 ? head : 0], step);
+  const load = (tile: number, head: number) => {
+    const { runs } = tiles[tile];
+    return model.tileSteps + stepsOf(runs[runs.length > 1 ? head : 0], step);
   };
-  const loads = stretches
-    ? stretches.slice(1).map((end, worker) => {
+  const loads = workers
+    ? workers.slice(1).map((end, worker) => {
       let sum = 0;
-      for (let piece = stretches[worker]; piece < end; piece++) {
-        sum += load(piece, 0);
+      for (let tile = workers[worker]; tile < end; tile++) {
+        sum += load(tile, 0);
       }
       return sum;
     })
     : Array.from(
       { length: kvHeads },
-      (_, head) => pieces.map((_, piece) => load(piece, head)),
+      (_, head) => tiles.map((_, tile) => load(tile, head)),
     ).flat();
   return {
     splits: text,

@@ -1,13 +1,12 @@
 /**
- * Which keys a row tile of a unit visits: the mask's runs in keys, cut to the
- * unit's stretch.
+ * Which keys a row tile visits: the mask's runs in keys, cut to its key range.
  *
  * @module
  */
 
 import { maskRuns, modsDependOn, type Run } from "../../../mods/mod.ts";
 import type { AttentionProblem } from "../problem.ts";
-import type { RowSet, Unit } from "./units.ts";
+import type { KeyRange, SequenceRecord } from "./key_ranges.ts";
 
 /** A run in keys instead of tiles. */
 export interface KeyRun {
@@ -71,10 +70,10 @@ export class KeyRuns {
     return this.#depends.head;
   }
 
-  /** Runs of packed rows `row` to `end - 1` of a unit, in steps of its share. */
+  /** Runs of packed rows `row` to `end - 1` of a key range, in steps of its kernel. */
   of(
-    record: RowSet,
-    unit: Unit,
+    record: SequenceRecord,
+    range: KeyRange,
     { row, end, step }: { row: number; end: number; step: number },
   ): HeadRuns {
     const { queryHeads, kvHeads } = this.#problem;
@@ -93,15 +92,15 @@ export class KeyRuns {
         head,
         queryStart: query[0],
         queryEnd: query[1],
-        keyLength: unit.end,
+        keyLength: range.end,
         tileKeys: step,
       });
-      return unit.from === 0 ? runs : clipRuns(runs, unit.from, Infinity);
+      return range.from === 0 ? runs : clipRuns(runs, range.from, Infinity);
     });
   }
 
   /** Sequences and positions of queries `first` to `last` of a record. */
-  #ranges(record: RowSet, first: number, last: number): {
+  #ranges(record: SequenceRecord, first: number, last: number): {
     batch: [number, number];
     query: [number, number];
   } {

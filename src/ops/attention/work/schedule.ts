@@ -1,72 +1,83 @@
 /**
- * The schedule: from a problem, its units and its tiles to the words that the
- * kernels read (`kernels/fragments/schedule.ts` has the layout). Pure, no GPU.
+ * The schedule: from a problem, its work and its kernels to the words that
+ * workgroups read (`kernels/fragments/schedule.ts` has the records). Pure, no
+ * GPU.
  *
  * @module
  */
 
 import {
-  ITEM_WORDS,
-  SEQUENCE_WORDS,
+  KEY_RUN,
+  MERGE_TILE,
+  QUERY,
+  RUN_LIST,
+  SEQUENCE,
+  STATE,
+  WORK_TILE,
 } from "../../../../kernels/fragments/schedule.ts";
+import type { AttentionProblem } from "../problem.ts";
 import {
   type CostModel,
-  type DealingCost,
-  dealingCost,
+  type PartitionCost,
+  partitionCost,
   totalCost,
 } from "./cost.ts";
-import { deal, type Dealing, type Dealt, type Output } from "./deal.ts";
+import type { KeyRange, Work } from "./key_ranges.ts";
 import {
   type HeadRuns,
   KeyRuns,
   stepsOf,
   type TileCounts,
 } from "./key_runs.ts";
-import { Merges, type PartialRows } from "./merges.ts";
-import type { AttentionProblem } from "../problem.ts";
-import type { Unit, Units } from "./units.ts";
-import { type TurnBudget, withinTurns } from "./turns.ts";
+import { type LoopSizes, withinLoopLimit } from "./loop_limit.ts";
+import { Merges, type PartialRows, type StateRows } from "./merges.ts";
+import {
+  type Partition,
+  type PartitionedWork,
+  partitionWork,
+  type RowTile,
+} from "./partition.ts";
 import { Words } from "./words.ts";
 
 /** One kernel's part of the batch. */
-export interface Share {
-  /** What it takes. */
-  readonly units: readonly Unit[];
-  /** Packed query rows of an item. */
+export interface KernelWork {
+  /** The key ranges that it takes. */
+  readonly ranges: readonly KeyRange[];
+  /** Packed query rows of a row tile. */
   readonly rows: number;
-  /** Keys of a step: masks are classified in tiles of this many. */
-  readonly step: number;
-  /** Ways of dealing its work; with several, the cheapest is taken. */
-  readonly dealings: readonly Dealing[];
+  /** Step (in keys: masks are classified in tiles of this many) and lanes. */
+  readonly loops: LoopSizes;
+  /** Ways of partitioning its work; with several, the cheapest is taken. */
+  readonly partitions: readonly Partition[];
   /** By what they are compared. */
   readonly model: CostModel;
-  /** How much a workgroup may do. */
-  readonly turns: TurnBudget;
+  /** Iterations of its loops that an invocation may take. */
+  readonly maxLoopIterations: number;
 }
 
-/** What the words of one share mean. */
-export interface SharePass {
-  /** First word of its items. */
-  readonly itemsAt: number;
-  /** Its items. */
-  readonly itemCount: number;
+/** What the words of one kernel's work mean. */
+export interface ScheduledWork {
+  /** First word of its work tiles. */
+  readonly tilesAt: number;
+  /** Its work tiles. */
+  readonly tileCount: number;
   /** Stream-K: first word of the workers, and how many they are. */
   readonly workers: { readonly at: number; readonly count: number } | undefined;
   /** Whether it writes partial states, so that a merge follows. */
   readonly partial: boolean;
-  /** How its work is dealt. */
-  readonly dealing: string;
-  /** What the ways of dealing were expected to cost, where there was a choice. */
-  readonly costs: readonly DealingCost[];
+  /** How its work is partitioned. */
+  readonly partition: string;
+  /** What the partitions were expected to cost, where there was a choice. */
+  readonly costs: readonly PartitionCost[];
 }
 
 /** The words of one merge. */
-export interface MergePass {
-  /** First word of its items. */
-  readonly itemsAt: number;
-  /** Its items. */
-  readonly itemCount: number;
-  /** Whether each item has a kv head of its own, or is for all. */
+export interface ScheduledMerge {
+  /** First word of its tiles. */
+  readonly tilesAt: number;
+  /** Its tiles. */
+  readonly tileCount: number;
+  /** Whether each tile has a kv head of its own, or is for all. */
   readonly ownHeads: boolean;
 }
 
@@ -76,10 +87,10 @@ export interface Schedule {
   readonly words: Uint32Array;
   /** First word of the sequence records. */
   readonly sequencesAt: number;
-  /** One entry a share, in order. */
-  readonly passes: readonly SharePass[];
+  /** One entry a kernel, in order. */
+  readonly kernels: readonly ScheduledWork[];
   /** The merges that follow, if any. */
-  readonly merges: readonly MergePass[];
+  readonly merges: readonly ScheduledMerge[];
   /** Rows of partial states. */
   readonly stateRows: number;
   /** Whether runs differ by kv head. */
@@ -88,212 +99,228 @@ export interface Schedule {
   readonly tiles: TileCounts;
 }
 
-/** Writes the schedule of a problem whose units are in the given shares. */
+/** Writes the schedule of a problem whose work is divided among kernels. */
 export function buildSchedule(
   problem: AttentionProblem,
-  units: Units,
-  shares: readonly Share[],
+  work: Work,
+  kernels: readonly KernelWork[],
 ): Schedule {
-  const writer = new ScheduleWriter(problem, units);
-  const passes = shares.map((share) => writer.writeShare(share));
-  return writer.finish(passes);
+  const writer = new ScheduleWriter(problem, work);
+  return writer.finish(kernels.map((kernel) => writer.write(kernel)));
 }
 
 class ScheduleWriter {
   readonly #problem: AttentionProblem;
-  readonly #units: Units;
+  readonly #work: Work;
   readonly #keyRuns: KeyRuns;
-  readonly #runs = new Words();
-  readonly #items = new Words();
+  readonly #lists = new Words();
+  readonly #tiles = new Words();
   readonly #written = new Map<string, number>();
   readonly #merges = new Merges();
-  readonly #shared: ReadonlySet<Unit>;
-  readonly #tiles = { total: 0, visited: 0, full: 0 };
+  readonly #shared: ReadonlySet<KeyRange>;
+  readonly #counts = { total: 0, visited: 0, full: 0 };
   #stateRows = 0;
 
-  constructor(problem: AttentionProblem, units: Units) {
+  constructor(problem: AttentionProblem, work: Work) {
     this.#problem = problem;
-    this.#units = units;
-    this.#shared = new Set(units.shared);
+    this.#work = work;
+    this.#shared = new Set(work.shared);
     this.#keyRuns = new KeyRuns(problem);
   }
 
-  writeShare(share: Share): SharePass {
-    const outputs = share.units.flatMap((unit) => this.#outputs(share, unit));
-    const { dealt, text, partial, costs } = this.#deal(share, outputs);
-    const states = partial ? this.#states(share, outputs, dealt) : undefined;
+  write(kernel: KernelWork): ScheduledWork {
+    const rowTiles = kernel.ranges.flatMap((range) =>
+      this.#rowTiles(kernel, range)
+    );
+    const { work, text, partial, costs } = this.#partition(kernel, rowTiles);
+    const states = partial ? this.#states(kernel, rowTiles, work) : undefined;
+    const tilesAt = this.#tiles.length;
+    work.tiles.forEach((tile, i) => {
+      const { range, row } = rowTiles[tile.rowTile];
+      this.#tiles.append(WORK_TILE.pack({
+        sequence: range.record,
+        first_row: row,
+        runs_at: this.#writeRuns(tile.runs),
+        state_row: states?.[i].at ?? 0,
+        state_stride: states?.[i].stride ?? 0,
+        kv_head: tile.kvHead ?? 0,
+      }));
+    });
     return {
-      itemsAt: this.#writeItems(dealt.pieces.map((piece, i) => {
-        const { unit, row } = outputs[piece.output];
-        const { at, stride } = states?.[i] ?? { at: 0, stride: 0 };
-        const runs = this.#writeRuns(piece.runs);
-        return [unit.record, row, runs, at, stride, piece.kvHead ?? 0];
-      })),
-      itemCount: dealt.pieces.length,
-      workers: dealt.stretches && {
-        at: this.#runs.append(dealt.stretches),
-        count: dealt.stretches.length - 1,
+      tilesAt,
+      tileCount: work.tiles.length,
+      workers: work.workers && {
+        at: this.#lists.append(work.workers),
+        count: work.workers.length - 1,
       },
       partial,
-      dealing: text,
+      partition: text,
       costs,
     };
   }
 
-  finish(passes: readonly SharePass[]): Schedule {
-    const { source } = this.#problem;
-    const { records, listed } = this.#units;
+  finish(kernels: readonly ScheduledWork[]): Schedule {
+    const { keys } = this.#problem;
+    const { records, listed } = this.#work;
     const merges = this.#writeMerges();
     const queries = new Words();
-    const lists = records.map((record) =>
+    const listedAt = records.map((record) =>
       listed && record.queries
-        ? queries.append(
-          record.queries.flatMap((q) => [q.token, q.position, q.batch]),
-        )
+        ? queries.append(record.queries.flatMap((query) => QUERY.pack(query)))
         : 0
     );
-    const runs = this.#runs.view();
-    const items = this.#items.view();
-    const itemsAt = runs.length;
-    const sequencesAt = itemsAt + items.length;
-    const queriesAt = sequencesAt + records.length * SEQUENCE_WORDS;
+    const lists = this.#lists.view();
+    const tiles = this.#tiles.view();
+    const tilesAt = lists.length;
+    const sequencesAt = tilesAt + tiles.length;
+    const queriesAt = sequencesAt + records.length * SEQUENCE.words;
     const tableAt = queriesAt + queries.length;
-    const table = source.kind === "paged"
-      ? source.blockTable
-      : new Uint32Array(0);
+    const table = keys.kind === "paged" ? keys.blockTable : new Uint32Array(0);
     const words = new Uint32Array(tableAt + table.length);
-    words.set(runs);
-    words.set(items, itemsAt);
+    words.set(lists);
+    words.set(tiles, tilesAt);
     records.forEach((record, index) => {
-      words.set([
-        record.queryStart,
-        record.queryCount,
-        record.keyStart + (source.kind === "paged" ? tableAt : 0),
-        record.keyCount,
-        record.queryOffset,
-        record.batch,
-        queriesAt + lists[index],
-      ], sequencesAt + index * SEQUENCE_WORDS);
+      words.set(
+        SEQUENCE.pack({
+          query_start: record.queryStart,
+          query_count: record.queryCount,
+          key_start: record.keyStart + (keys.kind === "paged" ? tableAt : 0),
+          key_count: record.keyCount,
+          query_offset: record.queryOffset,
+          batch: record.batch,
+          queries_at: queriesAt + listedAt[index],
+        }),
+        sequencesAt + index * SEQUENCE.words,
+      );
     });
     words.set(queries.view(), queriesAt);
     words.set(table, tableAt);
-    const moved = <P extends { readonly itemsAt: number }>(pass: P): P => ({
-      ...pass,
-      itemsAt: pass.itemsAt + itemsAt,
+    const moved = <P extends { readonly tilesAt: number }>(part: P): P => ({
+      ...part,
+      tilesAt: part.tilesAt + tilesAt,
     });
     return {
       words,
       sequencesAt,
-      passes: passes.map(moved),
+      kernels: kernels.map(moved),
       merges: merges.map(moved),
       stateRows: this.#stateRows,
       runsPerHead: this.#keyRuns.perHead,
-      tiles: this.#tiles,
+      tiles: this.#counts,
     };
   }
 
-  /** The row tiles of a unit, with the keys that each visits. */
-  #outputs({ rows, step }: Share, unit: Unit): Output[] {
-    const record = this.#units.records[unit.record];
-    const outputs: Output[] = [];
-    for (let row = 0; row < unit.rows; row += rows) {
-      const end = Math.min(row + rows, unit.rows);
-      const runs = this.#keyRuns.of(record, unit, { row, end, step });
-      outputs.push({ unit, row, rows: end - row, runs });
-      this.#count(runs, unit, step);
+  /** The row tiles of a key range, with the keys that each visits. */
+  #rowTiles({ rows, loops }: KernelWork, range: KeyRange): RowTile[] {
+    const { step } = loops;
+    const record = this.#work.records[range.record];
+    const tiles: RowTile[] = [];
+    for (let row = 0; row < range.rows; row += rows) {
+      const end = Math.min(row + rows, range.rows);
+      const runs = this.#keyRuns.of(record, range, { row, end, step });
+      tiles.push({ range, row, rows: end - row, runs });
+      this.#count(runs, range, step);
     }
-    return outputs;
+    return tiles;
   }
 
-  #count(runs: HeadRuns, { from, end }: Unit, step: number): void {
+  #count(runs: HeadRuns, { from, end }: KeyRange, step: number): void {
     for (const list of runs) {
-      this.#tiles.total += Math.ceil((end - from) / step);
-      this.#tiles.visited += stepsOf(list, step);
-      this.#tiles.full += stepsOf(list.filter(({ full }) => full), step);
+      this.#counts.total += Math.ceil((end - from) / step);
+      this.#counts.visited += stepsOf(list, step);
+      this.#counts.full += stepsOf(list.filter(({ full }) => full), step);
     }
   }
 
-  /** The cheapest way of dealing; of equal ones the first. */
-  #deal(
-    { dealings, step, units, model, turns }: Share,
-    outputs: readonly Output[],
-  ) {
+  /** The cheapest partition; of equal ones the first. */
+  #partition(kernel: KernelWork, rowTiles: readonly RowTile[]) {
+    const { partitions, loops, ranges, model, maxLoopIterations } = kernel;
     const { kvHeads } = this.#problem;
-    const stretch = units.some((unit) =>
-      this.#shared.has(unit) || unit.prefixes.length > 0
+    const { step } = loops;
+    const shared = ranges.some((range) =>
+      this.#shared.has(range) || range.prefixes.length > 0
     );
-    const options = dealings.map((dealing) => {
-      const whole = deal(outputs, dealing, { step, kvHeads });
-      const dealt = withinTurns(whole, turns, step);
-      const partial = stretch || dealt.stretches !== undefined ||
-        dealt.pieces.length > outputs.length;
-      const cut = dealt.pieces.length > whole.pieces.length;
-      const text = cut ? `${dealing.text}, cut for its loops` : dealing.text;
-      return { dealt, text, partial };
+    const options = partitions.map((partition) => {
+      const whole = partitionWork(rowTiles, partition, { step, kvHeads });
+      const work = withinLoopLimit(whole, maxLoopIterations, loops);
+      const partial = shared || work.workers !== undefined ||
+        work.tiles.length > rowTiles.length;
+      const cut = work.tiles.length > whole.tiles.length;
+      const text = cut
+        ? `${partition.text}, cut for its loops`
+        : partition.text;
+      return { work, text, partial };
     });
     if (options.length === 1) return { ...options[0], costs: [] };
-    const costs = options.map(({ dealt, text, partial }) =>
-      dealingCost(dealt, { text, step, kvHeads, partial, model })
+    const costs = options.map(({ work, text, partial }) =>
+      partitionCost(work, { text, step, kvHeads, partial, model })
     );
     const totals = costs.map(totalCost);
     const best = totals.indexOf(Math.min(...totals));
     return { ...options[best], costs };
   }
 
-  /** Gives every piece its state rows, and notes what is to be merged. */
+  /** Gives every work tile its state rows, and notes what is to be merged. */
   #states(
-    share: Share,
-    outputs: readonly Output[],
-    { pieces, stretches }: Dealt,
-  ): { at: number; stride: number }[] {
+    kernel: KernelWork,
+    rowTiles: readonly RowTile[],
+    { tiles, workers }: PartitionedWork,
+  ): StateRows[] {
     const { kvHeads } = this.#problem;
-    const heads = stretches ? kvHeads : 1;
-    const parts = Array.from(
-      { length: outputs.length * heads },
-      (): { at: number; stride: number }[] => [],
+    const heads = workers ? kvHeads : 1;
+    const merged = Array.from(
+      { length: rowTiles.length * heads },
+      (): StateRows[] => [],
     );
-    const states = pieces.map(({ output, kvHead = 0 }) => {
-      const { rows } = outputs[output];
-      const state = { at: this.#stateRows, stride: stretches ? 0 : rows };
-      this.#stateRows += stretches ? rows : rows * kvHeads;
-      parts[output * heads + kvHead].push(state);
+    const states = tiles.map(({ rowTile, kvHead = 0 }) => {
+      const { rows } = rowTiles[rowTile];
+      const state = { at: this.#stateRows, stride: workers ? 0 : rows };
+      this.#stateRows += workers ? rows : rows * kvHeads;
+      merged[rowTile * heads + kvHead].push(state);
       return state;
     });
-    parts.forEach((own, i) => {
-      const { unit, row, rows } = outputs[Math.floor(i / heads)];
-      const kvHead = stretches ? i % heads : undefined;
-      this.#merges.add(unit, share.rows, { row, rows, kvHead, parts: own });
+    merged.forEach((own, i) => {
+      const { range, row, rows } = rowTiles[Math.floor(i / heads)];
+      const kvHead = workers ? i % heads : undefined;
+      this.#merges.add(range, kernel.rows, { row, rows, kvHead, states: own });
     });
     return states;
   }
 
-  #writeMerges(): MergePass[] {
+  #writeMerges(): ScheduledMerge[] {
     const all: number[][] = [];
     const own: number[][] = [];
-    for (const unit of this.#units.own) {
-      for (const rows of this.#merges.of(unit)) {
-        const items = rows.kvHead === undefined ? all : own;
+    for (const range of this.#work.own) {
+      for (const rows of this.#merges.of(range)) {
+        const tiles = rows.kvHead === undefined ? all : own;
         for (const chunk of chunksOf(rows, this.#problem.valueHeadDim)) {
-          items.push(this.#mergeItem(unit, chunk));
+          tiles.push(this.#mergeTile(range, chunk));
         }
       }
     }
-    return [all, own].map((items, i) => ({
-      itemsAt: this.#writeItems(items),
-      itemCount: items.length,
-      ownHeads: i === 1,
-    })).filter(({ itemCount }) => itemCount > 0);
+    return [all, own].map((tiles, i) => {
+      const tilesAt = this.#tiles.length;
+      for (const tile of tiles) this.#tiles.append(tile);
+      return { tilesAt, tileCount: tiles.length, ownHeads: i === 1 };
+    }).filter(({ tileCount }) => tileCount > 0);
   }
 
-  #mergeItem({ record }: Unit, partial: PartialRows): number[] {
-    const { row, rows, kvHead, parts } = partial;
-    const at = this.#runs.append(
-      parts.flatMap((part) => [part.at, part.stride]),
+  #mergeTile({ record }: KeyRange, partial: PartialRows): number[] {
+    const { row, rows, kvHead, states } = partial;
+    const at = this.#lists.append(
+      states.flatMap(({ at: row, stride }) => STATE.pack({ row, stride })),
     );
-    return [record, row, at, parts.length, rows, kvHead ?? 0];
+    return MERGE_TILE.pack({
+      sequence: record,
+      first_row: row,
+      states_at: at,
+      state_count: states.length,
+      row_count: rows,
+      kv_head: kvHead ?? 0,
+    });
   }
 
-  /** Writes (offset, count) pairs and their runs; equal ones are shared. */
+  /** Writes run lists and their runs; equal ones are shared. */
   #writeRuns(lists: HeadRuns): number {
     const key = lists.map((runs) =>
       runs.map(({ first, end, full }) => `${first}-${end}${full ? "f" : ""}`)
@@ -301,37 +328,35 @@ class ScheduleWriter {
     ).join(";");
     let at = this.#written.get(key);
     if (at === undefined) {
-      at = this.#runs.length;
-      let next = at + 2 * lists.length;
+      at = this.#lists.length;
+      let next = at + RUN_LIST.words * lists.length;
       for (const runs of lists) {
-        this.#runs.push(next, runs.length);
-        next += 3 * runs.length;
+        this.#lists.append(
+          RUN_LIST.pack({ runs_at: next, count: runs.length }),
+        );
+        next += KEY_RUN.words * runs.length;
       }
       for (const { first, end, full } of lists.flat()) {
-        this.#runs.push(first, end, full ? 1 : 0);
+        this.#lists.append(
+          KEY_RUN.pack({ first_key: first, end_key: end, full: full ? 1 : 0 }),
+        );
       }
       this.#written.set(key, at);
     }
     return at;
   }
-
-  #writeItems(items: readonly (readonly number[])[]): number {
-    const at = this.#items.length;
-    for (const item of items) this.#items.append(item, ITEM_WORDS);
-    return at;
-  }
 }
 
 /**
- * Words of state that a merge item reads. It bounds the turns of its loops, and
- * what has many parts is merged by many workgroups.
+ * Words of state that a merge tile reads. It bounds the iterations of its loops,
+ * and what has many states is merged by many workgroups.
  */
 const MERGE_WORDS = 2 ** 17;
 
 /** Rows of a merge in chunks, of one row at least. */
 function chunksOf(partial: PartialRows, valueHeadDim: number): PartialRows[] {
-  const { row, rows, parts } = partial;
-  const words = Math.max(1, parts.length) * (valueHeadDim + 4);
+  const { row, rows, states } = partial;
+  const words = Math.max(1, states.length) * (valueHeadDim + 4);
   const size = Math.max(1, Math.floor(MERGE_WORDS / words));
   if (size >= rows) return [partial];
   const chunks: PartialRows[] = [];
@@ -340,7 +365,7 @@ function chunksOf(partial: PartialRows, valueHeadDim: number): PartialRows[] {
       ...partial,
       row: row + at,
       rows: Math.min(size, rows - at),
-      parts: parts.map((part) => ({ ...part, at: part.at + at })),
+      states: states.map((state) => ({ ...state, at: state.at + at })),
     });
   }
   return chunks;

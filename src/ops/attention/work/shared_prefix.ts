@@ -2,7 +2,7 @@
  * Shared prefixes: sequences whose tables begin with the same blocks read them
  * once, all their rows together, and merge that with each one's own rest
  * (Hydragen, Juravsky et al. 2024; FlashInfer's cascade). Blocks that only some
- * of them share go on as stretches of their own, to any depth.
+ * of them share go on as ranges of their own, to any depth.
  *
  * @module
  */
@@ -12,19 +12,19 @@ import { KeyRuns } from "./key_runs.ts";
 import {
   type AttentionProblem,
   packedRows,
-  type PagedSource,
+  type PagedKeys,
 } from "../problem.ts";
 import {
-  flatUnits,
+  flatWork,
+  type KeyRange,
   type ListedQuery,
   type Prefix,
-  type RowSet,
-  type Unit,
-  type Units,
-} from "./units.ts";
+  type SequenceRecord,
+  type Work,
+} from "./key_ranges.ts";
 
-/** A stretch of keys that sequences could read together. */
-export interface SharedStretch {
+/** A range of keys that sequences could read together. */
+export interface SharedRange {
   /** Packed query rows of each sequence. */
   readonly rows: readonly number[];
   /** First key. */
@@ -35,20 +35,20 @@ export interface SharedStretch {
 
 /** How prefixes are found. */
 export interface SharingOptions {
-  /** Stretches begin and end at multiples of this: a step of every kernel. */
+  /** Ranges begin and end at multiples of this: a step of every kernel. */
   readonly alignment: number;
-  /** Whether a stretch is to be shared. */
-  readonly worth: (stretch: SharedStretch) => boolean;
+  /** Whether a range is to be shared. */
+  readonly worth: (range: SharedRange) => boolean;
 }
 
-/** The units of a problem whose sequences share what is worth it. */
-export function sharedUnits(
+/** The work of a problem whose sequences share what is worth it. */
+export function sharedWork(
   problem: AttentionProblem,
   options: SharingOptions,
-): Units {
-  const flat = flatUnits(problem);
-  if (problem.source.kind !== "paged") return flat;
-  const finder = new Finder(problem, problem.source, options);
+): Work {
+  const flat = flatWork(problem);
+  if (problem.keys.kind !== "paged") return flat;
+  const finder = new Finder(problem, problem.keys, options);
   finder.find(flat.own.map(({ record }) => record));
   return finder.finish(flat);
 }
@@ -63,29 +63,29 @@ interface Agreement {
 
 class Finder {
   readonly #problem: AttentionProblem;
-  readonly #source: PagedSource;
+  readonly #keys: PagedKeys;
   readonly #options: SharingOptions;
   readonly #keyRuns: KeyRuns;
-  readonly #records: RowSet[];
-  readonly #shared: Unit[] = [];
+  readonly #records: SequenceRecord[];
+  readonly #shared: KeyRange[] = [];
   readonly #prefixes = new Map<number, Prefix[]>();
   #listed: boolean;
 
   constructor(
     problem: AttentionProblem,
-    source: PagedSource,
+    keys: PagedKeys,
     options: SharingOptions,
   ) {
     this.#problem = problem;
-    this.#source = source;
+    this.#keys = keys;
     this.#options = options;
     this.#keyRuns = new KeyRuns(problem);
-    this.#records = [...flatUnits(problem).records];
+    this.#records = [...flatWork(problem).records];
     this.#listed = modsDependOn(problem.scoreMods, "query") ||
       modsDependOn(problem.scoreMods, "batch");
   }
 
-  /** Shares what sequences have in common, stretch after stretch. */
+  /** Shares what sequences have in common, range after range. */
   find(all: readonly number[]): void {
     // Not recursive: each of many forks may go on a little longer than the next.
     const found: Agreement[] = [{ members: all, column: 0, from: 0 }];
@@ -95,7 +95,7 @@ class Finder {
   }
 
   #visit({ members, column, from }: Agreement): Agreement[] {
-    const { blockSize } = this.#source;
+    const { blockSize } = this.#keys;
     const { sequences } = this.#problem;
     return this.#sameBlock(members, column).map((same) => {
       let next = column + 1;
@@ -120,13 +120,13 @@ class Finder {
     });
   }
 
-  finish({ own }: Units): Units {
+  finish({ own }: Work): Work {
     return {
       records: this.#records,
-      own: own.map((unit) => {
-        const prefixes = this.#prefixes.get(unit.record) ?? [];
-        const from = prefixes.at(-1)?.unit.end ?? 0;
-        return { ...unit, from, prefixes };
+      own: own.map((range) => {
+        const prefixes = this.#prefixes.get(range.record) ?? [];
+        const from = prefixes.at(-1)?.range.end ?? 0;
+        return { ...range, from, prefixes };
       }),
       shared: this.#shared,
       listed: this.#listed,
@@ -139,7 +139,7 @@ class Finder {
 
   /** Those that have the same block in a column, where they are several. */
   #sameBlock(members: readonly number[], column: number): number[][] {
-    const { blockTable, blockSize } = this.#source;
+    const { blockTable, blockSize } = this.#keys;
     const byBlock = new Map<number, number[]>();
     for (const sequence of members) {
       const { keyStart, keyCount } = this.#problem.sequences[sequence];
@@ -161,7 +161,7 @@ class Finder {
       }));
     });
     const [first] = members;
-    const record: RowSet = {
+    const record: SequenceRecord = {
       queryStart: queries[0].token,
       queryCount: queries.length,
       keyStart: sequences[first].keyStart,
@@ -170,29 +170,29 @@ class Finder {
       batch: first,
       queries,
     };
-    const unit: Unit = {
+    const range: KeyRange = {
       record: this.#records.push(record) - 1,
       rows: members.reduce((sum, s) => sum + this.#rows(s), 0),
       from,
       end,
       prefixes: [],
     };
-    this.#shared.push(unit);
+    this.#shared.push(range);
     let firstRow = 0;
     for (const sequence of members) {
       const prefixes = this.#prefixes.get(sequence) ?? [];
-      this.#prefixes.set(sequence, [...prefixes, { unit, firstRow }]);
+      this.#prefixes.set(sequence, [...prefixes, { range, firstRow }]);
       firstRow += this.#rows(sequence);
     }
-    this.#listed ||= !this.#isAnonymous(record, unit);
+    this.#listed ||= !this.#isAnonymous(record, range);
   }
 
   /** Whether neither a row's place nor its position has to be looked up. */
-  #isAnonymous(record: RowSet, unit: Unit): boolean {
-    const tile = { row: 0, end: unit.rows, step: this.#options.alignment };
+  #isAnonymous(record: SequenceRecord, range: KeyRange): boolean {
+    const tile = { row: 0, end: range.rows, step: this.#options.alignment };
     return record.queries!.every(({ token }, i) =>
       token === record.queryStart + i
     ) &&
-      this.#keyRuns.of(record, unit, tile).flat().every(({ full }) => full);
+      this.#keyRuns.of(record, range, tile).flat().every(({ full }) => full);
   }
 }

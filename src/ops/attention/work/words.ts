@@ -15,17 +15,9 @@ export class Words {
   }
 
   /** Appends; returns where the first one went. Negative ones wrap. */
-  push(...values: number[]): number {
-    return this.append(values);
-  }
-
-  /**
-   * The same for more than there may be arguments, as a record of `words` words:
-   * those without a value are 0.
-   */
-  append(values: readonly number[], words = values.length): number {
+  append(values: readonly number[]): number {
     const at = this.#length;
-    const end = at + words;
+    const end = at + values.length;
     if (end > this.#words.length) {
       const grown = new Uint32Array(Math.max(end, 2 * this.#words.length));
       grown.set(this.#words);
@@ -37,7 +29,7 @@ export class Words {
     return at;
   }
 
-  /** Those there are, until the next `push`. */
+  /** Those there are, until the next `append`. */
   view(): Uint32Array {
     return this.#words.subarray(0, this.#length);
   }

@@ -1,17 +1,25 @@
 /**
- * Reads a schedule back as the kernels do, word by word: which keys every
- * output row gets, through partial states and merges.
+ * Reads a schedule back as the kernels do, record by record: which keys every
+ * row of the output gets, through partial states and merges.
  *
  * @module
  */
 
 import { assert, assertEquals } from "@std/assert";
 import {
-  ITEM_WORDS,
-  QUERY_WORDS,
-  RUN_WORDS,
-  SEQUENCE_WORDS,
+  KEY_RUN,
+  MERGE_TILE,
+  QUERY,
+  RUN_LIST,
+  SEQUENCE,
+  STATE,
+  WORK_TILE,
 } from "../../../../kernels/fragments/schedule.ts";
+import type {
+  RecordFields,
+  RecordValues,
+  WordRecord,
+} from "../../../../kernels/record.ts";
 import type { AttentionProblem } from "../../../../src/ops/attention/problem.ts";
 import type { Schedule } from "../../../../src/ops/attention/work/schedule.ts";
 
@@ -33,156 +41,200 @@ export interface ReadState {
 
 /** What a schedule does. */
 export interface ReadSchedule {
-  /** The states of every output row, by "token,head", in order of merging. */
+  /** The states of every row, by "token,head", in order of merging. */
   readonly rows: ReadonlyMap<string, readonly ReadState[]>;
-  /** What every workgroup does, by pass. */
+  /** What every workgroup does, by kernel. */
   readonly loads: readonly (readonly ReadLoad[])[];
 }
 
-/** What a workgroup does. */
-export interface ReadLoad {
-  /** Its items. */
-  readonly items: number;
-  /** Steps of all of them. */
-  readonly steps: number;
-  /** Those of them that are masked. */
-  readonly masked: number;
-}
+/** What a workgroup does: the runs of each of its work tiles. */
+export type ReadLoad = readonly (readonly ReadRun[])[];
 
-/** How the shares of a schedule are tiled. */
-export interface ReadShare {
+/** How the work of a schedule's kernel is tiled. */
+export interface ReadKernel {
   readonly rows: number;
-  readonly step: number;
-  /** Whether it reads the queries of its records from a list. */
+  /** Whether it reads the queries of its sequences from a list. */
   readonly listed: boolean;
 }
 
-const i32 = (word: number) => word | 0;
+/** The fields of the record whose first word is `words[at]`. */
+export function readRecord<F extends RecordFields>(
+  record: WordRecord<F>,
+  words: Uint32Array,
+  at: number,
+): RecordValues<F> {
+  const values = Object.entries(record.fields).map(([name, type], i) => {
+    const word = words[at + i];
+    return [name, type === "i32" ? word | 0 : word];
+  });
+  return Object.fromEntries(values) as RecordValues<F>;
+}
+
+/** How many steps of `step` keys runs take. */
+export function stepsOf(runs: readonly ReadRun[], step: number): number {
+  return runs.reduce((sum, [first, end]) => sum + (end - first) / step, 0);
+}
 
 /** Reads a schedule; throws where it contradicts itself. */
 export function readSchedule(
-  { queryHeads, kvHeads }: AttentionProblem,
+  problem: AttentionProblem,
   schedule: Schedule,
-  shares: readonly ReadShare[],
+  kernels: readonly ReadKernel[],
 ): ReadSchedule {
-  const { words, sequencesAt } = schedule;
-  const group = queryHeads / kvHeads;
-  const states: ReadState[] = [];
-  const rows = new Map<string, readonly ReadState[]>();
-  const sequence = (index: number) => {
-    const at = sequencesAt + index * SEQUENCE_WORDS;
-    const [queryStart, queryCount, keyStart, keyCount, offset, batch, queries] =
-      words.subarray(at, at + SEQUENCE_WORDS);
-    return {
-      queryStart,
-      queryCount,
-      keyStart,
-      keyCount,
-      offset,
-      batch,
-      queries,
-    };
-  };
-  const runsAt = (at: number): ReadRun[] => {
-    const [offset, count] = words.subarray(at, at + 2);
-    return Array.from({ length: count }, (_, r) => {
-      const run = offset + r * RUN_WORDS;
-      return [words[run], words[run + 1], words[run + 2]];
-    });
-  };
-  const finish = (state: ReadState, parts: readonly ReadState[]) => {
-    const key = `${state.token},${state.head}`;
-    assert(!rows.has(key), `row ${key} is written twice`);
-    rows.set(key, parts);
-  };
+  const reader = new ScheduleReader(problem, schedule);
+  const loads = schedule.kernels.map((_, k) => reader.kernel(k, kernels[k]));
+  reader.merges();
+  return { rows: reader.rows, loads };
+}
 
-  const loads = schedule.passes.map((pass, p) => {
-    const { rows: tileRows, step, listed } = shares[p];
-    const item = (index: number, y: number) => {
-      const at = pass.itemsAt + index * ITEM_WORDS;
-      const [record, firstRow, runsWord, stateRow, stride, itemHead] = words
-        .subarray(at, at + ITEM_WORDS);
-      const kvHead = itemHead + y;
-      const own = sequence(record);
-      const runs = runsAt(
-        runsWord + (schedule.runsPerHead && !pass.workers ? 2 * kvHead : 0),
-      );
-      for (let i = 0; i < tileRows; i++) {
-        const row = firstRow + i;
-        if (row >= own.queryCount * group) break;
-        const query = Math.floor(row / group);
-        const at = own.queries + QUERY_WORDS * query;
-        const state: ReadState = {
-          token: listed ? words[at] : own.queryStart + query,
-          head: kvHead * group + row % group,
-          position: listed ? i32(words[at + 1]) : query + i32(own.offset),
-          batch: listed ? words[at + 2] : own.batch,
-          keyStart: own.keyStart,
-          keyCount: own.keyCount,
-          runs,
-        };
-        if (pass.partial) {
-          const at = stateRow + kvHead * stride + i;
-          assert(at < schedule.stateRows, "a state is past the end");
-          assert(states[at] === undefined, `state ${at} is written twice`);
-          states[at] = state;
-        } else finish(state, [state]);
-      }
-      const steps = (of: readonly ReadRun[]) =>
-        of.reduce((sum, [from, to]) => sum + (to - from) / step, 0);
-      return {
-        items: 1,
-        steps: steps(runs),
-        masked: steps(runs.filter(([, , full]) => !full)),
-      };
-    };
-    const { workers, itemCount } = pass;
+class ScheduleReader {
+  readonly rows = new Map<string, readonly ReadState[]>();
+  readonly #problem: AttentionProblem;
+  readonly #schedule: Schedule;
+  readonly #group: number;
+  readonly #states: ReadState[] = [];
+
+  constructor(problem: AttentionProblem, schedule: Schedule) {
+    this.#problem = problem;
+    this.#schedule = schedule;
+    this.#group = problem.queryHeads / problem.kvHeads;
+  }
+
+  /** Does a kernel's work; returns what each of its workgroups did. */
+  kernel(index: number, kernel: ReadKernel): ReadLoad[] {
+    const { kvHeads } = this.#problem;
+    const { words } = this.#schedule;
+    const { workers, tileCount } = this.#schedule.kernels[index];
+    const tile = (i: number, y: number) => this.#workTile(index, kernel, i, y);
     if (!workers) {
       return Array.from(
-        { length: itemCount * kvHeads },
-        (_, i) => item(i % itemCount, Math.floor(i / itemCount)),
+        { length: tileCount * kvHeads },
+        (_, i) => [tile(i % tileCount, Math.floor(i / tileCount))],
       );
     }
     const bounds = words.subarray(workers.at, workers.at + workers.count + 1);
-    assertEquals([bounds[0], bounds.at(-1)], [0, itemCount]);
+    assertEquals([bounds[0], bounds.at(-1)], [0, tileCount]);
     return Array.from({ length: workers.count }, (_, w) => {
-      const load = { items: 0, steps: 0, masked: 0 };
-      for (let i = bounds[w]; i < bounds[w + 1]; i++) {
-        const { items, steps, masked } = item(i, 0);
-        load.items += items;
-        load.steps += steps;
-        load.masked += masked;
-      }
-      return load;
+      assert(bounds[w] < bounds[w + 1], "a worker has nothing to do");
+      return Array.from(
+        { length: bounds[w + 1] - bounds[w] },
+        (_, i) => tile(bounds[w] + i, 0),
+      );
     });
-  });
+  }
 
-  const merged = new Set<number>();
-  for (const { itemsAt, itemCount, ownHeads } of schedule.merges) {
-    for (let index = 0; index < itemCount; index++) {
-      const at = itemsAt + index * ITEM_WORDS;
-      const [record, firstRow, parts, partCount, rowCount, itemHead] = words
-        .subarray(at, at + ITEM_WORDS);
-      const own = sequence(record);
-      for (let y = 0; y < (ownHeads ? 1 : kvHeads); y++) {
-        const kvHead = itemHead + y;
-        for (let i = 0; i < rowCount; i++) {
-          const row = firstRow + i;
-          const token = own.queryStart + Math.floor(row / group);
-          const head = kvHead * group + row % group;
-          const found = Array.from({ length: partCount }, (_, part) => {
-            const [base, stride] = words.subarray(parts + 2 * part);
-            const at = base + kvHead * stride + i;
-            merged.add(at);
-            const state = states[at];
-            assertEquals([state.token, state.head], [token, head]);
-            return state;
-          });
-          finish({ token, head } as ReadState, found);
+  /** Merges; every state must be merged into the row that it is of. */
+  merges(): void {
+    const { words, merges } = this.#schedule;
+    const merged = new Set<number>();
+    for (const { tilesAt, tileCount, ownHeads } of merges) {
+      for (let index = 0; index < tileCount; index++) {
+        const at = tilesAt + index * MERGE_TILE.words;
+        const tile = readRecord(MERGE_TILE, words, at);
+        for (let y = 0; y < (ownHeads ? 1 : this.#problem.kvHeads); y++) {
+          for (let i = 0; i < tile.row_count; i++) {
+            for (const state of this.#merge(tile, tile.kv_head + y, i)) {
+              merged.add(state);
+            }
+          }
         }
       }
     }
+    assertEquals(merged.size, this.#states.length, "states nobody merges");
   }
-  assertEquals(merged.size, states.length, "states that nobody merges");
-  return { rows, loads };
+
+  /** Merges a row's states; returns their places. */
+  #merge(
+    tile: RecordValues<typeof MERGE_TILE.fields>,
+    kvHead: number,
+    i: number,
+  ): number[] {
+    const { words } = this.#schedule;
+    const { query_start } = this.#sequence(tile.sequence);
+    const row = tile.first_row + i;
+    const token = query_start + Math.floor(row / this.#group);
+    const head = kvHead * this.#group + row % this.#group;
+    const places = Array.from({ length: tile.state_count }, (_, s) => {
+      const at = tile.states_at + s * STATE.words;
+      const state = readRecord(STATE, words, at);
+      return state.row + kvHead * state.stride + i;
+    });
+    const states = places.map((place) => this.#states[place]);
+    for (const state of states) {
+      assertEquals([state.token, state.head], [token, head]);
+    }
+    this.#finish({ token, head }, states);
+    return places;
+  }
+
+  #sequence(index: number): RecordValues<typeof SEQUENCE.fields> {
+    const { words, sequencesAt } = this.#schedule;
+    return readRecord(SEQUENCE, words, sequencesAt + index * SEQUENCE.words);
+  }
+
+  #runs(listAt: number): ReadRun[] {
+    const { words } = this.#schedule;
+    const list = readRecord(RUN_LIST, words, listAt);
+    return Array.from({ length: list.count }, (_, r) => {
+      const at = list.runs_at + r * KEY_RUN.words;
+      const { first_key, end_key, full } = readRecord(KEY_RUN, words, at);
+      return [first_key, end_key, full];
+    });
+  }
+
+  /** Does a work tile for a kv head; returns its runs. */
+  #workTile(
+    index: number,
+    { rows, listed }: ReadKernel,
+    i: number,
+    y: number,
+  ): ReadRun[] {
+    const { words, stateRows, runsPerHead, kernels } = this.#schedule;
+    const { tilesAt, partial, workers } = kernels[index];
+    const at = tilesAt + i * WORK_TILE.words;
+    const tile = readRecord(WORK_TILE, words, at);
+    const kvHead = tile.kv_head + y;
+    const sequence = this.#sequence(tile.sequence);
+    const runs = this.#runs(
+      tile.runs_at + (runsPerHead && !workers ? RUN_LIST.words * kvHead : 0),
+    );
+    for (let i = 0; i < rows; i++) {
+      const row = tile.first_row + i;
+      if (row >= sequence.query_count * this.#group) break;
+      const query = Math.floor(row / this.#group);
+      const listedAt = sequence.queries_at + QUERY.words * query;
+      const state: ReadState = {
+        ...(listed ? readRecord(QUERY, words, listedAt) : {
+          token: sequence.query_start + query,
+          position: query + sequence.query_offset,
+          batch: sequence.batch,
+        }),
+        head: kvHead * this.#group + row % this.#group,
+        keyStart: sequence.key_start,
+        keyCount: sequence.key_count,
+        runs,
+      };
+      if (!partial) {
+        this.#finish(state, [state]);
+        continue;
+      }
+      const place = tile.state_row + kvHead * tile.state_stride + i;
+      assert(place < stateRows, "a state is past the end");
+      assert(
+        this.#states[place] === undefined,
+        `state ${place} is written twice`,
+      );
+      this.#states[place] = state;
+    }
+    return runs;
+  }
+
+  #finish(
+    { token, head }: Pick<ReadState, "token" | "head">,
+    states: readonly ReadState[],
+  ): void {
+    const key = `${token},${head}`;
+    assert(!this.rows.has(key), `row ${key} is written twice`);
+    this.rows.set(key, states);
+  }
 }

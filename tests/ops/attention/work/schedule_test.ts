@@ -1,6 +1,6 @@
 /**
- * The schedule read back word by word: every row gets every visible key once,
- * in order, however the work is dealt and whatever is shared.
+ * The schedule read back record by record: every row gets every visible key once,
+ * in order, however the work is partitioned and whatever is shared.
  *
  * @module
  */
@@ -16,29 +16,34 @@ import {
   scoreMod,
   slidingWindow,
 } from "../../../../mod.ts";
-import { SEQUENCE_WORDS } from "../../../../kernels/fragments/schedule.ts";
-import type { CostModel } from "../../../../src/ops/attention/work/cost.ts";
-import type { Dealing } from "../../../../src/ops/attention/work/deal.ts";
+import { SEQUENCE } from "../../../../kernels/fragments/schedule.ts";
 import {
   type AttentionProblem,
   packedRows,
 } from "../../../../src/ops/attention/problem.ts";
+import type { CostModel } from "../../../../src/ops/attention/work/cost.ts";
+import {
+  flatWork,
+  type KeyRange,
+  type Work,
+} from "../../../../src/ops/attention/work/key_ranges.ts";
+import { stepIterations } from "../../../../src/ops/attention/work/loop_limit.ts";
+import type { Partition } from "../../../../src/ops/attention/work/partition.ts";
 import {
   buildSchedule,
+  type KernelWork,
   type Schedule,
-  type Share,
 } from "../../../../src/ops/attention/work/schedule.ts";
-import { sharedUnits } from "../../../../src/ops/attention/work/shared_prefix.ts";
-import { ANY_TURNS } from "../../../../src/ops/attention/work/turns.ts";
-import {
-  flatUnits,
-  type Unit,
-  type Units,
-} from "../../../../src/ops/attention/work/units.ts";
+import { sharedWork } from "../../../../src/ops/attention/work/shared_prefix.ts";
 import { property } from "../../../support/property.ts";
-import { readSchedule, type ReadShare } from "./schedule_reader.ts";
+import {
+  type ReadKernel,
+  readRecord,
+  readSchedule,
+  stepsOf,
+} from "./schedule_reader.ts";
 
-const MODEL: CostModel = { workers: 4, itemSteps: 1, dispatchSteps: 2 };
+const MODEL: CostModel = { workers: 4, tileSteps: 1, dispatchSteps: 2 };
 const BLOCK = 4;
 const POOL = 64;
 
@@ -49,15 +54,15 @@ interface Case {
   readonly position: boolean;
   readonly rows: number;
   readonly step: number;
-  readonly dealing: string;
+  readonly partition: string;
   readonly layout: "contiguous" | "paged";
   /** The same for what is shared. */
-  readonly sharedDealing: string;
+  readonly sharedPartition: string;
   /** Paged: how many blocks a sequence has from one that comes before it. */
   readonly shared: readonly (readonly [blocks: number, from: number])[];
   readonly sharing: "never" | "always" | "sometimes";
-  /** Turns of loops that a workgroup may take. */
-  readonly most: number;
+  /** Iterations of loops that a workgroup may take. */
+  readonly maxLoopIterations: number;
 }
 
 const MASKS: Readonly<Record<string, () => MaskMod[]>> = {
@@ -74,17 +79,15 @@ const MASKS: Readonly<Record<string, () => MaskMod[]>> = {
   perBatch: () => [maskMod("per batch", ({ batch, key }) => key.ge(batch))],
 };
 
-const splits = (of: Extract<Dealing, { kind: "splits" }>["of"]): Dealing => ({
-  kind: "splits",
-  text: "splits",
-  of,
-});
-const streamK = (workers: number): Dealing => ({
+const splits = (
+  of: Extract<Partition, { kind: "splits" }>["of"],
+): Partition => ({ kind: "splits", text: "splits", of });
+const streamK = (workers: number): Partition => ({
   kind: "stream-k",
   text: "stream-k",
   workers,
 });
-const DEALINGS: Readonly<Record<string, Dealing>> = {
+const PARTITIONS: Readonly<Record<string, Partition>> = {
   unsplit: splits(() => undefined),
   "1 key": splits(() => ({ kind: "size", keys: 1 })),
   "12 keys": splits(() => ({ kind: "size", keys: 12 })),
@@ -110,15 +113,15 @@ const aCase: fc.Arbitrary<Case> = fc.record({
   position: fc.boolean(),
   rows: fc.constantFrom(1, 2, 3, 8),
   step: fc.constantFrom(1, 4, 7, 64),
-  dealing: fc.constantFrom(...Object.keys(DEALINGS)),
+  partition: fc.constantFrom(...Object.keys(PARTITIONS)),
   layout: fc.constantFrom("contiguous", "paged"),
-  sharedDealing: fc.constantFrom(...Object.keys(DEALINGS)),
+  sharedPartition: fc.constantFrom(...Object.keys(PARTITIONS)),
   shared: fc.array(fc.tuple(fc.nat({ max: 10 }), fc.nat({ max: 4 })), {
     minLength: 5,
     maxLength: 5,
   }),
   sharing: fc.constantFrom("never", "always", "sometimes"),
-  most: fc.constantFrom(Infinity, 1, 4, 11),
+  maxLoopIterations: fc.constantFrom(Infinity, 1, 250, 400, 900),
 });
 
 const f32 = (...shape: number[]) => ({ dtype: "f32", shape } as const);
@@ -170,46 +173,47 @@ function problemOf(test: Case): AttentionProblem {
   );
 }
 
-function unitsOf({ sharing, step }: Case, problem: AttentionProblem): Units {
-  return sharing === "never" ? flatUnits(problem) : sharedUnits(problem, {
+function workOf({ sharing, step }: Case, problem: AttentionProblem): Work {
+  return sharing === "never" ? flatWork(problem) : sharedWork(problem, {
     alignment: step,
     worth: ({ from, end }) => sharing === "always" || (from + end) % 8 === 0,
   });
 }
 
-function shareOf(test: Case, units: readonly Unit[]): Share {
-  const { rows, step, dealing } = test;
-  const turns = { most: test.most, item: 1, fullStep: 1, maskedStep: 2 };
+/** Small, so that a few steps are more than some cases may take. */
+function loopsOf({ step }: Pick<Case, "step">) {
+  return { step, lanes: 1, vecs: 1 };
+}
+
+function kernelOf(test: Case, ranges: readonly KeyRange[]): KernelWork {
   return {
-    units,
-    rows,
-    step,
-    dealings: [DEALINGS[dealing]],
+    ranges,
+    rows: test.rows,
+    loops: loopsOf(test),
+    partitions: [PARTITIONS[test.partition]],
     model: MODEL,
-    turns,
+    maxLoopIterations: test.maxLoopIterations,
   };
 }
 
-/** A case's schedule with all own units in one share, and shared in another. */
+/** A case's schedule with own ranges in one kernel, and shared in another. */
 function scheduleOf(test: Case): {
   problem: AttentionProblem;
-  units: Units;
   schedule: Schedule;
-  read: ReadShare[];
+  read: ReadKernel[];
 } {
   const problem = problemOf(test);
-  const units = unitsOf(test, problem);
-  const schedule = buildSchedule(problem, units, [
-    shareOf({ ...test, dealing: test.sharedDealing }, units.shared),
-    shareOf(test, units.own),
+  const work = workOf(test, problem);
+  const schedule = buildSchedule(problem, work, [
+    kernelOf({ ...test, partition: test.sharedPartition }, work.shared),
+    kernelOf(test, work.own),
   ]);
-  const { rows, step } = test;
-  const read = [{ rows, step, listed: units.listed }, {
-    rows,
-    step,
-    listed: false,
-  }];
-  return { problem, units, schedule, read };
+  const { rows } = test;
+  return {
+    problem,
+    schedule,
+    read: [{ rows, listed: work.listed }, { rows, listed: false }],
+  };
 }
 
 property(
@@ -228,7 +232,11 @@ property(
         source.kind === "paged"
           ? words[start + Math.floor(key / BLOCK)]
           : start + key;
-      const record = schedule.sequencesAt + batch * SEQUENCE_WORDS;
+      const record = readRecord(
+        SEQUENCE,
+        words,
+        schedule.sequencesAt + batch * SEQUENCE.words,
+      );
       for (let row = 0; row < packedRows(problem, sequence); row++) {
         for (let kvHead = 0; kvHead < kvHeads; kvHead++) {
           count++;
@@ -257,7 +265,7 @@ property(
                 if (visible) seen.add(key);
                 assertEquals(
                   place(state.keyStart, key),
-                  place(words[record + 2], key),
+                  place(record.key_start, key),
                 );
               }
             }
@@ -273,43 +281,51 @@ property(
 );
 
 property(
-  "buildSchedule() deals stream-K workers within a step, two states each",
+  "buildSchedule() gives stream-K workers the same steps but for one, and two states each",
   [aCase, fc.integer({ min: 1, max: 40 })],
   (test, workers) => {
-    const dealing = streamK(workers);
     const problem = problemOf({ ...test, sharing: "never" });
-    const units = flatUnits(problem);
-    const share = {
-      ...shareOf(test, units.own),
-      dealings: [dealing],
-      turns: ANY_TURNS,
-    };
-    const schedule = buildSchedule(problem, units, [share]);
+    const work = flatWork(problem);
+    const schedule = buildSchedule(problem, work, [{
+      ...kernelOf(test, work.own),
+      partitions: [streamK(workers)],
+      maxLoopIterations: Infinity,
+    }]);
     const { loads: [loads], rows } = readSchedule(problem, schedule, [{
-      ...test,
+      rows: test.rows,
       listed: false,
     }]);
-    const steps = loads.map((load) => load.steps);
+    const steps = loads.map((load) => stepsOf(load.flat(), test.step));
     const total = steps.reduce((sum, load) => sum + load, 0);
     assertEquals(steps.length, Math.min(workers, total));
     if (total > 0) assert(Math.max(...steps) - Math.min(...steps) <= 1);
-    // A row whose keys several workers share has a state from each.
-    const shared = [...rows.values()].filter(({ length }) => length > 1);
-    const states = new Set(shared.flat().map((s) => s.runs));
+    // A row whose keys several workers have has a state from each.
+    const divided = [...rows.values()].filter(({ length }) => length > 1);
+    const states = new Set(divided.flat().map((s) => s.runs));
     assert(states.size <= 2 * loads.length);
   },
 );
 
 property(
-  "buildSchedule() gives no workgroup more turns than it may take",
+  "buildSchedule() gives no workgroup more iterations than it may take",
   [aCase],
   (test) => {
     const { problem, schedule, read } = scheduleOf(test);
     const { loads } = readSchedule(problem, schedule, read);
-    for (const { items, steps, masked } of loads.flat()) {
+    const { step, maxLoopIterations } = test;
+    for (const load of loads.flat()) {
+      // Those of its steps alone; tiles begin and end besides.
+      const iterations = load.flat().reduce(
+        (sum, run) =>
+          sum +
+          stepsOf([run], step) * stepIterations(loopsOf(test), run[2] === 0),
+        0,
+      );
       // Nothing is less than one step.
-      const turns = items + steps + masked;
-      assert(turns < test.most || steps <= 1, `${turns} turns`);
+      assert(
+        iterations < maxLoopIterations || stepsOf(load.flat(), step) <= 1,
+        `${iterations} iterations`,
+      );
     }
   },
 );
@@ -321,7 +337,7 @@ property(
     const alone: Case = {
       ...test,
       mask: "causal",
-      dealing: "12 keys",
+      partition: "12 keys",
       sharing: "never",
       lengths: [test.lengths[0] ?? [1, 9]],
     };
@@ -360,12 +376,12 @@ property(
 );
 
 property(
-  "sharedUnits() shares all aligned keys that tables have in common",
+  "sharedWork() shares all aligned keys that tables have in common",
   [aCase],
   (given) => {
     const test: Case = { ...given, layout: "paged", sharing: "always" };
     const problem = problemOf(test);
-    const { own, shared, records } = unitsOf(test, problem);
+    const { own, shared, records } = workOf(test, problem);
     const tables = tablesOf(test);
     const width = Math.ceil(40 / BLOCK);
     const { sequences } = problem;
@@ -381,27 +397,27 @@ property(
         sequences[b].keyCount,
       );
     };
-    for (const unit of own) {
-      const a = unit.record;
+    for (const range of own) {
+      const a = range.record;
       const most = own.filter(({ record }) => record !== a)
         .reduce((keys, { record }) => Math.max(keys, common(a, record)), 0);
-      assert(unit.from <= most && most - unit.from < test.step);
-      assertEquals(unit.from, unit.prefixes.at(-1)?.unit.end ?? 0);
-      // Each stretch begins where the one before it ends.
-      unit.prefixes.reduce((end, { unit: { from, end: next } }) => {
+      assert(range.from <= most && most - range.from < test.step);
+      assertEquals(range.from, range.prefixes.at(-1)?.range.end ?? 0);
+      // Each prefix begins where the one before it ends.
+      range.prefixes.reduce((end, { range: { from, end: next } }) => {
         assertEquals(from, end);
         return next;
       }, 0);
     }
-    for (const unit of shared) {
+    for (const range of shared) {
       const members = own.filter(({ prefixes }) =>
-        prefixes.some((prefix) => prefix.unit === unit)
+        prefixes.some((prefix) => prefix.range === range)
       );
       assert(members.length > 1, "shared with nobody");
-      assertEquals(unit.rows, members.reduce((n, { rows }) => n + rows, 0));
+      assertEquals(range.rows, members.reduce((n, { rows }) => n + rows, 0));
       assertEquals(
-        records[unit.record].queries!.length,
-        records[unit.record].queryCount,
+        records[range.record].queries!.length,
+        records[range.record].queryCount,
       );
     }
   },
@@ -416,26 +432,26 @@ Deno.test("buildSchedule() writes sequences and the block table", () => {
     keyLengths: [5, 2],
     queryOffset: [-3, 4],
   });
-  const units = flatUnits(problem);
-  const { words, sequencesAt, passes, tiles } = buildSchedule(problem, units, [{
-    units: units.own,
+  const work = flatWork(problem);
+  const { words, sequencesAt, kernels, tiles } = buildSchedule(problem, work, [{
+    ranges: work.own,
     rows: 8,
-    step: 4,
-    dealings: [DEALINGS.unsplit],
+    loops: loopsOf({ step: 4 }),
+    partitions: [PARTITIONS.unsplit],
     model: MODEL,
-    turns: ANY_TURNS,
+    maxLoopIterations: Infinity,
   }]);
-  const tableAt = sequencesAt + 2 * SEQUENCE_WORDS;
+  const tableAt = sequencesAt + 2 * SEQUENCE.words;
   assertEquals([...words.subarray(tableAt)], [7, 3, 8, 1]);
   assertEquals([...words.subarray(sequencesAt, tableAt)], [
     ...[0, 1, tableAt, 5, 2 ** 32 - 3, 0, tableAt, 0],
     ...[1, 1, tableAt + 2, 2, 4, 1, tableAt, 0],
   ]);
-  assertEquals(passes[0].itemCount, 2);
+  assertEquals(kernels[0].tileCount, 2);
   assertEquals(tiles, { total: 3, visited: 3, full: 1 });
 });
 
-Deno.test("buildSchedule() takes the cheapest way of dealing", () => {
+Deno.test("buildSchedule() takes the cheapest partition", () => {
   const tensor = f32(1, 64, 1, 4);
   const one = attentionProblem({
     query: f32(1, 1, 1, 4),
@@ -443,28 +459,28 @@ Deno.test("buildSchedule() takes the cheapest way of dealing", () => {
     value: tensor,
   });
   const choose = (problem: AttentionProblem, dispatchSteps: number) => {
-    const units = flatUnits(problem);
-    const { passes: [{ dealing, costs }] } = buildSchedule(problem, units, [{
-      units: units.own,
+    const work = flatWork(problem);
+    const { kernels: [{ partition, costs }] } = buildSchedule(problem, work, [{
+      ranges: work.own,
       rows: 1,
-      step: 4,
-      dealings: [
+      loops: loopsOf({ step: 4 }),
+      partitions: [
         { kind: "splits", text: "unsplit", of: () => undefined },
         streamK(4),
       ],
-      model: { workers: 4, itemSteps: 1, dispatchSteps },
-      turns: ANY_TURNS,
+      model: { workers: 4, tileSteps: 1, dispatchSteps },
+      maxLoopIterations: Infinity,
     }]);
-    return { dealing, costs };
+    return { partition, costs };
   };
   assertEquals(choose(one, 2), {
-    dealing: "stream-k",
+    partition: "stream-k",
     costs: [
       { splits: "unsplit", workgroups: 1, makespan: 17, merge: 0 },
       { splits: "stream-k", workgroups: 4, makespan: 5, merge: 2 },
     ],
   });
-  assertEquals(choose(one, 20).dealing, "unsplit");
+  assertEquals(choose(one, 20).partition, "unsplit");
   // Five equal sequences on four workers: a second wave for the last one.
   const five = attentionProblem({
     query: f32(5, 1, 1, 4),
@@ -473,6 +489,6 @@ Deno.test("buildSchedule() takes the cheapest way of dealing", () => {
   });
   const { costs } = choose(five, 2);
   assertEquals(costs[0].makespan, 34);
-  // 80 steps on 4 workers, of whom each has parts of two sequences.
+  // 80 steps on 4 workers, of whom each has keys of two sequences.
   assertEquals(costs[1].makespan, 22);
 });

@@ -1,5 +1,5 @@
 /**
- * The stream-K schedule against dealing the tiles out by hand.
+ * The stream-K schedule against steps that are counted out by hand.
  *
  * @module
  */
@@ -9,7 +9,7 @@ import fc from "fast-check";
 import { streamK } from "../../../../src/ops/attention/work/stream_k.ts";
 import { property } from "../../../support/property.ts";
 
-const aTiling = fc.array(
+const someSteps = fc.array(
   fc.oneof(
     fc.constant(0),
     fc.integer({ min: 1, max: 4 }),
@@ -19,39 +19,42 @@ const aTiling = fc.array(
 );
 const someWorkers = fc.integer({ min: 1, max: 40 });
 
-/** Every tile by name, in order. */
-function allTiles(tiles: readonly number[]): string[] {
-  return tiles.flatMap((count, output) =>
-    Array.from({ length: count }, (_, tile) => `${output}.${tile} `)
+/** Every step by name, in order. */
+function allSteps(steps: readonly number[]): string[] {
+  return steps.flatMap((count, rowTile) =>
+    Array.from({ length: count }, (_, step) => `${rowTile}.${step} `)
   );
 }
 
 property(
-  "streamK() deals each tile once, in order and evenly",
-  [aTiling, someWorkers],
-  (tiles, workers) => {
-    const { total, pieces } = streamK({ tiles, workers });
-    const expected = allTiles(tiles);
+  "streamK() gives each step to one worker, in order and evenly",
+  [someSteps, someWorkers],
+  (steps, most) => {
+    const { total, workers } = streamK({ steps, workers: most });
+    const expected = allSteps(steps);
     assertEquals(total, expected.length);
-    assertEquals(pieces.length, Math.min(workers, total));
-    const dealt = pieces.map((own) =>
-      own.flatMap(({ output, first, end }) =>
-        Array.from({ length: end - first }, (_, i) => `${output}.${first + i} `)
+    assertEquals(workers.length, Math.min(most, total));
+    const given = workers.map((own) =>
+      own.flatMap(({ rowTile, first, end }) =>
+        Array.from(
+          { length: end - first },
+          (_, i) => `${rowTile}.${first + i} `,
+        )
       )
     );
-    assertEquals(dealt.flat(), expected);
-    const loads = dealt.map((own) => own.length);
+    assertEquals(given.flat(), expected);
+    const loads = given.map((own) => own.length);
     if (total > 0) assert(Math.max(...loads) - Math.min(...loads) <= 1);
   },
 );
 
 property(
-  "streamK() gives a worker at most two pieces that are not whole outputs",
-  [aTiling, someWorkers],
-  (tiles, workers) => {
-    for (const own of streamK({ tiles, workers }).pieces) {
-      const whole = own.map(({ output, first, end }) =>
-        first === 0 && end === tiles[output]
+  "streamK() gives a worker at most two ranges that are not whole row tiles",
+  [someSteps, someWorkers],
+  (steps, most) => {
+    for (const own of streamK({ steps, workers: most }).workers) {
+      const whole = own.map(({ rowTile, first, end }) =>
+        first === 0 && end === steps[rowTile]
       );
       // They are the first and the last one.
       assert(whole.slice(1, -1).every(Boolean));
@@ -60,29 +63,29 @@ property(
   },
 );
 
-Deno.test("streamK() cuts outputs where a worker's share ends", () => {
-  assertEquals(streamK({ tiles: [5, 0, 3], workers: 3 }), {
+Deno.test("streamK() cuts row tiles where a worker's steps end", () => {
+  assertEquals(streamK({ steps: [5, 0, 3], workers: 3 }), {
     total: 8,
-    pieces: [
-      [{ output: 0, first: 0, end: 3 }],
-      [{ output: 0, first: 3, end: 5 }, { output: 2, first: 0, end: 1 }],
-      [{ output: 2, first: 1, end: 3 }],
+    workers: [
+      [{ rowTile: 0, first: 0, end: 3 }],
+      [{ rowTile: 0, first: 3, end: 5 }, { rowTile: 2, first: 0, end: 1 }],
+      [{ rowTile: 2, first: 1, end: 3 }],
     ],
   });
 });
 
 Deno.test("streamK() refuses counts that are none", () => {
-  const run = (tiles: unknown[], workers: unknown) => () =>
-    streamK({ tiles: tiles as number[], workers: workers as number });
+  const run = (steps: unknown[], workers: unknown) => () =>
+    streamK({ steps: steps as number[], workers: workers as number });
   assertThrows(run([1], 0), RangeError, "workers must be an integer >= 1");
   assertThrows(run([1], 1.5), RangeError, "workers");
   assertThrows(run([1], "2"), TypeError, "workers");
-  assertThrows(run([1, -1], 2), RangeError, "tiles[1] must be an integer >= 0");
-  assertThrows(run([1, 0.5], 2), RangeError, "tiles[1]");
-  assertThrows(run(["1"], 2), TypeError, "tiles[0]");
+  assertThrows(run([1, -1], 2), RangeError, "steps[1] must be an integer >= 0");
+  assertThrows(run([1, 0.5], 2), RangeError, "steps[1]");
+  assertThrows(run(["1"], 2), TypeError, "steps[0]");
   assertThrows(
     run([Number.MAX_SAFE_INTEGER, 1], 2),
     RangeError,
-    "sum of tiles",
+    "sum of steps",
   );
 });

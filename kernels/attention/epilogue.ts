@@ -1,0 +1,97 @@
+/**
+ * The end of a row: stored as output and log-sum-exp, or as a partial state
+ * that `merge` goes on from.
+ *
+ * @module
+ */
+
+import type { Fragment } from "../fragment.ts";
+import { onlineSoftmax } from "../fragments/online_softmax.ts";
+import { rowBinding, type RowFormat, storeRow } from "../fragments/rows.ts";
+import { wgsl } from "../wgsl.ts";
+
+/** What the end of a row depends on. */
+export interface EpilogueSpec {
+  /** The format of output rows. */
+  readonly outputFormat: RowFormat;
+  /** Whether a log-sum-exp is written beside the output. */
+  readonly lse: boolean;
+  /** Write partial states for `merge` instead of finished rows. */
+  readonly partial: boolean;
+}
+
+/**
+ * `write_row` stores four elements of a row, `write_stats` its softmax
+ * statistics: finished, or as a state.
+ */
+export function epilogue(spec: EpilogueSpec): Fragment {
+  return spec.partial ? partialState : finishedRow(spec);
+}
+
+/** Partial states: `[rows, value_vecs]` vec4s of A, then (m, l) of each row. */
+export const states: Fragment = {
+  bindings: [{ name: "states", type: "array<vec4f>", access: "read_write" }],
+  uniforms: { value_vecs: "u32", stats_at: "u32" },
+};
+
+const partialState: Fragment = {
+  needs: [states],
+  code: wgsl(`
+    fn write_row(row: u32, vec: u32, accumulator: vec4f, sum: f32) {
+      states[row * params.value_vecs + vec] = accumulator;
+    }
+
+    fn write_stats(row: u32, maximum: f32, sum: f32) {
+      states[params.stats_at + row] = vec4f(maximum, sum, 0.0, 0.0);
+    }
+  `),
+};
+
+function finishedRow({ lse, outputFormat }: EpilogueSpec): Fragment {
+  return {
+    needs: [onlineSoftmax, outputRows(outputFormat), ...(lse ? [lseRows] : [])],
+    code: wgsl(
+      `
+      fn write_row(row: u32, vec: u32, accumulator: vec4f, sum: f32) {
+        store_output(row * params.output_stride, vec, finish(accumulator, sum));
+      }
+
+      fn write_stats(row: u32, maximum: f32, sum: f32) {
+        @if lse
+        lse[row] = log_sum_exp(maximum, sum);
+        @end
+      }
+      `,
+      { lse },
+    ),
+  };
+}
+
+/** `store_output`. */
+export function outputRows(format: RowFormat): Fragment {
+  return {
+    needs: [storeRow({
+      name: "store_output",
+      bindings: [rowBinding("output", format, "read_write")],
+      format,
+      dim: "value_dim",
+    })],
+    uniforms: { output_stride: "u32" },
+  };
+}
+
+/** The `lse` binding. */
+export const lseRows: Fragment = {
+  bindings: [{ name: "lse", type: "array<f32>", access: "read_write" }],
+};
+
+/** Where a packed row is written: in the output, or among the states. */
+export function outputRow(
+  { partial }: EpilogueSpec,
+  local: string,
+  finished: string,
+): string {
+  return partial
+    ? `tile.state_row + kv_head * tile.state_stride + ${local}`
+    : finished;
+}

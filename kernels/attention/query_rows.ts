@@ -1,0 +1,80 @@
+/**
+ * Query rows: where those of a row tile are, and where they stand.
+ *
+ * @module
+ */
+
+import type { Fragment } from "../fragment.ts";
+import { dot } from "../fragments/dot.ts";
+import { loadRow, rowBinding, type RowFormat } from "../fragments/rows.ts";
+import { QUERY, schedule } from "../fragments/schedule.ts";
+import { wgsl } from "../wgsl.ts";
+
+/** What reading queries depends on. */
+export interface QuerySpec {
+  /** The format of query rows. */
+  readonly queryFormat: RowFormat;
+  /**
+   * Where the queries of a sequence are: one after the other, from its first
+   * on; or anywhere, as the schedule lists them, those of several sequences
+   * maybe.
+   */
+  readonly queries: "consecutive" | "listed";
+}
+
+/** `load_query`, and `read_query` where queries are listed. */
+export function queryRows({ queryFormat, queries }: QuerySpec): Fragment {
+  return {
+    needs: [
+      loadRow({
+        name: "load_query",
+        bindings: [rowBinding("query", queryFormat)],
+        format: queryFormat,
+        dim: "head_dim",
+      }),
+      dot,
+      schedule,
+    ],
+    uniforms: { query_stride: "u32" },
+    code: queries === "listed" ? QUERY.declare("query") : "",
+  };
+}
+
+/**
+ * Names for `count` packed rows of a tile: `packed_{r}`, the `offsets[r]`-th
+ * from its first, then its head, batch, position, row of tokens and heads, and
+ * place. Rows past the sequence's end repeat its last row, so that every load
+ * stays in range; they are never written.
+ */
+export function nameRows(
+  offsets: readonly string[],
+  queries: QuerySpec["queries"],
+): string {
+  const name = (r: number) =>
+    wgsl(
+      `
+      let packed_$r = tile.first_row + $offset;
+      let row_$r = min(packed_$r, row_count - 1u);
+      let query_$r = row_$r / params.group;
+      let head_$r = kv_head * params.group + row_$r - query_$r * params.group;
+      @if listed
+      let listed_$r = read_query(sequence.queries_at + $words * query_$r);
+      let batch_$r = listed_$r.batch;
+      let position_$r = listed_$r.position;
+      let token_$r = listed_$r.token * params.query_heads + head_$r;
+      @else
+      let batch_$r = sequence.batch;
+      let position_$r = i32(query_$r) + sequence.query_offset;
+      let token_$r = (sequence.query_start + query_$r) * params.query_heads + head_$r;
+      @end
+      let query_at_$r = token_$r * params.query_stride;
+      `,
+      {
+        r,
+        offset: offsets[r],
+        listed: queries === "listed",
+        words: QUERY.words,
+      },
+    );
+  return offsets.map((_, r) => name(r)).join("\n");
+}

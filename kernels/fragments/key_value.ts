@@ -1,0 +1,183 @@
+/**
+ * Where keys and values are: the one difference between dense, ragged and
+ * paged attention. A cursor walks a sequence's keys in order; `key_place` and
+ * `value_place` turn it into a base address for the row loads.
+ *
+ * Contiguous: a cursor is a row of the tensor. Paged: a cursor is an entry of
+ * the block table and an offset in that block, so walking needs no division
+ * and the table is read once a key, in the loop, with no gather to scratch.
+ *
+ * @module
+ */
+
+import type { Binding } from "../../src/core/kernel.ts";
+import type { Fragment } from "../fragment.ts";
+import { wgsl } from "../wgsl.ts";
+import { loadRow, rowBinding, type RowFormat, SEGMENT_SHIFT } from "./rows.ts";
+import { schedule } from "./schedule.ts";
+
+/** What reading keys and values depends on. */
+export interface KeyValueSpec {
+  /** One tensor in order, or blocks found through the block table. */
+  readonly layout: "contiguous" | "paged";
+  /**
+   * `0`: a `key` and a `value` buffer. `n >= 1`: n arena buffers, each with
+   * keys at its start and values from `value_at` on.
+   */
+  readonly segments: number;
+  /** Paged: whether a division by the block size is a shift. */
+  readonly shift: boolean;
+  /**
+   * Whether four keys whose first is a multiple of four lie side by side:
+   * always where keys are contiguous, in blocks of whole fours where paged.
+   */
+  readonly quads: boolean;
+  /** The format of key rows. */
+  readonly keyFormat: RowFormat;
+  /** The format of value rows; that of keys where they share arenas. */
+  readonly valueFormat: RowFormat;
+}
+
+/** `seek`, `advance`: a cursor over the keys of a sequence. */
+function cursor(spec: KeyValueSpec): Fragment {
+  return {
+    needs: [schedule],
+    ...(spec.layout === "paged" ? pagedCursor(spec) : contiguousCursor),
+  };
+}
+
+const contiguousCursor: Fragment = {
+  uniforms: { kv_heads: "u32" },
+  code: wgsl(`
+    struct Cursor {
+      row: u32,
+    }
+
+    fn seek(sequence: Sequence, key: u32) -> Cursor {
+      return Cursor(sequence.key_start + key);
+    }
+
+    fn advance(cursor: Cursor, more: bool) -> Cursor {
+      return Cursor(cursor.row + select(0u, 1u, more));
+    }
+
+    fn place(cursor: Cursor, kv_head: u32, stride: u32) -> u32 {
+      return (cursor.row * params.kv_heads + kv_head) * stride;
+    }
+  `),
+};
+
+function pagedCursor({ segments, shift }: KeyValueSpec): Fragment {
+  const several = segments > 1;
+  return {
+    uniforms: {
+      kv_heads: "u32",
+      block_size: "u32",
+      ...(shift && { block_shift: "u32" }),
+      ...(several && { segment_blocks: "u32" }),
+    },
+    code: wgsl(
+      `
+      struct Cursor {
+        entry: u32,
+        offset: u32,
+      }
+
+      fn seek(sequence: Sequence, key: u32) -> Cursor {
+        @if shift
+        let entry = key >> params.block_shift;
+        @else
+        let entry = key / params.block_size;
+        @end
+        return Cursor(sequence.key_start + entry, key - entry * params.block_size);
+      }
+
+      fn advance(cursor: Cursor, more: bool) -> Cursor {
+        let offset = cursor.offset + select(0u, 1u, more);
+        let wrap = offset == params.block_size;
+        return Cursor(cursor.entry + select(0u, 1u, wrap), select(offset, 0u, wrap));
+      }
+
+      fn place(cursor: Cursor, kv_head: u32, stride: u32) -> u32 {
+        @if several
+        let id = schedule[cursor.entry];
+        let segment = id / params.segment_blocks;
+        let block = id - segment * params.segment_blocks;
+        @else
+        let segment = 0u;
+        let block = schedule[cursor.entry];
+        @end
+        let row = block * params.block_size + cursor.offset;
+        return (segment << $bits) | ((row * params.kv_heads + kv_head) * stride);
+      }
+      `,
+      { shift, several, bits: `${SEGMENT_SHIFT}u` },
+    ),
+  };
+}
+
+/** The buffers that hold keys, or values. */
+function buffers(
+  spec: KeyValueSpec,
+  name: "key" | "value",
+  format: RowFormat,
+): Binding[] {
+  return spec.segments === 0 ? [rowBinding(name, format)] : Array.from(
+    { length: spec.segments },
+    (_, segment) => rowBinding(`arena_${segment}`, format),
+  );
+}
+
+/** `key_place` and `load_key`. */
+export function keyRows(spec: KeyValueSpec): Fragment {
+  return {
+    needs: [
+      cursor(spec),
+      loadRow({
+        name: "load_key",
+        bindings: buffers(spec, "key", spec.keyFormat),
+        format: spec.keyFormat,
+        dim: "head_dim",
+      }),
+    ],
+    uniforms: { key_stride: "u32" },
+    code: wgsl(`
+      fn key_place(cursor: Cursor, kv_head: u32) -> u32 {
+        return place(cursor, kv_head, params.key_stride);
+      }
+    `),
+  };
+}
+
+/** `value_place` and `load_value`. */
+export function valueRows(spec: KeyValueSpec): Fragment {
+  const arenas = spec.segments > 0;
+  return {
+    needs: [
+      cursor(spec),
+      loadRow({
+        name: "load_value",
+        bindings: buffers(spec, "value", spec.valueFormat),
+        format: spec.valueFormat,
+        dim: "value_dim",
+      }),
+    ],
+    uniforms: {
+      value_vecs: "u32",
+      value_stride: "u32",
+      ...(arenas && { value_at: "u32" }),
+    },
+    code: wgsl(
+      `
+      fn value_place(cursor: Cursor, kv_head: u32) -> u32 {
+        @if arenas
+        return place(cursor, kv_head, params.value_stride) + params.value_at;
+        @else
+        return place(cursor, kv_head, params.value_stride);
+        @end
+      }
+      `,
+      { arenas },
+    ),
+  };
+}

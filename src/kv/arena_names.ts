@@ -1,0 +1,25 @@
+/**
+ * What programs call the arenas of a layer.
+ *
+ * @module
+ */
+
+import type { GpuBuffer } from "../gpu/mod.ts";
+
+/** The arenas of a layer, in order. */
+export type Arenas = readonly GpuBuffer[];
+
+/** The name of an arena among a program's resources. */
+export function arenaName(segment: number, layer?: number): string {
+  return layer === undefined ? `arena.${segment}` : `arena.${layer}.${segment}`;
+}
+
+/** The arenas of a layer as a program's resources. */
+export function arenasByName(
+  arenas: Arenas,
+  layer?: number,
+): Record<string, GpuBuffer> {
+  return Object.fromEntries(
+    arenas.map((arena, segment) => [arenaName(segment, layer), arena]),
+  );
+}

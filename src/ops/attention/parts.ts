@@ -1,0 +1,145 @@
+/**
+ * Everything that a plan will put on the device, worked out on the CPU from a
+ * problem, the choices and what the device is. Pure, no GPU objects.
+ *
+ * @module
+ */
+
+import type { AttentionSpec } from "../../../kernels/attention/spec.ts";
+import { rowFormat, rowStride } from "../../../kernels/fragments/rows.ts";
+import type { Dispatch, ProgramParts } from "../../gpu/mod.ts";
+import { emitMods, type EmittedMods } from "../../mods/mod.ts";
+import { type AttentionExplanation, explain } from "./explanation.ts";
+import { checkChoices, type PlanChoices } from "./options/choices.ts";
+import { type AttentionProblem, bufferTokens, vecsOf } from "./problem.ts";
+import type { TileDispatch } from "./variants/algorithm.ts";
+import { fusedAlgorithm } from "./variants/fused.ts";
+import { standardAlgorithm } from "./variants/standard.ts";
+import type { PlanDevice } from "./variants/variant.ts";
+import { buildSchedule, type Schedule } from "./work/schedule.ts";
+
+/** A problem's program, and what to say of it. */
+export interface AttentionParts {
+  /** What the program is made of. */
+  readonly parts: ProgramParts;
+  /** For people. */
+  readonly explanation: AttentionExplanation;
+}
+
+/**
+ * Works out the program of a problem.
+ *
+ * @throws {UnsupportedError} if no tile fits the device
+ */
+export function attentionParts(
+  problem: AttentionProblem,
+  device: PlanDevice,
+  choices: PlanChoices = {},
+): AttentionParts {
+  const { scoreMods, maskMods } = problem;
+  const mods = scoreMods.length + maskMods.length > 0
+    ? emitMods({ scoreMods, maskMods })
+    : undefined;
+  const spec = attentionSpec(problem, mods);
+  const checked = checkChoices(choices, device);
+  const algorithm = checked.algorithm === "standard"
+    ? standardAlgorithm(problem, spec, checked, device)
+    : fusedAlgorithm(problem, spec, checked, device);
+  const schedule = buildSchedule(problem, algorithm.work, algorithm.kernels);
+  const values = uniformsOf(problem, spec, schedule);
+  const widest = device.limits.maxComputeWorkgroupsPerDimension;
+  const tiles = algorithm.dispatches(schedule);
+  const dispatches = tiles.map((one) => dispatchOf(one, values, widest));
+  const scratch = algorithm.scratch(schedule);
+  return {
+    parts: {
+      dispatches,
+      words: {
+        schedule: schedule.words,
+        ...(mods && mods.data.length > 0 && { captures: mods.data }),
+      },
+      scratch,
+    },
+    explanation: explain({ algorithm, schedule, tiles, dispatches, scratch }),
+  };
+}
+
+function attentionSpec(
+  problem: AttentionProblem,
+  mods: EmittedMods | undefined,
+): AttentionSpec {
+  const { dtype, headDim, valueHeadDim, keys, lse } = problem;
+  const { segments } = keys;
+  // Arenas hold keys and values in one buffer, hence in one format.
+  const arena = segments > 0
+    ? rowFormat(dtype, headDim, valueHeadDim)
+    : undefined;
+  const quads = keys.kind !== "paged" || keys.blockSize % 4 === 0;
+  return {
+    layout: keys.kind,
+    segments,
+    quads,
+    // Blocks of one or two tokens divide, rather than have a source of their own.
+    shift: keys.kind === "paged" && quads &&
+      Number.isInteger(Math.log2(keys.blockSize)),
+    queryFormat: rowFormat(dtype, headDim),
+    keyFormat: arena ?? rowFormat(dtype, headDim),
+    valueFormat: arena ?? rowFormat(dtype, valueHeadDim),
+    outputFormat: rowFormat(dtype, valueHeadDim),
+    mods,
+    lse,
+    partial: false,
+    queries: "consecutive",
+    persistent: false,
+  };
+}
+
+/** Values of the uniforms that are the same for all dispatches. */
+function uniformsOf(
+  problem: AttentionProblem,
+  spec: AttentionSpec,
+  { sequencesAt }: Schedule,
+): Record<string, number> {
+  const { keys, headDim, valueHeadDim, queryHeads, kvHeads } = problem;
+  const paged = keys.kind === "paged" ? keys : undefined;
+  const keyStride = rowStride(spec.keyFormat, headDim);
+  return {
+    query_heads: queryHeads,
+    kv_heads: kvHeads,
+    group: queryHeads / kvHeads,
+    head_dim: headDim,
+    head_vecs: vecsOf(headDim),
+    value_dim: valueHeadDim,
+    value_vecs: vecsOf(valueHeadDim),
+    query_stride: rowStride(spec.queryFormat, headDim),
+    key_stride: keyStride,
+    value_stride: rowStride(spec.valueFormat, valueHeadDim),
+    output_stride: rowStride(spec.outputFormat, valueHeadDim),
+    value_at: bufferTokens(keys) * kvHeads * keyStride,
+    block_size: paged?.blockSize ?? 1,
+    block_shift: Math.floor(Math.log2(paged?.blockSize ?? 1)),
+    segment_blocks: paged?.segmentBlocks ?? 1,
+    scale: problem.scale,
+    sequences_at: sequencesAt,
+  };
+}
+
+/** Tiles go along x and fold into z: y is the kv head's. */
+function dispatchOf(
+  { source, tilesAt, groups, heads, uniforms }: TileDispatch,
+  values: Readonly<Record<string, number>>,
+  widest: number,
+): Dispatch {
+  const width = Math.min(groups, widest);
+  return {
+    source,
+    uniforms: {
+      ...values,
+      ...uniforms,
+      tiles_at: tilesAt,
+      group_count: groups,
+      grid_width: width,
+    },
+    grid: [width, heads, Math.ceil(groups / width)],
+  };
+}

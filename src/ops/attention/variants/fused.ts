@@ -1,0 +1,178 @@
+/**
+ * The fused algorithm: which variant takes which key ranges, on what tiles.
+ *
+ * @module
+ */
+
+import { mergeKernel } from "../../../../kernels/attention/merge.ts";
+import type { AttentionSpec } from "../../../../kernels/attention/spec.ts";
+import { type CheckedChoices, partitionsOf } from "../options/choices.ts";
+import { type AttentionProblem, vecsOf } from "../problem.ts";
+import { flatWork, type KeyRange, type Work } from "../work/key_ranges.ts";
+import { type SharedRange, sharedWork } from "../work/shared_prefix.ts";
+import { type Algorithm, largest, type VariantWork } from "./algorithm.ts";
+import { FUSED_VARIANTS } from "./list.ts";
+import type { Tiles } from "./tiles.ts";
+import {
+  type Candidate,
+  chooseVariant,
+  type PlanDevice,
+  type VariantChoice,
+} from "./variant.ts";
+
+/** Each key range by the first variant that fits, then one merge. */
+export function fusedAlgorithm(
+  problem: AttentionProblem,
+  spec: AttentionSpec,
+  choices: CheckedChoices,
+  device: PlanDevice,
+): Algorithm {
+  const { kvHeads } = problem;
+  const valueVecs = vecsOf(problem.valueHeadDim);
+  const work = workOf(problem, choices);
+  const kernels = variantWorks(problem, spec, work, { choices, device });
+  const merge = mergeKernel({
+    outputFormat: spec.outputFormat,
+    lse: spec.lse,
+    lanes: choices.tiles.decode.lanes,
+  });
+  return {
+    work,
+    kernels,
+    dispatches: (schedule) => {
+      const statsAt = schedule.stateRows * valueVecs;
+      return [
+        ...schedule.kernels.map((
+          { tilesAt, tileCount, workers, partial },
+          i,
+        ) => ({
+          source: kernels[i].kernel({ partial, persistent: !!workers }),
+          tile: { rows: kernels[i].rows, keys: kernels[i].loops.step },
+          tilesAt,
+          groups: workers ? workers.count : tileCount,
+          heads: workers ? 1 : kvHeads,
+          uniforms: {
+            stats_at: statsAt,
+            workers_at: workers?.at ?? 0,
+            runs_per_head: schedule.runsPerHead && !workers ? 1 : 0,
+          },
+        })),
+        ...schedule.merges.map(({ tilesAt, tileCount, ownHeads }) => ({
+          source: merge,
+          tile: undefined,
+          tilesAt,
+          groups: tileCount,
+          heads: ownHeads ? 1 : kvHeads,
+          uniforms: { stats_at: statsAt },
+        })),
+      ].filter(({ groups }) => groups > 0);
+    },
+    // A merge of nothing but empty rows still binds its states.
+    scratch: ({ stateRows, merges }): Record<string, number> =>
+      merges.length > 0
+        ? { states: Math.max(1, stateRows) * (valueVecs + 1) * 16 }
+        : {},
+  };
+}
+
+/** The key ranges that each variant takes: shared ones, then sequences' own. */
+function variantWorks(
+  problem: AttentionProblem,
+  spec: AttentionSpec,
+  work: Work,
+  { choices, device }: {
+    readonly choices: CheckedChoices;
+    readonly device: PlanDevice;
+  },
+): VariantWork[] {
+  const { tiles, model } = choices;
+  const { maxLoopIterations } = device;
+  const candidate = (rows: number): Candidate => ({
+    rows,
+    headVecs: vecsOf(problem.headDim),
+    valueVecs: vecsOf(problem.valueHeadDim),
+    scoreMods: problem.scoreMods.length > 0,
+  });
+  const known = new Map<number, VariantChoice>();
+  const choose = (rows: number): VariantChoice => {
+    const choice = known.get(rows) ??
+      chooseVariant(FUSED_VARIANTS, candidate(rows), { tiles, device });
+    known.set(rows, choice);
+    return choice;
+  };
+  const works = FUSED_VARIANTS.flatMap((variant) => {
+    const taken = (ranges: readonly KeyRange[]) =>
+      ranges.filter(({ rows }) => choose(rows).variant === variant);
+    const [shared, own] = [taken(work.shared), taken(work.own)];
+    const all = [...shared, ...own].map(({ rows }) => rows);
+    if (all.length === 0) return [];
+    const rows = largest(all);
+    const fitted = variant.tile(candidate(rows), tiles, device);
+    const vecs = vecsOf(problem.headDim) + vecsOf(problem.valueHeadDim);
+    const part = (
+      name: string,
+      ranges: readonly KeyRange[],
+      queries: AttentionSpec["queries"],
+    ): VariantWork => {
+      const rowTiles = ranges.reduce(
+        (sum, range) => sum + Math.ceil(range.rows / fitted.rows),
+        0,
+      );
+      return {
+        name,
+        profile: variant.profile,
+        passedOver: choose(rows).passedOver,
+        ranges,
+        rows: fitted.rows,
+        loops: { step: fitted.step, lanes: fitted.lanes, vecs },
+        partitions: partitionsOf(choices, problem.kvHeads * rowTiles),
+        model,
+        maxLoopIterations,
+        kernel: (choice) => fitted.kernel({ ...spec, ...choice, queries }),
+      };
+    };
+    const listed = work.listed ? "listed" : "consecutive";
+    return [
+      part(`shared ${variant.name}`, shared, listed),
+      part(variant.name, own, "consecutive"),
+    ];
+  });
+  return works.filter(({ ranges }) => ranges.length > 0);
+}
+
+/** The work of a problem, with what is to be shared. */
+function workOf(
+  problem: AttentionProblem,
+  { sharedPrefix, tiles, model }: CheckedChoices,
+): Work {
+  if (sharedPrefix === "never") return flatWork(problem);
+  const { forward, decode } = tiles;
+  const decodeKeys = decode.lanes * decode.keysPerLane;
+  const alignment = [forward.keys, forward.modKeys]
+    .reduce(leastCommonMultiple, decodeKeys);
+  const rowTiles = (rows: number) => Math.ceil(rows / rowsOf(tiles, rows));
+  // What is saved is divided among workers, as is what each sequence pays for
+  // another partial state; the dispatch is not.
+  const saves = ({ rows, from, end }: SharedRange) => {
+    const together = rows.reduce((sum, own) => sum + own, 0);
+    const apart = rows.reduce((sum, own) => sum + rowTiles(own), 0);
+    const steps = (apart - rowTiles(together)) * (end - from) / decodeKeys -
+      rows.length * model.tileSteps;
+    return steps * problem.kvHeads > model.dispatchSteps * model.workers;
+  };
+  return sharedWork(problem, {
+    alignment,
+    worth: sharedPrefix === "always" ? () => true : saves,
+  });
+}
+
+/** Rows that read a key together, in the kernel that so many rows take. */
+function rowsOf({ forward, decode }: Tiles, rows: number): number {
+  return rows <= decode.maxRows ? rows : forward.lanes * forward.rowsPerLane;
+}
+
+function leastCommonMultiple(a: number, b: number): number {
+  let [x, y] = [a, b];
+  while (y > 0) [x, y] = [y, x % y];
+  return a / x * b;
+}
