@@ -9,6 +9,7 @@ import { faultsIn, type SourceFault } from "../fault.ts";
 const CONTIGUOUS = ["kv/contiguous_cache", "kv/contiguous_cache_errors"];
 const KV_CACHE = ["kv/kv_cache"];
 const COPIER = ["kv/copier", "kv/kv_swap", "kv/kv_swap_failure"];
+const STEP = ["kv/step"];
 const LAYOUT = ["kv/kv_cache_layout"];
 const SWAP = ["kv/kv_swap", "kv/kv_swap_failure"];
 
@@ -36,17 +37,95 @@ export const KV_FAULTS: readonly SourceFault[] = [
       "sequence.pool === this.pool",
       "true",
     ],
-    [
-      "a fork's rows are not copied",
-      '"kv.fork", (encoder) => this.encodeCopies(encoder, copies)',
-      '"kv.fork", () => {}',
-    ],
+  ]),
+  ...faultsIn("ContiguousCache.fork", CONTIGUOUS, [
+    ["a fork's rows are not copied", "this.copy(copies);", ""],
   ]),
   ...faultsIn("ContiguousCache.compact", CONTIGUOUS, [
     [
       "compacted rows stay where they are",
-      "(encoder) => this.encodeCopies(encoder, copies)",
-      "() => {}",
+      "this.copy(this.pool.compact())",
+      "this.pool.compact()",
+    ],
+  ]),
+  ...faultsIn("ContiguousCache.reserveAll", STEP, [
+    [
+      "what was reserved before there was no room stays reserved",
+      "made.forEach(({ start }, i) => requests[i].sequence.truncate(start));",
+      "",
+    ],
+    [
+      "what moved before there was no room is not copied",
+      "this.copy(made.flatMap(({ copies }) => copies));",
+      "",
+    ],
+  ]),
+  ...faultsIn("PendingCopies", STEP, [
+    [
+      "a step's own copies come too late",
+      "entry.serial > serial",
+      "entry.serial >= serial",
+    ],
+    [
+      "copies are carried out again",
+      "this.entries = entries.filter((entry) => entry.serial > serial);",
+      "",
+    ],
+  ]),
+  ...faultsIn("CacheStep.commit", STEP, [
+    [
+      "a layer that is not written is committed",
+      "if (this.#written.has(layer)) continue;",
+      "continue;",
+    ],
+    ["what was moved since is committed", "this.#checkPlaces();", ""],
+    ["a step is committed twice", 'this.#state = "committed";', ""],
+    [
+      "nothing is committed",
+      "if (sequence.committed < end) sequence.commit(end);",
+      "",
+    ],
+    [
+      "a later step's commit is in the way",
+      "if (sequence.committed < end) sequence.commit(end);",
+      "sequence.commit(end);",
+    ],
+  ]),
+  ...faultsIn("CacheStep.cancel", STEP, [
+    [
+      "a cancelled step's tokens stay",
+      "if (sequence.length > start) sequence.truncate(start);",
+      "",
+    ],
+    [
+      "a cancelled step's copies are lost",
+      "this.#host.copy(this.#serial);",
+      "",
+    ],
+    [
+      "a step is cancelled below a later one",
+      "if (sequence.length <= start + count) continue;",
+      "continue;",
+    ],
+  ]),
+  ...faultsIn("CacheStep", STEP, [
+    [
+      "a step writes to slots that moved",
+      "firstSlot(part) === this.#first[i]",
+      "true",
+    ],
+  ]),
+  ...faultsIn("KvArenas.append", STEP, [
+    ["an append that failed keeps its tokens", "this.#cancel(step);", ""],
+  ]),
+  ...faultsIn("checkRequests", STEP, [
+    ["a sequence comes twice", "!seen.has(sequence)", "true"],
+  ]),
+  ...faultsIn("reservationsOf", STEP, [
+    [
+      "copies of other layer groups are carried out",
+      '!("group" in copy) || copy.group === group',
+      "true",
     ],
   ]),
   ...faultsIn("checkCopies", KV_CACHE, [
@@ -86,8 +165,13 @@ export const KV_FAULTS: readonly SourceFault[] = [
     ],
     [
       "only the first pair of buffers is copied",
-      "of pairs) {",
-      "of pairs.slice(0, 1)) {",
+      "const dispatches = batches.map(",
+      "const dispatches = batches.slice(0, 1).map(",
+    ],
+    [
+      "all pairs of buffers get the first one's copies",
+      "first_copy: first",
+      "first_copy: 0",
     ],
   ]),
   ...faultsIn("cacheSizes", LAYOUT, [
@@ -130,8 +214,8 @@ export const KV_FAULTS: readonly SourceFault[] = [
     ["layers lie on one another", "i * layers + layer]", "i * layers]"],
     [
       "blocks of a later arena are taken from the first",
-      "arenas(layer)[segment]",
-      "arenas(layer)[0]",
+      "arenaName(segment, layer)",
+      "arenaName(0, layer)",
     ],
     [
       "a block's number in its arena is that in the cache",
@@ -162,6 +246,20 @@ export const KV_FAULTS: readonly SourceFault[] = [
       "the last bytes are not sent",
       "Math.ceil(blocks.length * packedBytes(this.#cache) / 4) * 4",
       "Math.floor(blocks.length * packedBytes(this.#cache) / 4) * 4",
+    ],
+  ]),
+  ...faultsIn("BlockStaging.read", SWAP, [
+    [
+      "blocks are read before what is due is copied into them",
+      "this.#cache.copyPending();",
+      "",
+    ],
+  ]),
+  ...faultsIn("BlockStaging.write", SWAP, [
+    [
+      "what is due is copied over blocks that are moved in",
+      "this.#cache.copyPending();",
+      "",
     ],
   ]),
   ...faultsIn("KvSwap", SWAP, [

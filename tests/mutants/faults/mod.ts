@@ -16,7 +16,9 @@ import { CACHE_KERNEL_FAULTS } from "./kernels/cache.ts";
 import { DECODE_FAULTS } from "./kernels/decode.ts";
 import { STANDARD_FAULTS } from "./kernels/standard.ts";
 import { KV_FAULTS } from "./kv.ts";
+import { MODS_FAULTS } from "./mods.ts";
 import { OPS_FAULTS } from "./ops.ts";
+import { REFERENCE_FAULTS } from "./reference.ts";
 import { REPRO_FAULTS } from "./repro.ts";
 
 /** All faults that are listed. */
@@ -29,6 +31,8 @@ export const FAULTS: readonly Fault[] = [
   ...ENGINE_FAULTS,
   ...KV_FAULTS,
   ...OPS_FAULTS,
+  ...MODS_FAULTS,
+  ...REFERENCE_FAULTS,
   ...REPRO_FAULTS,
   ...ATTENTION_FAULTS,
   ...DECODE_FAULTS,

@@ -10,12 +10,12 @@ const CONTIGUOUS = ["laws/contiguous"];
 const DEVICE = ["kv/contiguous_cache", "kv/contiguous_cache_errors"];
 const LIMITS = ["ops/attention/limits"];
 const SCHEDULE = ["ops/attention/work/schedule"];
-const TURNS = ["kernels/turns"];
+const LONG_LOOPS = ["kernels/long_loops"];
 const SERVICE = ["laws/service"];
 
 /** Every fault listed for it. */
 export const OPS_FAULTS: readonly SourceFault[] = [
-  ...faultsIn("extentSource", CONTIGUOUS, [
+  ...faultsIn("extentKeys", CONTIGUOUS, [
     [
       "every extent begins at the arena's start",
       "keyStart: start",
@@ -32,7 +32,7 @@ export const OPS_FAULTS: readonly SourceFault[] = [
       "keyTokens: (cache.numBlocks - 1) * cache.blockSize",
     ],
   ]),
-  ...faultsIn("sequencesOf", DEVICE, [
+  ...faultsIn("ownSequence", DEVICE, [
     [
       "extents of another cache are read",
       "sequence.pool === cache.pool",
@@ -42,8 +42,8 @@ export const OPS_FAULTS: readonly SourceFault[] = [
   ...faultsIn("checkIndexing", LIMITS, [
     [
       "an arena of extents is checked as two tensors",
-      "if (source.segments > 0) {",
-      'if (source.kind === "paged" && source.segments > 0) {',
+      "if (keys.segments > 0) {",
+      'if (keys.kind === "paged" && keys.segments > 0) {',
     ],
   ]),
   ...faultsIn("checkArenas", DEVICE, [
@@ -75,7 +75,7 @@ export const OPS_FAULTS: readonly SourceFault[] = [
     ],
     [
       "keys of the prefix are visited again",
-      "unit.from === 0 ? runs : clipRuns(runs, unit.from, Infinity)",
+      "range.from === 0 ? runs : clipRuns(runs, range.from, Infinity)",
       "runs",
     ],
     [
@@ -94,31 +94,46 @@ export const OPS_FAULTS: readonly SourceFault[] = [
       "`${batch},${head},${keyLength},${tileKeys}`",
     ],
   ]),
-  ...faultsIn("withinTurns", SCHEDULE, [
-    ["nothing is cut", "if (budget.most === Infinity) return", "return"],
+  ...faultsIn("withinLoopLimit", SCHEDULE, [
     [
-      "stretches are not broken",
-      "if (turns > 0 && turns + more > budget.most) {",
+      "nothing is cut",
+      "if (maxLoopIterations === Infinity) return",
+      "return",
+    ],
+    [
+      "a worker's tiles are not given to more workers",
+      "if (iterations > 0 && iterations + more > maxLoopIterations) {",
       "if (false) {",
     ],
   ]),
-  ...faultsIn("turnsOf", SCHEDULE, [
+  ...faultsIn("iterationsOf", SCHEDULE, [
     [
       "masked steps are taken for full ones",
-      "full ? fullStep : maskedStep",
-      "fullStep",
+      "run.full ? full : masked",
+      "full",
     ],
   ]),
-  ...faultsIn("MERGE_WORDS", TURNS, [
+  ...faultsIn("stepIterations", LONG_LOOPS, [
+    [
+      "what masked steps take besides is forgotten",
+      "(masked ? step * (2 * vecs + 8) : 0)",
+      "0",
+    ],
+    [
+      "what a step takes along its vec4s is forgotten",
+      "return vecs + 8 * step",
+      "return 1",
+    ],
+  ]),
+  ...faultsIn("MERGE_WORDS", LONG_LOOPS, [
     ["merges are never divided", "2 ** 17", "2 ** 40"],
   ]),
-  ...faultsIn("standardTile", TURNS, [
+  ...faultsIn("checkLoops", LONG_LOOPS, [
     [
-      "the baseline's loops are cut off",
-      "standardTurns(tile(rowsPerLane), sizes, keys) > most",
-      "false",
+      "the baseline runs at any length",
+      "if (iterations <= maxLoopIterations) return",
+      "return",
     ],
-    ["the baseline runs at any length", "if (turns <= most) return", "return"],
   ]),
   ...faultsIn("Finder", SERVICE, [
     [
@@ -144,13 +159,13 @@ export const OPS_FAULTS: readonly SourceFault[] = [
       "keys",
     ],
     [
-      "nothing is shared behind the first stretch",
+      "nothing is shared behind the first range",
       "for (const more of this.#visit(next)) found.push(more)",
       "this.#visit(next)",
     ],
     [
       "positions are never looked up",
-      "this.#listed ||= !this.#isAnonymous(record, unit);",
+      "this.#listed ||= !this.#isAnonymous(record, range);",
       "",
     ],
     [
@@ -172,30 +187,30 @@ export const OPS_FAULTS: readonly SourceFault[] = [
   ...faultsIn("splitRuns", SCHEDULE, [
     [
       "splits of a rest begin at key 0",
-      "const first = from + tile * step",
-      "const first = tile * step",
+      "const first = from + at * step",
+      "const first = at * step",
     ],
   ]),
   ...faultsIn("visited", SCHEDULE, [
     [
-      "a stretch is cut as if it visited every key",
+      "a work tile is cut as if it visited every key",
       "before += end - first;",
       "",
     ],
   ]),
-  ...faultsIn("dealStretches", SCHEDULE, [
-    ["pieces are all of kv head 0", "kvHead: output % kvHeads", "kvHead: 0"],
+  ...faultsIn("streamKWork", SCHEDULE, [
+    ["all work is of kv head 0", "kvHead: rowTile % kvHeads", "kvHead: 0"],
     [
       "kv heads share one list of keys",
       "runs[runs.length > 1 ? h : 0]",
       "runs[0]",
     ],
   ]),
-  ...faultsIn("dealingCost", SCHEDULE, [
+  ...faultsIn("partitionCost", SCHEDULE, [
     ["a merge is free", "merge: partial ? model.dispatchSteps : 0", "merge: 0"],
     [
       "a workgroup begins for free",
-      "return model.itemSteps + stepsOf(",
+      "return model.tileSteps + stepsOf(",
       "return stepsOf(",
     ],
   ]),
@@ -214,13 +229,13 @@ export const OPS_FAULTS: readonly SourceFault[] = [
     ],
     [
       "a prefix's later rows take its first ones' states",
-      "ofHead(part, start - theirs.row)",
-      "ofHead(part, 0)",
+      "ofHead(state, start - theirs.row)",
+      "ofHead(state, 0)",
     ],
     [
       "cut rows take the first ones' states",
-      "ofHead(part, start - from)",
-      "ofHead(part, 0)",
+      "ofHead(state, start - from)",
+      "ofHead(state, 0)",
     ],
     [
       "a prefix's states of another kv head are merged",
@@ -235,34 +250,34 @@ export const OPS_FAULTS: readonly SourceFault[] = [
   ]),
   ...faultsIn("ScheduleWriter", SCHEDULE, [
     [
-      "parts share their states",
-      "this.#stateRows += stretches ? rows : rows * kvHeads",
+      "kv heads share their states",
+      "this.#stateRows += workers ? rows : rows * kvHeads",
       "this.#stateRows += rows",
     ],
     [
       "the block table is looked for at the start",
-      'record.keyStart + (source.kind === "paged" ? tableAt : 0)',
+      'record.keyStart + (keys.kind === "paged" ? tableAt : 0)',
       "record.keyStart",
     ],
     [
       "masked runs are called full",
-      "this.#runs.push(first, end, full ? 1 : 0)",
-      "this.#runs.push(first, end, 1)",
+      "full: full ? 1 : 0",
+      "full: 1",
     ],
     [
       "the rest of a sequence forgets its prefix",
-      "this.#shared.has(unit) || unit.prefixes.length > 0",
-      "this.#shared.has(unit)",
+      "this.#shared.has(range) || range.prefixes.length > 0",
+      "this.#shared.has(range)",
     ],
     [
-      "the dearest way of dealing is taken",
+      "the dearest partition is taken",
       "totals.indexOf(Math.min(...totals))",
       "totals.indexOf(Math.max(...totals))",
     ],
     [
       "lists of queries are looked for at the start",
-      "queriesAt + lists[index]",
-      "lists[index]",
+      "queriesAt + listedAt[index]",
+      "listedAt[index]",
     ],
   ]),
 ];

@@ -20,6 +20,7 @@ const SERVICE_AND_MANAGER = [
   "cache/manager/cache_manager",
 ];
 const TABLE = ["cache/block/block_table"];
+const RESERVE_ALL = ["cache/block/reserve_all"];
 const TABLES = ["cache/block/tables"];
 const INVARIANTS = ["cache/block/pool_invariants"];
 const STATS = ["cache/block/stats"];
@@ -379,6 +380,44 @@ export const BLOCK_FAULTS: readonly SourceFault[] = [
       "a position lies in the block before",
       "return this.#blocks[Math.floor(position / this.#pool.blockSize)]",
       "return this.#blocks[Math.ceil(position / this.#pool.blockSize)]",
+    ],
+  ]),
+  ...faultsIn("blocksForEach", MANAGER, [
+    ["holds that are given back do not count", "release.forEach(lose);", ""],
+    [
+      "everyone who shares a block copies, the last one too",
+      "if (holders === 1 && !pool.isCached(tail)) return begun;",
+      "",
+    ],
+    ["a copy takes no holder off", "lose(tail);", ""],
+    [
+      "what is taken ahead is asked for again",
+      "count - (capacity - length)",
+      "count",
+    ],
+  ]),
+  ...faultsIn("blocksForEach", SERVICE, [
+    [
+      "the last but one copies nothing",
+      "if (holders === 1 && !pool.isCached(tail)) return begun",
+      "if (holders <= 2 && !pool.isCached(tail)) return begun",
+    ],
+    [
+      "a whole block is copied",
+      "if (count === 0 || length % blockSize === 0) return begun",
+      "if (count === 0) return begun",
+    ],
+  ]),
+  ...faultsIn("reserveAll", RESERVE_ALL, [
+    [
+      "a table that cannot take more is found out late",
+      "for (const { table, count } of requests) table.blocksNeeded(count);",
+      "",
+    ],
+    [
+      "two tables get one block",
+      "fresh.slice(taken, taken += needs[i])",
+      "fresh.slice(0, needs[i])",
     ],
   ]),
   ...faultsIn("packTables", TABLES, [

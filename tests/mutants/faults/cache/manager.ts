@@ -220,32 +220,6 @@ export const MANAGER_FAULTS: readonly SourceFault[] = [
   ...faultsIn("reorderBeams", MANAGER, [
     ["every beam is a fork", "if (!heirs.has(parent)) {", "if (false) {"],
   ]),
-  ...faultsIn("beamNeeds", MANAGER, [
-    ["beams that end do not count as gone", "release.forEach(lose);", ""],
-    [
-      "every beam copies, the last one too",
-      "if (holders === 1 && !pool.isCached(tail)) return needed;",
-      "",
-    ],
-    ["a copy takes no holder off", "lose(tail);", ""],
-    [
-      "what is in reserve is asked for again",
-      "Math.ceil((end - capacity) / blockSize)",
-      "Math.ceil((end - length) / blockSize)",
-    ],
-  ]),
-  ...faultsIn("beamNeeds", SERVICE, [
-    [
-      "the last but one copies nothing",
-      "if (holders === 1 && !pool.isCached(tail)) return needed",
-      "if (holders <= 2 && !pool.isCached(tail)) return needed",
-    ],
-    [
-      "a whole block is copied",
-      "if (end === length || length % blockSize === 0) return needed",
-      "if (end === length) return needed",
-    ],
-  ]),
   ...faultsIn("SequenceRegistry", SERVICE, [
     [
       "a transfer ends twice",
