@@ -138,7 +138,7 @@ function kernelFault(
     change.replace !== "" && i >= change.first && i < change.end;
   const general = tokens.map((token, i) => {
     if (i < from || i >= to || kept(i)) return token;
-    const text = token.text.replace(/^(?!0u|1u)\d+u$|(?<=_)\d+/g, variable);
+    const text = token.text.replace(/^(?![01]u?$)\d+u?$|(?<=_)\d+/g, variable);
     return { ...token, text };
   });
   const text = edit(general, { from, to }, change);

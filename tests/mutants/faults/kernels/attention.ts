@@ -6,12 +6,7 @@
  * @module
  */
 
-import {
-  type Fault,
-  faultsIn,
-  faultsInKernel,
-  type ListedKernel,
-} from "../../fault.ts";
+import { type Fault, faultsInKernel, type ListedKernel } from "../../fault.ts";
 
 const FORWARD = ["kernels/forward"];
 
@@ -24,16 +19,20 @@ const WALK: readonly ListedKernel[] = [
   ],
   [
     "full tiles are masked and masked ones are not",
-    "let masked = schedule[run + 2u] == 0u",
-    "let masked = schedule[run + 2u] != 0u",
+    "let masked = run.full == 0u",
+    "let masked = run.full != 0u",
   ],
-  ["the last run is lost", "run < end_run", "run + 3u < end_run"],
+  [
+    "the last run is lost",
+    "run_index < runs.count",
+    "run_index + 1u < runs.count",
+  ],
   [
     "every kv head takes the first one's runs",
-    "item.runs + 2u * kv_head * params.runs_per_head",
-    "item.runs",
+    "tile.runs_at + $words * kv_head * params.runs_per_head",
+    "tile.runs_at",
   ],
-  ["every other run is lost", "run += 3u", "run += 6u"],
+  ["every other run is lost", "run_index++", "run_index += 2u"],
 ];
 
 /** Which rows are whose, and where. */
@@ -52,8 +51,8 @@ const ROWS_OF_A_LANE: readonly ListedKernel[] = [
   ],
   [
     "a lane's later rows repeat its first ones",
-    "item.first_row + $n + lane",
-    "item.first_row + lane",
+    "tile.first_row + $n + lane",
+    "tile.first_row + lane",
     "all",
   ],
   [
@@ -98,8 +97,8 @@ const SCORES: readonly ListedKernel[] = [
 const SCORE_MODS: readonly ListedKernel[] = [
   [
     "score mods change hidden keys instead of seen ones",
-    "if (extractBits(hidden_$r, j, 1u) == 0u) { tile",
-    "if (extractBits(hidden_$r, j, 1u) != 0u) { tile",
+    "if (extractBits(hidden_$r, j, 1u) == 0u) { scores",
+    "if (extractBits(hidden_$r, j, 1u) != 0u) { scores",
     "all",
   ],
   [
@@ -112,19 +111,19 @@ const SCORE_MODS: readonly ListedKernel[] = [
 const LISTED_QUERIES: readonly ListedKernel[] = [
   [
     "a listed query's token is not looked up",
-    "let token_$r = schedule[listed_$r] * params.query_heads",
+    "let token_$r = listed_$r.token * params.query_heads",
     "let token_$r = (sequence.query_start + query_$r) * params.query_heads",
     "all",
   ],
   [
     "a listed query stands where it is in the list",
-    "bitcast<i32>(schedule[listed_$r + 1u])",
+    "listed_$r.position",
     "i32(query_$r)",
     "all",
   ],
   [
     "a listed query is of the first sequence",
-    "i32(schedule[listed_$r + 2u])",
+    "listed_$r.batch",
     "sequence.batch",
     "all",
   ],
@@ -133,17 +132,21 @@ const LISTED_QUERIES: readonly ListedKernel[] = [
 const SOFTMAX: readonly ListedKernel[] = [
   [
     "the accumulator is not rescaled",
-    "accumulator[$at] = fma(accumulator[$at], vec4f(alpha_$r), x_$r)",
+    "accumulator[$at] = carry_values(accumulator[$at], alpha_$r, x_$r)",
     "accumulator[$at] += x_$r",
     "all",
   ],
   [
     "the sum is not rescaled",
-    "l_$r = fma(l_$r, alpha_$r,",
-    "l_$r = fma(l_$r, 1.0,",
+    "l_$r = carry_sum(l_$r, alpha_$r,",
+    "l_$r = carry_sum(l_$r, 1.0,",
     "all",
   ],
-  ["alpha is inverted", "exp(m_$r - max_$r)", "exp(max_$r - m_$r)", "all"],
+  [
+    "alpha is inverted",
+    "exp(old_maximum - maximum)",
+    "exp(maximum - old_maximum)",
+  ],
   ["the maximum is not carried on", "m_$r = max_$r;", "", "all"],
   [
     "hidden keys of a row without others have weight",
@@ -182,8 +185,8 @@ const GUARD: readonly ListedKernel[] = [
   ],
   [
     "the guarded step takes hidden keys",
-    "if (extractBits(hidden_$r, j, 1u) == 0u) { var s",
-    "if (extractBits(hidden_$r, j, 1u) <= 1u) { var s",
+    "let seen_$r = extractBits(hidden_$r, j, 1u) == 0u",
+    "let seen_$r = extractBits(hidden_$r, j, 1u) <= 1u",
     "all",
   ],
   [
@@ -197,14 +200,14 @@ const GUARD: readonly ListedKernel[] = [
 /** Rows that are read and written four elements at a time. */
 const TAILS: readonly ListedKernel[] = [
   [
-    "a row's second element of a tail is lost",
-    "i + 1u <= last",
-    "i + 1u < last",
+    "the last element of a tail is lost",
+    "vec4u(0u, 1u, 2u, 3u) <= vec4u(more)",
+    "vec4u(0u, 1u, 2u, 3u) < vec4u(more)",
   ],
   [
     "what lies past a row's end is read",
-    "select(0.0, w, i + 3u <= last)",
-    "w",
+    "vec4u(0u, 1u, 2u, 3u) <= vec4u(more)",
+    "vec4u(0u, 1u, 2u, 0u) <= vec4u(more)",
   ],
   [
     "one element past a row's end is written",
@@ -258,18 +261,18 @@ const ARENAS: readonly ListedKernel[] = [
 /** What stream-K workers and shared prefixes add. */
 const SCHEDULE: readonly ListedKernel[] = [
   [
-    "a worker begins with the next one's items",
-    "schedule[params.workers_at + group_index]; item_index",
-    "schedule[params.workers_at + group_index + 1u]; item_index",
+    "a worker begins with the next one's tiles",
+    "schedule[params.workers_at + group_index]; tile_index",
+    "schedule[params.workers_at + group_index + 1u]; tile_index",
   ],
   [
-    "a worker leaves its last item out",
-    "item_index < end_item",
-    "item_index + 1u < end_item",
+    "a worker leaves its last tile out",
+    "tile_index < end_tile",
+    "tile_index + 1u < end_tile",
   ],
   [
-    "an item's own kv head is ignored",
-    "let kv_head = item.kv_head + group_id.y",
+    "a tile's own kv head is ignored",
+    "let kv_head = tile.kv_head + group_id.y",
     "let kv_head = group_id.y",
   ],
 ];
@@ -294,9 +297,4 @@ export const ATTENTION_FAULTS: readonly Fault[] = [
   ]),
   ...faultsInKernel("attention.forward", ["kernels/mods"], SCORE_MODS),
   ...faultsInKernel("attention.forward", ["kernels/guard"], GUARD),
-  ...faultsIn("forwardTurns", ["kernels/turns"], [[
-    "turns of masked steps are forgotten",
-    "step + keysPerStep + guarded + 4",
-    "step",
-  ]]),
 ];

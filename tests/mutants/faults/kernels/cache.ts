@@ -30,11 +30,28 @@ export const CACHE_KERNEL_FAULTS: readonly Fault[] = [
       "vec + 1u < params.head_vecs",
     ],
   ]),
+  ...faultsInKernel("cache.append", ["kv/rope_append"], [
+    [
+      "keys are rotated the other way",
+      "select(other, -other, first)",
+      "select(-other, other, first)",
+    ],
+    [
+      "keys are rotated as at position 0",
+      "position * params.rotary_pairs + pair",
+      "pair",
+    ],
+    [
+      "what is not to be rotated is rotated",
+      "if (i < 2u * params.rotary_pairs) {",
+      "if (true) {",
+    ],
+  ]),
   ...faultsInKernel("cache.copy_blocks", ["kernels/cache"], [
     [
       "unwritten rows are copied too",
-      "rows * params.key_row, lane",
-      "params.destination_key_block, lane",
+      "chunk_of(rows * params.key_row, start)",
+      "chunk_of(params.destination_key_block, start)",
     ],
     [
       "every copy goes to the first block",
@@ -47,6 +64,23 @@ export const CACHE_KERNEL_FAULTS: readonly Fault[] = [
       "to_block",
     ],
     ["half of the rows are lost", "i += $lanes)", "i += 2u * $lanes)"],
+  ]),
+  ...faultsInKernel("cache.copy_blocks", ["kv/copier"], [
+    [
+      "every chunk is the first one",
+      "let start = group_id.y * params.chunk",
+      "let start = 0u",
+    ],
+    [
+      "a chunk goes on past its block",
+      "min(count - min(count, start), params.chunk)",
+      "min(count, params.chunk)",
+    ],
+    [
+      "every dispatch makes the first one's copies",
+      "params.first_copy + group_id.x",
+      "group_id.x",
+    ],
   ]),
   ...faultsIn("copyUnit", ["kv/copier"], [
     [

@@ -4,36 +4,31 @@
  * @module
  */
 
-import {
-  type Fault,
-  faultsIn,
-  faultsInKernel,
-  type ListedKernel,
-} from "../../fault.ts";
+import { type Fault, faultsInKernel, type ListedKernel } from "../../fault.ts";
 
 const DECODE: readonly ListedKernel[] = [
   [
     "the running maximum's change is ignored",
-    "let alpha_$r = exp(m_$r - all_$r)",
+    "let alpha_$r = rescale(m_$r, all_$r)",
     "let alpha_$r = 1.0",
     "all",
   ],
   [
     "the sum is not rescaled",
-    "l_$r = fma(l_$r, alpha_$r, sum_$r)",
+    "l_$r = carry_sum(l_$r, alpha_$r, sum_$r)",
     "l_$r += sum_$r",
     "all",
   ],
   [
     "the accumulator is not rescaled",
-    "a_$r_$c = fma(a_$r_$c, vec4f(alpha_$r), x_$r_$c)",
+    "a_$r_$c = carry_values(a_$r_$c, alpha_$r, x_$r_$c)",
     "a_$r_$c += x_$r_$c",
     "all",
   ],
   [
     "weights are read before all lanes wrote them",
-    "l_$r = fma(l_$r, alpha_$r, sum_$r); workgroupBarrier();",
-    "l_$r = fma(l_$r, alpha_$r, sum_$r);",
+    "l_$r = carry_sum(l_$r, alpha_$r, sum_$r); workgroupBarrier();",
+    "l_$r = carry_sum(l_$r, alpha_$r, sum_$r);",
   ],
   [
     "maxima are read before all lanes wrote them",
@@ -74,14 +69,14 @@ const DECODE: readonly ListedKernel[] = [
 
 const MERGE: readonly ListedKernel[] = [
   [
-    "every part weighs the same",
+    "every state weighs the same",
     "select(exp(stats.x - maximum), 1.0, stats.x == maximum)",
     "1.0",
   ],
   [
-    "the last part is lost",
-    "part < item.part_count; part++) { let at",
-    "part + 1u < item.part_count; part++) { let at",
+    "the last state is lost",
+    "i < tile.state_count; i++) { let at",
+    "i + 1u < tile.state_count; i++) { let at",
   ],
   [
     "sums are merged unweighted",
@@ -90,13 +85,13 @@ const MERGE: readonly ListedKernel[] = [
   ],
   [
     "all rows of a kv head take the first one's states",
-    "let at = part_row(item, part, kv_head) + local",
-    "let at = part_row(item, part, kv_head)",
+    "let at = state_row(tile, i, kv_head) + local",
+    "let at = state_row(tile, i, kv_head)",
   ],
   [
     "rows of the next tile are written too",
-    "index < item.row_count * params.value_vecs",
-    "index < (item.row_count + 1u) * params.value_vecs",
+    "index < tile.row_count * params.value_vecs",
+    "index < (tile.row_count + 1u) * params.value_vecs",
   ],
   [
     "statistics are looked for among the accumulators",
@@ -108,19 +103,19 @@ const MERGE: readonly ListedKernel[] = [
 /** States that `merge` reads. */
 const STATES: readonly ListedKernel[] = [
   [
-    "a part keeps no sum",
+    "a state keeps no sum",
     "vec4f(maximum, sum, 0.0, 0.0)",
     "vec4f(maximum, 1.0, 0.0, 0.0)",
   ],
   [
-    "a part's statistics are not written",
+    "a state's statistics are not written",
     "states[params.stats_at + row] = $state;",
     "",
   ],
   [
-    "parts of kv heads overlap",
-    "item.state_row + kv_head * item.state_stride",
-    "item.state_row",
+    "states of kv heads overlap",
+    "tile.state_row + kv_head * tile.state_stride",
+    "tile.state_row",
     "all",
   ],
 ];
@@ -128,7 +123,7 @@ const STATES: readonly ListedKernel[] = [
 /** States that are not written; what was there before must then be seen. */
 const UNWRITTEN: readonly ListedKernel[] = [
   [
-    "a part's accumulator is not written",
+    "a state's accumulator is not written",
     "states[row * params.value_vecs + vec] = accumulator;",
     "",
   ],
@@ -143,7 +138,7 @@ const UNWRITTEN: readonly ListedKernel[] = [
     "if (sum != 0.0) { states[row * params.value_vecs + vec] = accumulator; }",
   ],
   [
-    "a part's last row is not written",
+    "a state's last row is not written",
     "if (packed_$r < row_count) {",
     "if (packed_$r + 1u < row_count) {",
     "all",
@@ -163,16 +158,11 @@ export const DECODE_FAULTS: readonly Fault[] = [
     "x_$r_$c, false)",
     "all",
   ]]),
-  ...faultsIn("decodeTurns", ["kernels/turns"], [[
-    "turns of the scores are forgotten",
-    "own * (headVecs + KEYS + 3) + rows",
-    "rows",
-  ]]),
   ...faultsInKernel("attention.merge/", ["kernels/decode"], MERGE),
   ...faultsInKernel("attention.merge/", ["laws/split"], [[
     "a merge takes kv head 0's states for all",
-    "return schedule[at] + kv_head * schedule[at + 1u]",
-    "return schedule[at]",
+    "return state.row + kv_head * state.stride",
+    "return state.row",
   ]]),
   ...faultsInKernel(
     "attention.merge_states",
@@ -185,8 +175,13 @@ export const DECODE_FAULTS: readonly Fault[] = [
       ],
       [
         "what is merged has no weight of its own",
-        "let theirs = weight(other_lse[row], maximum)",
+        "let theirs = weight(their_lse, maximum)",
         "let theirs = 1.0",
+      ],
+      [
+        "a part without keys has the host's log-sum-exp",
+        "bits == 0xff800000u",
+        "false",
       ],
     ],
   ),

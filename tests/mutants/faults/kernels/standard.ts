@@ -11,8 +11,8 @@ export const STANDARD_FAULTS: readonly Fault[] = [
   ...faultsInKernel("attention.standard.", ["kernels/standard"], [
     [
       "kv heads share their scratch",
-      "(item_index * params.kv_heads + kv_head) * params.scratch_keys",
-      "item_index * params.scratch_keys",
+      "(tile_index * params.kv_heads + kv_head) * params.scratch_keys",
+      "tile_index * params.scratch_keys",
     ],
   ]),
   ...faultsInKernel("attention.standard.scores", ["kernels/standard"], [
@@ -26,15 +26,14 @@ export const STANDARD_FAULTS: readonly Fault[] = [
   ...faultsInKernel("attention.standard.softmax", ["kernels/standard"], [
     [
       "probabilities are not normalised",
-      "let divisor = select(sum, 1.0, sum == 0.0)",
-      "let divisor = 1.0",
+      "let divisor_$r = select(sum_$r, 1.0, sum_$r == 0.0)",
+      "let divisor_$r = 1.0",
       "all",
     ],
     [
       "the maximum skips the first key",
-      "var maximum = SENTINEL; for (var key = 0u;",
-      "var maximum = SENTINEL; for (var key = 1u;",
-      "all",
+      "for (var key = 0u; key < sequence.key_count; key++) { maximum_$r",
+      "for (var key = 1u; key < sequence.key_count; key++) { maximum_$r",
     ],
   ]),
   ...faultsInKernel("attention.standard.values", ["kernels/standard"], [
