@@ -207,7 +207,7 @@ export const KV_FAULTS: readonly SourceFault[] = [
   ]),
   ...faultsIn("BlockStaging", SWAP, [
     [
-      "a buffer stays where the kernels' uniforms cannot be made",
+      "a buffer stays where the kernels cannot be compiled",
       "staging?.destroy();",
       "",
     ],
