@@ -6,6 +6,7 @@
  */
 
 import { Prng } from "../../src/core/prng.ts";
+import { SNAPSHOTS } from "../snapshots/kernels.ts";
 import type { Fault, KernelFault, SourceFault } from "./fault.ts";
 import { type Change, changesOf, textOf } from "./operators.ts";
 import type { Declaration, SymbolIndex } from "./symbols.ts";
@@ -17,19 +18,6 @@ export const RANDOM_FOLDERS: readonly string[] = [
   "src/kv",
   "src/engine",
   "src/ops",
-];
-
-/** Snapshots, by how their names begin, and the kernels that they are of. */
-export const SNAPSHOTS: readonly (readonly [name: string, kernel: string])[] = [
-  ["forward_", "attention.forward"],
-  ["decode_", "attention.decode"],
-  ["merge_f", "attention.merge/"],
-  ["standard_scores", "attention.standard.scores"],
-  ["standard_softmax", "attention.standard.softmax"],
-  ["standard_values", "attention.standard.values"],
-  ["append_", "cache.append"],
-  ["copy_blocks.", "cache.copy_blocks/"],
-  ["copy_blocks_halves", "cache.copy_blocks/2"],
 ];
 
 /** What a sample is drawn from. */
@@ -189,18 +177,14 @@ function sourcePlaces(sources: RandomSources): Place[] {
     });
 }
 
-async function kernelPlaces(sources: RandomSources): Promise<Place[]> {
+function kernelPlaces(sources: RandomSources): Place[] {
   const faults = new Map<string, KernelFault>();
-  const folder = `${sources.root}/tests/snapshots`;
-  const names = (await Array.fromAsync(Deno.readDir(folder)))
-    .map(({ name }) => name).sort();
-  for (const [start, kernel] of SNAPSHOTS) {
-    for (const name of names.filter((name) => name.startsWith(start))) {
-      const tokens = tokenize(await Deno.readTextFile(`${folder}/${name}`));
-      for (const change of changesOf(tokens)) {
-        const fault = kernelFault(kernel, tokens, change, sources);
-        faults.set(`${kernel} ${fault.name}`, fault);
-      }
+  for (const [, { label, code }] of SNAPSHOTS) {
+    const [kernel] = label.match(/^[^/]*\//)!;
+    const tokens = tokenize(code);
+    for (const change of changesOf(tokens)) {
+      const fault = kernelFault(kernel, tokens, change, sources);
+      faults.set(`${kernel} ${fault.name}`, fault);
     }
   }
   return [...faults.values()].map((fault) => () => fault);
@@ -212,7 +196,7 @@ export async function drawFaults(
   count: number,
   seed: number,
 ): Promise<Fault[]> {
-  const places = [...sourcePlaces(sources), ...await kernelPlaces(sources)];
+  const places = [...sourcePlaces(sources), ...kernelPlaces(sources)];
   const drawn: Fault[] = [];
   for (const place of new Prng(seed).shuffle(places)) {
     if (drawn.length === count) break;
