@@ -41,12 +41,12 @@ Deno.test("tilesOf() gives a device its own row", () => {
 
 Deno.test("tilesOf() puts a caller's sizes in place of the device's", () => {
   const tiles = tilesOf(HARDWARE, {
-    forward: { keys: 3, source: "a test" },
+    forward: { keys: 3, measured: "a test" },
     partition: { splitKeys: 1000 },
   });
   const { forward, decode, partition } = HARDWARE_TILES;
   assertEquals(tiles, {
-    forward: { ...forward, keys: 3, source: "a test" },
+    forward: { ...forward, keys: 3, measured: "a test" },
     decode,
     partition: { ...partition, splitKeys: 1000 },
   });
