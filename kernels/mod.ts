@@ -34,19 +34,7 @@ export {
   type CopyBlocksSpec,
   type CopyUnit,
 } from "./cache/copy_blocks.ts";
-export { type Fragment, kernelOf, type KernelParts } from "./fragment.ts";
 export type { KeyValueSpec } from "./fragments/key_value.ts";
 export { type RowFormat, rowFormat } from "./fragments/rows.ts";
-export {
-  KEY_RUN,
-  MERGE_TILE,
-  type Partitioning,
-  QUERY,
-  RUN_LIST,
-  SEQUENCE,
-  STATE,
-  WORK_TILE,
-} from "./fragments/schedule.ts";
+export type { Partitioning } from "./fragments/schedule.ts";
 export type { ModSource } from "./fragments/score.ts";
-export { type RecordFields, type RecordValues, WordRecord } from "./record.ts";
-export { wgsl, type WgslScope, type WgslValue } from "./wgsl.ts";

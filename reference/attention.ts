@@ -17,13 +17,13 @@
  */
 
 import {
-  type AttentionProblem,
-  type AttentionResult,
   geometryOf,
+  type ReferenceProblem,
+  type ReferenceResult,
 } from "./problem.ts";
 import { seenScores } from "./scores.ts";
 
-export type { AttentionProblem, AttentionResult } from "./problem.ts";
+export type { ReferenceProblem, ReferenceResult } from "./problem.ts";
 
 /**
  * Dense attention in float64, with one row of scores at a time in full.
@@ -53,7 +53,7 @@ export type { AttentionProblem, AttentionResult } from "./problem.ts";
  * assertEquals([...lse], [Math.log(2)]);
  * ```
  */
-export function attention(problem: AttentionProblem): AttentionResult {
+export function attention(problem: ReferenceProblem): ReferenceResult {
   const geometry = geometryOf(problem);
   const { batch, queryLength, queryHeads, value } = problem;
   const { valueHeadDim } = geometry;

@@ -21,7 +21,7 @@
  */
 
 import { checkInteger } from "../src/core/check.ts";
-import { type AttentionProblem, geometryOf } from "./problem.ts";
+import { geometryOf, type ReferenceProblem } from "./problem.ts";
 import { dot, seenScores } from "./scores.ts";
 
 /** Unit roundoff of float32. */
@@ -62,7 +62,7 @@ export interface ErrorBound {
  * @throws {RangeError} if a size is out of range.
  */
 export function errorBound(
-  problem: AttentionProblem,
+  problem: ReferenceProblem,
   { keys, gate = GATES.shadow }: { keys: number; gate?: Gate },
 ): ErrorBound {
   checkInteger("keys", keys, 1);
@@ -79,7 +79,7 @@ export function errorBound(
 
 /** The largest score and value element, by magnitude, that any row sees. */
 function largestOf(
-  problem: AttentionProblem,
+  problem: ReferenceProblem,
 ): { largestScore: number; largestValue: number } {
   const geometry = geometryOf(problem);
   const { batch, queryLength, queryHeads, query, key, value } = problem;

@@ -13,13 +13,13 @@
  * @module
  */
 
-import { type AttentionProblem, geometryOf } from "./problem.ts";
+import { geometryOf, type ReferenceProblem } from "./problem.ts";
 
 /** Storage precision of the naive version. */
 export type Precision = "f32" | "f16";
 
 /** A problem, and the precision to store its numbers in. */
-export interface NaiveProblem extends AttentionProblem {
+export interface NaiveProblem extends ReferenceProblem {
   /** How inputs, scores, probabilities and output are stored. */
   precision: Precision;
 }

@@ -9,10 +9,10 @@
 
 import { checkInteger } from "../src/core/check.ts";
 import {
-  type AttentionResult,
   checkHeads,
   checkLength,
   type HeadOptions,
+  type ReferenceResult,
 } from "./problem.ts";
 import { checkCuSeqlens, raggedAttention } from "./ragged.ts";
 
@@ -52,7 +52,7 @@ export interface PagedAttentionProblem extends HeadOptions {
  */
 export function pagedAttention(
   problem: PagedAttentionProblem,
-): AttentionResult {
+): ReferenceResult {
   checkPaged(problem);
   const { kvHeads, headDim, valueHeadDim = headDim, keyLengths } = problem;
   const cuSeqlensKey = [0];

@@ -38,7 +38,7 @@ export interface HeadOptions {
 }
 
 /** One dense attention problem. */
-export interface AttentionProblem extends HeadOptions {
+export interface ReferenceProblem extends HeadOptions {
   /** `[batch, queryLength, queryHeads, headDim]`. */
   query: ArrayLike<number>;
   /** `[batch, keyLength, kvHeads, headDim]`. */
@@ -59,7 +59,7 @@ export interface AttentionProblem extends HeadOptions {
 }
 
 /** What attention gives, in float64. */
-export interface AttentionResult {
+export interface ReferenceResult {
   /** `[batch, queryLength, queryHeads, valueHeadDim]`. */
   output: Float64Array;
   /**
@@ -97,7 +97,7 @@ export interface Geometry {
  * @throws {TypeError} if an array is not as long as its shape says.
  * @throws {RangeError} if a size is out of range, or the heads do not divide.
  */
-export function geometryOf(problem: AttentionProblem): Geometry {
+export function geometryOf(problem: ReferenceProblem): Geometry {
   checkProblem(problem);
   const { queryLength, keyLength, queryHeads, kvHeads, headDim } = problem;
   const { keyLengths, queryOffset } = problem;
@@ -169,7 +169,7 @@ export function checkLength(
   checkType(array.length === length, name, rule, array.length);
 }
 
-function checkProblem(problem: AttentionProblem): void {
+function checkProblem(problem: ReferenceProblem): void {
   checkHeads(problem);
   const { batch, queryLength, keyLength, queryHeads, kvHeads } = problem;
   const { headDim, valueHeadDim = headDim } = problem;

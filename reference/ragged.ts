@@ -10,11 +10,11 @@
 import { checkInteger, checkType } from "../src/core/check.ts";
 import { attention } from "./attention.ts";
 import {
-  type AttentionResult,
   checkHeads,
   checkLength,
   type HeadOptions,
   offsetOf,
+  type ReferenceResult,
 } from "./problem.ts";
 
 /** One ragged attention problem. */
@@ -44,7 +44,7 @@ export interface RaggedAttentionProblem extends HeadOptions {
  */
 export function raggedAttention(
   problem: RaggedAttentionProblem,
-): AttentionResult {
+): ReferenceResult {
   checkHeads(problem);
   const { query, key, value, cuSeqlensQuery, cuSeqlensKey } = problem;
   const { queryHeads, kvHeads, headDim, score, mask } = problem;

@@ -5,7 +5,7 @@
  * @module
  */
 
-import type { AttentionProblem, Geometry } from "./problem.ts";
+import type { Geometry, ReferenceProblem } from "./problem.ts";
 
 /** The keys that one query sees, in order, with their scores. */
 export interface SeenScores {
@@ -35,7 +35,7 @@ export function dot(
  * is not seen is not even read: what lies there, NaN included, cannot matter.
  */
 export function seenScores(
-  problem: AttentionProblem,
+  problem: ReferenceProblem,
   geometry: Geometry,
   row: { b: number; i: number; h: number },
 ): SeenScores {

@@ -27,7 +27,7 @@ import { SENTINEL } from "../src/core/sentinel.ts";
 import type { TileKind } from "./block_mask.ts";
 import { dotFma } from "./fma.ts";
 import { type LowPrecisionResult, roundAll } from "./naive.ts";
-import { type AttentionProblem, type Geometry, geometryOf } from "./problem.ts";
+import { type Geometry, geometryOf, type ReferenceProblem } from "./problem.ts";
 import {
   absorbStep,
   emptyRow,
@@ -71,7 +71,7 @@ export interface ShadowResult extends LowPrecisionResult {
 
 /** Everything the loop needs, in one place. */
 interface Run {
-  readonly problem: AttentionProblem;
+  readonly problem: ReferenceProblem;
   readonly geometry: Geometry;
   readonly scale: number;
   readonly options: ShadowOptions;
@@ -97,7 +97,7 @@ interface QueryTile {
  * @throws {RangeError} if a size is out of range, or the heads do not divide.
  */
 export function shadowAttention(
-  problem: AttentionProblem,
+  problem: ReferenceProblem,
   options: ShadowOptions,
 ): ShadowResult {
   const geometry = geometryOf(problem);

@@ -58,10 +58,10 @@ export function labelOf(
   tile: string,
   spec: Pick<
     AttentionSpec,
-    "source" | "queryFormat" | "queries" | "persistent"
+    "layout" | "queryFormat" | "queries" | "persistent"
   >,
 ): string {
-  return `attention.${kernel}/${spec.source}.${spec.queryFormat.dtype}.${tile}` +
+  return `attention.${kernel}/${spec.layout}.${spec.queryFormat.dtype}.${tile}` +
     (spec.queries === "listed" ? ".listed" : "") +
     (spec.persistent ? ".persistent" : "");
 }

@@ -16,10 +16,10 @@ import { wgsl } from "../wgsl.ts";
 import { loadRow, rowBinding, type RowFormat, SEGMENT_SHIFT } from "./rows.ts";
 import { schedule } from "./schedule.ts";
 
-/** What the source of keys and values depends on. */
+/** What reading keys and values depends on. */
 export interface KeyValueSpec {
   /** One tensor in order, or blocks found through the block table. */
-  readonly source: "contiguous" | "paged";
+  readonly layout: "contiguous" | "paged";
   /**
    * `0`: a `key` and a `value` buffer. `n >= 1`: n arena buffers, each with
    * keys at its start and values from `value_at` on.
@@ -42,7 +42,7 @@ export interface KeyValueSpec {
 function cursor(spec: KeyValueSpec): Fragment {
   return {
     needs: [schedule],
-    ...(spec.source === "paged" ? pagedCursor(spec) : contiguousCursor),
+    ...(spec.layout === "paged" ? pagedCursor(spec) : contiguousCursor),
   };
 }
 

@@ -4,7 +4,7 @@
  * from step to step without another line of WGSL.
  *
  * A work tile is a row tile of a sequence against a key range. Its keys are
- * runs: stretches of steps that the mask does not rule out. Where a row's keys
+ * runs: ranges of steps that the mask does not rule out. Where a row's keys
  * are divided among work tiles, each writes a partial state, and a merge tile
  * lists them in the order of their keys.
  *

@@ -1,169 +1,160 @@
 /**
- * Puts a step together: who is served, who comes in and who gives way.
+ * Puts a step together: who is served, who is admitted and who is preempted.
  *
  * @module
  */
 
 import type { CacheManager, SequenceReservation } from "../cache/mod.ts";
 import { OutOfBlocksError } from "../core/errors.ts";
-import type { FlightWork } from "./flight.ts";
+import type { ScheduledSequence } from "./in_flight.ts";
+import type { KvMemory } from "./kv_memory.ts";
 import { compareRanks, type FullPolicy } from "./policy.ts";
+import type { RequestQueues } from "./request_queues.ts";
 import type { RequestState } from "./request_state.ts";
-import type { Residency } from "./residency.ts";
-import type { Roster } from "./roster.ts";
-import { type Share, sharesOf } from "./shares.ts";
+import type { SchedulerParts } from "./scheduler_parts.ts";
 import type { Preemption } from "./step.ts";
+import { type Chunk, chunksWithin } from "./token_budget.ts";
 
-/** What a step is put together from. */
-export interface BatchSources {
-  /** The blocks. */
-  readonly cache: CacheManager;
-  /** The rules. */
-  readonly policy: FullPolicy;
-  /** The requests. */
-  readonly roster: Roster;
-  /** Their way in and out. */
-  readonly residency: Residency;
+/** Who is told what happens while a step is put together. */
+export interface BatchListeners {
   /** Called with each victim. */
   readonly onPreempt: (preemption: Preemption) => void;
-  /** Called with a request that has no room even alone. */
+  /** Called with a request that lacks blocks even alone. */
   readonly onFail: (state: RequestState, error: OutOfBlocksError) => void;
 }
 
-/** The work of one step in the making. */
+/** The sequences of one step in the making. */
 export class Batch {
   /** What is computed. */
-  readonly works: FlightWork[] = [];
+  readonly scheduled: ScheduledSequence[] = [];
   readonly #cache: CacheManager;
   readonly #policy: FullPolicy;
-  readonly #roster: Roster;
-  readonly #residency: Residency;
-  readonly #onPreempt: BatchSources["onPreempt"];
-  readonly #onFail: BatchSources["onFail"];
+  readonly #queues: RequestQueues;
+  readonly #memory: KvMemory;
+  readonly #listeners: BatchListeners;
   #left: number;
   #decoding: number;
 
   /** Begins a step with no work. */
-  constructor(sources: BatchSources) {
-    const { cache, policy, roster, residency } = sources;
-    this.#cache = cache;
-    this.#policy = policy;
-    this.#roster = roster;
-    this.#residency = residency;
-    this.#onPreempt = sources.onPreempt;
-    this.#onFail = sources.onFail;
-    this.#left = policy.tokenBudget;
-    this.#decoding = [...roster.running]
+  constructor(parts: SchedulerParts, listeners: BatchListeners) {
+    this.#cache = parts.cache;
+    this.#policy = parts.policy;
+    this.#queues = parts.queues;
+    this.#memory = parts.memory;
+    this.#listeners = listeners;
+    this.#left = parts.policy.tokenBudget;
+    this.#decoding = [...parts.queues.running]
       .reduce((sum, state) => sum + state.decoding, 0);
   }
 
-  /** Serves requests in rank order until something is used up. */
+  /** Serves requests in rank order until the tokens or blocks are used up. */
   fill(): void {
-    let place = 0;
+    let index = 0;
     while (this.#left > 0) {
-      const running = this.#roster.running.at(place);
-      const waiting = this.#roster.waiting.at(0);
+      const running = this.#queues.running.at(index);
+      const waiting = this.#queues.waiting.at(0);
       if (waiting && !(running && compareRanks(running, waiting) < 0)) {
         if (!this.#admit(waiting)) return;
       } else if (running) this.#decoding -= running.decoding;
-      const state = this.#roster.running.at(place);
+      const state = this.#queues.running.at(index);
       if (state === undefined) return;
-      if (state.place !== "arriving" && !this.#serve(state)) {
-        if (this.#roster.has(state)) return;
-      } else place++;
+      if (state.status !== "swappingIn" && !this.#serve(state)) {
+        if (this.#queues.has(state)) return;
+      } else index++;
     }
   }
 
-  /** Lets a request run, with the last in rank giving way if need be. */
+  /** Admits a waiting request; those behind it are preempted if need be. */
   #admit(state: RequestState): boolean {
     const { maxSequences } = this.#policy;
     const { length: width } = state.live;
     do {
       if (
-        this.#roster.sequences + width <= maxSequences &&
-        this.#residency.enter(state, this.#roster.running.length === 0)
+        this.#queues.runningBranches + width <= maxSequences &&
+        this.#memory.allocate(state, this.#queues.running.length === 0)
       ) {
-        this.#roster.moveIn(state);
+        this.#queues.toRunning(state);
         return true;
       }
     } while (this.#preemptBehind(state));
     return false;
   }
 
-  /** Lets the last in rank give way, if there is one behind `state`. */
+  /** Preempts the last in rank, if there is one behind `state`. */
   #preemptBehind(state: RequestState): boolean {
-    const last = this.#roster.lastBehind(state);
+    const last = this.#queues.lastBehind(state);
     if (last === undefined) return false;
     this.#decoding -= last.decoding;
-    if (last.place === "arriving") this.#residency.turnBack(last);
-    else this.#onPreempt(this.#residency.leave(last));
-    this.#roster.moveOut(last);
+    if (last.status === "swappingIn") this.#memory.abortSwapIn(last);
+    else this.#listeners.onPreempt(this.#memory.preempt(last));
+    this.#queues.toWaiting(last);
     return true;
   }
 
   /** Says whether a request got all that it could use. */
   #serve(state: RequestState): boolean {
-    const { shares, joint } = sharesOf(state, this.#policy, {
+    const { chunks, beamStep } = chunksWithin(state, this.#policy, {
       left: this.#left,
       decoding: this.#decoding,
     });
-    if (shares.length === 0) return false;
-    const before = this.works.length;
-    const error = joint
-      ? this.#appendBeams(state, shares)
-      : this.#appendEach(state, shares);
+    if (chunks.length === 0) return false;
+    const before = this.scheduled.length;
+    const error = beamStep
+      ? this.#scheduleBeams(state, chunks)
+      : this.#scheduleEach(state, chunks);
     if (error === undefined) return true;
-    const served = this.works.length > before;
-    if (!served && this.#roster.running.length === 1) {
-      this.#onFail(state, error);
+    const served = this.scheduled.length > before;
+    if (!served && this.#queues.running.length === 1) {
+      this.#listeners.onFail(state, error);
     }
     return false;
   }
 
-  /** Makes room share by share, as far as there is any. */
-  #appendEach(
+  /** Reserves chunk by chunk, as far as there are blocks. */
+  #scheduleEach(
     state: RequestState,
-    shares: readonly Share[],
+    chunks: readonly Chunk[],
   ): OutOfBlocksError | undefined {
-    for (const share of shares) {
-      const { branch, sequence, count } = share;
+    for (const chunk of chunks) {
+      const { branch, sequence, count } = chunk;
       const tokens = state.tokens(branch, sequence.length, count);
-      const append = this.#withRoom(
+      const reservation = this.#reserve(
         state,
         () => this.#cache.reserve(sequence, tokens),
       );
-      if (append instanceof OutOfBlocksError) return append;
-      this.#note(state, share, { append, joint: false });
+      if (reservation instanceof OutOfBlocksError) return reservation;
+      this.#add(state, chunk, { reservation, beamStep: false });
     }
   }
 
-  /** Makes room for the next token of every beam, or for none. */
-  #appendBeams(
+  /** Reserves the next token of every beam, or for none. */
+  #scheduleBeams(
     state: RequestState,
-    shares: readonly Share[],
+    chunks: readonly Chunk[],
   ): OutOfBlocksError | undefined {
-    const parents = state.parents ?? shares.map((_, i) => i);
-    const beams = shares.map(({ sequence }) => sequence);
-    const tokens = shares.map(({ branch }) => branch.outputs.slice(-1));
-    this.#residency.noteBlocks(beams);
-    const appends = this.#withRoom(
+    const parents = state.parents ?? chunks.map((_, i) => i);
+    const beams = chunks.map(({ sequence }) => sequence);
+    const tokens = chunks.map(({ branch }) => branch.outputs.slice(-1));
+    this.#memory.noteFreed(beams);
+    const reservations = this.#reserve(
       state,
       () => this.#cache.reorder({ beams, parents, tokens }),
     );
-    if (appends instanceof OutOfBlocksError) return appends;
+    if (reservations instanceof OutOfBlocksError) return reservations;
     state.parents = undefined;
-    appends.forEach((append, i) =>
-      this.#note(state, shares[i], { append, joint: true })
+    reservations.forEach((reservation, i) =>
+      this.#add(state, chunks[i], { reservation, beamStep: true })
     );
   }
 
-  #withRoom<T>(
+  /** Reserves, and preempts until there are enough blocks. */
+  #reserve<T>(
     state: RequestState,
-    operation: () => T,
+    reserve: () => T,
   ): T | OutOfBlocksError {
     while (true) {
       try {
-        return operation();
+        return reserve();
       } catch (error) {
         if (!(error instanceof OutOfBlocksError)) throw error;
         if (!this.#preemptBehind(state)) return error;
@@ -171,32 +162,35 @@ export class Batch {
     }
   }
 
-  /** Adds to the step what the cache has made room for. */
-  #note(
+  /** Adds a chunk to the step, now that it is reserved. */
+  #add(
     state: RequestState,
-    { branch, sequence, count, samples }: Share,
-    { append, joint }: { append: SequenceReservation; joint: boolean },
+    { branch, sequence, count, samples }: Chunk,
+    { reservation, beamStep }: {
+      reservation: SequenceReservation;
+      beamStep: boolean;
+    },
   ): void {
-    this.#residency.owe(state, append.copies);
+    this.#memory.addCopies(state, reservation.copies);
     this.#left -= count;
     const end = sequence.length;
     const start = end - count;
     const work = {
       request: state.request.id,
       branch: branch.index,
+      sequence,
       tokens: state.tokens(branch, start, count),
       start,
-      slots: append.slots,
+      slots: reservation.slots,
       blocks: sequence.tables.map(({ blocks }) => blocks),
       samples,
     };
-    const item = { state, branch, sequence, start, end, samples, joint, work };
-    this.works.push(item);
+    this.scheduled.push({ state, branch, end, beamStep, work });
   }
 
-  /** Takes back the work of a step that will not be. */
+  /** Takes back the tokens of a step that will not be. */
   cancel(): void {
-    for (const { sequence, start } of this.works) {
+    for (const { work: { sequence, start } } of this.scheduled) {
       this.#cache.truncate(sequence, start);
     }
   }

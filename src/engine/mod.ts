@@ -7,9 +7,9 @@
 
 export type { SchedulerPolicy } from "./policy.ts";
 export type {
-  BranchEnd,
-  EndedBranch,
-  EndedRequest,
+  FinishedBranch,
+  FinishedRequest,
+  FinishReason,
   RequestOptions,
 } from "./request.ts";
 export { Scheduler, type SchedulerOptions } from "./scheduler.ts";

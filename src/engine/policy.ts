@@ -6,7 +6,7 @@
 
 import { checkInteger, checkRange } from "../core/check.ts";
 
-/** How a scheduler shares out its steps. */
+/** How a scheduler fills its steps. */
 export interface SchedulerPolicy {
   /** The most tokens of one step. Defaults to 2048. */
   readonly tokenBudget?: number;
@@ -24,13 +24,13 @@ export interface SchedulerPolicy {
    */
   readonly aging?: number;
   /**
-   * What becomes of a victim's blocks: with `"swap"` they go to host memory as
-   * long as there is room. Defaults to `"recompute"`.
+   * What becomes of a preempted request's blocks: with `"swap"` they go to host
+   * memory as long as there is room. Defaults to `"recompute"`.
    */
   readonly preemption?: "recompute" | "swap";
   /**
-   * How often a request whose work was lost is computed again before it ends
-   * with the error. Defaults to 3.
+   * How often a request that failed begins again before it is finished with
+   * the error. Defaults to 3.
    */
   readonly maxRestarts?: number;
 }
@@ -69,7 +69,7 @@ export function checkPolicy(policy: SchedulerPolicy): FullPolicy {
   };
 }
 
-/** A place in the order of service, which never changes. */
+/** A position in the order of service, which never changes. */
 export interface Rank {
   /** The smaller, the sooner. */
   readonly key: number;
@@ -94,6 +94,14 @@ export function compareRanks(a: Rank, b: Rank): number {
   return a.key - b.key || a.arrival - b.arrival;
 }
 
+/** What is left of a step. */
+export interface TokenBudget {
+  /** Tokens. */
+  readonly left: number;
+  /** Sequences further behind that wait for one token each. */
+  readonly decoding: number;
+}
+
 /**
  * The most tokens that a sequence with more than one to come gets: what is left
  * of the budget, less a token for each sequence behind it that decodes, so that
@@ -102,7 +110,7 @@ export function compareRanks(a: Rank, b: Rank): number {
  */
 export function prefillLimit(
   policy: FullPolicy,
-  { left, decoding }: { left: number; decoding: number },
+  { left, decoding }: TokenBudget,
 ): number {
   const withheld = Math.min(decoding, Math.floor(policy.tokenBudget / 2));
   return Math.max(1, Math.min(policy.longPrefill, left - withheld));

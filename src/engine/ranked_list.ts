@@ -15,7 +15,7 @@ export class RankedList<T extends Rank> {
     return this.#items.length;
   }
 
-  /** The item at a place, `undefined` past the end; -1 is the last. */
+  /** The item at an index, `undefined` past the end; -1 is the last. */
   at(index: number): T | undefined {
     return this.#items.at(index);
   }
@@ -25,21 +25,21 @@ export class RankedList<T extends Rank> {
     return this.#items.values();
   }
 
-  /** Puts an item at its place. */
+  /** Inserts an item in rank order. */
   insert(item: T): void {
-    this.#items.splice(this.#place(item), 0, item);
+    this.#items.splice(this.#indexOf(item), 0, item);
   }
 
   /** Takes an item out; `false` if it is not in the list. */
   remove(item: T): boolean {
-    const place = this.#place(item);
-    if (this.#items[place] !== item) return false;
-    this.#items.splice(place, 1);
+    const index = this.#indexOf(item);
+    if (this.#items[index] !== item) return false;
+    this.#items.splice(index, 1);
     return true;
   }
 
   /** How many items are ahead of a rank. */
-  #place(rank: Rank): number {
+  #indexOf(rank: Rank): number {
     let low = 0;
     let high = this.#items.length;
     while (low < high) {

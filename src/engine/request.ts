@@ -1,5 +1,5 @@
 /**
- * What a scheduler is asked for, and what it says at the end.
+ * What a scheduler is asked for, and what it says when that is finished.
  *
  * @module
  */
@@ -16,45 +16,45 @@ export interface RequestOptions {
   readonly id: string;
   /** The prompt's tokens, at least one. */
   readonly prompt: readonly number[];
-  /** The most tokens of each continuation, at least 1. */
+  /** The most tokens of each branch, at least 1. */
   readonly maxTokens: number;
   /**
-   * Tokens that end a continuation, itself included. Not for beams, whose
+   * Tokens that finish a branch, themselves included. Not for beams, whose
    * caller says when they are done. None by default.
    */
   readonly stop?: readonly number[];
   /** The smaller, the sooner it is served. Defaults to 0. */
   readonly priority?: number;
-  /** Continuations sampled on their own. Defaults to 1; not with `beams`. */
+  /** Branches sampled on their own. Defaults to 1; not with `beams`. */
   readonly samples?: number;
-  /** Continuations of a beam search, which advance together. */
+  /** Branches of a beam search, which advance together. */
   readonly beams?: number;
   /** What keeps the request's cached blocks apart from others'. */
   readonly domain?: PrefixDomain;
 }
 
-/** Why a continuation ended. */
-export type BranchEnd = "stop" | "length" | "aborted" | "failed";
+/** Why a branch is finished. */
+export type FinishReason = "stop" | "length" | "aborted" | "failed";
 
-/** One continuation of a request that ended. */
-export interface EndedBranch {
+/** One branch of a finished request: a continuation of its prompt. */
+export interface FinishedBranch {
   /** Its tokens, without the prompt. */
   readonly tokens: readonly number[];
   /**
    * `"stop"`: a stop token, or the caller said that it is done; `"length"`:
    * `maxTokens`; `"aborted"` or `"failed"`: with its request.
    */
-  readonly reason: BranchEnd;
+  readonly reason: FinishReason;
 }
 
-/** A request that ended; its name is free again. */
-export interface EndedRequest {
+/** A finished request; its name is free again. */
+export interface FinishedRequest {
   /** Its name. */
   readonly id: string;
-  /** `"finished"` if every continuation came to its own end. */
-  readonly reason: "finished" | "aborted" | "failed";
-  /** Its continuations, those that ended before it included. */
-  readonly branches: readonly EndedBranch[];
+  /** `"completed"` if every branch finished by itself. */
+  readonly reason: "completed" | "aborted" | "failed";
+  /** Its branches, those that finished before it included. */
+  readonly branches: readonly FinishedBranch[];
   /** Why it failed. */
   readonly error?: Error;
 }
@@ -71,10 +71,10 @@ export interface Request {
   readonly stop: ReadonlySet<number>;
   /** As {@linkcode RequestOptions} has it. */
   readonly priority: number;
-  /** Continuations in all. */
+  /** Branches in all. */
   readonly width: number;
-  /** Whether they advance together. */
-  readonly joint: boolean;
+  /** Whether they are beams, which advance together. */
+  readonly beamSearch: boolean;
   /** As {@linkcode RequestOptions} has it. */
   readonly domain: PrefixDomain;
 }
@@ -110,15 +110,15 @@ export function checkRequest(options: RequestOptions): Request {
     stop: new Set(stop),
     priority,
     width: beams ?? samples ?? 1,
-    joint: beams !== undefined,
+    beamSearch: beams !== undefined,
     domain: copyDomain(domain),
   };
 }
 
 /**
- * Throws unless a request can run to its end when it is alone.
+ * Throws unless a request can be completed when it is alone.
  *
- * @throws {RangeError} if it has more continuations than run at once, or one of
+ * @throws {RangeError} if it has more branches than run at once, or one of
  * them is longer than the cache has room for.
  */
 export function checkFits(

@@ -6,15 +6,25 @@
 
 import type { CacheSequence, SwapTransfer } from "../cache/mod.ts";
 import type { Rank } from "./policy.ts";
-import type { BranchEnd, EndedRequest, Request } from "./request.ts";
+import type { FinishedRequest, FinishReason, Request } from "./request.ts";
 
 /**
- * Where a request's blocks are: nowhere, on the device, in host memory, or on
- * the way back from there.
+ * Where a live request's blocks are:
+ *
+ * - `"waiting"`: nowhere yet;
+ * - `"running"`: on the device;
+ * - `"preempted"`: nowhere any longer; they are computed again;
+ * - `"swapped"`: in host memory;
+ * - `"swappingIn"`: on the way back from there.
  */
-export type Place = "waiting" | "running" | "swapped" | "arriving";
+export type RequestStatus =
+  | "waiting"
+  | "running"
+  | "preempted"
+  | "swapped"
+  | "swappingIn";
 
-/** One continuation. */
+/** One continuation of a prompt: a sample, or a beam. */
 export interface Branch {
   /** Its number in the request. */
   readonly index: number;
@@ -22,36 +32,37 @@ export interface Branch {
   outputs: number[];
   /** Its keys and values, once it has its own. */
   sequence: CacheSequence | undefined;
-  /** Why it ended. */
-  end: BranchEnd | undefined;
+  /** Why it is finished, once it is. */
+  finishReason: FinishReason | undefined;
 }
 
 /**
- * A live request. While it runs, either its root computes what all of its
- * continuations have in common, or each of these has a sequence of its own.
+ * A live request. While it runs, either one sequence computes the prefix that
+ * all of its branches have in common, or each of these has a sequence of its
+ * own.
  */
 export class RequestState implements Rank {
   /** The request. */
   readonly request: Request;
-  /** Its place in the order of service. */
+  /** Its key in the order of service. */
   readonly key: number;
   /** Requests that arrived before it. */
   readonly arrival: number;
-  /** Its continuations. */
+  /** Its branches. */
   readonly branches: readonly Branch[];
   /** Where its blocks are. */
-  place: Place = "waiting";
-  /** The sequence of the common start, until that is computed. */
-  root: CacheSequence | undefined;
-  /** Tokens of the common start. */
-  rootLength = 0;
-  /** A preempted sequence, to be resumed. */
-  handle: CacheSequence | undefined;
+  status: RequestStatus = "waiting";
+  /** The sequence of the common prefix, until that is computed. */
+  prefix: CacheSequence | undefined;
+  /** Tokens of the common prefix. */
+  prefixLength = 0;
+  /** The sequence to resume, of a preempted request. */
+  preempted: CacheSequence | undefined;
   /** For each beam the one that it goes on from, until the cache knows it. */
   parents: readonly number[] | undefined;
-  /** The way back from host memory. */
+  /** The transfer of a request that is swapped in. */
   transfer: SwapTransfer | undefined;
-  /** How often its work was lost. */
+  /** How often it began again after a failure. */
   restarts = 0;
 
   /** Makes a request that waits. */
@@ -63,27 +74,27 @@ export class RequestState implements Rank {
       index,
       outputs: [],
       sequence: undefined,
-      end: undefined,
+      finishReason: undefined,
     }));
   }
 
-  /** The continuations that go on. */
+  /** The branches that are not finished. */
   get live(): Branch[] {
-    return this.branches.filter(({ end }) => end === undefined);
+    return this.branches.filter((b) => b.finishReason === undefined);
   }
 
   /** The sequences that have blocks, on the device or in host memory. */
   get sequences(): CacheSequence[] {
-    if (this.root !== undefined) return [this.root];
+    if (this.prefix !== undefined) return [this.prefix];
     return this.branches.flatMap(({ sequence }) => sequence ?? []);
   }
 
-  /** How many tokens of a continuation are known, the prompt's included. */
+  /** How many tokens of a branch are known, the prompt's included. */
   known(branch: Branch): number {
     return this.request.prompt.length + branch.outputs.length;
   }
 
-  /** `count` known tokens of a continuation from position `start` on. */
+  /** `count` known tokens of a branch from position `start` on. */
   tokens(branch: Branch, start: number, count: number): number[] {
     const { prompt } = this.request;
     const end = start + count;
@@ -95,8 +106,8 @@ export class RequestState implements Rank {
   }
 
   /**
-   * How many tokens all continuations have in common: all that are known where
-   * they are one; else each keeps a token of its own, whose logits it needs.
+   * How many tokens all branches have in common: all that are known where they
+   * are one; else each keeps a token of its own, whose logits it needs.
    */
   commonLength(): number {
     const [first, ...others] = this.live;
@@ -112,8 +123,8 @@ export class RequestState implements Rank {
     return this.request.prompt.length + common;
   }
 
-  /** How many tokens are sampled behind the common start. */
-  get rootSamples(): number {
+  /** How many tokens are sampled behind the common prefix. */
+  get prefixSamples(): number {
     const { live } = this;
     if (live[0].outputs.length === 0) return this.request.width;
     return live.length === 1 ? 1 : 0;
@@ -121,22 +132,22 @@ export class RequestState implements Rank {
 
   /** How many sequences wait for one token only, when this runs. */
   get decoding(): number {
-    if (this.root !== undefined) return 0;
+    if (this.prefix !== undefined) return 0;
     return this.live.reduce(
       (sum, b) => sum + (this.known(b) - b.sequence!.length === 1 ? 1 : 0),
       0,
     );
   }
 
-  /** What is said of the request when it ended. */
-  ended(reason: EndedRequest["reason"], error?: Error): EndedRequest {
+  /** What is said of the request once it is finished. */
+  finished(reason: FinishedRequest["reason"], error?: Error): FinishedRequest {
     return {
       id: this.request.id,
       reason,
-      branches: this.branches.map(({ outputs, end }) => ({
+      branches: this.branches.map(({ outputs, finishReason }) => ({
         tokens: [...outputs],
-        // One that did not come to its own end shares its request's.
-        reason: end ?? (reason === "aborted" ? "aborted" : "failed"),
+        // One that did not finish by itself shares its request's reason.
+        reason: finishReason ?? (reason === "aborted" ? "aborted" : "failed"),
       })),
       ...(error === undefined ? {} : { error }),
     };

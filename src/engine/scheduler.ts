@@ -7,30 +7,27 @@
 import { Batch } from "./batch.ts";
 import { CacheManager } from "../cache/manager/cache_manager.ts";
 import { checkRange, checkType } from "../core/check.ts";
-import { Endings } from "./endings.ts";
-import { checkOutcome, type Flight, type FlightWork } from "./flight.ts";
-import {
-  checkPolicy,
-  type FullPolicy,
-  rankKey,
-  type SchedulerPolicy,
-} from "./policy.ts";
-import { advance } from "./progress.ts";
+import { finishRequest, restartFailed } from "./finish.ts";
+import type { InFlightStep, ScheduledSequence } from "./in_flight.ts";
+import { KvMemory } from "./kv_memory.ts";
+import { checkOutcome } from "./outcome.ts";
+import { checkPolicy, rankKey, type SchedulerPolicy } from "./policy.ts";
+import { postprocess } from "./postprocess.ts";
 import {
   checkFits,
   checkRequest,
-  type EndedRequest,
+  type FinishedRequest,
   type RequestOptions,
 } from "./request.ts";
+import { RequestQueues } from "./request_queues.ts";
 import { RequestState } from "./request_state.ts";
-import { Residency } from "./residency.ts";
-import { Roster } from "./roster.ts";
 import { verifyScheduler } from "./scheduler_invariants.ts";
+import type { SchedulerParts } from "./scheduler_parts.ts";
 import type { Preemption, Step, StepOutcome } from "./step.ts";
 
 /** How a {@linkcode Scheduler} works. */
 export interface SchedulerOptions extends SchedulerPolicy {
-  /** The cache. No one else may make, move or end sequences in it. */
+  /** The cache. No one else may make, move or free sequences in it. */
   readonly cache: CacheManager;
 }
 
@@ -47,38 +44,37 @@ export interface SchedulerOptions extends SchedulerPolicy {
  * **Order.** A request's rank is settled on arrival: the iteration it arrives
  * in, plus its priority times `aging`; the earlier arrival first between
  * equals. Every step serves the first requests in rank order, with no gap: none
- * gets a token while one ahead of it gets none, but for a request on its way
- * back from host memory, which takes one step. When blocks or places are short,
- * the last in rank give way to those ahead; nothing ever makes the first give
- * way.
+ * gets a token while one ahead of it gets none, but for a request that is
+ * swapped in, which takes one step. When blocks or sequences are short, the last
+ * in rank are preempted for those ahead; nothing ever preempts the first.
  *
  * **Fairness.** Let `c = min(longPrefill, ceil(tokenBudget / 2))`. The first
  * request computes `c` tokens a step, or all that it lacks. So once it is first
- * a request of P prompt tokens and n continuations of up to M tokens ends
- * within
+ * a request of P prompt tokens and n branches of up to M tokens is
+ * finished within
  *
  * ```text
  * S = ceil((P + M) / c) + n * (M + ceil(M / c)) + 2
  * ```
  *
- * iterations, unless one ahead of it arrives. Hence a request ends within the
- * sum of S over itself and all that are ahead of it in its time, plus the
- * largest of these S for each that arrives ahead of a waiting one, whose work
- * it may undo. Those are few: only requests of a priority less by d, and only
+ * iterations, unless one ahead of it arrives. Hence a request is finished
+ * within the sum of S over itself and all that are ahead of it in its time, plus
+ * the largest of these S for each that arrives ahead of a waiting one, whose
+ * work it may undo. Those are few: only requests of a priority less by d, and only
  * if they arrive less than `d * aging` iterations later. Without priorities
- * there are none. (Each lost step, and each loss of host memory, adds at most S
- * once more.)
+ * there are none. (Each failed step, and each loss of host memory, adds at most
+ * S once more.)
  *
  * **Memory.** A request is admitted if its prompt fits and leaves the cache's
- * watermark free. A victim gives up all its blocks, to host memory or to be
- * computed again; its tokens are kept. A request that fits alone can therefore
- * always end, and one that cannot is refused by {@linkcode Scheduler.add}.
- * Several continuations may outgrow the pool even so; then the request fails
- * with the `OutOfBlocksError`.
+ * watermark free. A preempted one gives up all its blocks, which are swapped to
+ * host memory or computed again; its tokens are kept. A request that fits alone
+ * can therefore always be completed, and one that cannot is refused by
+ * {@linkcode Scheduler.add}. Several branches may outgrow the pool even so; then
+ * the request fails with the `OutOfBlocksError`.
  *
  * Calls that throw change nothing. Only if the cache itself throws something
- * unexpected in `schedule()`, victims stay preempted; the work is taken back,
- * no token is lost, and what is owed is handed out by the next call.
+ * unexpected in `schedule()`, who was preempted stays so; the work is taken
+ * back, no token is lost, and pending operations are part of the next step.
  *
  * @example
  * ```ts
@@ -103,14 +99,10 @@ export interface SchedulerOptions extends SchedulerPolicy {
  * ```
  */
 export class Scheduler {
-  readonly #cache: CacheManager;
-  readonly #policy: FullPolicy;
-  readonly #residency: Residency;
-  readonly #roster: Roster = new Roster();
-  readonly #endings: Endings;
+  readonly #parts: SchedulerParts;
   #preempted: Preemption[] = [];
-  #ended: EndedRequest[] = [];
-  #flight: Flight | undefined;
+  #finished: FinishedRequest[] = [];
+  #inFlight: InFlightStep | undefined;
   #arrivals = 0;
   #iteration = 0;
 
@@ -122,55 +114,53 @@ export class Scheduler {
    * @throws {RangeError} if an option is out of its range.
    */
   constructor(options: SchedulerOptions) {
-    const { cache, ...policy } = options;
+    const { cache, ...rest } = options;
     checkType(
       cache instanceof CacheManager && cache.sequences.length === 0,
       "cache",
       "must be a CacheManager without sequences",
       cache,
     );
-    this.#policy = checkPolicy(policy);
-    this.#cache = cache;
-    this.#residency = new Residency(cache, this.#policy);
-    this.#endings = new Endings({
-      roster: this.#roster,
-      residency: this.#residency,
-      maxRestarts: this.#policy.maxRestarts,
-    });
+    const policy = checkPolicy(rest);
+    const memory = new KvMemory(cache, policy);
+    this.#parts = { cache, policy, queues: new RequestQueues(), memory };
   }
 
-  /** Steps that were handed out. */
+  /** Steps that were scheduled. */
   get iteration(): number {
     return this.#iteration;
   }
 
   /** Live requests. */
   get size(): number {
-    return this.#roster.requests.size;
+    return this.#parts.queues.requests.size;
   }
 
-  /** The names of the requests that have blocks, in rank order. */
+  /** The names of the requests with blocks on the device, in rank order. */
   get running(): readonly string[] {
-    return [...this.#roster.running].map(({ request }) => request.id);
-  }
-
-  /** The names of the other live requests, in rank order. */
-  get waiting(): readonly string[] {
-    return [...this.#roster.waiting].map(({ request }) => request.id);
-  }
-
-  /** Whether a step was handed out that nothing was said of yet. */
-  get inFlight(): boolean {
-    return this.#flight !== undefined;
-  }
-
-  /** Says whether a request is live. */
-  has(id: string): boolean {
-    return this.#roster.requests.has(id);
+    return [...this.#parts.queues.running].map(({ request }) => request.id);
   }
 
   /**
-   * Takes a request in, which waits from now on.
+   * The names of the other live requests, in rank order: new ones, and those
+   * that were preempted.
+   */
+  get waiting(): readonly string[] {
+    return [...this.#parts.queues.waiting].map(({ request }) => request.id);
+  }
+
+  /** Whether a step is in flight: scheduled, and not committed yet. */
+  get inFlight(): boolean {
+    return this.#inFlight !== undefined;
+  }
+
+  /** Says whether a request is live: added, and not finished. */
+  has(id: string): boolean {
+    return this.#parts.queues.requests.has(id);
+  }
+
+  /**
+   * Adds a request, which waits from now on.
    *
    * @throws {TypeError} if a field is of the wrong type, or two exclude each
    * other.
@@ -178,6 +168,7 @@ export class Scheduler {
    * name, or the request would not fit even alone.
    */
   add(options: RequestOptions): void {
+    const { cache, policy, queues } = this.#parts;
     const request = checkRequest(options);
     checkRange(
       !this.has(request.id),
@@ -185,24 +176,24 @@ export class Scheduler {
       "must not be that of a live request",
       request.id,
     );
-    checkFits(request, this.#cache, this.#policy);
+    checkFits(request, cache, policy);
     const arrival = this.#arrivals++;
     const { priority } = request;
-    const key = rankKey(priority, this.#iteration, this.#policy.aging);
+    const key = rankKey(priority, this.#iteration, policy.aging);
     const state = new RequestState(request, { key, arrival });
-    this.#roster.add(state);
+    queues.add(state);
   }
 
   /**
-   * Ends a request at once, also while a step that serves it is under way; what
-   * comes of that step for it is ignored.
+   * Finishes a request at once, also while a step that serves it is in flight;
+   * what comes of that step for it is ignored.
    *
-   * @throws {TypeError} if the request is not live: never added, or ended.
+   * @throws {TypeError} if the request is not live: never added, or finished.
    */
-  abort(id: string): EndedRequest {
-    const state = this.#roster.requests.get(id);
+  abort(id: string): FinishedRequest {
+    const state = this.#parts.queues.requests.get(id);
     checkType(state !== undefined, "id", "must be of a live request", id);
-    return this.#endings.end(state, "aborted");
+    return finishRequest(state, this.#parts, { reason: "aborted" });
   }
 
   /**
@@ -210,23 +201,22 @@ export class Scheduler {
    * nor work, nothing can be done until a request is added; it is committed
    * all the same.
    *
-   * @throws {TypeError} if nothing was said of the last step yet.
+   * @throws {TypeError} if a step is in flight.
    */
   schedule(): Step {
     checkType(
-      this.#flight === undefined,
+      this.#inFlight === undefined,
       "schedule()",
       "must wait for commit() or loseDevice() of the step",
       this.#iteration - 1,
     );
-    const batch = new Batch({
-      cache: this.#cache,
-      policy: this.#policy,
-      roster: this.#roster,
-      residency: this.#residency,
+    const batch = new Batch(this.#parts, {
       onPreempt: (preemption) => this.#preempted.push(preemption),
-      onFail: (state, error) =>
-        this.#ended.push(this.#endings.end(state, "failed", error)),
+      onFail: (state, error) => {
+        const reason = "failed";
+        const failed = finishRequest(state, this.#parts, { reason, error });
+        this.#finished.push(failed);
+      },
     });
     try {
       batch.fill();
@@ -234,82 +224,76 @@ export class Scheduler {
       batch.cancel();
       throw error;
     }
-    return this.#depart(batch.works);
+    return this.#begin(batch.scheduled);
   }
 
   /**
-   * Takes what came of the last step.
+   * Takes what came of the step in flight.
    *
-   * @returns The requests that ended by it.
-   * @throws {TypeError} if no step is under way, or the outcome is of the wrong
+   * @returns The requests that finished by it.
+   * @throws {TypeError} if no step is in flight, or the outcome is of the wrong
    * type, names what is no part of the step or something twice, or lacks a
    * result.
    * @throws {RangeError} if a token, parent or number of tokens is out of its
    * range.
    */
-  commit(outcome: StepOutcome): EndedRequest[] {
-    const flight = this.#flight;
-    checkType(flight !== undefined, "commit()", "must follow schedule()", 0);
-    const counts = (state: RequestState) => this.#roster.has(state);
-    const checked = checkOutcome(flight, outcome, counts);
-    this.#flight = undefined;
-    this.#residency.settle();
-    const ended = this.#endings.lose(checked.failed);
-    for (const state of flight.arrivals) {
-      if (state.place === "arriving") this.#residency.arrive(state);
-    }
-    advance(flight, checked, {
-      roster: this.#roster,
-      residency: this.#residency,
-    });
-    return [...ended, ...this.#endings.finish(flight.works)];
+  commit(outcome: StepOutcome): FinishedRequest[] {
+    const step = this.#inFlight;
+    checkType(step !== undefined, "commit()", "must follow schedule()", 0);
+    const counts = (state: RequestState) => this.#parts.queues.has(state);
+    const checked = checkOutcome(step, outcome, counts);
+    this.#inFlight = undefined;
+    return postprocess(step, checked, this.#parts);
   }
 
   /**
    * Takes back everything that is on the device, as it is lost, and the step
-   * under way if there is one. Every request with blocks there is computed
-   * again, or ends with the error if it was in too many lost steps. What is in
-   * host memory stays. The cache's index is emptied, pinned blocks included.
+   * in flight if there is one. Every request with blocks there is computed
+   * again, or finished with the error if it was in too many failed steps. What
+   * is in host memory stays. The cache's index is emptied, pinned blocks
+   * included.
    *
-   * @returns The requests that ended by it.
+   * @returns The requests that finished by it.
    * @throws {TypeError} if `error` is not an Error.
    */
-  loseDevice(error: Error): EndedRequest[] {
+  loseDevice(error: Error): FinishedRequest[] {
     checkType(error instanceof Error, "error", "must be an Error", error);
-    const works = this.#flight?.works ?? [];
-    this.#flight = undefined;
-    const served = new Map(works.map(({ state }) => [state, error]));
-    for (const state of [...this.#roster.running]) {
-      if (state.place === "arriving") this.#residency.turnBack(state);
-      else this.#residency.restart(state);
-      this.#roster.moveOut(state);
+    const { cache, queues, memory } = this.#parts;
+    const scheduled = this.#inFlight?.scheduled ?? [];
+    this.#inFlight = undefined;
+    const served = new Map(scheduled.map(({ state }) => [state, error]));
+    for (const state of [...queues.running]) {
+      if (state.status === "swappingIn") memory.abortSwapIn(state);
+      else memory.discard(state);
+      queues.toWaiting(state);
     }
-    for (const state of this.#residency.unsaved) {
-      if (this.#roster.has(state)) this.#residency.restart(state);
+    for (const state of memory.swappingOut) {
+      if (queues.has(state)) memory.discard(state);
     }
-    this.#residency.settle();
-    this.#residency.takeOperations();
-    const { index } = this.#cache;
+    memory.clearSwappingOut();
+    memory.takeOperations();
+    const { index } = cache;
     for (const pin of index?.pins ?? []) index!.unpin(pin);
     index?.reset();
-    return this.#endings.lose(served);
+    return restartFailed(served, this.#parts);
   }
 
   /**
    * Takes back everything that is in host memory, as it is lost, and what is on
    * its way there or back. Every request that it was of is computed again, which
-   * is no restart; a step under way goes on for all others.
+   * is no restart; a step in flight goes on for all others.
    *
    * @returns The names of these requests.
    */
   loseHost(): string[] {
-    const lost = [...this.#roster.requests.values()]
-      .filter(({ place }) => place === "swapped" || place === "arriving");
+    const { queues, memory } = this.#parts;
+    const lost = [...queues.requests.values()]
+      .filter(({ status }) => status === "swapped" || status === "swappingIn");
     for (const state of lost) {
-      this.#residency.restart(state);
-      this.#roster.moveOut(state);
+      memory.discard(state);
+      queues.toWaiting(state);
     }
-    this.#residency.forgetSwaps();
+    memory.dropSwaps();
     return lost.map(({ request }) => request.id);
   }
 
@@ -319,42 +303,44 @@ export class Scheduler {
    * @throws {Error} naming the violated invariant.
    */
   verify(): void {
+    const { cache, policy, queues } = this.#parts;
     verifyScheduler({
-      cache: this.#cache,
-      requests: this.#roster.requests,
-      running: [...this.#roster.running],
-      waiting: [...this.#roster.waiting],
-      sequences: this.#roster.sequences,
-      maxSequences: this.#policy.maxSequences,
+      cache,
+      requests: queues.requests,
+      running: [...queues.running],
+      waiting: [...queues.waiting],
+      runningBranches: queues.runningBranches,
+      maxSequences: policy.maxSequences,
     });
   }
 
-  /** Hands out a step. */
-  #depart(works: readonly FlightWork[]): Step {
-    const arrivals = [...this.#roster.running].filter((s) =>
-      s.place === "arriving"
-    );
+  /** Makes the step that is in flight from now on. */
+  #begin(scheduled: readonly ScheduledSequence[]): Step {
+    const { queues, memory } = this.#parts;
+    const swappingIn = [...queues.running]
+      .filter(({ status }) => status === "swappingIn");
     const states = [
-      ...works.map(({ state }) => state),
-      ...arrivals,
-      ...this.#residency.unsaved,
+      ...scheduled.map(({ state }) => state),
+      ...swappingIn,
+      ...memory.swappingOut,
     ];
-    this.#flight = {
-      works,
-      arrivals,
+    this.#inFlight = {
+      scheduled,
+      swappingIn,
       states: new Map(states.map((state) => [state.request.id, state])),
     };
+    const work = scheduled.map((item) => item.work);
     const step = {
       iteration: this.#iteration++,
-      operations: this.#residency.takeOperations(),
-      work: works.map(({ work }) => work),
-      tokens: works.reduce((sum, { start, end }) => sum + end - start, 0),
+      operations: memory.takeOperations(),
+      work,
+      tokens: work.reduce((sum, { tokens }) => sum + tokens.length, 0),
       preempted: this.#preempted,
-      ended: this.#ended,
-      freed: this.#residency.takeFreed(),
+      finished: this.#finished,
+      freed: memory.takeFreed(),
     };
     this.#preempted = [];
-    this.#ended = [];
+    this.#finished = [];
     return step;
   }
 }

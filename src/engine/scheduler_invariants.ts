@@ -19,44 +19,41 @@ export interface SchedulerState {
   readonly running: readonly RequestState[];
   /** The others. */
   readonly waiting: readonly RequestState[];
-  /** Continuations that run. */
-  readonly sequences: number;
+  /** Branches that run. */
+  readonly runningBranches: number;
   /** The most of them. */
   readonly maxSequences: number;
 }
 
-/** The statuses that a request's sequences have in its place. */
-const STATUS = {
-  waiting: "preempted",
-  running: "running",
-  swapped: "swapped",
-  arriving: "swappingIn",
-} as const;
-
-function verifyRequest(state: RequestState, listed: boolean): void {
-  const { request: { id, maxTokens }, place, sequences, handle } = state;
-  const held = handle === undefined ? sequences : [...sequences, handle];
+function verifyRequest(state: RequestState, runs: boolean): void {
+  const { request: { id, maxTokens }, status, sequences, preempted } = state;
+  const held = preempted === undefined ? sequences : [...sequences, preempted];
   invariant(
-    listed === (place === "running" || place === "arriving"),
-    "a request is listed where its blocks are",
-    `${id} is ${place}`,
+    runs === (status === "running" || status === "swappingIn"),
+    "a request is queued by its status",
+    `${id} is ${status}`,
   );
   invariant(
-    held.every(({ status }) => status === STATUS[place]),
-    "sequences are where their request is",
-    `${id} is ${place}, has ${held.map(({ status }) => status)}`,
+    held.every((sequence) => sequence.status === status),
+    "sequences have the status of their request",
+    `${id} is ${status}, has ${held.map((sequence) => sequence.status)}`,
   );
   invariant(
-    place === "waiting"
+    (status === "preempted") === (preempted !== undefined),
+    "a preempted request has a sequence to resume",
+    `${id} is ${status}`,
+  );
+  invariant(
+    status === "waiting" || status === "preempted"
       ? sequences.length === 0
-      : sequences.length === (state.root ? 1 : state.live.length),
-    "every continuation that runs has a sequence",
-    `${id} is ${place} with ${sequences.length}`,
+      : sequences.length === (state.prefix ? 1 : state.live.length),
+    "every branch that runs has a sequence",
+    `${id} is ${status} with ${sequences.length}`,
   );
   for (const branch of state.live) {
     invariant(
       branch.outputs.length < maxTokens,
-      "a continuation goes on only below its longest length",
+      "a branch goes on only below its longest length",
       `${id} has ${branch.outputs.length}`,
     );
     const { sequence } = branch;
@@ -69,7 +66,7 @@ function verifyRequest(state: RequestState, listed: boolean): void {
 }
 
 /**
- * Checks the cache, that the lists are in order and hold each request once, and
+ * Checks the cache, that the queues are in order and hold each request once, and
  * that every sequence of the cache belongs to one request.
  *
  * @throws {Error} naming the violated invariant.
@@ -77,31 +74,31 @@ function verifyRequest(state: RequestState, listed: boolean): void {
 export function verifyScheduler(scheduler: SchedulerState): void {
   const { cache, requests, running, waiting } = scheduler;
   cache.verify();
-  for (const list of [running, waiting]) {
-    list.forEach((state, i) => {
+  for (const queue of [running, waiting]) {
+    queue.forEach((state, i) => {
       const { id } = state.request;
       invariant(
-        i === 0 || compareRanks(list[i - 1], state) < 0,
-        "lists are in rank order",
+        i === 0 || compareRanks(queue[i - 1], state) < 0,
+        "queues are in rank order",
         id,
       );
-      invariant(requests.get(id) === state, "listed requests are live", id);
-      verifyRequest(state, list === running);
+      invariant(requests.get(id) === state, "queued requests are live", id);
+      verifyRequest(state, queue === running);
     });
   }
   invariant(
     running.length + waiting.length === requests.size,
-    "every live request is listed",
+    "every live request is queued",
     `${running.length} and ${waiting.length} of ${requests.size}`,
   );
   const live = running.reduce((sum, state) => sum + state.live.length, 0);
   invariant(
-    scheduler.sequences === live && live <= scheduler.maxSequences,
+    scheduler.runningBranches === live && live <= scheduler.maxSequences,
     "no more sequences run than may",
-    `${live}, counted ${scheduler.sequences} of ${scheduler.maxSequences}`,
+    `${live}, counted ${scheduler.runningBranches} of ${scheduler.maxSequences}`,
   );
   const owned = [...running, ...waiting].flatMap((state) =>
-    state.handle ? [state.handle, ...state.sequences] : state.sequences
+    state.preempted ? [state.preempted, ...state.sequences] : state.sequences
   );
   invariant(
     new Set(owned).size === owned.length &&

@@ -4,8 +4,8 @@
  * @module
  */
 
-import type { GroupCopy, SwapTransfer } from "../cache/mod.ts";
-import type { EndedRequest } from "./request.ts";
+import type { CacheSequence, GroupCopy, SwapTransfer } from "../cache/mod.ts";
+import type { FinishedRequest } from "./request.ts";
 
 /** Something to carry out before a step's tokens are computed. */
 export type StepOperation =
@@ -30,8 +30,13 @@ export type StepOperation =
 export interface SequenceWork {
   /** The request. */
   readonly request: string;
-  /** Which of its continuations. */
+  /** Which of its branches. */
   readonly branch: number;
+  /**
+   * Its sequence, these tokens included: what attention reads once their keys
+   * and values are written. It is freed if the request is aborted.
+   */
+  readonly sequence: CacheSequence;
   /** The tokens, in order. */
   readonly tokens: readonly number[];
   /** The position of the first; those of the others follow. */
@@ -43,12 +48,12 @@ export interface SequenceWork {
   /**
    * How many tokens are to be sampled from the last one's logits: 0 where the
    * sequence has more known tokens to come, else 1; at a prompt's end as many
-   * as the request has continuations.
+   * as the request has branches.
    */
   readonly samples: number;
 }
 
-/** A running request whose blocks were taken away. */
+/** A running request that was preempted. */
 export interface Preemption {
   /** The request. */
   readonly request: string;
@@ -66,13 +71,12 @@ export interface Step {
   readonly work: readonly SequenceWork[];
   /** Tokens of all work together. */
   readonly tokens: number;
-  /** Who gave way. */
+  /** Who was preempted. */
   readonly preempted: readonly Preemption[];
-  /** Who failed for want of blocks, with no one left to give way. */
-  readonly ended: readonly EndedRequest[];
+  /** Who failed for want of blocks, with no one left to preempt. */
+  readonly finished: readonly FinishedRequest[];
   /**
-   * Blocks that requests gave back since the last step and that no one took
-   * since. A prefix index may still find some of them.
+   * Blocks that requests freed since the last step and that no one took since. A prefix index may still find some of them.
    */
   readonly freed: readonly number[];
 }
@@ -81,18 +85,18 @@ export interface Step {
 export interface SampleResult {
   /** The request. */
   readonly request: string;
-  /** Which of its continuations. Defaults to 0. */
+  /** Which of its branches. Defaults to 0. */
   readonly branch?: number;
   /** As many tokens as {@linkcode SequenceWork.samples} says. */
   readonly tokens: readonly number[];
   /**
-   * Beams only: the continuation that this one goes on from, by the number it
-   * had in the step. Defaults to itself.
+   * Beams only: the branch that this one goes on from, by the number it had in
+   * the step. Defaults to itself.
    */
   readonly parent?: number;
   /**
-   * Whether the continuation ends with these tokens, for example as its text
-   * has a stop string. One beam that says so ends all.
+   * Whether the branch is finished by these tokens, for example as its text
+   * has a stop string. One beam that says so finishes all.
    */
   readonly done?: boolean;
 }

@@ -1,35 +1,54 @@
 /**
- * Attention as an operation: options in, result out, with a plan in between
- * for those who want to record it themselves.
+ * Operations: options in, result out, with a plan in between for those who want
+ * to record it themselves.
  *
  * @module
  */
 
-export * from "./attention/attention.ts";
-export * from "./rotary_table.ts";
-export type { PlanChoices } from "./attention/options/choices.ts";
-export type { PartitionCost } from "./attention/work/cost.ts";
-export type { AnyTensor, HostTensor, TensorShape } from "./tensors.ts";
-export type { TileCounts } from "./attention/work/key_runs.ts";
-export * from "./attention/lse.ts";
-export * from "./attention/merge_attention.ts";
-export * from "./attention/options/options.ts";
 export {
-  AttentionPlan,
-  type AttentionTensors,
-  type PassDescriptor,
-} from "./attention/plan.ts";
+  attention,
+  type AttentionResult,
+  type AttentionRunOptions,
+  planAttention,
+} from "./attention/attention.ts";
 export type {
   AttentionExplanation,
   ExplainedDispatch,
   ExplainedKernel,
   SharedKeys,
 } from "./attention/explanation.ts";
-export * from "./attention/problem.ts";
+export { EMPTY_LSE } from "./attention/lse.ts";
+export {
+  type AttentionPart,
+  mergeAttention,
+} from "./attention/merge_attention.ts";
+export type { AttentionOptions } from "./attention/options/attention_options.ts";
+export { attentionProblem } from "./attention/options/attention_problem.ts";
+export type { PlanChoices } from "./attention/options/choices.ts";
 export type { Indices } from "./attention/options/spans.ts";
 export {
+  AttentionPlan,
+  type AttentionTensors,
+  type PassDescriptor,
+} from "./attention/plan.ts";
+export type {
+  AttentionProblem,
+  ContiguousKeys,
+  PagedKeys,
+  SequenceShape,
+} from "./attention/problem.ts";
+export type { TileSize } from "./attention/variants/algorithm.ts";
+export {
+  type DecodeTiles,
+  type ForwardTiles,
   HARDWARE_TILES,
+  type PartitionSizes,
   SOFTWARE_TILES,
   type TileOptions,
   type Tiles,
 } from "./attention/variants/tiles.ts";
+export type { PassedOver, Profile } from "./attention/variants/variant.ts";
+export type { PartitionCost } from "./attention/work/cost.ts";
+export type { TileCounts } from "./attention/work/key_runs.ts";
+export { rotaryTable, type RotaryTableOptions } from "./rotary_table.ts";
+export type { AnyTensor, HostTensor, TensorShape } from "./tensors.ts";

@@ -46,7 +46,7 @@ Deno.test("new Scheduler() refuses bad options", () => {
   refused({}, TypeError, "without sequences");
 });
 
-Deno.test("Scheduler.add() refuses bad requests and takes nothing in", () => {
+Deno.test("Scheduler.add() refuses bad requests and adds none", () => {
   const { scheduler, add } = setup({ maxSequences: 4 }); // 20 tokens
   const refused = (options: object, error: Kind, text: string) => {
     const request = { id: "b", prompt: [1], maxTokens: 2, ...options };
@@ -92,7 +92,7 @@ Deno.test("Scheduler.add() holds no part of what it is given", () => {
   assertEquals([{ salt: Uint8Array.of(1) }, { salt }].map(cached), [2, 0]);
 });
 
-Deno.test("Scheduler.add() lets in what just fits, beside the watermark", () => {
+Deno.test("Scheduler.add() takes what just fits, beside the watermark", () => {
   const fits = (options: object, maxTokens: number) => {
     const pool = new BlockPool({ numBlocks: 11, blockSize: 2 });
     const cache = new CacheManager({ pool, watermark: 0.2, ...options });

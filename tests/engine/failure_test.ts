@@ -72,7 +72,7 @@ Deno.test("Scheduler.schedule() moves beams once, also at a second try", () => {
   assertEquals(held.map(({ tokens }) => tokens.slice(0, 3)), moved);
 });
 
-Deno.test("Scheduler.schedule() hands out what is owed at a second try", () => {
+Deno.test("Scheduler.schedule() keeps pending operations for a second try", () => {
   const { scheduler, cache, step } = swapping();
   breakReserve(cache, 2);
   assertThrows(() => scheduler.schedule(), Error, "injected");
@@ -82,7 +82,7 @@ Deno.test("Scheduler.schedule() hands out what is owed at a second try", () => {
   assertEquals(third.preempted, [{ request: "c", by: "swap" }]);
 });
 
-Deno.test("Scheduler.loseDevice() forgets what is owed", () => {
+Deno.test("Scheduler.loseDevice() drops pending operations", () => {
   const { scheduler, cache, step } = swapping();
   breakReserve(cache, 2);
   assertThrows(() => scheduler.schedule(), Error, "injected");
@@ -111,13 +111,13 @@ Deno.test("Scheduler.loseHost() computes again what was there, no restart", () =
   assertEquals(scheduler.waiting, ["c"]);
   assertEquals(scheduler.loseHost(), []);
   for (const id of ["a", "b"]) scheduler.abort(id);
-  const { step: next, ended } = step();
-  assertEquals([served(next), next.operations, ended], ["c:5", [], []]);
+  const { step: next, finished } = step();
+  assertEquals([served(next), next.operations, finished], ["c:5", [], []]);
   const { hitTokens, resumes, recoveredTokens } = cache.index!.stats;
   assertEquals([hitTokens, resumes, recoveredTokens], [0, 1, 0]);
 });
 
-Deno.test("Scheduler.loseHost() turns back who is on the way, also in a step", () => {
+Deno.test("Scheduler.loseHost() discards who is swapped in, also in a step", () => {
   const { scheduler, cache, pool, step, sample } = swapping();
   step();
   for (const id of ["a", "b"]) scheduler.abort(id);
@@ -131,7 +131,7 @@ Deno.test("Scheduler.loseHost() turns back who is on the way, also in a step", (
   assertEquals(served(step().step), "c:5");
 });
 
-Deno.test("Scheduler.loseHost() forgets the swaps that are owed", () => {
+Deno.test("Scheduler.loseHost() drops pending swaps", () => {
   const { scheduler, cache, step } = swapping();
   breakReserve(cache, 2);
   assertThrows(() => scheduler.schedule(), Error, "injected");
@@ -162,5 +162,5 @@ Deno.test("Scheduler.verify() notices who else uses the cache", () => {
   cache.free(stranger);
   scheduler.verify();
   cache.preempt(cache.sequences[0]);
-  assertThrows(() => scheduler.verify(), Error, "where their request is");
+  assertThrows(() => scheduler.verify(), Error, "the status of their request");
 });

@@ -7,7 +7,7 @@
 
 import { assert, assertEquals } from "@std/assert";
 import type {
-  EndedBranch,
+  FinishedBranch,
   RequestOptions,
   SampleResult,
   SequenceWork,
@@ -28,7 +28,7 @@ export function hash(tokens: readonly number[], salt = 0): number {
   return Math.imul(h ^ (h >>> 15), 0x2c1b3c6d) >>> 0;
 }
 
-/** The token that follows `tokens`; `choice` tells continuations apart. */
+/** The token that follows `tokens`; `choice` tells branches apart. */
 export function nextToken(tokens: readonly number[], choice = 0): number {
   return hash(tokens, choice) % VOCABULARY;
 }
@@ -44,8 +44,8 @@ export function nextBeams(
   });
 }
 
-/** What a request yields when it is alone in the world. */
-export function expectedBranches(request: RequestOptions): EndedBranch[] {
+/** What a request yields when it is alone. */
+export function expectedBranches(request: RequestOptions): FinishedBranch[] {
   const { prompt, maxTokens, stop = [], samples = 1, beams } = request;
   const width = beams ?? samples;
   const outputs = Array.from(

@@ -3,7 +3,7 @@ import { OutOfBlocksError } from "../../src/cache/mod.ts";
 import { served, setup, tokens } from "./setup.ts";
 
 Deno.test("Scheduler.schedule() says what is computed, where and how", () => {
-  const { scheduler, add } = setup();
+  const { scheduler, cache, add } = setup();
   add("a", 3);
   assertEquals(scheduler.waiting, ["a"]);
   const step = scheduler.schedule();
@@ -13,6 +13,7 @@ Deno.test("Scheduler.schedule() says what is computed, where and how", () => {
     work: [{
       request: "a",
       branch: 0,
+      sequence: cache.sequences[0],
       tokens: [0, 1, 2],
       start: 0,
       slots: [Uint32Array.of(2, 3, 4)],
@@ -21,7 +22,7 @@ Deno.test("Scheduler.schedule() says what is computed, where and how", () => {
     }],
     tokens: 3,
     preempted: [],
-    ended: [],
+    finished: [],
     freed: [],
   });
   assertEquals([scheduler.running, scheduler.inFlight], [["a"], true]);
@@ -31,13 +32,13 @@ Deno.test("Scheduler.schedule() says what is computed, where and how", () => {
   assertEquals(next.slots, [Uint32Array.of(5)]);
 });
 
-Deno.test("Scheduler.commit() ends requests by length, stop token and word", () => {
+Deno.test("Scheduler.commit() finishes requests by length, stop token and word", () => {
   const { scheduler, pool, add } = setup();
   add("length", 1, { maxTokens: 1 });
   add("stop", 1, { stop: [5] });
   add("done", 1);
   scheduler.schedule();
-  const ended = scheduler.commit({
+  const finished = scheduler.commit({
     results: [
       { request: "done", tokens: [6], done: true },
       { request: "length", tokens: [6] },
@@ -45,11 +46,11 @@ Deno.test("Scheduler.commit() ends requests by length, stop token and word", () 
     ],
   });
   assertEquals(
-    ended.map(({ id, reason, branches }) => [id, reason, branches]),
+    finished.map(({ id, reason, branches }) => [id, reason, branches]),
     [
-      ["length", "finished", [{ tokens: [6], reason: "length" }]],
-      ["stop", "finished", [{ tokens: [5], reason: "stop" }]],
-      ["done", "finished", [{ tokens: [6], reason: "stop" }]],
+      ["length", "completed", [{ tokens: [6], reason: "length" }]],
+      ["stop", "completed", [{ tokens: [5], reason: "stop" }]],
+      ["done", "completed", [{ tokens: [6], reason: "stop" }]],
     ],
   );
   assertEquals([scheduler.size, pool.usedBlocks], [0, 0]);
@@ -123,7 +124,7 @@ Deno.test("Scheduler.schedule() admits by the watermark, and no one past it", ()
   assertEquals(served(step().step), "b:7 c:1");
 });
 
-Deno.test("Scheduler.schedule() lets the last in give way", () => {
+Deno.test("Scheduler.schedule() preempts the last in rank", () => {
   const { scheduler, add, step } = setup({ numBlocks: 7 });
   for (const id of ["a", "b", "c"]) add(id, 3);
   step();
@@ -133,14 +134,14 @@ Deno.test("Scheduler.schedule() lets the last in give way", () => {
   assertEquals(served(third), "a:1 b:1");
   assertEquals(third.freed, []);
   assertEquals([scheduler.running, scheduler.waiting], [["a", "b"], ["c"]]);
-  const { step: fourth, ended } = step();
-  assertEquals([served(fourth), ended.length], ["a:1 b:1", 2]);
+  const { step: fourth, finished } = step();
+  assertEquals([served(fourth), finished.length], ["a:1 b:1", 2]);
   // Its two tokens are computed again with the prompt.
   const { step: fifth } = step();
   assertEquals(fifth.work[0].tokens, [0, 1, 2, 7, 7]);
 });
 
-Deno.test("Scheduler.schedule() lets arrivals of lower rank give way", () => {
+Deno.test("Scheduler.schedule() preempts for who arrives ahead", () => {
   const { scheduler, add, step } = setup({ numBlocks: 7 });
   add("a", 4);
   add("b", 4);
@@ -178,7 +179,7 @@ Deno.test("Scheduler.schedule() swaps victims while the host has room", () => {
   assertEquals([sixth.work[0].tokens, sixth.work[0].start], [[7], 4]);
 });
 
-Deno.test("Scheduler.schedule() brings no one back below the watermark", () => {
+Deno.test("Scheduler.schedule() swaps no one in below the watermark", () => {
   const { scheduler, pool, cache, add, step } = setup({
     numBlocks: 7,
     hostBlocks: 4,
@@ -193,7 +194,7 @@ Deno.test("Scheduler.schedule() brings no one back below the watermark", () => {
   // There is room for its two blocks, but not for the watermark besides.
   assertEquals([pool.freeBlocks, cache.watermarkBlocks], [3, 2]);
   let made = step();
-  while (made.ended.length === 0) {
+  while (made.finished.length === 0) {
     assertEquals([served(made.step), scheduler.running], ["a:1", ["a"]]);
     made = step();
   }
@@ -213,7 +214,7 @@ Deno.test("Scheduler.schedule() recomputes victims if the host is full", () => {
   assertEquals(step().step.preempted, [{ request: "c", by: "recompute" }]);
 });
 
-Deno.test("Scheduler samples n continuations from one computed prompt", () => {
+Deno.test("Scheduler samples n branches from one computed prompt", () => {
   const { scheduler, pool, add } = setup();
   add("a", 3, { samples: 3, maxTokens: 3, stop: [8] });
   const first = scheduler.schedule();
@@ -234,8 +235,10 @@ Deno.test("Scheduler samples n continuations from one computed prompt", () => {
     ],
   });
   scheduler.schedule();
-  const ended = scheduler.commit({ results: [{ request: "a", tokens: [5] }] });
-  assertEquals(ended[0].branches, [
+  const finished = scheduler.commit({
+    results: [{ request: "a", tokens: [5] }],
+  });
+  assertEquals(finished[0].branches, [
     { tokens: [4, 5, 5], reason: "length" },
     { tokens: [8], reason: "stop" },
     { tokens: [6, 8], reason: "stop" },
@@ -258,19 +261,19 @@ Deno.test("Scheduler moves beams together, by one reorder", () => {
   const { work } = scheduler.schedule();
   assertEquals(work.map(({ tokens }) => tokens), [[6], [7]]);
   assertEquals(work[0].blocks[0].slice(0, 2), work[1].blocks[0].slice(0, 2));
-  const [ended] = scheduler.commit({
+  const [finished] = scheduler.commit({
     results: [
       { request: "a", branch: 0, tokens: [8] },
       { request: "a", branch: 1, tokens: [9], done: true },
     ],
   });
-  assertEquals(ended.branches, [
+  assertEquals(finished.branches, [
     { tokens: [5, 6, 8], reason: "stop" },
     { tokens: [5, 7, 9], reason: "stop" },
   ]);
 });
 
-Deno.test("Scheduler computes what continuations share once, also again", () => {
+Deno.test("Scheduler computes what branches share once, also again", () => {
   const { scheduler, add, step } = setup({ numBlocks: 8, tokenBudget: 8 });
   add("wide", 4, { samples: 2, maxTokens: 3 });
   step();
@@ -283,13 +286,13 @@ Deno.test("Scheduler computes what continuations share once, also again", () => 
   assertEquals(served(step().step), "wide:1 wide:1");
 });
 
-Deno.test("Scheduler fails a request whose continuations outgrow the pool", () => {
+Deno.test("Scheduler fails a request whose branches outgrow the pool", () => {
   const { scheduler, add, step } = setup({ numBlocks: 5 });
   add("a", 1, { samples: 3, maxTokens: 8 });
   const errors: unknown[] = [];
   for (let i = 0; scheduler.size > 0; i++) {
     assert(i < 30);
-    for (const { reason, error } of step().step.ended) {
+    for (const { reason, error } of step().step.finished) {
       assertEquals(reason, "failed");
       errors.push(error);
     }
@@ -311,7 +314,7 @@ Deno.test("Scheduler shares cached prefixes, and counts a resume as no hit", () 
   assertEquals([hitTokens, resumes, recoveredTokens], [5, 1, 4]);
 });
 
-Deno.test("Scheduler.abort() ends a request anywhere, also in a step", () => {
+Deno.test("Scheduler.abort() finishes a request anywhere, also in a step", () => {
   const { scheduler, pool, add, sample } = setup();
   add("waiting", 2);
   assertEquals(scheduler.abort("waiting"), {
@@ -360,7 +363,7 @@ Deno.test("Scheduler.loseDevice() computes everything again, to a point", () => 
   scheduler.verify();
 });
 
-Deno.test("Scheduler.commit() sets failed requests back, and no other", () => {
+Deno.test("Scheduler.commit() lets failed requests begin again, and no other", () => {
   const { scheduler, add, sample } = setup({ maxRestarts: 1 });
   add("a", 2);
   add("b", 2);
@@ -371,8 +374,12 @@ Deno.test("Scheduler.commit() sets failed requests back, and no other", () => {
   assertEquals(scheduler.commit({ results, failed }), []);
   const second = scheduler.schedule();
   assertEquals(served(second), "a:2 b:1");
-  const [ended] = scheduler.commit({ results: sample(second), failed });
-  assertEquals([ended.id, ended.reason, ended.error], ["a", "failed", error]);
+  const [finished] = scheduler.commit({ results: sample(second), failed });
+  assertEquals([finished.id, finished.reason, finished.error], [
+    "a",
+    "failed",
+    error,
+  ]);
   assertEquals(scheduler.running, ["b"]);
   scheduler.verify();
 });

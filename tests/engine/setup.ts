@@ -1,5 +1,5 @@
 /**
- * A small scheduler and hands to drive it with.
+ * A small scheduler and what drives it.
  *
  * @module
  */
@@ -51,9 +51,9 @@ export function setup(options: SetupOptions = {}) {
     }));
   const step = () => {
     const made = scheduler.schedule();
-    const ended = scheduler.commit({ results: sample(made) });
+    const finished = scheduler.commit({ results: sample(made) });
     scheduler.verify();
-    return { step: made, ended };
+    return { step: made, finished };
   };
   return { pool, cache, scheduler, add, sample, step };
 }

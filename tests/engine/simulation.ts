@@ -1,6 +1,6 @@
 /**
- * A world for a scheduler, all of it drawn from one seed: arrivals, aborts,
- * memory that is too small, and failures.
+ * A service around a scheduler, all of it drawn from one seed: arrivals,
+ * aborts, memory that is too small, and failures.
  *
  * @module
  */
@@ -16,7 +16,7 @@ import {
 import { DeviceLostError } from "../../src/core/errors.ts";
 import { Prng } from "../../src/core/prng.ts";
 import {
-  type EndedRequest,
+  type FinishedRequest,
   type RequestOptions,
   Scheduler,
   type SchedulerPolicy,
@@ -40,21 +40,21 @@ class FailingPool extends BlockPool {
   }
 }
 
-/** What the world knows of a request. */
-export interface Guest {
+/** What the simulation knows of a request. */
+export interface SimulatedRequest {
   readonly options: RequestOptions;
   readonly key: number;
   readonly arrival: number;
   /** Iterations before it. */
   readonly from: number;
-  /** What happened before it that undoes work. */
-  readonly mishaps: number;
-  /** The iteration and mishaps by which it ended. */
+  /** Faults before it, each of which may undo work. */
+  readonly faults: number;
+  /** The iteration by which it finished, and the faults meanwhile. */
   until: number;
   undone: number;
 }
 
-/** One run of a world. */
+/** One run of the service. */
 export class Simulation {
   readonly #prng: Prng;
   readonly #pool: FailingPool;
@@ -63,12 +63,12 @@ export class Simulation {
   readonly #index: PrefixIndex | undefined;
   readonly scheduler: Scheduler;
   readonly policy: Required<SchedulerPolicy>;
-  readonly #guests: Guest[] = [];
-  readonly #live: Map<string, Guest> = new Map();
+  readonly #requests: SimulatedRequest[] = [];
+  readonly #live: Map<string, SimulatedRequest> = new Map();
   readonly #groups: number;
   readonly #hostBlocks: number;
   readonly #hazard: number;
-  #mishaps = 0;
+  #faults = 0;
   #toCome: number;
 
   constructor(seed: number) {
@@ -104,7 +104,7 @@ export class Simulation {
     this.#pool.fault = () => this.#fault();
   }
 
-  /** Runs until every request has ended. */
+  /** Runs until every request is finished. */
   run(): void {
     for (let step = 0; this.#toCome > 0 || this.scheduler.size > 0; step++) {
       assert(step < 20_000, "the simulation does not end");
@@ -114,7 +114,7 @@ export class Simulation {
       this.#iterate();
       this.scheduler.verify();
     }
-    this.#settle();
+    this.#checkEnd();
   }
 
   /** Iterations, for the curious. */
@@ -128,7 +128,7 @@ export class Simulation {
 
   #fault(): Error | undefined {
     if (!this.#chance(this.#hazard / 4)) return undefined;
-    this.#mishaps++;
+    this.#faults++;
     return this.#chance(0.5)
       ? new InjectedError("injected")
       : new OutOfBlocksError({ needed: 1, free: 0 });
@@ -149,7 +149,7 @@ export class Simulation {
     const { tokenBudget, maxSequences } = this.policy;
     const width = 1 + prng.below(Math.min(4, tokenBudget, maxSequences));
     return {
-      id: `request ${this.#guests.length}`,
+      id: `request ${this.#requests.length}`,
       prompt,
       maxTokens: 1 + prng.below(Math.ceil(capacity * 0.5)),
       priority: prng.below(3) - 1,
@@ -169,36 +169,36 @@ export class Simulation {
     try {
       this.scheduler.add(options);
     } catch (error) {
-      // Too long for this world.
+      // Too long for this cache.
       assert(error instanceof RangeError, String(error));
       assertEquals(this.scheduler.size, size);
       return;
     }
-    const guest: Guest = {
+    const request: SimulatedRequest = {
       options,
       key: aging === Infinity ? priority : iteration + priority * aging,
-      arrival: this.#guests.length,
+      arrival: this.#requests.length,
       from: iteration,
-      mishaps: this.#mishaps,
+      faults: this.#faults,
       until: Infinity,
       undone: 0,
     };
-    this.#guests.push(guest);
-    this.#live.set(options.id, guest);
+    this.#requests.push(request);
+    this.#live.set(options.id, request);
   }
 
   #abort(): void {
     const ids = [...this.#live.keys()];
     if (ids.length === 0) return;
-    const ended = this.scheduler.abort(ids[this.#prng.below(ids.length)]);
-    assertEquals(ended.reason, "aborted");
-    this.#end([ended]);
+    const aborted = this.scheduler.abort(ids[this.#prng.below(ids.length)]);
+    assertEquals(aborted.reason, "aborted");
+    this.#finish([aborted]);
   }
 
   #iterate(): void {
     const before = this.scheduler.running;
     const step = this.#schedule();
-    this.#end(step.ended);
+    this.#finish(step.finished);
     checkStep(step, {
       pool: this.#pool,
       cache: this.#cache,
@@ -224,7 +224,7 @@ export class Simulation {
     );
     const results = this.#sample(step)
       .filter(({ request }) => !broken.has(request) || this.#chance(0.5));
-    this.#end(this.scheduler.commit({ results, failed }));
+    this.#finish(this.scheduler.commit({ results, failed }));
   }
 
   #schedule(): Step {
@@ -244,11 +244,11 @@ export class Simulation {
     const done = new Set<string>();
     return results.flatMap((result) => {
       const { request } = result;
-      const { beams } = this.#guests
+      const { beams } = this.#requests
         .find(({ options }) => options.id === request)!.options;
       const { length } = step.work.filter((w) => w.request === request);
       const work = step.work.find((w) => w.request === request)!;
-      const { prompt } = this.#guests
+      const { prompt } = this.#requests
         .find(({ options }) => options.id === request)!.options;
       const behindPrompt = work.start + work.tokens.length > prompt.length;
       if (beams === undefined || !behindPrompt) return [result];
@@ -268,21 +268,21 @@ export class Simulation {
       if (!this.#live.has(request) || !this.#chance(this.#hazard / 2)) {
         return [];
       }
-      this.#mishaps++;
+      this.#faults++;
       return [{ request, error: new InjectedError("failed") }];
     });
   }
 
   #lose(): void {
-    this.#mishaps++;
+    this.#faults++;
     this.#device.lose();
     const error = new DeviceLostError("unknown", "injected");
-    this.#end(this.scheduler.loseDevice(error));
+    this.#finish(this.scheduler.loseDevice(error));
     assertEquals(this.#pool.usedBlocks, 0);
   }
 
   #loseHost(): void {
-    this.#mishaps++;
+    this.#faults++;
     this.#device.loseHost();
     const lost = this.scheduler.loseHost();
     assertEquals(this.#cache.freeHostBlocks, this.#hostBlocks);
@@ -290,55 +290,55 @@ export class Simulation {
     this.scheduler.verify();
   }
 
-  /** Holds an end against what the request yields alone. */
-  #end(ended: readonly EndedRequest[]): void {
-    for (const { id, reason, branches, error } of ended) {
-      const guest = this.#live.get(id)!;
+  /** Holds finished requests against what they yield alone. */
+  #finish(finished: readonly FinishedRequest[]): void {
+    for (const { id, reason, branches, error } of finished) {
+      const request = this.#live.get(id)!;
       this.#live.delete(id);
-      guest.until = this.scheduler.iteration;
-      guest.undone = this.#mishaps - guest.mishaps;
-      const expected = expectedBranches(guest.options);
-      if (reason === "finished") assertEquals(branches, expected, id);
-      else if (guest.options.beams === undefined) {
+      request.until = this.scheduler.iteration;
+      request.undone = this.#faults - request.faults;
+      const expected = expectedBranches(request.options);
+      if (reason === "completed") assertEquals(branches, expected, id);
+      else if (request.options.beams === undefined) {
         branches.forEach(({ tokens }, i) =>
           assertEquals(tokens, expected[i].tokens.slice(0, tokens.length), id)
         );
       }
       assertEquals(reason === "failed", error !== undefined);
       if (error instanceof OutOfBlocksError) {
-        assert(branches.length > 1 || this.#mishaps > 0, String(error));
+        assert(branches.length > 1 || this.#faults > 0, String(error));
       } else if (error !== undefined) {
-        assert(guest.undone > this.policy.maxRestarts, String(error));
+        assert(request.undone > this.policy.maxRestarts, String(error));
       }
     }
   }
 
-  /** Everything must be given back, and no one have waited for too long. */
-  #settle(): void {
+  /** Everything must be freed, and no one have waited for too long. */
+  #checkEnd(): void {
     this.scheduler.verify();
     assertEquals(this.#pool.usedBlocks, 0);
     assertEquals(this.#cache.sequences, []);
     this.#index?.reset();
-    for (const guest of this.#guests) {
-      const waited = guest.until - guest.from;
-      const bound = this.#bound(guest);
-      assert(waited <= bound, `${guest.options.id}: ${waited} > ${bound}`);
+    for (const request of this.#requests) {
+      const waited = request.until - request.from;
+      const bound = this.#bound(request);
+      assert(waited <= bound, `${request.options.id}: ${waited} > ${bound}`);
     }
   }
 
   /** The longest that the scheduler's documentation lets a request take. */
-  #bound(guest: Guest): number {
+  #bound(request: SimulatedRequest): number {
     const { tokenBudget, longPrefill } = this.policy;
     const c = Math.min(longPrefill, Math.ceil(tokenBudget / 2));
-    const cost = ({ options }: Guest) => {
+    const cost = ({ options }: SimulatedRequest) => {
       const { prompt, maxTokens: M, samples = 1, beams = samples } = options;
       return Math.ceil((prompt.length + M) / c) +
         beams * (M + Math.ceil(M / c)) + 2;
     };
-    const ahead = this.#guests.filter((other) =>
-      other === guest ||
-      other.until > guest.from && other.from <= guest.until &&
-        (other.key - guest.key || other.arrival - guest.arrival) < 0
+    const ahead = this.#requests.filter((other) =>
+      other === request ||
+      other.until > request.from && other.from <= request.until &&
+        (other.key - request.key || other.arrival - request.arrival) < 0
     );
     const costs = ahead.map(cost);
     const overtakers = ahead.filter((other) =>
@@ -347,6 +347,6 @@ export class Simulation {
       )
     );
     return costs.reduce((sum, n) => sum + n, 0) +
-      (overtakers.length + guest.undone) * Math.max(...costs);
+      (overtakers.length + request.undone) * Math.max(...costs);
   }
 }

@@ -1,7 +1,7 @@
 import { runsOf, SEED } from "../support/property.ts";
 import { Simulation } from "./simulation.ts";
 
-Deno.test("Scheduler ends every request as if it were alone", () => {
+Deno.test("Scheduler completes every request as if it were alone", () => {
   const runs = runsOf(50);
   for (let run = 0; run < runs; run++) {
     const seed = (SEED + run) >>> 0;

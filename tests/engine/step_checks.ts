@@ -7,20 +7,23 @@
 import { assert, assertEquals } from "@std/assert";
 import type { BlockPool, CacheManager } from "../../src/cache/mod.ts";
 import type { Scheduler, SchedulerPolicy, Step } from "../../src/engine/mod.ts";
-import type { Guest } from "./simulation.ts";
+import type { SimulatedRequest } from "./simulation.ts";
 
-/** The world in which a step was made. */
-export interface StepWorld {
+/** What a step was made from. */
+export interface StepContext {
   readonly pool: BlockPool;
   readonly cache: CacheManager;
   readonly policy: Required<SchedulerPolicy>;
   readonly scheduler: Scheduler;
-  readonly live: readonly Guest[];
+  readonly live: readonly SimulatedRequest[];
   /** Who ran before. */
   readonly before: readonly string[];
 }
 
-function checkWork({ work, tokens }: Step, { pool, policy }: StepWorld): void {
+function checkWork(
+  { work, tokens }: Step,
+  { pool, policy }: StepContext,
+): void {
   const sum = work.reduce((total, item) => total + item.tokens.length, 0);
   assertEquals(tokens, sum);
   assert(sum <= policy.tokenBudget, "the budget is exceeded");
@@ -49,17 +52,17 @@ function checkWork({ work, tokens }: Step, { pool, policy }: StepWorld): void {
 }
 
 /** Live requests in rank order. */
-function ranked(live: readonly Guest[]): string[] {
+function ranked(live: readonly SimulatedRequest[]): string[] {
   return live
     .toSorted((a, b) => a.key - b.key || a.arrival - b.arrival)
     .map(({ options }) => options.id);
 }
 
-/** No one is served while one ahead is not, nor kept while one gives way. */
-function checkOrder(step: Step, { live, scheduler }: StepWorld): void {
+/** No one is served while one ahead is not, nor kept while one ahead is preempted. */
+function checkOrder(step: Step, { live, scheduler }: StepContext): void {
   const order = ranked(live);
   const served = new Set(step.work.map(({ request }) => request));
-  const moved = new Set(
+  const swappedIn = new Set(
     step.operations.flatMap((operation) =>
       operation.type === "swap" && operation.transfer.direction === "in"
         ? [operation.request]
@@ -68,7 +71,7 @@ function checkOrder(step: Step, { live, scheduler }: StepWorld): void {
   );
   const last = Math.max(-1, ...[...served].map((id) => order.indexOf(id)));
   for (const id of order.slice(0, last + 1)) {
-    assert(served.has(id) || moved.has(id), `${id} is passed over`);
+    assert(served.has(id) || swappedIn.has(id), `${id} is passed over`);
   }
   assertEquals(
     step.work.map(({ request }) => order.indexOf(request)),
@@ -78,34 +81,34 @@ function checkOrder(step: Step, { live, scheduler }: StepWorld): void {
     "work is in rank order",
   );
   if (order.length > 0) {
-    assert(served.has(order[0]) || moved.has(order[0]), "the first waits");
+    assert(served.has(order[0]) || swappedIn.has(order[0]), "the first waits");
   }
   const { running, waiting } = scheduler;
   for (const { request } of step.preempted) {
-    // One that gave way in an attempt that failed may be back already.
+    // One preempted by an attempt that failed may be back already.
     if (!waiting.includes(request)) continue;
     const kept = running.filter((id) =>
       order.indexOf(id) > order.indexOf(request)
     );
-    assertEquals(kept, [], `${request} gives way before these`);
+    assertEquals(kept, [], `${request} is preempted before these`);
   }
 }
 
-/** Who came in last, to others, left the watermark free. */
-function checkWatermark({ cache, pool, scheduler, before }: StepWorld): void {
+/** Who was admitted last, to others, left the watermark free. */
+function checkWatermark({ cache, pool, scheduler, before }: StepContext): void {
   const { running } = scheduler;
   const last = running.at(-1);
   if (running.length < 2 || before.includes(last!)) return;
   assert(
     pool.freeBlocks >= cache.watermarkBlocks,
-    `${last} was let in below the watermark`,
+    `${last} was admitted below the watermark`,
   );
 }
 
 /** Checks a step that was just handed out. */
-export function checkStep(step: Step, world: StepWorld): void {
-  checkWork(step, world);
-  checkOrder(step, world);
-  checkWatermark(world);
-  for (const id of step.freed) assertEquals(world.pool.refCount(id), 0);
+export function checkStep(step: Step, context: StepContext): void {
+  checkWork(step, context);
+  checkOrder(step, context);
+  checkWatermark(context);
+  for (const id of step.freed) assertEquals(context.pool.refCount(id), 0);
 }

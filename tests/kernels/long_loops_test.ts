@@ -7,7 +7,6 @@
 
 import { assert, assertEquals, assertGreater } from "@std/assert";
 import {
-  type AnyTensor,
   type AttentionOptions,
   attentionProblem,
   type GpuTensor,
@@ -17,6 +16,7 @@ import {
   type TensorShape,
   UnsupportedError,
 } from "../../mod.ts";
+import type { AnyTensor } from "../../src/ops/mod.ts";
 import { attentionParts } from "../../src/ops/attention/parts.ts";
 import type { Gpu } from "../../src/gpu/mod.ts";
 import {

@@ -10,11 +10,11 @@ import {
   type BlockTable,
   CacheManager,
   ContiguousCache,
-  type ContiguousSequence,
   type Gpu,
   KvCache,
   OutOfBlocksError,
 } from "../../mod.ts";
+import type { ContiguousSequence } from "../../src/cache/mod.ts";
 import { gpuTest } from "../support/gpu.ts";
 import { randomRows, readCache, uploadRows } from "./cache_image.ts";
 
@@ -207,6 +207,19 @@ forCaches("reserve() gives a step that notices stale slots", (gpu, cache) => {
       assertThrows(call, TypeError, "sequence 0 was moved, cut off", what);
     }
   }
+  return Promise.resolve();
+});
+
+forCaches("a step may be committed after a later one", (gpu, cache) => {
+  const sequence = cache.createSequence();
+  const steps = [2, 3].map((count) => {
+    const step = cache.reserve([{ sequence, count }]);
+    using rows = uploadRows(gpu, cache, randomRows(cache, count, count));
+    for (const layer of [0, 1]) step.write({ layer, ...rows });
+    return step;
+  });
+  for (const step of steps.toReversed()) step.commit();
+  assertEquals(sequence.committed, 5);
   return Promise.resolve();
 });
 

@@ -1,6 +1,6 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
-import { attention, type AttentionProblem } from "../../reference/mod.ts";
+import { attention, type ReferenceProblem } from "../../reference/mod.ts";
 import { Prng } from "../../src/core/prng.ts";
 import { property } from "../support/property.ts";
 import {
@@ -20,9 +20,9 @@ function scalar(
   { key, value, ...rest }:
     & { key: number[]; value: number[] }
     & Partial<
-      AttentionProblem
+      ReferenceProblem
     >,
-): AttentionProblem {
+): ReferenceProblem {
   return {
     query: new Array(rest.queryLength ?? 1).fill(1),
     key,
@@ -111,7 +111,7 @@ Deno.test("attention() returns nothing for no queries", () => {
 });
 
 /** For each query, how many of `keyLength` keys a causal mask lets it see. */
-function causalCounts(options: Partial<AttentionProblem>): number[] {
+function causalCounts(options: Partial<ReferenceProblem>): number[] {
   const { keyLength = 0, mask = MASKS.causal } = options;
   const key = new Array(keyLength).fill(0);
   const problem = scalar({ ...options, key, value: key, mask });
@@ -211,7 +211,7 @@ property(
       value: reorder(problem.value, order, c.kvHeads * c.valueHeadDim),
       mask: mask && ((b, h, i, j) => mask(b, h, i, order[j])),
       score: score && ((s, b, h, i, j) => score(s, b, h, i, order[j])),
-    } satisfies AttentionProblem;
+    } satisfies ReferenceProblem;
     const bound = float64Bound(problem);
     assertWithin(attention(shuffled), attention(problem), bound);
   },
@@ -225,7 +225,7 @@ property(
     const { score = (s: number) => s } = problem;
     const shift = (b: number, h: number, position: number) =>
       10 * b - 3 * h + position / 2;
-    const shifted: AttentionProblem = {
+    const shifted: ReferenceProblem = {
       ...problem,
       score: (s, b, h, i, j) => score(s, b, h, i, j) + shift(b, h, i),
     };
@@ -344,7 +344,7 @@ Deno.test("attention() says what is wrong with a problem", () => {
     score: "none",
   };
   const problem = problemOf(shape);
-  const type: [Partial<AttentionProblem>, string][] = [
+  const type: [Partial<ReferenceProblem>, string][] = [
     [{ query: [1] }, "query must have 72 elements [2, 3, 4, 3]"],
     [{ key: [1] }, "key must have 48 elements [2, 4, 2, 3]"],
     [{ value: [1] }, "value must have 32 elements [2, 4, 2, 2]"],
@@ -358,7 +358,7 @@ Deno.test("attention() says what is wrong with a problem", () => {
       message,
     );
   }
-  const outOfRange: [Partial<AttentionProblem>, string][] = [
+  const outOfRange: [Partial<ReferenceProblem>, string][] = [
     [{ kvHeads: 3 }, "queryHeads must be a multiple of kvHeads (3)"],
     [{ headDim: 0 }, "headDim must be an integer >= 1"],
     [{ scale: NaN }, "scale must be finite"],

@@ -9,12 +9,12 @@ import {
   compareWithBound,
   type ErrorBound,
   errorBound,
-  mismatchTable,
-  roundAll,
 } from "../../reference/mod.ts";
+import { mismatchTable } from "../../reference/mismatch_table.ts";
+import { roundAll } from "../../reference/naive.ts";
 import type {
-  AttentionProblem,
   MaskFunction,
+  ReferenceProblem,
   ScoreFunction,
 } from "../../reference/mod.ts";
 import { Prng } from "../../src/core/prng.ts";
@@ -74,7 +74,7 @@ export function normals(
 export function problemOf(
   c: Case,
   precision: "f32" | "f16" = "f32",
-): AttentionProblem {
+): ReferenceProblem {
   const prng = new Prng(c.seed);
   const queryHeads = c.kvHeads * c.queriesPerKvHead;
   const queries = c.batch * c.queryLength * queryHeads;
@@ -132,7 +132,7 @@ export interface Result {
  * The bound between two float64 results: each is within the working bound for
  * unit roundoff 2^-53, of which the sums here, key after key, take four.
  */
-export function float64Bound(problem: AttentionProblem): ErrorBound {
+export function float64Bound(problem: ReferenceProblem): ErrorBound {
   const { output, lse } = errorBound(problem, { keys: 1 });
   return { output: 4 * 2 ** -29 * output, lse: 4 * 2 ** -29 * lse };
 }

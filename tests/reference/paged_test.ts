@@ -1,11 +1,11 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import {
-  type AttentionResult,
   pagedAttention,
   type PagedAttentionProblem,
   raggedAttention,
   type RaggedAttentionProblem,
+  type ReferenceResult,
 } from "../../reference/mod.ts";
 import { Prng } from "../../src/core/prng.ts";
 import { property } from "../support/property.ts";
@@ -122,7 +122,7 @@ property(
   ],
   (c, lengths, blockSize, seed) => {
     const ragged = raggedOf(c, lengths);
-    const expected: AttentionResult = raggedAttention(ragged);
+    const expected: ReferenceResult = raggedAttention(ragged);
     for (const poison of [NaN, 1e30]) {
       const paged = pagedOf(ragged, { blockSize, seed, poison });
       assertEquals(pagedAttention(paged), expected);

@@ -2,16 +2,16 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import {
   attention,
-  type AttentionProblem,
   blockMask,
   compareErrors,
   errorBound,
-  mismatchTable,
   naiveAttention,
-  roundAll,
+  type ReferenceProblem,
   shadowAttention,
   type ShadowOptions,
 } from "../../reference/mod.ts";
+import { mismatchTable } from "../../reference/mismatch_table.ts";
+import { roundAll } from "../../reference/naive.ts";
 import { property } from "../support/property.ts";
 import { assertWithin, type Case, cases, problemOf } from "./cases.ts";
 
@@ -28,7 +28,7 @@ const options: fc.Arbitrary<ShadowOptions> = fc.record({
   splits: fc.integer({ min: 1, max: 5 }),
 });
 
-function assertShadow(problem: AttentionProblem, options: ShadowOptions) {
+function assertShadow(problem: ReferenceProblem, options: ShadowOptions) {
   const bound = errorBound(problem, { keys: options.keys });
   const actual = shadowAttention(problem, options);
   assertWithin(actual, attention(problem), bound);
@@ -186,7 +186,7 @@ const FAR: readonly (readonly number[])[] = [
 Deno.test("shadowAttention() is exact at scores from the lowest float32 up", () => {
   for (const scores of FAR) {
     const keyLength = scores.length;
-    const problem: AttentionProblem = {
+    const problem: ReferenceProblem = {
       query: [1],
       key: scores.map(Math.fround),
       value: scores.map((_, j) => 2 ** j),

@@ -8,15 +8,15 @@
 import { fail } from "@std/assert";
 import {
   attention,
-  type AttentionProblem,
   compareErrors,
   compareWithBound,
   errorBound,
   GATES,
-  mismatchTable,
   naiveAttention,
+  type ReferenceProblem,
   shadowAttention,
 } from "../../reference/mod.ts";
+import { mismatchTable } from "../../reference/mismatch_table.ts";
 import {
   type AttentionCase,
   dataOf,
@@ -83,7 +83,7 @@ export function checkCase(
 
 interface Context {
   readonly c: AttentionCase;
-  readonly problem: AttentionProblem;
+  readonly problem: ReferenceProblem;
   readonly actual: { output: Float32Array; lse: Float32Array };
   readonly expected: { output: Float64Array; lse: Float64Array };
   readonly index: number;

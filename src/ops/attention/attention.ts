@@ -7,7 +7,8 @@
 import { type Gpu, GpuTensor } from "../../gpu/mod.ts";
 import { EMPTY_LSE } from "./lse.ts";
 import type { AnyTensor, HostTensor } from "../tensors.ts";
-import { type AttentionOptions, attentionProblem } from "./options/options.ts";
+import type { AttentionOptions } from "./options/attention_options.ts";
+import { attentionProblem } from "./options/attention_problem.ts";
 import type { PlanChoices } from "./options/choices.ts";
 import { AttentionPlan, type AttentionTensors } from "./plan.ts";
 

@@ -23,13 +23,13 @@ const I32 = 2 ** 31;
 export function checkIndexing(gpu: Gpu, problem: AttentionProblem): void {
   const { queryTokens, queryHeads, kvHeads, headDim, valueHeadDim } = problem;
   const bytes = bytesPerElement(problem.dtype);
-  const { source } = problem;
-  const keyTokens = bufferTokens(source);
+  const { keys } = problem;
+  const keyTokens = bufferTokens(keys);
   const elements: Record<string, number> = {
     query: queryTokens * queryHeads * headDim,
     output: queryTokens * queryHeads * valueHeadDim,
   };
-  if (source.segments > 0) {
+  if (keys.segments > 0) {
     elements.arena = keyTokens * kvHeads * (headDim + valueHeadDim);
   } else {
     elements.key = keyTokens * kvHeads * headDim;
@@ -45,7 +45,7 @@ export function checkIndexing(gpu: Gpu, problem: AttentionProblem): void {
       count * bytes,
     );
   }
-  if (source.segments > 1) {
+  if (keys.segments > 1) {
     const units = headDim % 4 === 0 && valueHeadDim % 4 === 0 ? 4 : 1;
     checkRange(
       elements.arena / units < 2 ** SEGMENT_SHIFT,

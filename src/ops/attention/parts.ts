@@ -68,20 +68,20 @@ function attentionSpec(
   problem: AttentionProblem,
   mods: EmittedMods | undefined,
 ): AttentionSpec {
-  const { dtype, headDim, valueHeadDim, source, lse } = problem;
-  const { segments } = source;
+  const { dtype, headDim, valueHeadDim, keys, lse } = problem;
+  const { segments } = keys;
   // Arenas hold keys and values in one buffer, hence in one format.
   const arena = segments > 0
     ? rowFormat(dtype, headDim, valueHeadDim)
     : undefined;
-  const quads = source.kind !== "paged" || source.blockSize % 4 === 0;
+  const quads = keys.kind !== "paged" || keys.blockSize % 4 === 0;
   return {
-    source: source.kind,
+    layout: keys.kind,
     segments,
     quads,
     // Blocks of one or two tokens divide, rather than have a source of their own.
-    shift: source.kind === "paged" && quads &&
-      Number.isInteger(Math.log2(source.blockSize)),
+    shift: keys.kind === "paged" && quads &&
+      Number.isInteger(Math.log2(keys.blockSize)),
     queryFormat: rowFormat(dtype, headDim),
     keyFormat: arena ?? rowFormat(dtype, headDim),
     valueFormat: arena ?? rowFormat(dtype, valueHeadDim),
@@ -100,8 +100,8 @@ function uniformsOf(
   spec: AttentionSpec,
   { sequencesAt }: Schedule,
 ): Record<string, number> {
-  const { source, headDim, valueHeadDim, queryHeads, kvHeads } = problem;
-  const paged = source.kind === "paged" ? source : undefined;
+  const { keys, headDim, valueHeadDim, queryHeads, kvHeads } = problem;
+  const paged = keys.kind === "paged" ? keys : undefined;
   const keyStride = rowStride(spec.keyFormat, headDim);
   return {
     query_heads: queryHeads,
@@ -115,7 +115,7 @@ function uniformsOf(
     key_stride: keyStride,
     value_stride: rowStride(spec.valueFormat, valueHeadDim),
     output_stride: rowStride(spec.outputFormat, valueHeadDim),
-    value_at: bufferTokens(source) * kvHeads * keyStride,
+    value_at: bufferTokens(keys) * kvHeads * keyStride,
     block_size: paged?.blockSize ?? 1,
     block_shift: Math.floor(Math.log2(paged?.blockSize ?? 1)),
     segment_blocks: paged?.segmentBlocks ?? 1,

@@ -24,9 +24,9 @@ import { type AttentionProblem, bufferTokens } from "./problem.ts";
 export interface AttentionTensors {
   /** `[tokens, queryHeads, headDim]`. */
   readonly query: GpuTensor;
-  /** Keys; not for a source of arenas. */
+  /** Keys; not where they are in arenas. */
   readonly key?: GpuTensor;
-  /** Values; not for a source of arenas. */
+  /** Values; not where they are in arenas. */
   readonly value?: GpuTensor;
   /** Arenas, each with keys first. */
   readonly arenas?: readonly GpuBuffer[];
@@ -162,7 +162,7 @@ export class AttentionPlan implements Disposable {
   }
 
   #checkTensors(tensors: AttentionTensors): void {
-    const { dtype, queryTokens, queryHeads, kvHeads, source } = this.#problem;
+    const { dtype, queryTokens, queryHeads, kvHeads, keys } = this.#problem;
     const { headDim, valueHeadDim } = this.#problem;
     const check = (
       name: string,
@@ -196,11 +196,11 @@ export class AttentionPlan implements Disposable {
     if (this.#problem.lse) {
       check("lse", tensors.lse, queryTokens * queryHeads, "f32");
     }
-    const tokens = bufferTokens(source);
-    if (source.segments > 0) {
+    const tokens = bufferTokens(keys);
+    if (keys.segments > 0) {
       const bytes = tokens * kvHeads * (headDim + valueHeadDim) *
         bytesPerElement(dtype);
-      checkArenas(tensors.arenas, source.segments, bytes);
+      checkArenas(tensors.arenas, keys.segments, bytes);
       return;
     }
     check("key", tensors.key, tokens * kvHeads * headDim, dtype);

@@ -24,8 +24,8 @@ export interface SequenceShape {
 }
 
 /** Keys and values in order, in one tensor each or both in one arena. */
-export interface ContiguousSource {
-  /** Tells the sources apart. */
+export interface ContiguousKeys {
+  /** Tells the layouts apart. */
   readonly kind: "contiguous";
   /** Rows of the key tensor, or of the arena, in tokens. */
   readonly keyTokens: number;
@@ -34,8 +34,8 @@ export interface ContiguousSource {
 }
 
 /** Keys and values in blocks, found through a table. */
-export interface PagedSource {
-  /** Tells the sources apart. */
+export interface PagedKeys {
+  /** Tells the layouts apart. */
   readonly kind: "paged";
   /** Tokens of a block. */
   readonly blockSize: number;
@@ -68,7 +68,7 @@ export interface AttentionProblem {
   /** The batch. */
   readonly sequences: readonly SequenceShape[];
   /** Where keys and values are. */
-  readonly source: ContiguousSource | PagedSource;
+  readonly keys: ContiguousKeys | PagedKeys;
   /** Factor of the dot products. */
   readonly scale: number;
   /** Applied to the scaled scores, in order. */
@@ -79,10 +79,10 @@ export interface AttentionProblem {
   readonly lse: boolean;
 }
 
-/** Tokens that one key tensor or one arena of a source has room for. */
-export function bufferTokens(source: ContiguousSource | PagedSource): number {
-  if (source.kind === "contiguous") return source.keyTokens;
-  const { segments, segmentBlocks, numBlocks, blockSize } = source;
+/** Tokens that one key tensor or one arena has room for. */
+export function bufferTokens(keys: ContiguousKeys | PagedKeys): number {
+  if (keys.kind === "contiguous") return keys.keyTokens;
+  const { segments, segmentBlocks, numBlocks, blockSize } = keys;
   return (segments > 0 ? segmentBlocks : numBlocks) * blockSize;
 }
 

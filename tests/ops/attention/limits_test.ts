@@ -88,7 +88,7 @@ Deno.test("checkIndexing() refuses an arena of extents past one binding", () => 
   } as Gpu;
   const extents = (keyTokens: number): AttentionProblem => ({
     ...dense(1, 1, [1, 6, 2]),
-    source: { kind: "contiguous", keyTokens, segments: 1 },
+    keys: { kind: "contiguous", keyTokens, segments: 1 },
   });
   checkIndexing(small, extents(128));
   assertThrows(
@@ -109,7 +109,7 @@ Deno.test("checkIndexing() refuses more kv heads than the grid has rows", () => 
 Deno.test("checkIndexing() refuses several arenas past 2^28 units each", () => {
   const paged = (segmentBlocks: number, headDim: number): AttentionProblem => ({
     ...dense(1, 1, [1, headDim]),
-    source: {
+    keys: {
       kind: "paged",
       blockSize: 16,
       numBlocks: 2 * segmentBlocks,

@@ -10,8 +10,8 @@ import { UnsupportedError } from "../../../core/errors.ts";
 
 /** Sizes of the forward kernel. */
 export interface ForwardTiles {
-  /** Where the numbers come from. */
-  readonly source: string;
+  /** On what, or where else the numbers come from. */
+  readonly measured: string;
   /** Invocations of a workgroup. */
   readonly lanes: number;
   /** Query rows a lane at most; fewer where the accumulator has no room. */
@@ -27,8 +27,8 @@ export interface ForwardTiles {
 
 /** Sizes of the decode kernel. */
 export interface DecodeTiles {
-  /** Where the numbers come from. */
-  readonly source: string;
+  /** On what, or where else the numbers come from. */
+  readonly measured: string;
   /** Packed query rows of a key range up to which the kernel is used. */
   readonly maxRows: number;
   /** Invocations of a workgroup. */
@@ -41,8 +41,8 @@ export interface DecodeTiles {
 
 /** Sizes of splits, and what the cost model knows of a device. */
 export interface PartitionSizes {
-  /** Where the numbers come from. */
-  readonly source: string;
+  /** On what, or where else the numbers come from. */
+  readonly measured: string;
   /** Keys of one split, where splits have the fixed size. */
   readonly splitKeys: number;
   /**
@@ -76,21 +76,21 @@ export type TileOptions = {
 /** Adapters that compute on the CPU, eight lanes to a vector register. */
 export const SOFTWARE_TILES: Tiles = {
   forward: {
-    source: "bench/results: llvmpipe, 8 lanes, best of 1-8 rows x 4-32 keys",
+    measured: "bench/results: llvmpipe, 8 lanes, best of 1-8 rows x 4-32 keys",
     lanes: 8,
     rowsPerLane: 8,
     keys: 16,
     modKeys: 8,
   },
   decode: {
-    source: "bench/results: llvmpipe",
+    measured: "bench/results: llvmpipe",
     maxRows: 4,
     lanes: 8,
     keysPerLane: 16,
     columnsPerLane: 4,
   },
   partition: {
-    source: "bench/results: llvmpipe",
+    measured: "bench/results: llvmpipe",
     splitKeys: 1024,
     splitRows: 64,
     // It runs a workgroup a core.
@@ -103,21 +103,21 @@ export const SOFTWARE_TILES: Tiles = {
 /** Any other adapter; from occupancy arithmetic, not yet from a measurement. */
 export const HARDWARE_TILES: Tiles = {
   forward: {
-    source: "not measured: 64 rows fill the default 16 KiB at head dim 64",
+    measured: "not measured: 64 rows fill the default 16 KiB at head dim 64",
     lanes: 32,
     rowsPerLane: 2,
     keys: 8,
     modKeys: 8,
   },
   decode: {
-    source: "not measured",
+    measured: "not measured",
     maxRows: 8,
     lanes: 32,
     keysPerLane: 4,
     columnsPerLane: 1,
   },
   partition: {
-    source: "not measured",
+    measured: "not measured",
     splitKeys: 256,
     splitRows: 64,
     parallelism: 256,
@@ -129,7 +129,7 @@ export const HARDWARE_TILES: Tiles = {
 /** Every size: the most that it may be, and whether it is a power of two. */
 const RANGES: {
   readonly [K in keyof Tiles]: {
-    readonly [N in Exclude<keyof Tiles[K], "source">]: readonly [
+    readonly [N in Exclude<keyof Tiles[K], "measured">]: readonly [
       most: number,
       powerOfTwo: boolean,
     ];
@@ -198,7 +198,7 @@ export function tilesOf(
 function checkSizes(table: keyof Tiles, sizes: object): void {
   const ranges: Record<string, readonly [number, boolean]> = RANGES[table];
   for (const [size, value] of Object.entries(sizes)) {
-    if (size === "source") continue;
+    if (size === "measured") continue;
     const name = `tiles.${table}.${size}`;
     checkType(
       Object.hasOwn(ranges, size),

@@ -160,7 +160,7 @@ class ScheduleWriter {
   }
 
   finish(kernels: readonly ScheduledWork[]): Schedule {
-    const { source } = this.#problem;
+    const { keys } = this.#problem;
     const { records, listed } = this.#work;
     const merges = this.#writeMerges();
     const queries = new Words();
@@ -175,9 +175,7 @@ class ScheduleWriter {
     const sequencesAt = tilesAt + tiles.length;
     const queriesAt = sequencesAt + records.length * SEQUENCE.words;
     const tableAt = queriesAt + queries.length;
-    const table = source.kind === "paged"
-      ? source.blockTable
-      : new Uint32Array(0);
+    const table = keys.kind === "paged" ? keys.blockTable : new Uint32Array(0);
     const words = new Uint32Array(tableAt + table.length);
     words.set(lists);
     words.set(tiles, tilesAt);
@@ -186,7 +184,7 @@ class ScheduleWriter {
         SEQUENCE.pack({
           query_start: record.queryStart,
           query_count: record.queryCount,
-          key_start: record.keyStart + (source.kind === "paged" ? tableAt : 0),
+          key_start: record.keyStart + (keys.kind === "paged" ? tableAt : 0),
           key_count: record.keyCount,
           query_offset: record.queryOffset,
           batch: record.batch,

@@ -7,12 +7,12 @@
  * @module
  */
 
-import { modsDependOn } from "../../../mods/mod.ts";
+import { modsDependOn } from "../../../mods/trace.ts";
 import { KeyRuns } from "./key_runs.ts";
 import {
   type AttentionProblem,
   packedRows,
-  type PagedSource,
+  type PagedKeys,
 } from "../problem.ts";
 import {
   flatWork,
@@ -47,8 +47,8 @@ export function sharedWork(
   options: SharingOptions,
 ): Work {
   const flat = flatWork(problem);
-  if (problem.source.kind !== "paged") return flat;
-  const finder = new Finder(problem, problem.source, options);
+  if (problem.keys.kind !== "paged") return flat;
+  const finder = new Finder(problem, problem.keys, options);
   finder.find(flat.own.map(({ record }) => record));
   return finder.finish(flat);
 }
@@ -63,7 +63,7 @@ interface Agreement {
 
 class Finder {
   readonly #problem: AttentionProblem;
-  readonly #source: PagedSource;
+  readonly #keys: PagedKeys;
   readonly #options: SharingOptions;
   readonly #keyRuns: KeyRuns;
   readonly #records: SequenceRecord[];
@@ -73,11 +73,11 @@ class Finder {
 
   constructor(
     problem: AttentionProblem,
-    source: PagedSource,
+    keys: PagedKeys,
     options: SharingOptions,
   ) {
     this.#problem = problem;
-    this.#source = source;
+    this.#keys = keys;
     this.#options = options;
     this.#keyRuns = new KeyRuns(problem);
     this.#records = [...flatWork(problem).records];
@@ -95,7 +95,7 @@ class Finder {
   }
 
   #visit({ members, column, from }: Agreement): Agreement[] {
-    const { blockSize } = this.#source;
+    const { blockSize } = this.#keys;
     const { sequences } = this.#problem;
     return this.#sameBlock(members, column).map((same) => {
       let next = column + 1;
@@ -139,7 +139,7 @@ class Finder {
 
   /** Those that have the same block in a column, where they are several. */
   #sameBlock(members: readonly number[], column: number): number[][] {
-    const { blockTable, blockSize } = this.#source;
+    const { blockTable, blockSize } = this.#keys;
     const byBlock = new Map<number, number[]>();
     for (const sequence of members) {
       const { keyStart, keyCount } = this.#problem.sequences[sequence];

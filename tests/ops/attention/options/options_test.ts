@@ -571,11 +571,11 @@ Deno.test("attentionProblem() refuses what is no object", () => {
 });
 
 Deno.test("attentionProblem() takes surplus table entries of any value", () => {
-  const { source } = attentionProblem({
+  const { keys } = attentionProblem({
     ...PAGED,
     blockTable: Uint32Array.of(1, 2, 0xffffffff, 3, 5, 99),
   });
-  assertEquals(source.kind === "paged" && source.tableWidth, 3);
+  assertEquals(keys.kind === "paged" && keys.tableWidth, 3);
 });
 
 Deno.test("attentionProblem() fills in scale, offset and spans", () => {

@@ -41,12 +41,12 @@ Deno.test("tilesOf() gives a device its own row", () => {
 
 Deno.test("tilesOf() puts a caller's sizes in place of the device's", () => {
   const tiles = tilesOf(HARDWARE, {
-    forward: { keys: 3, source: "a test" },
+    forward: { keys: 3, measured: "a test" },
     partition: { splitKeys: 1000 },
   });
   const { forward, decode, partition } = HARDWARE_TILES;
   assertEquals(tiles, {
-    forward: { ...forward, keys: 3, source: "a test" },
+    forward: { ...forward, keys: 3, measured: "a test" },
     decode,
     partition: { ...partition, splitKeys: 1000 },
   });
@@ -103,7 +103,7 @@ for (const [table, size, most] of LIMITS) {
 
 Deno.test("tilesOf() names every size that there is", () => {
   const sizes = Object.entries(HARDWARE_TILES).flatMap(([table, row]) =>
-    Object.keys(row).filter((size) => size !== "source")
+    Object.keys(row).filter((size) => size !== "measured")
       .map((size) => `${table}.${size}`)
   );
   assertEquals(sizes, LIMITS.map(([table, size]) => `${table}.${size}`));

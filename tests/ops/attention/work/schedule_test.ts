@@ -10,12 +10,12 @@ import fc from "fast-check";
 import {
   attentionProblem,
   causal,
-  maskFunction,
   type MaskMod,
   maskMod,
   scoreMod,
   slidingWindow,
 } from "../../../../mod.ts";
+import { maskFunction } from "../../../../src/mods/mod.ts";
 import { SEQUENCE } from "../../../../kernels/fragments/schedule.ts";
 import {
   type AttentionProblem,
@@ -221,7 +221,7 @@ property(
   [aCase],
   (test) => {
     const { problem, schedule, read } = scheduleOf(test);
-    const { kvHeads, queryHeads, sequences, source } = problem;
+    const { kvHeads, queryHeads, sequences, keys: layout } = problem;
     const { rows } = readSchedule(problem, schedule, read);
     const sees = maskFunction(problem.maskMods);
     const group = queryHeads / kvHeads;
@@ -229,7 +229,7 @@ property(
     let count = 0;
     sequences.forEach((sequence, batch) => {
       const place = (start: number, key: number) =>
-        source.kind === "paged"
+        layout.kind === "paged"
           ? words[start + Math.floor(key / BLOCK)]
           : start + key;
       const record = readRecord(

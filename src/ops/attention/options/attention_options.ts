@@ -1,0 +1,75 @@
+/**
+ * The options of `attention()`.
+ *
+ * @module
+ */
+
+import type {
+  BlockTable,
+  CacheSequence,
+  ContiguousSequence,
+} from "../../../cache/mod.ts";
+import type { GpuTensor } from "../../../gpu/mod.ts";
+import type { ContiguousCache, KvCache } from "../../../kv/mod.ts";
+import type { MaskMod, ScoreMod } from "../../../mods/mod.ts";
+import type { HostTensor } from "../../tensors.ts";
+import type { Indices } from "./spans.ts";
+
+/** What attention computes; `T` is where its tensors are. */
+export interface AttentionOptions<T = GpuTensor | HostTensor> {
+  /**
+   * `[batch, queries, queryHeads, headDim]`, or ragged
+   * `[tokens, queryHeads, headDim]` with `cuSeqlens`.
+   */
+  readonly query: T;
+  /**
+   * `[batch, keys, kvHeads, headDim]`, ragged `[tokens, kvHeads, headDim]`, or
+   * with `blockTable` `[numBlocks, blockSize, kvHeads, headDim]`. Not with
+   * `cache`.
+   */
+  readonly key?: T;
+  /** Like `key`, but the last dimension may differ. */
+  readonly value?: T;
+  /** Ragged queries: first token of each sequence, and the total at the end. */
+  readonly cuSeqlens?: Indices;
+  /** Ragged keys; `cuSeqlens` by default. */
+  readonly cuSeqlensKey?: Indices;
+  /** Written keys of each sequence; what lies past them is never read. */
+  readonly keyLengths?: Indices;
+  /** Paged: `[sequences, maxBlocks]` block ids, row-major. */
+  readonly blockTable?: Uint32Array;
+  /** A cache of ours, instead of `key`, `value` and `blockTable`. */
+  readonly cache?: KvCache | ContiguousCache;
+  /**
+   * The cache's sequences, one a batch entry: those that it made, or those of
+   * a `CacheManager` over its pool, which a `Scheduler` hands out too.
+   */
+  readonly sequences?:
+    | readonly (BlockTable | CacheSequence)[]
+    | readonly ContiguousSequence[];
+  /** The cache's layer; 0 by default. */
+  readonly layer?: number;
+  /** The layer group of a `CacheManager`'s sequences; 0 by default. */
+  readonly group?: number;
+  /** Factor of the dot products; `1 / sqrt(headDim)` by default. */
+  readonly scale?: number;
+  /** Whether a query sees only keys at its own position and before. */
+  readonly causal?: boolean;
+  /**
+   * Position of query 0 in the keys' coordinate, for all or for each sequence.
+   * By default keys - queries: the last query stands at the last key.
+   */
+  readonly queryOffset?: number | Indices;
+  /** Inclusive: `position - left <= key <= position + right`. */
+  readonly window?: { readonly left?: number; readonly right?: number };
+  /** `cap * tanh(score / cap)`, before all other score mods. */
+  readonly softcap?: number;
+  /** ALiBi: `true`, or slopes `[queryHeads]` or `[batch, queryHeads]`. */
+  readonly alibi?: boolean | Float32Array;
+  /** More score mods, in order. */
+  readonly scoreMod?: ScoreMod | readonly ScoreMod[];
+  /** More masks; a key is seen where all hold. */
+  readonly maskMod?: MaskMod | readonly MaskMod[];
+  /** Whether the log-sum-exp is wanted too. */
+  readonly returnLse?: boolean;
+}

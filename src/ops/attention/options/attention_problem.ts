@@ -1,0 +1,114 @@
+/**
+ * How the options of `attention()` become a problem: every check of types,
+ * shapes and ranges is here, before anything touches the device.
+ *
+ * @module
+ */
+
+import {
+  checkBoolean,
+  checkFinite,
+  checkInteger,
+  checkRange,
+  checkType,
+} from "../../../core/check.ts";
+import { type AnyTensor, describeTensor } from "../../tensors.ts";
+import type { AttentionProblem } from "../problem.ts";
+import type { AttentionOptions } from "./attention_options.ts";
+import { keyInputs } from "./keys.ts";
+import { maskMods, scoreMods } from "./mods.ts";
+import { checkIndices, type Indices, querySpans } from "./spans.ts";
+
+/**
+ * Checks options and turns them into a problem.
+ *
+ * @throws {TypeError} for wrong types, ranks, shapes and combinations
+ * @throws {RangeError} for values out of range
+ */
+export function attentionProblem(
+  options: AttentionOptions<AnyTensor>,
+): AttentionProblem {
+  checkType(
+    typeof options === "object" && options !== null,
+    "options",
+    "must be an object",
+    options,
+  );
+  const query = describeTensor("query", options.query);
+  const rank = query.shape.length;
+  checkType(
+    rank === 3 || rank === 4,
+    "query.shape",
+    "must have rank 4, or 3 where ragged",
+    query.shape,
+  );
+  const [queryHeads, headDim] = query.shape.slice(-2);
+  const queries = querySpans(query.shape, options.cuSeqlens);
+  const keys = keyInputs(options, query, queries.length);
+  const { kvHeads, valueHeadDim } = keys;
+  checkInteger("queryHeads", queryHeads, 1);
+  checkInteger("kvHeads", kvHeads, 1);
+  checkInteger("headDim", headDim, 1, 256);
+  checkInteger("valueHeadDim", valueHeadDim, 1, 256);
+  checkType(
+    keys.headDim === headDim,
+    "key.shape",
+    `must have the query's headDim (${headDim})`,
+    keys.headDim,
+  );
+  checkRange(
+    queryHeads % kvHeads === 0,
+    "queryHeads",
+    `must be a multiple of kvHeads (${kvHeads})`,
+    queryHeads,
+  );
+  const { scale = 1 / Math.sqrt(headDim) } = options;
+  checkFinite("scale", scale);
+  checkRange(
+    Number.isFinite(Math.fround(scale)),
+    "scale",
+    "must be finite in float32",
+    scale,
+  );
+  checkBoolean("returnLse", options.returnLse);
+  const offsets = queryOffsets(options.queryOffset, queries.length);
+  const sequences = queries.map(([queryStart, queryCount], i) => ({
+    queryStart,
+    queryCount,
+    ...keys.spans[i],
+    queryOffset: offsets?.[i] ?? keys.spans[i].keyCount - queryCount,
+  }));
+  return {
+    dtype: query.dtype,
+    queryHeads,
+    kvHeads,
+    headDim,
+    valueHeadDim,
+    queryTokens: rank === 3 ? query.shape[0] : query.shape[0] * query.shape[1],
+    sequences,
+    keys: keys.keys,
+    scale,
+    scoreMods: scoreMods(options, queries.length, queryHeads),
+    maskMods: maskMods(options),
+    lse: options.returnLse ?? false,
+  };
+}
+
+function queryOffsets(
+  queryOffset: number | Indices | undefined,
+  batch: number,
+): number[] | undefined {
+  if (queryOffset === undefined) return undefined;
+  if (typeof queryOffset === "number") {
+    checkInteger("queryOffset", queryOffset, -(2 ** 31), 2 ** 31 - 1);
+    return new Array(batch).fill(queryOffset);
+  }
+  checkIndices("queryOffset", queryOffset);
+  checkType(
+    queryOffset.length === batch,
+    "queryOffset.length",
+    `must be the number of sequences (${batch})`,
+    queryOffset.length,
+  );
+  return Array.from(queryOffset);
+}

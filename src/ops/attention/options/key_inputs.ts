@@ -1,0 +1,15 @@
+/**
+ * Keys and values as options give them.
+ *
+ * @module
+ */
+
+import type { AttentionProblem, SequenceShape } from "../problem.ts";
+
+/** Where keys and values are, and what their shapes say. */
+export interface KeyInputs
+  extends
+    Pick<AttentionProblem, "keys" | "kvHeads" | "headDim" | "valueHeadDim"> {
+  /** Of each sequence. */
+  readonly spans: readonly Pick<SequenceShape, "keyStart" | "keyCount">[];
+}

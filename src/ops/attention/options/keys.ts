@@ -1,0 +1,191 @@
+/**
+ * Where keys and values are: one tensor each, blocks with a table, or a cache.
+ *
+ * @module
+ */
+
+import { checkInteger, checkRange, checkType } from "../../../core/check.ts";
+import { cacheKeys } from "./cache_keys.ts";
+import {
+  type AnyTensor,
+  describeTensor,
+  type TensorShape,
+} from "../../tensors.ts";
+import type { AttentionOptions } from "./attention_options.ts";
+import type { KeyInputs } from "./key_inputs.ts";
+import { checkIndices, cumulativeSpans, type Indices } from "./spans.ts";
+
+export function keyInputs(
+  options: AttentionOptions<AnyTensor>,
+  query: TensorShape,
+  batch: number,
+): KeyInputs {
+  if (options.cache !== undefined) return cacheKeys(options, query, batch);
+  checkType(
+    options.sequences === undefined,
+    "sequences",
+    "must be given with cache only",
+    options.sequences,
+  );
+  const key = describeTensor("key", options.key);
+  const value = describeTensor("value", options.value);
+  const paged = options.blockTable !== undefined;
+  const rank = paged ? 4 : query.shape.length;
+  for (const [name, tensor] of [["key", key], ["value", value]] as const) {
+    checkType(
+      tensor.dtype === query.dtype,
+      `${name}.dtype`,
+      `must be the query's (${query.dtype})`,
+      tensor.dtype,
+    );
+    checkType(
+      tensor.shape.length === rank,
+      `${name}.shape`,
+      `must have rank ${rank}`,
+      tensor.shape,
+    );
+  }
+  checkType(
+    key.shape.slice(0, -1).join() === value.shape.slice(0, -1).join(),
+    "value.shape",
+    `must match key.shape [${key.shape.join(", ")}] but for its last dimension`,
+    value.shape,
+  );
+  const [kvHeads, headDim] = key.shape.slice(-2);
+  const dims = { kvHeads, headDim, valueHeadDim: value.shape[rank - 1] };
+  return paged
+    ? { ...blockKeys(options, key.shape, batch), ...dims }
+    : { ...denseKeys(options, key.shape, batch), ...dims };
+}
+
+/** Written lengths, each at most the capacity of its sequence. */
+function checkedLengths(
+  keyLengths: Indices | undefined,
+  capacities: readonly number[],
+): number[] {
+  if (keyLengths === undefined) return [...capacities];
+  checkIndices("keyLengths", keyLengths);
+  checkType(
+    keyLengths.length === capacities.length,
+    "keyLengths.length",
+    `must be the number of sequences (${capacities.length})`,
+    keyLengths.length,
+  );
+  return capacities.map((capacity, i) => {
+    checkInteger(`keyLengths[${i}]`, keyLengths[i], 0);
+    checkRange(
+      keyLengths[i] <= capacity,
+      `keyLengths[${i}]`,
+      `must be <= ${capacity}, the capacity of the sequence`,
+      keyLengths[i],
+    );
+    return keyLengths[i];
+  });
+}
+
+function denseKeys(
+  options: AttentionOptions<AnyTensor>,
+  shape: readonly number[],
+  batch: number,
+): Pick<KeyInputs, "keys" | "spans"> {
+  let spans: [number, number][];
+  if (shape.length === 4) {
+    const [rows, count] = shape;
+    checkType(
+      rows === batch,
+      "key.shape[0]",
+      `must be the query's batch (${batch})`,
+      rows,
+    );
+    checkType(
+      options.cuSeqlensKey === undefined,
+      "cuSeqlensKey",
+      "must not be given with a key of rank 4",
+      options.cuSeqlensKey,
+    );
+    spans = Array.from({ length: batch }, (_, b) => [b * count, count]);
+  } else {
+    const cumulative = options.cuSeqlensKey ?? options.cuSeqlens!;
+    const name = options.cuSeqlensKey ? "cuSeqlensKey" : "cuSeqlens";
+    spans = cumulativeSpans(name, cumulative, shape[0]);
+    checkType(
+      spans.length === batch,
+      "cuSeqlensKey.length",
+      `must be cuSeqlens' (${batch + 1})`,
+      spans.length + 1,
+    );
+  }
+  const lengths = checkedLengths(
+    options.keyLengths,
+    spans.map(([, count]) => count),
+  );
+  const keyTokens = shape.length === 4 ? shape[0] * shape[1] : shape[0];
+  return {
+    keys: { kind: "contiguous", keyTokens, segments: 0 },
+    spans: spans.map(([keyStart], i) => ({ keyStart, keyCount: lengths[i] })),
+  };
+}
+
+function blockKeys(
+  options: AttentionOptions<AnyTensor>,
+  [numBlocks, blockSize]: readonly number[],
+  batch: number,
+): Pick<KeyInputs, "keys" | "spans"> {
+  const { blockTable, keyLengths } = options;
+  checkType(
+    blockTable instanceof Uint32Array,
+    "blockTable",
+    "must be a Uint32Array",
+    blockTable,
+  );
+  checkType(
+    keyLengths !== undefined,
+    "keyLengths",
+    "must be given with blockTable",
+    keyLengths,
+  );
+  checkType(
+    options.cuSeqlensKey === undefined,
+    "cuSeqlensKey",
+    "must not be given with blockTable",
+    options.cuSeqlensKey,
+  );
+  checkInteger("blockSize", blockSize, 1);
+  checkType(
+    batch === 0 ? blockTable.length === 0 : blockTable.length % batch === 0,
+    "blockTable.length",
+    `must be a multiple of the number of sequences (${batch})`,
+    blockTable.length,
+  );
+  const tableWidth = batch === 0 ? 0 : blockTable.length / batch;
+  const lengths = checkedLengths(
+    keyLengths,
+    new Array(batch).fill(tableWidth * blockSize),
+  );
+  lengths.forEach((length, i) => {
+    for (let b = 0; b < Math.ceil(length / blockSize); b++) {
+      const id = blockTable[i * tableWidth + b];
+      checkRange(
+        id < numBlocks,
+        `blockTable[${i}, ${b}]`,
+        `must be < numBlocks (${numBlocks})`,
+        id,
+      );
+    }
+  });
+  return {
+    keys: {
+      kind: "paged",
+      blockSize,
+      numBlocks,
+      segments: 0,
+      segmentBlocks: Math.max(1, numBlocks),
+      blockTable,
+      tableWidth,
+    },
+    spans: lengths.map((keyCount, i) => ({
+      keyStart: i * tableWidth,
+      keyCount,
+    })),
+  };
+}
