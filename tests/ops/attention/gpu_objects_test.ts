@@ -14,13 +14,13 @@ import {
   type BlockTable,
   type Gpu,
   type GpuTensor,
-  type HostArray,
   KvCache,
   planAttention,
   type PlanChoices,
   type TensorShape,
-  type TileOptions,
 } from "../../../mod.ts";
+import type { HostArray } from "../../../src/gpu/mod.ts";
+import type { TileOptions } from "../../../src/ops/mod.ts";
 import { gpuTest } from "../../support/gpu.ts";
 import { objectsMadeBy } from "../../support/gpu_objects.ts";
 import { HEADS, inputs, upload } from "./tensors.ts";
