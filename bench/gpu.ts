@@ -6,14 +6,12 @@
  * @module
  */
 
+import { type Gpu, openGpu, timingUnsupported } from "../src/gpu/mod.ts";
 import {
-  type Gpu,
   measureFmaPeak,
   measureReadBandwidth,
-  openGpu,
   type Peak,
-  timingUnsupported,
-} from "../src/gpu/mod.ts";
+} from "../src/gpu/calibrate.ts";
 import {
   type KernelRow,
   measureRow,

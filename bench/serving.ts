@@ -7,12 +7,8 @@
  * @module
  */
 
-import {
-  type Gpu,
-  measureReadBandwidth,
-  openGpu,
-  timingUnsupported,
-} from "../src/gpu/mod.ts";
+import { type Gpu, openGpu, timingUnsupported } from "../src/gpu/mod.ts";
+import { measureReadBandwidth } from "../src/gpu/calibrate.ts";
 import type { PlanChoices } from "../src/ops/mod.ts";
 import { Prng } from "../src/core/prng.ts";
 import { type Contestant, timeInTurns } from "./support/gpu_time.ts";

@@ -11,13 +11,12 @@
 
 import {
   DeviceLostError,
-  footprints,
   type Gpu,
   type KvCache,
   openGpu,
-  sharing,
   UnsupportedError,
 } from "../mod.ts";
+import { footprints, sharing } from "../src/cache/mod.ts";
 import { complete, type Completions } from "./completions.ts";
 import { MAX_POSITIONS, QUERY_HEADS, VALUE_HEAD_DIM } from "./encoding.ts";
 import {

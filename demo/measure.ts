@@ -11,9 +11,8 @@ import {
   type BlockTable,
   type Gpu,
   type KvCache,
-  PassTimer,
-  timingUnsupported,
 } from "../mod.ts";
+import { PassTimer, timingUnsupported } from "../src/gpu/mod.ts";
 import { attention as attention64 } from "../reference/mod.ts";
 import {
   HEAD_DIM,

@@ -8,9 +8,9 @@ import type {
   AttentionPlan,
   AttentionTensors,
   Gpu,
-  GpuBuffer,
   GpuTensor,
 } from "../mod.ts";
+import type { GpuBuffer } from "../src/gpu/mod.ts";
 import { HEAD_DIM, QUERY_HEADS, VALUE_HEAD_DIM } from "./encoding.ts";
 
 /** What a step reads: queries, and keys and values in one of two ways. */

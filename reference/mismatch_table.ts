@@ -27,7 +27,7 @@ export interface MismatchTableOptions {
  *
  * @example The second of three is wrong
  * ```ts
- * import { mismatchTable } from "@quire/attention/reference";
+ * import { mismatchTable } from "./mismatch_table.ts";
  * import { assertEquals } from "@std/assert";
  *
  * assertEquals(

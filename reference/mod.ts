@@ -54,14 +54,12 @@ export {
   naiveAttention,
   type NaiveProblem,
   type Precision,
-  roundAll,
 } from "./naive.ts";
 export {
   shadowAttention,
   type ShadowOptions,
   type ShadowResult,
 } from "./shadow.ts";
-export { SENTINEL } from "../src/core/sentinel.ts";
 export {
   blockMask,
   type BlockMaskProblem,
@@ -72,7 +70,6 @@ export {
   compareErrors,
   compareWithBound,
   type Difference,
-  differenceOf,
   type ErrorComparison,
 } from "./error.ts";
 export {
@@ -81,4 +78,3 @@ export {
   type Gate,
   GATES,
 } from "./error_bound.ts";
-export { mismatchTable, type MismatchTableOptions } from "./mismatch_table.ts";

@@ -5,7 +5,8 @@
  * @module
  */
 
-import type { Gpu, Peak } from "../../src/gpu/mod.ts";
+import type { Gpu } from "../../src/gpu/mod.ts";
+import type { Peak } from "../../src/gpu/calibrate.ts";
 import { timeInTurns } from "./gpu_time.ts";
 import { significant, summarize, type Summary } from "./statistics.ts";
 import type { Column } from "./table.ts";

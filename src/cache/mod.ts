@@ -7,41 +7,73 @@
  * @module
  */
 
-export * from "./block/block_pool.ts";
-export * from "./block/block_table.ts";
-export * from "./manager/cache_manager.ts";
-export type * from "./manager/manager_types.ts";
+export { OutOfBlocksError } from "../core/errors.ts";
+export { BlockPool, NULL_BLOCK } from "./block/block_pool.ts";
+export { BlockTable } from "./block/block_table.ts";
+export { type PackedHeadTables, packHeadTables } from "./block/head_tables.ts";
 export type {
-  CacheSequence,
-  SequenceStatus,
-} from "./manager/cache_sequence.ts";
+  AllocateOptions,
+  BlockPoolOptions,
+  CacheMarks,
+} from "./block/pool_types.ts";
+export {
+  type Footprint,
+  type FootprintOptions,
+  type Footprints,
+  footprints,
+  type Sharing,
+  sharing,
+} from "./block/stats.ts";
+export type {
+  BlockCopy,
+  Reservation,
+  ReserveOptions,
+} from "./block/table_types.ts";
+export {
+  type PackedTables,
+  packTables,
+  type PackTablesOptions,
+} from "./block/tables.ts";
 export {
   type ContiguousFork,
   type ContiguousGrowth,
   ContiguousSequence,
 } from "./extent/contiguous_sequence.ts";
 export { ExtentPool } from "./extent/extent_pool.ts";
-export type * from "./extent/extent_types.ts";
+export type { Extent, ExtentSize, ExtentStats } from "./extent/extent_types.ts";
 export type { BlockRun } from "./extent/free_extents.ts";
-export type { GroupCopy, LayerGroup } from "./manager/group_match.ts";
 export {
   grownCapacity,
-  GROWTH_POLICIES,
   type GrowthOptions,
   type GrowthPolicy,
 } from "./extent/growth.ts";
-export * from "./block/head_tables.ts";
-export {
-  type ChainHash,
-  chainHash,
-  type DomainValue,
-  type PrefixDomain,
-} from "./prefix/prefix_hash.ts";
+export { CacheManager } from "./manager/cache_manager.ts";
+export type {
+  CacheSequence,
+  SequenceStatus,
+} from "./manager/cache_sequence.ts";
+export type { GroupCopy, LayerGroup } from "./manager/group_match.ts";
+export type {
+  Admission,
+  AdmitOptions,
+  CacheManagerOptions,
+  ReorderOptions,
+  SequenceReservation,
+} from "./manager/manager_types.ts";
 export type { PrefixCursor } from "./prefix/prefix_cursor.ts";
+export type {
+  ChainHash,
+  DomainValue,
+  PrefixDomain,
+} from "./prefix/prefix_hash.ts";
 export { PrefixIndex } from "./prefix/prefix_index.ts";
-export type * from "./prefix/prefix_types.ts";
 export type { Pin } from "./prefix/prefix_pins.ts";
-export * from "./block/stats.ts";
+export type {
+  PinOptions,
+  PrefixEvent,
+  PrefixIndexOptions,
+  PrefixMatch,
+  PrefixQuery,
+  PrefixStats,
+} from "./prefix/prefix_types.ts";
 export type { SwapCopy, SwapTransfer } from "./swap/swap_space.ts";
-export * from "./block/tables.ts";
-export { OutOfBlocksError } from "../core/errors.ts";

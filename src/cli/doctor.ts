@@ -5,15 +5,14 @@
  * @module
  */
 
+import { type Gpu, openGpu } from "../gpu/mod.ts";
 import {
-  type Gpu,
   measureFmaPeak,
   measureReadBandwidth,
-  openGpu,
   type Peak,
-  type ProbeResult,
-  runProbes,
-} from "../gpu/mod.ts";
+} from "../gpu/calibrate.ts";
+import type { ProbeResult } from "../gpu/probe.ts";
+import { runProbes } from "../gpu/probes.ts";
 import { WANTED_FEATURES, WANTED_LIMITS } from "../gpu/adapter.ts";
 
 /** Whether kernels of one profile can run here. */

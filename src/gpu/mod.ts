@@ -10,32 +10,20 @@ export type { UniformFields } from "../core/uniforms.ts";
 export type { DType, ElementType, HostArray } from "../core/dtype.ts";
 export type { GpuInfo } from "./adapter.ts";
 export { type BufferOptions, GpuBuffer } from "./buffer.ts";
-export {
-  measureFmaPeak,
-  measureReadBandwidth,
-  type Peak,
-} from "./calibrate.ts";
-export {
-  type BindingResource,
-  type BufferRange,
-  foldGrid,
-  type Grid,
-} from "./dispatch.ts";
+export type { BindingResource, BufferRange, Grid } from "./dispatch.ts";
 export type { DeviceContext } from "./device_context.ts";
 export { Gpu } from "./gpu.ts";
 export type { GpuStats } from "./live_buffers.ts";
 export { openGpu, type OpenGpuOptions } from "./open.ts";
 export type { CompiledKernel } from "./pipeline_cache.ts";
-export { BufferPool, type BufferPoolOptions } from "./pool.ts";
+export type { BufferPool } from "./pool.ts";
 export {
   type EncodeOptions,
   Program,
   type ProgramExplanation,
 } from "./program.ts";
 export type { Dispatch, ProgramParts } from "./program_parts.ts";
-export type { Probe, ProbeResult } from "./probe.ts";
-export { PROBES, runProbes } from "./probes.ts";
 export type { ReadOptions } from "./readback.ts";
 export { GpuTensor } from "./tensor.ts";
 export { PassTimer, timingUnsupported } from "./timing.ts";
-export { BufferUsage, TENSOR_USAGE } from "./usage.ts";
+export { BufferUsage } from "./usage.ts";

@@ -7,7 +7,8 @@
 
 import { checkInteger, checkType } from "../core/check.ts";
 import type { DType } from "../core/dtype.ts";
-import { type Gpu, type GpuBuffer, TENSOR_USAGE } from "../gpu/mod.ts";
+import type { Gpu, GpuBuffer } from "../gpu/mod.ts";
+import { TENSOR_USAGE } from "../gpu/usage.ts";
 import type { BlockCopy, Reservation } from "../cache/block/table_types.ts";
 import { RowAppender } from "./appender.ts";
 import { arenaName, arenasByName } from "./arena_names.ts";

@@ -5,11 +5,19 @@
  * @module
  */
 
-export type { AllLayerRows, KeyRotation, LayerRows } from "./rows.ts";
-export type { GivenReservation, ReserveRequest } from "./requests.ts";
-export type { CacheStep } from "./step.ts";
-export type { KvCacheOptions } from "./sizes.ts";
 export { KvArenas } from "./arenas.ts";
-export * from "./kv_cache.ts";
-export * from "./contiguous_cache.ts";
-export * from "./kv_swap.ts";
+export {
+  ContiguousCache,
+  type ContiguousCacheOptions,
+} from "./contiguous_cache.ts";
+export { KvCache } from "./kv_cache.ts";
+export {
+  type BlockSlot,
+  KvSwap,
+  type KvSwapOptions,
+  type SwapOptions,
+} from "./kv_swap.ts";
+export type { GivenReservation, ReserveRequest } from "./requests.ts";
+export type { AllLayerRows, KeyRotation, LayerRows } from "./rows.ts";
+export type { KvCacheOptions } from "./sizes.ts";
+export type { CacheStep } from "./step.ts";

@@ -5,12 +5,8 @@
  * @module
  */
 
-import {
-  type GpuBuffer,
-  type GpuTensor,
-  type ReadOptions,
-  TENSOR_USAGE,
-} from "../gpu/mod.ts";
+import type { GpuBuffer, GpuTensor, ReadOptions } from "../gpu/mod.ts";
+import { TENSOR_USAGE } from "../gpu/usage.ts";
 import type { KvArenas } from "./arenas.ts";
 import { arenaName, arenasByName } from "./arena_names.ts";
 import {

@@ -21,10 +21,15 @@
  * @module
  */
 
-export * from "./block_mask.ts";
-export * from "./capture.ts";
-export * from "./combine.ts";
-export * from "./evaluate.ts";
+export { maskRuns, type MaskRunsOptions, type Run } from "./block_mask.ts";
+export { Capture, capture, type CaptureOptions } from "./capture.ts";
+export { and, not, or } from "./combine.ts";
+export {
+  type MaskFunction,
+  maskFunction,
+  type ScoreFunction,
+  scoreFunction,
+} from "./evaluate.ts";
 export {
   Bool,
   bool,
@@ -37,10 +42,7 @@ export {
 } from "./expression.ts";
 export {
   classifyMask,
-  intervalEvaluator,
   type MaskClass,
-  type MaskClassifier,
-  maskClassifier,
   type PositionRanges,
 } from "./interval.ts";
 export type { Interval } from "./interval_arithmetic.ts";
@@ -59,8 +61,30 @@ export {
   type SlidingWindowOptions,
   tree,
 } from "./masks.ts";
-export type * from "./nodes.ts";
-export type { Environment } from "./reading.ts";
-export * from "./scores.ts";
-export * from "./trace.ts";
-export * from "./wgsl.ts";
+export type {
+  BinaryNode,
+  BinaryOperation,
+  CapturedBuffer,
+  CapturedData,
+  CompareNode,
+  Comparison,
+  ExpressionNode,
+  LiteralNode,
+  LoadNode,
+  ScalarType,
+  SelectNode,
+  UnaryNode,
+  UnaryOperation,
+  VariableName,
+  VariableNode,
+} from "./nodes.ts";
+export { additiveBias, alibi, relativeBias, softcap } from "./scores.ts";
+export {
+  type MaskMod,
+  maskMod,
+  type MaskVariables,
+  type ScoreMod,
+  scoreMod,
+  type ScoreVariables,
+} from "./trace.ts";
+export { emitMods, type EmitOptions, type EmittedMods } from "./wgsl.ts";

@@ -26,7 +26,7 @@ export interface RotaryTableOptions {
  *
  * @example
  * ```ts
- * import { rotaryTable } from "@quire/attention/cache";
+ * import { rotaryTable } from "@quire/attention";
  *
  * const table = rotaryTable({ positions: 2, dim: 2 });
  * console.log(table); // 1 0, then cos 1 and sin 1

@@ -1,5 +1,5 @@
 import { assert } from "@std/assert";
-import { TENSOR_USAGE } from "../../src/gpu/mod.ts";
+import { TENSOR_USAGE } from "../../src/gpu/usage.ts";
 import { BindGroups } from "../../src/gpu/bind_groups.ts";
 import { gpuTest } from "../support/gpu.ts";
 import { doubleKernel } from "./kernels.ts";

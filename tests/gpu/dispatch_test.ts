@@ -1,11 +1,8 @@
 import fc from "fast-check";
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import {
-  type BindingResource,
-  BufferUsage,
-  foldGrid,
-  TENSOR_USAGE,
-} from "../../src/gpu/mod.ts";
+import { type BindingResource, BufferUsage } from "../../src/gpu/mod.ts";
+import { foldGrid } from "../../src/gpu/dispatch.ts";
+import { TENSOR_USAGE } from "../../src/gpu/usage.ts";
 import { gpuTest, ownGpu } from "../support/gpu.ts";
 import { property } from "../support/property.ts";
 import { doubleKernel, twoOutputsKernel } from "./kernels.ts";

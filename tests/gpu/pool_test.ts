@@ -1,5 +1,7 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { BufferPool, GpuTensor, TENSOR_USAGE } from "../../src/gpu/mod.ts";
+import { GpuTensor } from "../../src/gpu/mod.ts";
+import { BufferPool } from "../../src/gpu/pool.ts";
+import { TENSOR_USAGE } from "../../src/gpu/usage.ts";
 import { gpuTest } from "../support/gpu.ts";
 
 gpuTest(

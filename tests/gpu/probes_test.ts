@@ -2,9 +2,8 @@ import { assert, assertEquals, assertGreater } from "@std/assert";
 import {
   measureFmaPeak,
   measureReadBandwidth,
-  PROBES,
-  runProbes,
-} from "../../src/gpu/mod.ts";
+} from "../../src/gpu/calibrate.ts";
+import { PROBES, runProbes } from "../../src/gpu/probes.ts";
 import { gpuTest } from "../support/gpu.ts";
 
 /** A known fault of today's implementations, so it is reported, not held. */

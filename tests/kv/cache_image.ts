@@ -5,7 +5,8 @@
  * @module
  */
 
-import type { Gpu, GpuTensor, KvArenas } from "../../mod.ts";
+import type { Gpu, GpuTensor } from "../../mod.ts";
+import type { KvArenas } from "../../src/kv/mod.ts";
 import type { BlockCopy } from "../../src/cache/mod.ts";
 import { Prng } from "../../src/core/prng.ts";
 

@@ -10,11 +10,11 @@ import {
   attention,
   ContiguousCache,
   DeviceLostError,
-  type GpuBuffer,
   KvCache,
   OutOfBlocksError,
   planAttention,
 } from "../../mod.ts";
+import type { GpuBuffer } from "../../src/gpu/mod.ts";
 import { gpuTest, ownGpu } from "../support/gpu.ts";
 import { live, random } from "../ops/attention/tensors.ts";
 import { randomRows, uploadRows } from "./cache_image.ts";

@@ -10,13 +10,13 @@ import {
   type BlockTable,
   ContiguousCache,
   type ContiguousCacheOptions,
-  type ContiguousSequence,
   type Gpu,
   type GpuTensor,
-  type KvArenas,
   KvCache,
   rotaryTable,
 } from "../../mod.ts";
+import type { ContiguousSequence } from "../../src/cache/mod.ts";
+import type { KvArenas } from "../../src/kv/mod.ts";
 import { gpuTest } from "../support/gpu.ts";
 import { randomRows, readCache, uploadRows } from "./cache_image.ts";
 import { RawImage } from "./raw_image.ts";

@@ -4,7 +4,8 @@
  * @module
  */
 
-import { type BlockSlot, type Gpu, KvCache, KvSwap } from "../../mod.ts";
+import { type Gpu, KvCache, KvSwap } from "../../mod.ts";
+import type { BlockSlot } from "../../src/kv/mod.ts";
 import { RawImage } from "./raw_image.ts";
 
 /** Eight blocks that can be used, without the width of their rows. */

@@ -10,13 +10,13 @@ import {
   type BlockTable,
   type CacheStep,
   ContiguousCache,
-  type ContiguousSequence,
   type Gpu,
   type GpuTensor,
   KvCache,
   OutOfBlocksError,
-  type ReserveRequest,
 } from "../../mod.ts";
+import type { ContiguousSequence } from "../../src/cache/mod.ts";
+import type { ReserveRequest } from "../../src/kv/mod.ts";
 import type { CommandModel } from "../support/model_commands.ts";
 import {
   randomRows,

@@ -13,7 +13,6 @@ import {
 } from "@std/assert";
 import {
   attention,
-  type BlockCopy,
   DeviceLostError,
   type Gpu,
   type HostTensor,
@@ -23,6 +22,7 @@ import {
   OutOfBlocksError,
   UnsupportedError,
 } from "../../mod.ts";
+import type { BlockCopy } from "../../src/cache/mod.ts";
 import { SKIP_SLOT } from "../../kernels/cache/append.ts";
 import { Prng } from "../../src/core/prng.ts";
 import { gpuTest, ownGpu, webgpu } from "../support/gpu.ts";

@@ -16,8 +16,8 @@ import {
   type KvCacheOptions,
   KvSwap,
   OutOfBlocksError,
-  type SequenceReservation,
 } from "../../mod.ts";
+import type { SequenceReservation } from "../../src/cache/mod.ts";
 import { Prng } from "../../src/core/prng.ts";
 import { gpuTest } from "../support/gpu.ts";
 import { checkProperty } from "../support/property.ts";

@@ -6,13 +6,9 @@
  */
 
 import { assertEquals, assertRejects } from "@std/assert";
-import {
-  type BlockSlot,
-  CacheManager,
-  DeviceLostError,
-  KvSwap,
-  type SwapTransfer,
-} from "../../mod.ts";
+import { CacheManager, DeviceLostError, KvSwap } from "../../mod.ts";
+import type { BlockSlot } from "../../src/kv/mod.ts";
+import type { SwapTransfer } from "../../src/cache/mod.ts";
 import { live } from "../ops/attention/tensors.ts";
 import { gpuTest, ownGpu } from "../support/gpu.ts";
 import { ALL, filled } from "./filled_swap.ts";

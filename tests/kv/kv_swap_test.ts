@@ -7,7 +7,8 @@
 
 import { assertEquals, assertRejects } from "@std/assert";
 import fc from "fast-check";
-import { type BlockSlot, KvCache, KvSwap } from "../../mod.ts";
+import { KvCache, KvSwap } from "../../mod.ts";
+import type { BlockSlot } from "../../src/kv/mod.ts";
 import { Prng } from "../../src/core/prng.ts";
 import { live } from "../ops/attention/tensors.ts";
 import { gpuTest } from "../support/gpu.ts";

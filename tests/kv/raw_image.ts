@@ -5,7 +5,8 @@
  */
 
 import fc from "fast-check";
-import type { Gpu, KvArenas, KvCacheOptions } from "../../mod.ts";
+import type { Gpu, KvCacheOptions } from "../../mod.ts";
+import type { KvArenas } from "../../src/kv/mod.ts";
 import { Prng } from "../../src/core/prng.ts";
 
 /** Words that floats are not safe to carry: as f32, or as two f16. */

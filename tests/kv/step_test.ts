@@ -10,11 +10,11 @@ import {
   type BlockTable,
   CacheManager,
   ContiguousCache,
-  type ContiguousSequence,
   type Gpu,
   KvCache,
   OutOfBlocksError,
 } from "../../mod.ts";
+import type { ContiguousSequence } from "../../src/cache/mod.ts";
 import { gpuTest } from "../support/gpu.ts";
 import { randomRows, readCache, uploadRows } from "./cache_image.ts";
 

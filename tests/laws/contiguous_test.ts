@@ -10,11 +10,11 @@ import { assertGreater } from "@std/assert";
 import {
   type BlockTable,
   ContiguousCache,
-  type ContiguousSequence,
   type Gpu,
   KvCache,
 } from "../../mod.ts";
-import { roundAll } from "../../reference/mod.ts";
+import type { ContiguousSequence } from "../../src/cache/mod.ts";
+import { roundAll } from "../../reference/naive.ts";
 import { Prng } from "../../src/core/prng.ts";
 import {
   type AttentionCase,

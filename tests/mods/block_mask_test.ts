@@ -2,7 +2,6 @@ import fc from "fast-check";
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import {
   causal,
-  countTiles,
   maskMod,
   maskRuns,
   type MaskRunsOptions,
@@ -10,6 +9,7 @@ import {
   type Run,
   slidingWindow,
 } from "../../src/mods/mod.ts";
+import { countTiles } from "../../src/mods/block_mask.ts";
 import { property } from "../support/property.ts";
 import { maskCases } from "./masks_arbitrary.ts";
 import { forEachPosition, interval } from "./trees.ts";

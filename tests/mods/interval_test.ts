@@ -8,14 +8,14 @@ import {
   type Expression,
   float,
   type Interval,
-  intervalEvaluator,
   maskFunction,
   maskMod,
-  modsDependOn,
   type PositionRanges,
   prefixLm,
   scoreMod,
 } from "../../src/mods/mod.ts";
+import { intervalEvaluator } from "../../src/mods/interval.ts";
+import { modsDependOn } from "../../src/mods/trace.ts";
 import { evaluator } from "../../src/mods/evaluate.ts";
 import { property } from "../support/property.ts";
 import { maskCases } from "./masks_arbitrary.ts";

@@ -2,12 +2,12 @@ import { assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
 import {
   additiveBias,
   alibi,
-  alibiSlopes,
   relativeBias,
   scoreFunction,
   type ScoreMod,
   softcap,
 } from "../../src/mods/mod.ts";
+import { alibiSlopes } from "../../src/mods/scores.ts";
 
 function apply(mod: ScoreMod, ...at: [number, number, number, number, number]) {
   return scoreFunction([mod])(...at);

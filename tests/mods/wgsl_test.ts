@@ -19,7 +19,6 @@ import {
   emitMods,
   float,
   int,
-  intervalEvaluator,
   type MaskMod,
   maskMod,
   not,
@@ -33,6 +32,7 @@ import {
   softcap,
   tree,
 } from "../../src/mods/mod.ts";
+import { intervalEvaluator } from "../../src/mods/interval.ts";
 import { evaluator } from "../../src/mods/evaluate.ts";
 import { evaluationOrder } from "../../src/mods/nodes.ts";
 import { SEED } from "../support/property.ts";

@@ -9,9 +9,9 @@ import {
   compareWithBound,
   type ErrorBound,
   errorBound,
-  mismatchTable,
-  roundAll,
 } from "../../reference/mod.ts";
+import { mismatchTable } from "../../reference/mismatch_table.ts";
+import { roundAll } from "../../reference/naive.ts";
 import type {
   MaskFunction,
   ReferenceProblem,

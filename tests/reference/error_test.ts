@@ -2,11 +2,11 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import {
   compareErrors,
   compareWithBound,
-  differenceOf,
   errorBound,
   GATES,
-  mismatchTable,
 } from "../../reference/mod.ts";
+import { differenceOf } from "../../reference/error.ts";
+import { mismatchTable } from "../../reference/mismatch_table.ts";
 import { problemOf } from "./cases.ts";
 
 Deno.test("differenceOf() finds the worst element", () => {

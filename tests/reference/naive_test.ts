@@ -1,10 +1,6 @@
 import { assertEquals, assertNotEquals } from "@std/assert";
-import {
-  attention,
-  errorBound,
-  naiveAttention,
-  roundAll,
-} from "../../reference/mod.ts";
+import { attention, errorBound, naiveAttention } from "../../reference/mod.ts";
+import { roundAll } from "../../reference/naive.ts";
 import { property } from "../support/property.ts";
 import { assertWithin, cases, problemOf } from "./cases.ts";
 

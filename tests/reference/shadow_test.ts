@@ -5,13 +5,13 @@ import {
   blockMask,
   compareErrors,
   errorBound,
-  mismatchTable,
   naiveAttention,
   type ReferenceProblem,
-  roundAll,
   shadowAttention,
   type ShadowOptions,
 } from "../../reference/mod.ts";
+import { mismatchTable } from "../../reference/mismatch_table.ts";
+import { roundAll } from "../../reference/naive.ts";
 import { property } from "../support/property.ts";
 import { assertWithin, type Case, cases, problemOf } from "./cases.ts";
 

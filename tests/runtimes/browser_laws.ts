@@ -4,7 +4,8 @@
  * @module
  */
 
-import { attention, type Gpu, KvCache, runProbes } from "../../mod.ts";
+import { attention, type Gpu, KvCache } from "../../mod.ts";
+import { runProbes } from "../../src/gpu/probes.ts";
 import {
   type AttentionCase,
   dataOf,

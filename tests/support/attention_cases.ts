@@ -6,10 +6,8 @@
  * @module
  */
 
-import {
-  type ReferenceProblem as ReferenceProblem,
-  roundAll,
-} from "../../reference/mod.ts";
+import type { ReferenceProblem } from "../../reference/mod.ts";
+import { roundAll } from "../../reference/naive.ts";
 import type { DType } from "../../src/core/dtype.ts";
 import { Prng } from "../../src/core/prng.ts";
 import {

@@ -12,11 +12,11 @@ import {
   compareWithBound,
   errorBound,
   GATES,
-  mismatchTable,
   naiveAttention,
   type ReferenceProblem,
   shadowAttention,
 } from "../../reference/mod.ts";
+import { mismatchTable } from "../../reference/mismatch_table.ts";
 import {
   type AttentionCase,
   dataOf,

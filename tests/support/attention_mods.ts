@@ -9,7 +9,6 @@ import type { MaskFunction, ScoreFunction } from "../../reference/mod.ts";
 import { Prng } from "../../src/core/prng.ts";
 import {
   additiveBias,
-  alibiSlopes,
   and,
   booleanMask,
   causal,
@@ -23,6 +22,7 @@ import {
   sinkWindow,
   slidingWindow,
 } from "../../src/mods/mod.ts";
+import { alibiSlopes } from "../../src/mods/scores.ts";
 
 /** A mask as plain data. */
 export type MaskSpec =

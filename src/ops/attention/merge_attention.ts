@@ -10,7 +10,8 @@ import {
 } from "../../../kernels/attention/merge_states.ts";
 import { rowFormat, rowStride } from "../../../kernels/fragments/rows.ts";
 import { checkType } from "../../core/check.ts";
-import { foldGrid, type Gpu, GpuTensor, Program } from "../../gpu/mod.ts";
+import { type Gpu, GpuTensor, Program } from "../../gpu/mod.ts";
+import { foldGrid } from "../../gpu/dispatch.ts";
 import { vecsOf } from "./problem.ts";
 
 /** Attention over a part of the keys, as `attention` returns it. */

@@ -3,9 +3,9 @@ import fc from "fast-check";
 import {
   footprints,
   grownCapacity,
-  GROWTH_POLICIES,
   type GrowthPolicy,
 } from "../../../src/cache/mod.ts";
+import { GROWTH_POLICIES } from "../../../src/cache/extent/growth.ts";
 import { property } from "../../support/property.ts";
 
 Deno.test("grownCapacity() rounds up by each policy", () => {

@@ -3,10 +3,10 @@ import {
   BlockPool,
   CacheManager,
   type CacheManagerOptions,
-  chainHash,
   OutOfBlocksError,
   PrefixIndex,
 } from "../../../src/cache/mod.ts";
+import { chainHash } from "../../../src/cache/prefix/prefix_hash.ts";
 
 function setup(
   { numBlocks = 11, blockSize = 2, cached = true, ...options }:

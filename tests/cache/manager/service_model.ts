@@ -32,7 +32,6 @@ import {
   type BlockPoolOptions,
   CacheManager,
   type CacheSequence,
-  chainHash,
   type GroupCopy,
   type LayerGroup,
   NULL_BLOCK,
@@ -43,6 +42,7 @@ import {
   type SequenceReservation,
   type SwapTransfer,
 } from "../../../src/cache/mod.ts";
+import { chainHash } from "../../../src/cache/prefix/prefix_hash.ts";
 import type { CommandModel } from "../../support/model_commands.ts";
 
 /** What a run starts with. */

@@ -3,13 +3,15 @@ import fc from "fast-check";
 import {
   BlockPool,
   BlockTable,
-  chainHash,
   OutOfBlocksError,
   type PrefixDomain,
   PrefixIndex,
   type PrefixIndexOptions,
 } from "../../../src/cache/mod.ts";
-import { encodeDomain } from "../../../src/cache/prefix/prefix_hash.ts";
+import {
+  chainHash,
+  encodeDomain,
+} from "../../../src/cache/prefix/prefix_hash.ts";
 import { property } from "../../support/property.ts";
 
 function setup(options: PrefixIndexOptions = {}, numBlocks = 11) {

@@ -19,9 +19,9 @@ import {
   type AttentionTensors,
   DeviceLostError,
   type Gpu,
-  type HostArray,
   planAttention,
 } from "../../../mod.ts";
+import type { HostArray } from "../../../src/gpu/mod.ts";
 import { gpuTest, ownGpu } from "../../support/gpu.ts";
 import { type DeviceTensors, HEADS, inputs, live, upload } from "./tensors.ts";
 

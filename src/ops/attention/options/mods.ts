@@ -8,13 +8,13 @@
 import { checkBoolean, checkType } from "../../../core/check.ts";
 import {
   alibi,
-  alibiSlopes,
   causal,
   type MaskMod,
   type ScoreMod,
   slidingWindow,
   softcap,
 } from "../../../mods/mod.ts";
+import { alibiSlopes } from "../../../mods/scores.ts";
 import type { AnyTensor } from "../../tensors.ts";
 import type { AttentionOptions } from "./attention_options.ts";
 

@@ -4,7 +4,8 @@
  * @module
  */
 
-import { maskRuns, modsDependOn, type Run } from "../../../mods/mod.ts";
+import { maskRuns, type Run } from "../../../mods/mod.ts";
+import { modsDependOn } from "../../../mods/trace.ts";
 import type { AttentionProblem } from "../problem.ts";
 import type { KeyRange, SequenceRecord } from "./key_ranges.ts";
 

@@ -7,7 +7,7 @@
  * @module
  */
 
-import { modsDependOn } from "../../../mods/mod.ts";
+import { modsDependOn } from "../../../mods/trace.ts";
 import { KeyRuns } from "./key_runs.ts";
 import {
   type AttentionProblem,

@@ -10,12 +10,12 @@ import fc from "fast-check";
 import {
   attentionProblem,
   causal,
-  maskFunction,
   type MaskMod,
   maskMod,
   scoreMod,
   slidingWindow,
 } from "../../../../mod.ts";
+import { maskFunction } from "../../../../src/mods/mod.ts";
 import { SEQUENCE } from "../../../../kernels/fragments/schedule.ts";
 import {
   type AttentionProblem,
