@@ -4,15 +4,24 @@
  * @module
  */
 
-import { assert, assertEquals, assertNotEquals } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertNotEquals,
+  assertRejects,
+  assertStringIncludes,
+} from "@std/assert";
+import { pageFiles } from "../examples/browser/serve.ts";
 import {
   DecodeLoop,
   generate,
   type LoopSizes,
 } from "../examples/decode_loop.ts";
 import { attention, errorBound, GATES } from "../reference/mod.ts";
+import { AttentionWorker } from "../examples/worker/attention_worker.ts";
+import { gpuEnvironment } from "../src/cli/setup.ts";
 import { readCache } from "./kv/cache_image.ts";
-import { gpuTest } from "./support/gpu.ts";
+import { gpuTest, SKIP_REASON } from "./support/gpu.ts";
 import { objectsMadeBy } from "./support/gpu_objects.ts";
 
 const SIZES: LoopSizes = {
@@ -111,4 +120,59 @@ gpuTest("DecodeLoop makes no GPU object in a step", async (_, gpu) => {
     );
   }
   assertEquals(sequences.map(({ length }) => length), [34, 34, 34]);
+});
+
+Deno.test({
+  name: "AttentionWorker computes on another thread",
+  ignore: SKIP_REASON !== undefined,
+  fn: async () => {
+    using worker = new AttentionWorker();
+    const rows = (...values: number[]) => ({
+      data: Float32Array.from(values),
+      shape: [1, values.length, 1, 1],
+    });
+    const options = () => ({
+      query: rows(0, 0),
+      key: rows(0, 0),
+      value: rows(1, 2),
+      causal: true,
+    });
+    const [first, second] = await Promise.all([
+      worker.attention(options()),
+      worker.attention({ ...options(), causal: false }),
+    ]);
+    assertEquals([...first.data], [1, 1.5]);
+    assertEquals([...second.data], [1.5, 1.5]);
+    await assertRejects(
+      () => worker.attention({ ...options(), value: rows(1) }),
+      Error,
+      "value",
+    );
+  },
+});
+
+Deno.test({
+  name: "every block of PORTING.md runs",
+  ignore: SKIP_REASON !== undefined,
+  fn: async () => {
+    const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+      args: ["test", "--doc", "-A", "--no-check", "examples/PORTING.md"],
+      cwd: new URL("../", import.meta.url),
+      env: { ...gpuEnvironment(), NO_COLOR: "1" },
+    }).output();
+    const [out, err] = [stdout, stderr].map((bytes) =>
+      new TextDecoder().decode(bytes)
+    );
+    assertEquals(code, 0, out + err);
+    assertStringIncludes(out, "8 passed | 0 failed");
+  },
+});
+
+Deno.test("the browser page's scripts can be bundled", async () => {
+  const files = await pageFiles();
+  const sizes = await Promise.all(
+    [...files.values()].map(async (file) => (await file.text()).length),
+  );
+  assertEquals([...files.keys()], ["/", "/page.js", "/worker.js"]);
+  for (const size of sizes) assert(size > 500, `${size} characters`);
 });
