@@ -4,6 +4,7 @@
  */
 
 import { assert, assertEquals } from "@std/assert";
+import { pictures } from "../docs/main.ts";
 
 const ROOT = new URL("../", import.meta.url);
 const PAGES = [
@@ -13,13 +14,14 @@ const PAGES = [
   "ARCHITECTURE.md",
   "CONTRIBUTING.md",
   "CHANGELOG.md",
+  "examples/PORTING.md",
   "bench/README.md",
   "repro/README.md",
 ];
 
 /** Folders whose files pages name in backticks. */
 const NAMED =
-  /`((?:src|kernels|reference|tests|bench|repro|examples|demo)\/[\w./-]*)`/g;
+  /`((?:src|kernels|reference|tests|bench|repro|examples|demo|docs)\/[\w./-]*)`/g;
 
 async function read(page: string): Promise<string> {
   return await Deno.readTextFile(new URL(page, ROOT));
@@ -116,4 +118,11 @@ Deno.test("every reproduction and its plot are linked from SYSTEMS.md", async ()
     .map(({ name }) => `repro/results/${name}`)
     .filter((name) => name.endsWith(".svg"));
   assertEquals(plots.filter((plot) => !links.has(plot)), []);
+});
+
+Deno.test("every picture is as its script draws it", async () => {
+  for (const [name, svg] of pictures()) {
+    const file = new URL(`docs/${name}`, ROOT);
+    assertEquals(await Deno.readTextFile(file), svg, "deno task pictures");
+  }
 });
