@@ -44,12 +44,12 @@ export interface StandardKernels {
 }
 
 /** vec4 columns that the P V product keeps in registers a row. */
-const COLUMNS = 4;
+export const STANDARD_COLUMNS = 4;
 
 /** The standard kernels; grid: (work tiles, kv heads). */
 export function standardKernels(spec: StandardSpec): StandardKernels {
   const { lanes, rowsPerLane: rows, keysPerStep: keys } = spec.tile;
-  const scope = { rows, keys, lanes, columns: COLUMNS };
+  const scope = { rows, keys, lanes, columns: STANDARD_COLUMNS };
   const kernel = (
     name: string,
     fragments: readonly Fragment[],

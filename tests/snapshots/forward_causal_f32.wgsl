@@ -176,7 +176,6 @@ fn mod_mask(batch: i32, head: i32, query: i32, key: i32) -> bool {
   return mask0;
 }
 
-
 fn modify(score: f32, batch: i32, head: i32, query: i32, key: i32) -> f32 {
   let result = score;
   return select(result, SENTINEL, result < SENTINEL);
