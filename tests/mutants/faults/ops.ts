@@ -10,6 +10,7 @@ const CONTIGUOUS = ["laws/contiguous"];
 const DEVICE = ["kv/contiguous_cache", "kv/contiguous_cache_errors"];
 const LIMITS = ["ops/attention/limits"];
 const SCHEDULE = ["ops/attention/work/schedule"];
+const LOOP_LIMIT = ["ops/attention/work/loop_limit"];
 const LONG_LOOPS = ["kernels/long_loops"];
 const SERVICE = ["laws/service"];
 
@@ -106,14 +107,14 @@ export const OPS_FAULTS: readonly SourceFault[] = [
       "if (false) {",
     ],
   ]),
-  ...faultsIn("iterationsOf", SCHEDULE, [
+  ...faultsIn("iterationsOf", LOOP_LIMIT, [
     [
       "masked steps are taken for full ones",
       "run.full ? full : masked",
       "full",
     ],
   ]),
-  ...faultsIn("stepIterations", LONG_LOOPS, [
+  ...faultsIn("stepIterations", LOOP_LIMIT, [
     [
       "what masked steps take besides is forgotten",
       "(masked ? step * (2 * vecs + 8) : 0)",
