@@ -9,7 +9,7 @@ import { run } from "./node_process.ts";
 /** What a bundle imports, and its size at most: kB (1000 bytes), gzipped. */
 const BUNDLES: Readonly<Record<string, number>> = {
   "causal": 3,
-  "attention": 60,
+  "attention": 40,
 };
 
 async function gzipped(bytes: Uint8Array<ArrayBuffer>): Promise<number> {
