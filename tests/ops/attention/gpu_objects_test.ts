@@ -25,6 +25,9 @@ import { gpuTest } from "../../support/gpu.ts";
 import { objectsMadeBy } from "../../support/gpu_objects.ts";
 import { HEADS, inputs, upload } from "./tensors.ts";
 
+/** Options of three tensors, of which only the shapes are there. */
+type ShapeOptions = Omit<AttentionOptions<TensorShape>, "qkv">;
+
 const NONE = { buffers: 0, destroyed: 0, bindGroups: 0 };
 const LAYERS = 32;
 const BATCH = 2;
@@ -56,7 +59,7 @@ function layersOf(
 /** Decode of one query each, over so many of the keys. */
 function decodeOf(
   keyLengths: readonly number[],
-): AttentionOptions<TensorShape> {
+): ShapeOptions {
   const { queryHeads, kvHeads, headDim } = HEADS;
   return {
     query: f32(BATCH, 1, queryHeads, headDim),
@@ -71,7 +74,7 @@ function decodeOf(
 async function step(
   gpu: Gpu,
   plan: AttentionPlan,
-  options: AttentionOptions<TensorShape>,
+  options: ShapeOptions,
   layers: readonly Layer[],
 ): Promise<void> {
   await plan.update(attentionProblem(options));
@@ -84,7 +87,7 @@ async function step(
 async function assertRight(
   gpu: Gpu,
   layers: readonly Layer[],
-  options: AttentionOptions<TensorShape>,
+  options: ShapeOptions,
   choices: PlanChoices,
 ): Promise<void> {
   const { query, key, value, output } = layers.at(-1)!;
@@ -179,7 +182,7 @@ gpuTest(
   async (_, gpu) => {
     const { queryHeads, kvHeads, headDim } = HEADS;
     const sizes = [40, 23, 9, 1];
-    const prefill = (queries: number): AttentionOptions<TensorShape> => ({
+    const prefill = (queries: number): ShapeOptions => ({
       query: f32(BATCH, queries, queryHeads, headDim),
       key: f32(BATCH, CAPACITY, kvHeads, headDim),
       value: f32(BATCH, CAPACITY, kvHeads, headDim),
@@ -234,7 +237,7 @@ gpuTest(
       return tensor;
     };
     const made: GpuTensor[] = [];
-    const options = (queries: number): AttentionOptions<TensorShape> => ({
+    const options = (queries: number): ShapeOptions => ({
       cache,
       sequences,
       query: f32(BATCH, queries, queryHeads, headDim),
