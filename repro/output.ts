@@ -1,19 +1,16 @@
 /**
  * Tables, plots and files. The libraries for the first two are pinned in
- * `deno.json` beside this file.
+ * `deno.json` beside this file; only that for tables is the repository's own.
  *
  * @module
  */
 
+import { formatTable as drawTable } from "../src/cli/table.ts";
+import { standardOutput } from "../src/cli/terminal.ts";
 import { significant } from "../bench/support/statistics.ts";
 import type { Chart, Report, Table } from "./experiment.ts";
 
 const FOLDER = new URL("./results/", import.meta.url);
-
-/** As much of `cli-table3` as is used here. */
-interface CliTable {
-  default: new (options: object) => string[][] & { toString(): string };
-}
 
 /** As much of `vega-lite` as is used here. */
 interface VegaLite {
@@ -37,16 +34,15 @@ async function importLibrary<T>(specifier: string): Promise<T> {
   return await import(specifier);
 }
 
-/** The table with borders. */
-export async function formatTable(table: Table): Promise<string> {
-  const { default: CliTable } = await importLibrary<CliTable>("cli-table3");
-  const text = new CliTable({
-    head: table.columns,
-    colAligns: table.columns.map((_, i) => i === 0 ? "left" : "right"),
-    style: { head: [], border: [], compact: true },
-  });
-  for (const row of table.rows) text.push(row.map(String));
-  return `${table.title}\n${text}`;
+/** The table under its title, as wide as the terminal at most. */
+export function formatTable({ title, columns, rows }: Table): string {
+  const { columns: width } = standardOutput();
+  const drawn = drawTable(
+    columns.map((title, c) => ({ title, align: c === 0 ? "left" : "right" })),
+    rows.map((row) => row.map(String)),
+    { width },
+  );
+  return `${title}\n\n${drawn}`;
 }
 
 /** The plot as SVG. */
