@@ -30,7 +30,8 @@ function show(report: Report): boolean {
   const { title, paper, setting, tables, checks } = report;
   const { columns } = standardOutput();
   const say = (text: string) => console.log(wrapped(text, columns).join("\n"));
-  say(`\n== ${title}`);
+  console.log("");
+  say(`== ${title}`);
   say(`Paper: ${paper}`);
   for (const line of setting) say(`Here: ${line}`);
   for (const table of tables) console.log("\n" + formatTable(table));
