@@ -45,6 +45,18 @@ export function formatTable({ title, columns, rows }: Table): string {
   return `${title}\n\n${drawn}`;
 }
 
+/** Colours that the colour-blind can tell apart (Okabe and Ito's). */
+const PALETTE = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00"];
+
+/** How every plot looks. */
+const CONFIG = {
+  title: { anchor: "start", subtitleColor: "#555", offset: 12 },
+  axis: { labelFlush: false, titleFontWeight: "normal", gridColor: "#e5e5e5" },
+  legend: { orient: "bottom", columns: 2, labelLimit: 0, symbolSize: 120 },
+  line: { strokeWidth: 2 },
+  range: { category: PALETTE },
+};
+
 /** The plot as SVG. */
 export async function drawChart(chart: Chart): Promise<string> {
   const vegaLite = await importLibrary<VegaLite>("vega-lite");
@@ -52,7 +64,8 @@ export async function drawChart(chart: Chart): Promise<string> {
   const { spec } = vegaLite.compile({
     $schema: "https://vega.github.io/schema/vega-lite/v6.json",
     background: "white",
-    config: { legend: { labelLimit: 0 } },
+    padding: 12,
+    config: CONFIG,
     ...chart,
   });
   const view = new vega.View(vega.parse(spec), { renderer: "none" });
