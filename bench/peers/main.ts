@@ -11,6 +11,7 @@ import { formatTable } from "../../src/cli/table.ts";
 import { standardOutput } from "../../src/cli/terminal.ts";
 import { type Gpu, openGpu } from "../../src/gpu/mod.ts";
 import { provenance, writeSection } from "../support/results.ts";
+import { significant } from "../support/statistics.ts";
 import { peerCases } from "./cases.ts";
 import { compare, type Comparison, type Entry } from "./compare.ts";
 import type { Contestant } from "./contestant.ts";
@@ -71,8 +72,8 @@ function cell(entry: Entry): string {
   switch (entry.state) {
     case "timed":
       return entry.name === "quire"
-        ? entry.ms.median.toFixed(2)
-        : `${entry.ms.median.toFixed(2)} (${entry.ratio.toFixed(2)}x)`;
+        ? `${significant(entry.ms.median, 4)}`
+        : `${significant(entry.ms.median, 4)} (${entry.ratio.toFixed(2)}x)`;
     case "wrong":
       return `wrong (${entry.error ?? "NaN"})`;
     case "absent":

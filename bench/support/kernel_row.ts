@@ -110,6 +110,17 @@ export const ROW_COLUMNS: readonly Column[] = [
   { title: "kernels" },
 ];
 
+/**
+ * A kernel's name and its tile, of a label such as
+ * `attention.decode/paged.f32.4x128`: the workload says the rest.
+ */
+function shortLabel(label: string): string {
+  const [, name, tile = ""] = /^(?:attention\.)?([^/]+)(?:.*?(\d+x\d+)$)?/.exec(
+    label,
+  )!;
+  return `${name} ${tile}`.trim();
+}
+
 /** A row for a reader. */
 export function rowCells(row: KernelRow): string[] {
   return [
@@ -119,6 +130,6 @@ export function rowCells(row: KernelRow): string[] {
     `${row.rate.toFixed(1)} ${row.unit}`,
     `${(100 * row.fractionOfPeak).toFixed(0)} %`,
     `${row.speedup.toFixed(2)}x`,
-    row.kernels.map((kernel) => kernel.replace("attention.", "")).join(" + "),
+    row.kernels.map(shortLabel).join(" + "),
   ];
 }
