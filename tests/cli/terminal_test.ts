@@ -45,8 +45,16 @@ Deno.test("formatTable() breaks headings first, then texts, never numbers", () =
 a text of several words     12 %`,
   );
   const narrow = formatTable(columns, rows, { width: 20 }).split("\n");
-  assert(narrow.every((line) => line.length <= 20), narrow.join("\n"));
   assert(narrow.some((line) => line.endsWith("12 %")));
+  assert(narrow.every((line) => line.length <= 20), narrow.join("\n"));
+  const tight = [{ title: "it is" }, { title: "of", align: "right" as const }];
+  assertEquals(
+    formatTable(tight, [["two words", "1.5 GB/s"]], { width: 14 }),
+    `it is        of
+-----  --------
+two    1.5 GB/s
+words`,
+  );
 });
 
 Deno.test("formatTable() measures what is seen of styled cells", () => {

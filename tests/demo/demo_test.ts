@@ -12,8 +12,9 @@ import {
 } from "@std/assert";
 import { checkCompletions, checkPredictions } from "../../demo/check.ts";
 import { complete } from "../../demo/completions.ts";
+import { maxError, measurePrefill } from "../../demo/measure.ts";
 import { prefill } from "../../demo/prefill.ts";
-import { textCache } from "../../demo/text_cache.ts";
+import { appendText, textCache } from "../../demo/text_cache.ts";
 import { gpuEnvironment } from "../../src/cli/setup.ts";
 import { gpuTest, SKIP_REASON } from "../support/gpu.ts";
 
@@ -55,6 +56,26 @@ gpuTest("complete() goes on from forks of a prefill", async (_, gpu) => {
     assertEquals(cache.pool.freeBlocks, cache.pool.totalBlocks);
   }
 });
+
+gpuTest(
+  "measurePrefill() takes a text longer than the baseline's loops may be",
+  async (_, gpu) => {
+    const text = encode(RHYME.repeat(60)).slice(0, 8000);
+    using cache = await textCache(gpu, 500);
+    const sequence = cache.createSequence();
+    const addition = { sequence, text, start: 0, end: text.length };
+    appendText(gpu, cache, [addition]);
+    const used = cache.pool.usedBlocks;
+    const measured = await measurePrefill(gpu, cache, { sequence, text });
+    const { start, end, tiled, standard } = measured;
+    assertEquals([start, end], [3840, 4096]);
+    for (const { output, time } of [tiled, standard]) {
+      assert(maxError({ text, start, output }) < 1e-12);
+      assert(time > 0);
+    }
+    assertEquals(cache.pool.usedBlocks, used);
+  },
+);
 
 async function demo(...args: string[]) {
   const main = new URL("../../demo/main.ts", import.meta.url).href;
