@@ -34,6 +34,7 @@ export {
 export type {
   AttentionProblem,
   ContiguousKeys,
+  Layout,
   PagedKeys,
   SequenceShape,
 } from "./attention/problem.ts";
