@@ -92,6 +92,5 @@ function cutRuns(lists: HeadRuns, most: number, sizes: LoopSizes): HeadRuns[] {
   const middle = first + Math.floor(steps / 2) * sizes.step;
   return [[first, middle], [middle, end]]
     .map(([from, to]) => lists.map((list) => clipRuns(list, from, to)))
-    .filter((half) => half.some((list) => list.length > 0))
     .flatMap((half) => cutRuns(half, most, sizes));
 }
