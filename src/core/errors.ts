@@ -22,6 +22,8 @@
  *   console.log(table.length); // 0: nothing was reserved
  * }
  * ```
+ *
+ * @category Errors
  */
 export class OutOfBlocksError extends Error {
   /** The name of the class. */
@@ -56,7 +58,11 @@ export class OutOfBlocksError extends Error {
   }
 }
 
-/** Thrown by every call on a {@linkcode Gpu} whose device is lost. */
+/**
+ * Thrown by every call on a {@linkcode Gpu} whose device is lost.
+ *
+ * @category Errors
+ */
 export class DeviceLostError extends Error {
   /** The name of the class. */
   override readonly name = "DeviceLostError";
@@ -87,6 +93,8 @@ export class DeviceLostError extends Error {
  * });
  * gpu?.destroy();
  * ```
+ *
+ * @category Errors
  */
 export class UnsupportedError extends Error {
   /** The name of the class. */

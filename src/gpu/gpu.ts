@@ -39,6 +39,8 @@ import {
  * using tensor = gpu.tensor(Float32Array.of(1, 2, 3, 4), [2, 2]);
  * console.log(await gpu.readOne(tensor)); // 1 2 3 4
  * ```
+ *
+ * @category Device
  */
 export class Gpu implements DeviceContext, Disposable {
   /** The WebGPU device. */

@@ -34,6 +34,8 @@ const TENSOR_ALIGNMENT = 16;
  * const tensor = gpu.wrap(buffer, "f32", [4, 4]);
  * console.log(tensor.size, tensor.byteLength); // 16 64
  * ```
+ *
+ * @category Device
  */
 export class GpuTensor implements Disposable {
   /** The device it lives on. */

@@ -79,6 +79,8 @@ export interface CaptureOptions {
  * );
  * console.log(perHead.name); // per head
  * ```
+ *
+ * @category Masks and scores
  */
 export function capture(
   data: Float32Array,

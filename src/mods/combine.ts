@@ -51,6 +51,8 @@ function combine(
  * // ···██·
  * // ···███
  * ```
+ *
+ * @category Masks and scores
  */
 export function and(...masks: readonly MaskMod[]): MaskMod {
   return combine("and", masks, "and");
@@ -77,6 +79,8 @@ export function and(...masks: readonly MaskMod[]): MaskMod {
  * // █···██
  * // █···██
  * ```
+ *
+ * @category Masks and scores
  */
 export function or(...masks: readonly MaskMod[]): MaskMod {
   return combine("or", masks, "or");
@@ -100,6 +104,8 @@ export function or(...masks: readonly MaskMod[]): MaskMod {
  * // ···█
  * // ····
  * ```
+ *
+ * @category Masks and scores
  */
 export function not(mask: MaskMod): MaskMod {
   checkType(mask?.kind === "mask", "not()", "must be given a mask", mask);

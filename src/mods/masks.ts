@@ -28,6 +28,8 @@ const MAX = 2 ** 31 - 1;
  * // ███·
  * // ████
  * ```
+ *
+ * @category Masks and scores
  */
 export function causal(): MaskMod {
   return maskMod("causal", ({ query, key }) => key.le(query));
@@ -61,6 +63,8 @@ export interface SlidingWindowOptions {
  * // ··███·
  * // ···███
  * ```
+ *
+ * @category Masks and scores
  */
 export function slidingWindow(options: SlidingWindowOptions): MaskMod {
   const { left, right } = options;
@@ -96,6 +100,8 @@ export function slidingWindow(options: SlidingWindowOptions): MaskMod {
  * // █████·
  * // ██████
  * ```
+ *
+ * @category Masks and scores
  */
 export function prefixLm(lengths: number | Uint32Array): MaskMod {
   if (typeof lengths === "number") checkInteger("lengths", lengths, 0, MAX);
@@ -131,6 +137,8 @@ export function prefixLm(lengths: number | Uint32Array): MaskMod {
  * // ···██·
  * // ·····█
  * ```
+ *
+ * @category Masks and scores
  */
 export function document(
   ids: Int32Array | Uint32Array,
@@ -177,6 +185,8 @@ export interface SinkWindowOptions {
  * // █··███·
  * // █···███
  * ```
+ *
+ * @category Masks and scores
  */
 export function sinkWindow(options: SinkWindowOptions): MaskMod {
   const { sinks, window } = options;
@@ -220,6 +230,8 @@ export interface DilatedOptions {
  * // ·█·█·█·
  * // ··█·█·█
  * ```
+ *
+ * @category Masks and scores
  */
 export function dilated(options: DilatedOptions): MaskMod {
   const { window, dilation } = options;
@@ -252,6 +264,8 @@ export function dilated(options: DilatedOptions): MaskMod {
  * // ····██
  * // ····██
  * ```
+ *
+ * @category Masks and scores
  */
 export function blockDiagonal(size: number): MaskMod {
   checkInteger("size", size, 1, MAX);
@@ -285,6 +299,8 @@ export function blockDiagonal(size: number): MaskMod {
  * // ███·█·
  * // ████·█
  * ```
+ *
+ * @category Masks and scores
  */
 export function tree(parents: Int32Array, start = 0): MaskMod {
   checkType(
@@ -343,6 +359,20 @@ export interface QueryRowsOptions {
  * `[batch, heads, queries, keys]`.
  * @throws {TypeError} If `shape` has another rank or does not fit `data`.
  * @throws {RangeError} If `data` is empty, or `queryOffset` not an integer.
+ *
+ * @example Two queries over three keys
+ * ```ts
+ * import { booleanMask } from "@quire/attention";
+ * import { drawMask } from "@quire/attention/mods";
+ *
+ * const mask = booleanMask(Uint8Array.of(1, 0, 1, 0, 1, 1), [2, 3]);
+ * const pairs = { queries: 2, keys: 3, tileQueries: 1, tileKeys: 1 };
+ * console.log(drawMask(mask, pairs).text);
+ * // █·█
+ * // ·██
+ * ```
+ *
+ * @category Masks and scores
  */
 export function booleanMask(
   data: Uint8Array,

@@ -30,6 +30,8 @@ import { type ScoreMod, scoreMod } from "./trace.ts";
  * const score = scoreFunction([softcap(50)]);
  * console.log(score(100, 0, 0, 0, 0)); // 48.2, which is 50 tanh(2)
  * ```
+ *
+ * @category Masks and scores
  */
 export function softcap(cap: number): ScoreMod {
   checkFinite("cap", cap);
@@ -58,6 +60,8 @@ export function softcap(cap: number): ScoreMod {
  * const score = scoreFunction([alibi(slopes)]);
  * console.log(score(3, 0, 1, 10, 8)); // 2.5
  * ```
+ *
+ * @category Masks and scores
  */
 export function alibi(
   slopes: Float32Array,
@@ -105,6 +109,22 @@ export function alibiSlopes(heads: number): Float32Array {
  * rank or does not fit.
  * @throws {RangeError} If `data` is empty or not finite, or `queryOffset` is
  * not an integer.
+ *
+ * @example One bias for each key
+ * ```ts
+ * import { additiveBias, attentionProblem } from "@quire/attention";
+ *
+ * const tensor = { dtype: "f32", shape: [1, 3, 1, 4] } as const;
+ * const problem = attentionProblem({
+ *   query: tensor,
+ *   key: tensor,
+ *   value: tensor,
+ *   scoreMod: additiveBias(Float32Array.of(0, -1, -2), [1, 3]),
+ * });
+ * console.log(problem.scoreMods[0].name); // additiveBias
+ * ```
+ *
+ * @category Masks and scores
  */
 export function additiveBias(
   data: Float32Array,
@@ -141,6 +161,8 @@ export function additiveBias(
  * const score = scoreFunction([relativeBias(table, [1, 3])]);
  * console.log(score(1, 0, 0, 5, 9)); // 3
  * ```
+ *
+ * @category Masks and scores
  */
 export function relativeBias(
   table: Float32Array,

@@ -30,7 +30,11 @@ export interface ScoreVariables extends MaskVariables {
   readonly score: Float;
 }
 
-/** A modification of scores. */
+/**
+ * A modification of scores.
+ *
+ * @category Masks and scores
+ */
 export interface ScoreMod {
   /** Tells the kinds of mod apart. */
   readonly kind: "score";
@@ -40,7 +44,11 @@ export interface ScoreMod {
   readonly expression: ExpressionNode;
 }
 
-/** A predicate: which keys a query may see. */
+/**
+ * A predicate: which keys a query may see.
+ *
+ * @category Masks and scores
+ */
 export interface MaskMod {
   /** Tells the kinds of mod apart. */
   readonly kind: "mask";
@@ -76,6 +84,8 @@ const VARIABLES: ScoreVariables = {
  * ```
  *
  * @throws {TypeError} If `modify` does not return a `Float`.
+ *
+ * @category Masks and scores
  */
 export function scoreMod(
   name: string,
@@ -103,6 +113,8 @@ export function scoreMod(
  *
  * @throws {TypeError} If `predicate` does not return a `Bool`, or one that
  * depends on a score.
+ *
+ * @category Masks and scores
  */
 export function maskMod(
   name: string,

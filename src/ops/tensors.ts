@@ -8,7 +8,11 @@ import { checkInteger, checkRange, checkType } from "../core/check.ts";
 import { type DType, elementTypeOf } from "../core/dtype.ts";
 import { GpuTensor } from "../gpu/mod.ts";
 
-/** A host array with its shape. */
+/**
+ * A host array with its shape.
+ *
+ * @category Attention
+ */
 export interface HostTensor {
   /** The elements, row-major. */
   readonly data: Float32Array | Float16Array;
@@ -16,7 +20,11 @@ export interface HostTensor {
   readonly shape: readonly number[];
 }
 
-/** A tensor that is not there yet: enough to make a plan. */
+/**
+ * A tensor that is not there yet: enough to make a plan.
+ *
+ * @category Attention
+ */
 export interface TensorShape {
   /** The storage type. */
   readonly dtype: DType;

@@ -21,7 +21,11 @@ import { type AttentionParts, attentionParts } from "./parts.ts";
 import { type AttentionProblem, bufferTokens } from "./problem.ts";
 import { tensorElements } from "./rows.ts";
 
-/** What a plan's `encode` reads and writes. */
+/**
+ * What a plan's `encode` reads and writes.
+ *
+ * @category Attention
+ */
 export interface AttentionTensors {
   /**
    * As in the options; where they have `qkv`, that, which is then also the key
@@ -73,6 +77,8 @@ export type PassDescriptor = (label: string) => GPUComputePassDescriptor;
  * }
  * console.log(plan.explain().dispatches.length > 0); // true
  * ```
+ *
+ * @category Attention
  */
 export class AttentionPlan implements Disposable {
   readonly #gpu: Gpu;

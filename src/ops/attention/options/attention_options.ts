@@ -16,7 +16,11 @@ import type { HostTensor } from "../../tensors.ts";
 import type { Layout } from "../problem.ts";
 import type { Indices } from "./spans.ts";
 
-/** What attention computes; `T` is where its tensors are. */
+/**
+ * What attention computes; `T` is where its tensors are.
+ *
+ * @category Attention
+ */
 export interface AttentionOptions<T = GpuTensor | HostTensor> {
   /**
    * `[batch, queries, queryHeads, headDim]`, or ragged

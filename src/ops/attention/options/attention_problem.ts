@@ -45,6 +45,8 @@ import { checkIndices, type Indices, querySpans } from "./spans.ts";
  * console.log(plan.problem.sequences[0].keyCount); // 11
  * gpu.destroy();
  * ```
+ *
+ * @category Attention
  */
 export function attentionProblem(
   options: AttentionOptions<AnyTensor>,
