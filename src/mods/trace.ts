@@ -83,9 +83,9 @@ const VARIABLES: ScoreVariables = {
  * );
  * ```
  *
- * @throws {TypeError} If `modify` does not return a `Float`.
- *
  * @category Masks and scores
+ *
+ * @throws {TypeError} If `modify` does not return a `Float`.
  */
 export function scoreMod(
   name: string,
@@ -111,10 +111,10 @@ export function scoreMod(
  * const causal = maskMod("causal", ({ query, key }) => key.le(query));
  * ```
  *
+ * @category Masks and scores
+ *
  * @throws {TypeError} If `predicate` does not return a `Bool`, or one that
  * depends on a score.
- *
- * @category Masks and scores
  */
 export function maskMod(
   name: string,
