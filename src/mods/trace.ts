@@ -73,6 +73,8 @@ const VARIABLES: ScoreVariables = {
 /**
  * Traces a score mod: `modify` is called once, with expressions.
  *
+ * @category Masks and scores
+ *
  * @example A bias that decays with distance
  * ```ts
  * import { scoreMod } from "@quire/attention/mods";
@@ -82,8 +84,6 @@ const VARIABLES: ScoreVariables = {
  *   ({ score, query, key }) => score.sub(query.sub(key).abs().toFloat().mul(0.1)),
  * );
  * ```
- *
- * @category Masks and scores
  *
  * @throws {TypeError} If `modify` does not return a `Float`.
  */
@@ -104,14 +104,14 @@ export function scoreMod(
 /**
  * Traces a mask mod: `predicate` is called once, with expressions.
  *
+ * @category Masks and scores
+ *
  * @example A causal mask
  * ```ts
  * import { maskMod } from "@quire/attention/mods";
  *
  * const causal = maskMod("causal", ({ query, key }) => key.le(query));
  * ```
- *
- * @category Masks and scores
  *
  * @throws {TypeError} If `predicate` does not return a `Bool`, or one that
  * depends on a score.
