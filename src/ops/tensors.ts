@@ -8,11 +8,7 @@ import { checkInteger, checkRange, checkType } from "../core/check.ts";
 import { type DType, elementTypeOf } from "../core/dtype.ts";
 import { GpuTensor } from "../gpu/mod.ts";
 
-/**
- * A host array with its shape.
- *
- * @category Attention
- */
+/** A host array with its shape. */
 export interface HostTensor {
   /** The elements, row-major. */
   readonly data: Float32Array | Float16Array;
@@ -20,11 +16,7 @@ export interface HostTensor {
   readonly shape: readonly number[];
 }
 
-/**
- * A tensor that is not there yet: enough to make a plan.
- *
- * @category Attention
- */
+/** A tensor that is not there yet: enough to make a plan. */
 export interface TensorShape {
   /** The storage type. */
   readonly dtype: DType;

@@ -16,11 +16,7 @@ import type { HostTensor } from "../../tensors.ts";
 import type { Layout } from "../problem.ts";
 import type { Indices } from "./spans.ts";
 
-/**
- * What attention computes; `T` is where its tensors are.
- *
- * @category Attention
- */
+/** What attention computes; `T` is where its tensors are. */
 export interface AttentionOptions<T = GpuTensor | HostTensor> {
   /**
    * `[batch, queries, queryHeads, headDim]`, or ragged
