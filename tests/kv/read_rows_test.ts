@@ -188,6 +188,22 @@ gpuTest("KvCache.read() takes a manager's sequences", async (_, gpu) => {
   await assertRejects(() => cache.read(sequence), TypeError);
 });
 
+gpuTest("read() comes after the copies of what is reserved", async (_, gpu) => {
+  using cache = await KvCache.create(gpu, PLAIN);
+  const sequence = cache.createSequence();
+  const rows = hostRows(cache, 6, 1);
+  cache.append([{ sequence, count: 6 }], { layers: rows });
+  const fork = sequence.fork();
+  // The last block is shared: the fork gets a copy with the first write.
+  using step = cache.reserve([{ sequence: fork, count: 1 }]);
+  assertEquals(step.copies, 1);
+  await assertRows(
+    cache,
+    fork,
+    (layer, part) => pick(rows[layer][part], range(0, 6)),
+  );
+});
+
 gpuTest("ContiguousCache.read() follows what has moved", async (_, gpu) => {
   using cache = await ContiguousCache.create(gpu, ODD);
   const [a, b] = [cache.createSequence(), cache.createSequence()];
