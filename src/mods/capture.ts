@@ -13,7 +13,12 @@ import {
   type Int,
   operandNode,
 } from "./expression.ts";
-import type { CapturedBuffer, CapturedData, ScalarType } from "./nodes.ts";
+import type {
+  CapturedAxis,
+  CapturedBuffer,
+  CapturedData,
+  ScalarType,
+} from "./nodes.ts";
 
 /** A buffer that expressions can read; made by {@linkcode capture}. */
 export class Capture<Element extends Expression = Expression> {
@@ -55,6 +60,14 @@ export interface CaptureOptions {
   readonly shape?: readonly number[];
   /** A name for messages; `"capture"` by default. */
   readonly name?: string;
+  /**
+   * What each dimension runs over, as far as that is to be checked: its size
+   * must then be 1, or as many sequences (`"batch"`), query heads (`"head"`),
+   * queries (`"row"`) or keys (`"key"`) as `attention()` has.
+   */
+  readonly axes?: readonly (CapturedAxis | undefined)[] | undefined;
+  /** For messages: the shape before dimensions of 1 were left out. */
+  readonly given?: readonly number[] | undefined;
 }
 
 /**
@@ -86,7 +99,7 @@ export function capture(
   data: CapturedData,
   options: CaptureOptions = {},
 ): Capture {
-  const { name = "capture" } = options;
+  const { name = "capture", axes, given } = options;
   const type = typeOf(data);
   checkType(
     type !== undefined,
@@ -96,8 +109,14 @@ export function capture(
   );
   const shape = [...options.shape ?? [data.length]];
   checkShape(name, shape, data.length);
+  checkType(
+    axes === undefined || axes.length === shape.length,
+    `${name} axes`,
+    `must be as many as there are dimensions (${shape.length})`,
+    axes,
+  );
   checkElements(name, data);
-  return new Capture({ data, shape, type, name });
+  return new Capture({ data, shape, type, name, axes, given });
 }
 
 function typeOf(data: unknown): ScalarType | undefined {

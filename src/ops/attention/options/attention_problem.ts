@@ -16,7 +16,8 @@ import { type AnyTensor, describeTensor } from "../../tensors.ts";
 import type { AttentionProblem } from "../problem.ts";
 import type { AttentionOptions } from "./attention_options.ts";
 import { keyInputs } from "./keys.ts";
-import { maskMods, scoreMods } from "./mods.ts";
+import { checkAttentionOptions } from "./known_options.ts";
+import { boundMods } from "./mods.ts";
 import { checkIndices, type Indices, querySpans } from "./spans.ts";
 
 /**
@@ -34,6 +35,7 @@ export function attentionProblem(
     "must be an object",
     options,
   );
+  checkAttentionOptions(options);
   const query = describeTensor("query", options.query);
   const rank = query.shape.length;
   checkType(
@@ -88,8 +90,14 @@ export function attentionProblem(
     sequences,
     keys: keys.keys,
     scale,
-    scoreMods: scoreMods(options, queries.length, queryHeads),
-    maskMods: maskMods(options),
+    ...boundMods(options, {
+      sequences,
+      heads: queryHeads,
+      keys: rank === 4 && options.blockTable === undefined &&
+          keys.keys.kind === "contiguous" && options.cache === undefined
+        ? keys.keys.keyTokens / queries.length
+        : undefined,
+    }),
     lse: options.returnLse ?? false,
   };
 }
