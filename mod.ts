@@ -34,6 +34,7 @@ export {
   type AttentionRunOptions,
   type AttentionTensors,
   EMPTY_LSE,
+  type HostMask,
   type HostTensor,
   mergeAttention,
   planAttention,

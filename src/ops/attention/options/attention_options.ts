@@ -13,6 +13,7 @@ import type { GpuTensor } from "../../../gpu/mod.ts";
 import type { ContiguousCache, KvCache } from "../../../kv/mod.ts";
 import type { MaskMod, ScoreMod } from "../../../mods/mod.ts";
 import type { HostTensor } from "../../tensors.ts";
+import type { HostMask } from "./attention_mask.ts";
 import type { Indices } from "./spans.ts";
 
 /** What attention computes; `T` is where its tensors are. */
@@ -66,6 +67,15 @@ export interface AttentionOptions<T = GpuTensor | HostTensor> {
   readonly softcap?: number;
   /** ALiBi: `true`, or slopes `[queryHeads]` or `[batch, queryHeads]`. */
   readonly alibi?: boolean | Float32Array;
+  /**
+   * A mask of booleans (true where a query sees a key) or of floats (added to
+   * the score; -Infinity hides), which broadcasts to
+   * `[batch, queryHeads, queries, keys]` as NumPy has it, of rank 1 to 4. Row i
+   * is query i's. It is on top of `causal` and all else, and added after
+   * `softcap` and `alibi`. A GPU tensor (u32 for booleans) is read back first
+   * by `attention()` and `planAttention()`, which then wait for the device.
+   */
+  readonly attnMask?: HostMask | GpuTensor;
   /** More score mods, in order. */
   readonly scoreMod?: ScoreMod | readonly ScoreMod[];
   /** More masks; a key is seen where all hold. */

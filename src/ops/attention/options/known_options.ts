@@ -31,6 +31,7 @@ const PROBLEM: Names<AttentionOptions> = {
   window: true,
   softcap: true,
   alibi: true,
+  attnMask: true,
   scoreMod: true,
   maskMod: true,
   returnLse: true,
@@ -49,6 +50,8 @@ const RUN: Names<PlanChoices & { signal?: AbortSignal }> = {
 const KNOWN = [...Object.keys(PROBLEM), ...Object.keys(RUN)];
 
 const DROPOUT = "dropout is for training, which this version does not do";
+const MASK =
+  "write attnMask: { data, shape }, booleans (true where a key is seen) or floats to add";
 const KERNEL = "kernels are chosen by algorithm, splits and tiles";
 const SINK =
   "sinks that are logits are not in this version; sinkWindow() keeps first keys";
@@ -73,11 +76,12 @@ const HINTS: OptionHints = {
   dropoutP: DROPOUT,
   dropoutRate: DROPOUT,
   training: DROPOUT,
-  mask: "write maskMod: booleanMask(data, shape)",
-  attentionMask: "write maskMod: booleanMask(data, shape)",
-  keyPaddingMask: "write keyLengths, one a sequence",
-  attnBias: "write scoreMod: additiveBias(data, shape)",
-  bias: "write scoreMod: additiveBias(data, shape)",
+  mask: MASK,
+  attentionMask: MASK,
+  attnBias: MASK,
+  bias: MASK,
+  keyPaddingMask:
+    "write keyLengths, one a sequence, or attnMask of [batch, 1, 1, keys]",
   alibiSlopes: "write alibi",
   softmaxScale: "write scale",
   smScale: "write scale",

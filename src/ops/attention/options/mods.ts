@@ -1,6 +1,6 @@
 /**
  * Options such as `causal` and `softcap` as mods, in the order in which they
- * apply: softcap, ALiBi, other score mods; then all masks.
+ * apply: softcap, ALiBi, `attnMask`, other score mods; then all masks.
  *
  * @module
  */
@@ -18,9 +18,12 @@ import {
 import { alibiSlopes } from "../../../mods/scores.ts";
 import type { AnyTensor } from "../../tensors.ts";
 import type { AttentionProblem } from "../problem.ts";
+import { attentionMask, type MaskParts } from "./attention_mask.ts";
 import type { AttentionOptions } from "./attention_options.ts";
 import { checkCaptureSizes, type MaskExtents } from "./capture_sizes.ts";
 import { checkWindow } from "./known_options.ts";
+
+const NO_MASK: MaskParts = { scoreMods: [], maskMods: [] };
 
 /**
  * The mods of a problem, held against its sizes, with the rows that they read
@@ -34,8 +37,19 @@ export function boundMods(
   extents: MaskExtents,
 ): Pick<AttentionProblem, "scoreMods" | "maskMods"> {
   const { sequences, heads } = extents;
-  const score = scoreMods(options, sequences.length, heads);
-  const mask = maskMods(options);
+  const given = options.attnMask === undefined
+    ? NO_MASK
+    : attentionMask(options.attnMask);
+  const score = [
+    ...shippedScores(options, sequences.length, heads),
+    ...given.scoreMods,
+    ...listOf<ScoreMod>("scoreMod", "score", options.scoreMod),
+  ];
+  const mask = [
+    ...shippedMasks(options),
+    ...given.maskMods,
+    ...listOf<MaskMod>("maskMod", "mask", options.maskMod),
+  ];
   checkCaptureSizes([...score, ...mask], extents);
   const offsets = sequences.map(({ queryOffset }) => queryOffset);
   return {
@@ -44,7 +58,7 @@ export function boundMods(
   };
 }
 
-function scoreMods(
+function shippedScores(
   options: AttentionOptions<AnyTensor>,
   batch: number,
   heads: number,
@@ -75,10 +89,10 @@ function scoreMods(
       alibi(given, given.length === heads ? [heads] : [batch, heads]),
     );
   }
-  return [...mods, ...listOf<ScoreMod>("scoreMod", "score", options.scoreMod)];
+  return mods;
 }
 
-function maskMods(options: AttentionOptions<AnyTensor>): MaskMod[] {
+function shippedMasks(options: AttentionOptions<AnyTensor>): MaskMod[] {
   const mods: MaskMod[] = [];
   const { window } = options;
   checkBoolean("causal", options.causal);
@@ -87,7 +101,7 @@ function maskMods(options: AttentionOptions<AnyTensor>): MaskMod[] {
     checkWindow(window);
     mods.push(slidingWindow(window));
   }
-  return [...mods, ...listOf<MaskMod>("maskMod", "mask", options.maskMod)];
+  return mods;
 }
 
 function checkSoftcap(value: unknown): void {
