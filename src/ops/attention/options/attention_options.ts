@@ -60,7 +60,7 @@ export interface AttentionOptions<T = GpuTensor | HostTensor> {
    * Position of query 0 in the keys' coordinate, for all or for each sequence.
    * By default keys - queries: the last query stands at the last key.
    */
-  readonly queryOffset?: number | Indices;
+  readonly queryOffset?: number | bigint | Indices;
   /** Inclusive: `position - left <= key <= position + right`. */
   readonly window?: { readonly left?: number; readonly right?: number };
   /** `cap * tanh(score / cap)`, before all other score mods. */

@@ -18,7 +18,7 @@ import type { AttentionOptions } from "./attention_options.ts";
 import { keyInputs } from "./keys.ts";
 import { checkAttentionOptions } from "./known_options.ts";
 import { boundMods } from "./mods.ts";
-import { checkIndices, type Indices, querySpans } from "./spans.ts";
+import { type Indices, indicesOf, integerOf, querySpans } from "./spans.ts";
 
 /**
  * Checks options and turns them into a problem.
@@ -103,20 +103,24 @@ export function attentionProblem(
 }
 
 function queryOffsets(
-  queryOffset: number | Indices | undefined,
+  given: number | bigint | Indices | undefined,
   batch: number,
 ): number[] | undefined {
-  if (queryOffset === undefined) return undefined;
-  if (typeof queryOffset === "number") {
-    checkInteger("queryOffset", queryOffset, -(2 ** 31), 2 ** 31 - 1);
-    return new Array(batch).fill(queryOffset);
+  if (given === undefined) return undefined;
+  if (typeof given === "number" || typeof given === "bigint") {
+    const offset = integerOf("queryOffset", given);
+    checkInteger("queryOffset", offset, -(2 ** 31), 2 ** 31 - 1);
+    return new Array(batch).fill(offset);
   }
-  checkIndices("queryOffset", queryOffset);
+  const offsets = indicesOf("queryOffset", given);
   checkType(
-    queryOffset.length === batch,
+    offsets.length === batch,
     "queryOffset.length",
     `must be the number of sequences (${batch})`,
-    queryOffset.length,
+    offsets.length,
   );
-  return Array.from(queryOffset);
+  offsets.forEach((offset, i) =>
+    checkInteger(`queryOffset[${i}]`, offset, -(2 ** 31), 2 ** 31 - 1)
+  );
+  return offsets;
 }
