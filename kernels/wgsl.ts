@@ -75,10 +75,11 @@ function expand(lines: readonly string[], scope: WgslScope): string[] {
       out.push(...substitute(line, scope));
       continue;
     }
-    const block = blockFrom(lines, at);
-    at = block.end;
     const each = line.match(EACH);
     const condition = line.match(IF);
+    if (!each && !condition) fault(line, "it opens no block");
+    const block = blockFrom(lines, at);
+    at = block.end;
     if (each) {
       for (const item of itemsOf(valueOf(scope, each[2]), line)) {
         out.push(...expand(block.body, { ...scope, [each[1]]: item }));
@@ -88,7 +89,7 @@ function expand(lines: readonly string[], scope: WgslScope): string[] {
       if (typeof value !== "boolean") fault(line, `${value} is no boolean`);
       const taken = value === (condition[1] === undefined);
       out.push(...expand(taken ? block.body : block.otherwise, scope));
-    } else fault(line, "it is neither @each nor @if");
+    }
   }
   return out;
 }
@@ -119,8 +120,10 @@ function itemsOf(
   value: WgslValue,
   line: string,
 ): readonly (number | string)[] {
-  if (typeof value === "number") return [...Array(value).keys()];
-  if (typeof value === "string" || typeof value === "boolean") {
+  if (typeof value === "number" && Number.isInteger(value) && value >= 0) {
+    return [...Array(value).keys()];
+  }
+  if (typeof value !== "object") {
     fault(line, `${value} is neither a count nor a list`);
   }
   return value;

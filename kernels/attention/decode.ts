@@ -17,8 +17,8 @@ import { kernelOf } from "../fragment.ts";
 import { dotRows } from "../fragments/dot.ts";
 import { eachStep, entryPoint } from "../fragments/schedule.ts";
 import { wgsl } from "../wgsl.ts";
-import { outputRow } from "./epilogue.ts";
-import { nameRows } from "./query_rows.ts";
+import { rowPlace } from "./epilogue.ts";
+import { nameRows, placeRows } from "./query_rows.ts";
 import { attentionFragments, type AttentionSpec, labelOf } from "./spec.ts";
 
 /** Neighbouring keys that a lane scores at once: one vec4 of weights. */
@@ -95,8 +95,8 @@ export function decodeKernel(spec: DecodeSpec): KernelSource {
     }),
   });
   const store = Array.from({ length: rows }, (_, r) => {
-    const place = outputRow(spec, `${r}u`, `token_${r}`);
-    return wgsl(STORE_ROW, { ...scope, r, place });
+    const { row, stats } = rowPlace(spec, r, `${r}u`);
+    return wgsl(STORE_ROW, { ...scope, r, place: row, stats });
   });
   return kernelOf({
     label: labelOf("decode", `${rows}x${step}`, spec),
@@ -109,6 +109,7 @@ export function decodeKernel(spec: DecodeSpec): KernelSource {
       [
         wgsl(OWN_COLUMNS, scope),
         nameRows(Array.from({ length: rows }, (_, r) => `${r}u`), spec.queries),
+        placeRows(rows),
         wgsl(BEGIN, scope),
         eachStep(step, stepCode),
         wgsl(STORE, { ...scope, store: store.join("\n") }),
@@ -144,7 +145,7 @@ function neighbours(
 
 const NEXT = `
 @if quads
-let $name_$j = $name_$last + select(0u, params.kv_heads * params.$name_stride, $more);
+let $name_$j = $name_$last + select(0u, params.$name_token_stride, $more);
 @else
 $name_cursor = advance($name_cursor, $more);
 let $name_$j = $name_place($name_cursor, kv_head);
@@ -317,7 +318,7 @@ if (packed_$r < row_count) {
   }
   @end
   if (lane == 0u) {
-    write_stats(out, m_$r, sum);
+    write_stats($stats, m_$r, sum);
   }
 }
 `;

@@ -53,7 +53,7 @@ function finishedRow({ lse, outputFormat }: EpilogueSpec): Fragment {
     code: wgsl(
       `
       fn write_row(row: u32, vec: u32, accumulator: vec4f, sum: f32) {
-        store_output(row * params.output_stride, vec, finish(accumulator, sum));
+        store_output(row, vec, finish(accumulator, sum));
       }
 
       fn write_stats(row: u32, maximum: f32, sum: f32) {
@@ -67,7 +67,7 @@ function finishedRow({ lse, outputFormat }: EpilogueSpec): Fragment {
   };
 }
 
-/** `store_output`. */
+/** `output_place` and `store_output`. */
 export function outputRows(format: RowFormat): Fragment {
   return {
     needs: [storeRow({
@@ -76,22 +76,53 @@ export function outputRows(format: RowFormat): Fragment {
       format,
       dim: "value_dim",
     })],
-    uniforms: { output_stride: "u32" },
+    uniforms: { output_token_stride: "u32", output_head_stride: "u32" },
+    code: wgsl(`
+      fn output_place(token: u32, head: u32) -> u32 {
+        return token * params.output_token_stride + head * params.output_head_stride;
+      }
+    `),
   };
 }
 
-/** The `lse` binding. */
+/** `lse_place` and the `lse` binding. */
 export const lseRows: Fragment = {
   bindings: [{ name: "lse", type: "array<f32>", access: "read_write" }],
+  uniforms: { lse_token_stride: "u32", lse_head_stride: "u32" },
+  code: wgsl(`
+    fn lse_place(token: u32, head: u32) -> u32 {
+      return token * params.lse_token_stride + head * params.lse_head_stride;
+    }
+  `),
 };
 
-/** Where a packed row is written: in the output, or among the states. */
-export function outputRow(
-  { partial }: EpilogueSpec,
+/** Where a row and its statistics are written. */
+export interface RowPlace {
+  /** For `write_row`. */
+  readonly row: string;
+  /** For `write_stats`. */
+  readonly stats: string;
+}
+
+/** Where a finished row of a token and head is written. */
+export function finishedPlace(
+  { lse }: Pick<EpilogueSpec, "lse">,
+  token: string,
+  head: string,
+): RowPlace {
+  return {
+    row: `output_place(${token}, ${head})`,
+    stats: lse ? `lse_place(${token}, ${head})` : "0u",
+  };
+}
+
+/** Where row `r` of a work tile is written: finished, or among the states. */
+export function rowPlace(
+  spec: EpilogueSpec,
+  r: number,
   local: string,
-  finished: string,
-): string {
-  return partial
-    ? `tile.state_row + kv_head * tile.state_stride + ${local}`
-    : finished;
+): RowPlace {
+  if (!spec.partial) return finishedPlace(spec, `token_${r}`, `head_${r}`);
+  const state = `tile.state_row + kv_head * tile.state_stride + ${local}`;
+  return { row: state, stats: state };
 }

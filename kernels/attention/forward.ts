@@ -22,7 +22,8 @@ import { kernelOf } from "../fragment.ts";
 import { nonFinite } from "../fragments/online_softmax.ts";
 import { eachStep, entryPoint } from "../fragments/schedule.ts";
 import { wgsl } from "../wgsl.ts";
-import { outputRow } from "./epilogue.ts";
+import { rowPlace } from "./epilogue.ts";
+import { placeRows } from "./query_rows.ts";
 import {
   localRow,
   ownRows,
@@ -61,8 +62,8 @@ export function forwardKernel(spec: ForwardSpec): KernelSource {
     add: wgsl(ADD, { rows, keys }),
   });
   const store = Array.from({ length: rows }, (_, r) => {
-    const place = outputRow(spec, localRow(tile, r), `token_${r}`);
-    return wgsl(STORE, { r, place });
+    const { row, stats } = rowPlace(spec, r, localRow(tile, r));
+    return wgsl(STORE, { r, place: row, stats });
   });
   return kernelOf({
     label: labelOf("forward", `${tileRows(tile)}x${keys}`, spec),
@@ -82,6 +83,7 @@ export function forwardKernel(spec: ForwardSpec): KernelSource {
       lanes,
       [
         ownRows(tile, spec.queries),
+        placeRows(rows),
         wgsl(BEGIN, { rows }),
         eachStep(keys, step, "var cursor = seek(sequence, run.first_key);"),
         ...store,
@@ -210,6 +212,6 @@ if (packed_$r < row_count) {
   for (var vec = 0u; vec < params.value_vecs; vec++) {
     write_row(out_$r, vec, accumulator[own($r, vec, lane)], l_$r);
   }
-  write_stats(out_$r, m_$r, l_$r);
+  write_stats($stats, m_$r, l_$r);
 }
 `;

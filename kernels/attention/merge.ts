@@ -16,7 +16,7 @@ import { kernelOf } from "../fragment.ts";
 import type { RowFormat } from "../fragments/rows.ts";
 import { entryPoint, MERGE_TILE, STATE, tiles } from "../fragments/schedule.ts";
 import { wgsl } from "../wgsl.ts";
-import { epilogue, states } from "./epilogue.ts";
+import { epilogue, finishedPlace, states } from "./epilogue.ts";
 
 /** What the merge kernel's source depends on. */
 export interface MergeSpec {
@@ -32,6 +32,7 @@ export interface MergeSpec {
 export function mergeKernel(spec: MergeSpec): KernelSource {
   const { outputFormat, lanes } = spec;
   const [binding] = states.bindings!;
+  const { row, stats } = finishedPlace(spec, "token", "head");
   return kernelOf({
     label: `attention.merge/${outputFormat.dtype}`,
     fragments: [
@@ -41,7 +42,7 @@ export function mergeKernel(spec: MergeSpec): KernelSource {
       epilogue({ ...spec, partial: false }),
       { code: wgsl(STATE_ROW, { words: STATE.words }) },
     ],
-    main: entryPoint(lanes, wgsl(MERGE, { lanes })),
+    main: entryPoint(lanes, wgsl(MERGE, { lanes, place: row, stats })),
   });
 }
 
@@ -59,7 +60,7 @@ for (var index = lane; index < tile.row_count * params.value_vecs; index += $lan
   let row = tile.first_row + local;
   let query = row / params.group;
   let head = kv_head * params.group + row - query * params.group;
-  let out = (sequence.query_start + query) * params.query_heads + head;
+  let token = sequence.query_start + query;
 
   var maximum = SENTINEL;
   for (var i = 0u; i < tile.state_count; i++) {
@@ -74,9 +75,9 @@ for (var index = lane; index < tile.row_count * params.value_vecs; index += $lan
     sum = fma(scaling, stats.y, sum);
     accumulator = fma(vec4f(scaling), states[at * params.value_vecs + vec], accumulator);
   }
-  write_row(out, vec, accumulator, sum);
+  write_row($place, vec, accumulator, sum);
   if (vec == 0u) {
-    write_stats(out, maximum, sum);
+    write_stats($stats, maximum, sum);
   }
 }
 `;

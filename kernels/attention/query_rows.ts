@@ -22,7 +22,7 @@ export interface QuerySpec {
   readonly queries: "consecutive" | "listed";
 }
 
-/** `load_query`, and `read_query` where queries are listed. */
+/** `query_place`, `load_query`, and `read_query` where queries are listed. */
 export function queryRows({ queryFormat, queries }: QuerySpec): Fragment {
   return {
     needs: [
@@ -35,15 +35,37 @@ export function queryRows({ queryFormat, queries }: QuerySpec): Fragment {
       dot,
       schedule,
     ],
-    uniforms: { query_stride: "u32" },
-    code: queries === "listed" ? QUERY.declare("query") : "",
+    uniforms: {
+      query_at: "u32",
+      query_token_stride: "u32",
+      query_head_stride: "u32",
+    },
+    code: [
+      wgsl(`
+        fn query_place(token: u32, head: u32) -> u32 {
+          return params.query_at + token * params.query_token_stride + head * params.query_head_stride;
+        }
+      `),
+      ...(queries === "listed" ? [QUERY.declare("query")] : []),
+    ].join("\n\n"),
   };
+}
+
+/** Names for the places of `count` named rows: `query_at_{r}`. */
+export function placeRows(count: number): string {
+  return wgsl(
+    `
+    @each r in count
+    let query_at_$r = query_place(token_$r, head_$r);
+    @end
+    `,
+    { count },
+  );
 }
 
 /**
  * Names for `count` packed rows of a tile: `packed_{r}`, the `offsets[r]`-th
- * from its first, then its head, batch, position, row of tokens and heads, and
- * place. Rows past the sequence's end repeat its last row, so that every load
+ * from its first, then its head, batch, position and token. Rows past the sequence's end repeat its last row, so that every load
  * stays in range; they are never written.
  */
 export function nameRows(
@@ -61,13 +83,12 @@ export function nameRows(
       let listed_$r = read_query(sequence.queries_at + $words * query_$r);
       let batch_$r = listed_$r.batch;
       let position_$r = listed_$r.position;
-      let token_$r = listed_$r.token * params.query_heads + head_$r;
+      let token_$r = listed_$r.token;
       @else
       let batch_$r = sequence.batch;
       let position_$r = i32(query_$r) + sequence.query_offset;
-      let token_$r = (sequence.query_start + query_$r) * params.query_heads + head_$r;
+      let token_$r = sequence.query_start + query_$r;
       @end
-      let query_at_$r = token_$r * params.query_stride;
       `,
       {
         r,

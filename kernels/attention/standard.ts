@@ -18,7 +18,7 @@ import { entryPoint, tiles, WORK_TILE } from "../fragments/schedule.ts";
 import { scoreMods } from "../fragments/score.ts";
 import { wgsl } from "../wgsl.ts";
 import { lseRows, outputRows } from "./epilogue.ts";
-import { queryRows } from "./query_rows.ts";
+import { placeRows, queryRows } from "./query_rows.ts";
 import {
   ownRows,
   type RegisterTile,
@@ -44,12 +44,12 @@ export interface StandardKernels {
 }
 
 /** vec4 columns that the P V product keeps in registers a row. */
-const COLUMNS = 4;
+export const STANDARD_COLUMNS = 4;
 
 /** The standard kernels; grid: (work tiles, kv heads). */
 export function standardKernels(spec: StandardSpec): StandardKernels {
   const { lanes, rowsPerLane: rows, keysPerStep: keys } = spec.tile;
-  const scope = { rows, keys, lanes, columns: COLUMNS };
+  const scope = { rows, keys, lanes, columns: STANDARD_COLUMNS };
   const kernel = (
     name: string,
     fragments: readonly Fragment[],
@@ -63,7 +63,7 @@ export function standardKernels(spec: StandardSpec): StandardKernels {
         ...fragments,
         tiles(WORK_TILE),
         {
-          uniforms: { query_stride: "u32", scratch_keys: "u32" },
+          uniforms: { kv_heads: "u32", scratch_keys: "u32" },
           code: wgsl(PLACE, { ...scope, tileRows: tileRows(spec.tile) }),
         },
       ],
@@ -83,7 +83,10 @@ export function standardKernels(spec: StandardSpec): StandardKernels {
         scoreMods(spec.mods),
         scratch("read_write"),
       ],
-      wgsl(SCORES, { ...scope, scores: scoreTile(spec) }),
+      [
+        placeRows(rows),
+        wgsl(SCORES, { ...scope, scores: scoreTile(spec) }),
+      ].join("\n"),
     ),
     softmax: kernel(
       "softmax",
@@ -170,7 +173,7 @@ for (var key = 0u; key < sequence.key_count; key++) {
 @if lse
 @each r in rows
 if (packed_$r < row_count) {
-  lse[token_$r] = log_sum_exp(maximum_$r, sum_$r);
+  lse[lse_place(token_$r, head_$r)] = log_sum_exp(maximum_$r, sum_$r);
 }
 @end
 @end
@@ -218,7 +221,7 @@ for (var vec = 0u; vec < params.value_vecs; vec += $columns) {
   if (packed_$r < row_count) {
     @each c in columns
     if (vec + $c < params.value_vecs) {
-      store_output(token_$r * params.output_stride, vec + $c, x_$r_$c);
+      store_output(output_place(token_$r, head_$r), vec + $c, x_$r_$c);
     }
     @end
   }

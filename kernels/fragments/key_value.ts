@@ -47,7 +47,6 @@ function cursor(spec: KeyValueSpec): Fragment {
 }
 
 const contiguousCursor: Fragment = {
-  uniforms: { kv_heads: "u32" },
   code: wgsl(`
     struct Cursor {
       row: u32,
@@ -61,8 +60,8 @@ const contiguousCursor: Fragment = {
       return Cursor(cursor.row + select(0u, 1u, more));
     }
 
-    fn place(cursor: Cursor, kv_head: u32, stride: u32) -> u32 {
-      return (cursor.row * params.kv_heads + kv_head) * stride;
+    fn place(cursor: Cursor, token_stride: u32) -> u32 {
+      return cursor.row * token_stride;
     }
   `),
 };
@@ -71,7 +70,6 @@ function pagedCursor({ segments, shift }: KeyValueSpec): Fragment {
   const several = segments > 1;
   return {
     uniforms: {
-      kv_heads: "u32",
       block_size: "u32",
       ...(shift && { block_shift: "u32" }),
       ...(several && { segment_blocks: "u32" }),
@@ -98,7 +96,7 @@ function pagedCursor({ segments, shift }: KeyValueSpec): Fragment {
         return Cursor(cursor.entry + select(0u, 1u, wrap), select(offset, 0u, wrap));
       }
 
-      fn place(cursor: Cursor, kv_head: u32, stride: u32) -> u32 {
+      fn place(cursor: Cursor, token_stride: u32) -> u32 {
         @if several
         let id = schedule[cursor.entry];
         let segment = id / params.segment_blocks;
@@ -108,7 +106,7 @@ function pagedCursor({ segments, shift }: KeyValueSpec): Fragment {
         let block = schedule[cursor.entry];
         @end
         let row = block * params.block_size + cursor.offset;
-        return (segment << $bits) | ((row * params.kv_heads + kv_head) * stride);
+        return (segment << $bits) | (row * token_stride);
       }
       `,
       { shift, several, bits: `${SEGMENT_SHIFT}u` },
@@ -140,10 +138,14 @@ export function keyRows(spec: KeyValueSpec): Fragment {
         dim: "head_dim",
       }),
     ],
-    uniforms: { key_stride: "u32" },
+    uniforms: {
+      key_at: "u32",
+      key_token_stride: "u32",
+      key_head_stride: "u32",
+    },
     code: wgsl(`
       fn key_place(cursor: Cursor, kv_head: u32) -> u32 {
-        return place(cursor, kv_head, params.key_stride);
+        return place(cursor, params.key_token_stride) + kv_head * params.key_head_stride + params.key_at;
       }
     `),
   };
@@ -151,7 +153,6 @@ export function keyRows(spec: KeyValueSpec): Fragment {
 
 /** `value_place` and `load_value`. */
 export function valueRows(spec: KeyValueSpec): Fragment {
-  const arenas = spec.segments > 0;
   return {
     needs: [
       cursor(spec),
@@ -164,20 +165,14 @@ export function valueRows(spec: KeyValueSpec): Fragment {
     ],
     uniforms: {
       value_vecs: "u32",
-      value_stride: "u32",
-      ...(arenas && { value_at: "u32" }),
+      value_at: "u32",
+      value_token_stride: "u32",
+      value_head_stride: "u32",
     },
-    code: wgsl(
-      `
+    code: wgsl(`
       fn value_place(cursor: Cursor, kv_head: u32) -> u32 {
-        @if arenas
-        return place(cursor, kv_head, params.value_stride) + params.value_at;
-        @else
-        return place(cursor, kv_head, params.value_stride);
-        @end
+        return place(cursor, params.value_token_stride) + kv_head * params.value_head_stride + params.value_at;
       }
-      `,
-      { arenas },
-    ),
+    `),
   };
 }

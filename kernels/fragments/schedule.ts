@@ -24,11 +24,11 @@ import { WordRecord } from "../record.ts";
 import { wgsl } from "../wgsl.ts";
 
 const SEQUENCE_FIELDS = {
-  /** First row of its queries, in tokens. */
+  /** Where its queries begin, in token strides. */
   query_start: "u32",
   /** Queries. */
   query_count: "u32",
-  /** First row of its keys, in tokens; paged: its first word in the table. */
+  /** Where its keys begin, in token strides; paged: its first word in the table. */
   key_start: "u32",
   /** Written keys. */
   key_count: "u32",
@@ -133,7 +133,7 @@ export const STATE: WordRecord<typeof STATE_FIELDS> = new WordRecord(
 );
 
 const QUERY_FIELDS = {
-  /** Its row of the query tensor, in tokens. */
+  /** Where it is, in token strides. */
   token: "u32",
   /** Its position in the keys' coordinate. */
   position: "i32",
@@ -156,7 +156,7 @@ export const schedule: Fragment = {
 
 /** How rows are packed over heads. */
 const heads: Fragment = {
-  uniforms: { query_heads: "u32", kv_heads: "u32", group: "u32" },
+  uniforms: { group: "u32" },
 };
 
 /** Which work tiles a workgroup does. */

@@ -45,7 +45,7 @@ export function scoreMods(mods: ModSource | undefined): Fragment {
       }
       `,
       {
-        mods: mods?.code ?? "",
+        mods: mods?.code.trim() ?? "",
         score: mods?.hasScore
           ? "mod_score(score, batch, head, query, key)"
           : "score",

@@ -35,6 +35,7 @@ export {
 export type {
   AttentionProblem,
   ContiguousKeys,
+  Layout,
   PagedKeys,
   SequenceShape,
 } from "./attention/problem.ts";

@@ -135,7 +135,7 @@ gpuTest(
     using paged = await KvCache.create(gpu, SHAPE);
     const [moved, other] = [cache.createSequence(), cache.createSequence()];
     const parent = paged.createSequence();
-    using rows = uploadRows(gpu, cache, randomRows(cache, 5, 4));
+    using rows = uploadRows(gpu, cache, randomRows(cache, 2, 4));
     // The second reservation moves, or copies on write, what the first counts.
     const twice = [moved.reserve(2), other.reserve(1), moved.reserve(2)];
     const forked = [parent.reserve(4), parent.fork().reserve(1)];
@@ -149,14 +149,15 @@ gpuTest(
       );
     }
     // One may move to where another was, and write there.
-    const [first, second] = [3, 3].map((count) => {
+    const [, first, second] = [1, 6, 3, 1].map((count) => {
       const sequence = cache.createSequence();
       sequence.reserve(count);
       return sequence;
     });
-    cache.createSequence().reserve(1);
-    const swaps = [first.reserve(4), second.reserve(1)];
-    assertEquals(swaps.map(({ copies }) => copies.length), [1, 1]);
+    const { start } = first;
+    const swaps = [first.reserve(1), second.reserve(1)];
+    assertEquals(swaps.map(({ copies }) => copies.length), [2, 1]);
+    assertEquals(second.start, start);
     cache.step(swaps).write(rows);
   },
 );

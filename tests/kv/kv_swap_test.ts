@@ -229,23 +229,25 @@ gpuTest("KvSwap.create() refuses what does not fit", async (_, gpu) => {
 });
 
 gpuTest(
-  "KvSwap.create() frees what it made where memory runs out",
+  "KvSwap.create() frees what it made where it cannot go on",
   async (_, gpu) => {
     using cache = await KvCache.create(gpu, { ...LAYOUT, headDim: 3 });
     const before = live(gpu);
-    const create = gpu.createBuffer;
-    gpu.createBuffer = () => {
-      throw new RangeError("out of paper");
-    };
-    try {
-      await assertRejects(
-        () => KvSwap.create(cache, { hostBlocks: 8 }),
-        RangeError,
-        "out of paper",
-      );
-    } finally {
-      gpu.createBuffer = create;
+    const { createBuffer, pipeline } = gpu;
+    for (const name of ["createBuffer", "pipeline"] as const) {
+      gpu[name] = () => {
+        throw new RangeError("out of paper");
+      };
+      try {
+        await assertRejects(
+          () => KvSwap.create(cache, { hostBlocks: 8 }),
+          RangeError,
+          "out of paper",
+        );
+      } finally {
+        Object.assign(gpu, { createBuffer, pipeline });
+      }
+      assertEquals(live(gpu), before, name);
     }
-    assertEquals(live(gpu), before);
   },
 );

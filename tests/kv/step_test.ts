@@ -210,6 +210,19 @@ forCaches("reserve() gives a step that notices stale slots", (gpu, cache) => {
   return Promise.resolve();
 });
 
+forCaches("a step may be committed after a later one", (gpu, cache) => {
+  const sequence = cache.createSequence();
+  const steps = [2, 3].map((count) => {
+    const step = cache.reserve([{ sequence, count }]);
+    using rows = uploadRows(gpu, cache, randomRows(cache, count, count));
+    for (const layer of [0, 1]) step.write({ layer, ...rows });
+    return step;
+  });
+  for (const step of steps.toReversed()) step.commit();
+  assertEquals(sequence.committed, 5);
+  return Promise.resolve();
+});
+
 gpuTest("a step notices that compact() moved its slots", async (_, gpu) => {
   using cache = await ContiguousCache.create(gpu, SIZE);
   const [gap, sequence] = [cache.createSequence(), cache.createSequence()];

@@ -1,64 +1,112 @@
 /**
- * Applies every listed fault, one at a time, and prints which ones the tests
- * notice. Exits with 1 if any survives.
+ * Makes faults, one at a time, and prints which ones the tests notice. Exits
+ * with 1 if any survives, or if a listed one says nothing.
  *
- * `deno run -A tests/mutants/main.ts [--only TEXT]` keeps to the mutants whose name
- * or file contains TEXT.
+ * ```text
+ * deno task test:mutants                        all that are listed
+ * deno task test:mutants --only TEXT            whose name, place or tests have TEXT
+ * deno task test:mutants --random N [--seed S]  N that operators make
+ * ```
  *
  * @module
  */
 
 // deno-lint-ignore-file no-console
-import { ALLOCATOR_MUTANTS } from "./allocator_mutants.ts";
-import { EXTENT_MUTANTS } from "./extent_mutants.ts";
-import { KERNEL_MUTANTS } from "./kernel_mutants.ts";
-import { MODS_MUTANTS } from "./mods_mutants.ts";
-import { REFERENCE_MUTANTS } from "./reference_mutants.ts";
-import { SCHEDULER_MUTANTS } from "./scheduler_mutants.ts";
-import { SEQUENCE_MUTANTS } from "./sequence_mutants.ts";
-import { SERVICE_MUTANTS } from "./service_mutants.ts";
-import { SWAP_MUTANTS } from "./swap_mutants.ts";
-import { type Mutant, type MutantResult, runMutants } from "./mutate.ts";
+import { equivalentOf } from "./equivalents.ts";
+import { type Fault, placeOf } from "./fault.ts";
+import { FAULTS } from "./faults/mod.ts";
+import { type MutantResult, runMutants } from "./mutate.ts";
+import { FOLDERS } from "./place.ts";
+import { drawFaults, widen } from "./random.ts";
+import { SymbolIndex } from "./symbols.ts";
 
-const MUTANTS: readonly Mutant[] = [
-  ...ALLOCATOR_MUTANTS,
-  ...EXTENT_MUTANTS,
-  ...SERVICE_MUTANTS,
-  ...SEQUENCE_MUTANTS,
-  ...SWAP_MUTANTS,
-  ...SCHEDULER_MUTANTS,
-  ...MODS_MUTANTS,
-  ...REFERENCE_MUTANTS,
-  ...KERNEL_MUTANTS,
-];
+/** Seconds for the tests of a random fault: loops without end are common. */
+const RANDOM_TIMEOUT = 90;
 
-function select(args: readonly string[]): readonly Mutant[] {
-  if (args.length === 0) return MUTANTS;
-  if (args.length !== 2 || args[0] !== "--only") {
-    console.error("Usage: deno run -A tests/mutants/main.ts [--only TEXT]");
-    Deno.exit(2);
+interface Options {
+  readonly only?: string;
+  readonly random?: number;
+  readonly seed: number;
+}
+
+function parse(args: readonly string[]): Options {
+  const options: Record<string, string> = {};
+  for (let i = 0; i < args.length; i += 2) {
+    const name = args[i].replace(/^--/, "");
+    if (!/^--(?:only|random|seed)$/.test(args[i]) || i + 1 === args.length) {
+      console.error(
+        "Usage: deno task test:mutants [--only TEXT | --random N [--seed S]]",
+      );
+      Deno.exit(2);
+    }
+    options[name] = args[i + 1];
   }
-  return MUTANTS.filter(({ name, file }) =>
-    name.includes(args[1]) || file.includes(args[1])
+  const { only, random, seed } = options;
+  return {
+    ...(only === undefined ? {} : { only }),
+    ...(random === undefined ? {} : { random: Number(random) }),
+    seed: Number(seed ?? 1),
+  };
+}
+
+async function select({ only, random, seed }: Options): Promise<Fault[]> {
+  if (random !== undefined) {
+    const root = Deno.cwd();
+    const index = await SymbolIndex.read(root, FOLDERS);
+    return await drawFaults({ root, index, listed: FAULTS }, random, seed);
+  }
+  return FAULTS.filter((fault) =>
+    only === undefined ||
+    [fault.name, placeOf(fault), ...fault.tests].some((text) =>
+      text.includes(only)
+    )
   );
 }
 
-function printResult({ mutant, verdict, detail, seconds }: MutantResult): void {
+function printResult({ fault, verdict, detail, seconds }: MutantResult): void {
   const time = `${seconds.toFixed(1)} s`.padStart(7);
-  console.log(`${verdict.padEnd(8)} ${time}  ${mutant.file}: ${mutant.name}`);
+  console.log(`${verdict.padEnd(8)} ${time}  ${placeOf(fault)}: ${fault.name}`);
   if (detail) console.log(`${" ".repeat(18)}${detail}`);
 }
 
+/** Whether a fault is one too many: not killed, and not known to be harmless. */
+function isAlive({ fault, verdict }: MutantResult): boolean {
+  return verdict !== "killed" && equivalentOf(fault) === undefined;
+}
+
+/** What an operator makes need not compile; what survives is looked at twice. */
+async function runRandom(faults: readonly Fault[]): Promise<MutantResult[]> {
+  const options = { onResult: printResult, timeout: RANDOM_TIMEOUT };
+  const first = (await runMutants(faults, options))
+    .filter(({ verdict }) => verdict !== "broken");
+  console.log(`\n${faults.length - first.length} could not be judged`);
+  const alive = first.filter(isAlive).map(({ fault }) => fault);
+  if (alive.length === 0) return first;
+  console.log(`\n${alive.length} more closely:`);
+  const second = await runMutants(widen(alive), { onResult: printResult });
+  return [...first.filter((result) => !isAlive(result)), ...second];
+}
+
 async function main(): Promise<void> {
-  const mutants = select(Deno.args);
-  if (mutants.length === 0) {
-    console.error("No mutant has that text in its name or file");
+  const options = parse(Deno.args);
+  const faults = await select(options);
+  if (faults.length === 0) {
+    console.error("No fault has that text in its name, place or tests");
     Deno.exit(2);
   }
-  const results = await runMutants(mutants, { onResult: printResult });
-  const killed = results.filter(({ verdict }) => verdict === "killed").length;
-  console.log(`\n${killed} of ${mutants.length} killed`);
-  if (killed < mutants.length) Deno.exit(1);
+  const results = options.random === undefined
+    ? await runMutants(faults, { onResult: printResult })
+    : await runRandom(faults);
+  const alive = results.filter(isAlive);
+  if (alive.length > 0) {
+    console.log(`\nNot killed:`);
+    alive.forEach(printResult);
+  }
+  // What ends a log is a count of passed and failed, whatever ran.
+  console.log(
+    `\n${results.length - alive.length} passed, ${alive.length} failed`,
+  );
+  if (alive.length > 0) Deno.exit(1);
 }
 
 if (import.meta.main) await main();

@@ -1,41 +1,33 @@
 /**
- * Tests the tests: applies one fault at a time to a copy of the sources, and
- * sees whether the tests that should notice it fail.
+ * Tests the tests: makes one fault at a time, in a copy of the sources or in
+ * what a process compiles, and sees whether the tests that should notice fail.
  *
  * @module
  */
 
-/** A one-line fault, and the tests that must notice it. */
-export interface Mutant {
-  /** What goes wrong. */
-  readonly name: string;
-  /** The file to change, relative to the root. */
-  readonly file: string;
-  /** Text that occurs exactly once in the file. */
-  readonly find: string;
-  /** What stands there instead. */
-  readonly replace: string;
-  /** Test files or folders, relative to the root; one failing test kills. */
-  readonly tests: readonly string[];
-}
+import { FAULT_VARIABLE, whyVoid } from "./emitted.ts";
+import type { Fault, KernelFault, SourceFault } from "./fault.ts";
+import { changeSource, FOLDERS } from "./place.ts";
+import { SymbolIndex } from "./symbols.ts";
+import { tokenize } from "./tokens.ts";
 
 /**
- * What became of a mutant:
+ * What became of a fault:
  *
  * - `killed`: a test failed, or the tests did not end in time;
  * - `survived`: every test passed;
- * - `broken`: it says nothing, as the text was not found exactly once, or the
- *   tests could not be loaded.
+ * - `broken`: it says nothing, as its place was not found, or the tests could
+ *   not be loaded, or they failed for a name that is not there.
  */
 export type Verdict = "killed" | "survived" | "broken";
 
-/** One mutant's outcome. */
+/** One fault's outcome. */
 export interface MutantResult {
-  /** The mutant. */
-  readonly mutant: Mutant;
+  /** The fault. */
+  readonly fault: Fault;
   /** What became of it. */
   readonly verdict: Verdict;
-  /** The first test that failed and how, or why the mutant is broken. */
+  /** The first test that failed and how, or why the fault is broken. */
   readonly detail: string;
   /** Wall time. */
   readonly seconds: number;
@@ -45,21 +37,19 @@ export interface MutantResult {
 export interface RunMutantsOptions {
   /** The repository's root. Defaults to the working directory. */
   readonly root?: string;
-  /** Mutants at a time. Defaults to 2. */
+  /** Faults at a time. Defaults to 2. */
   readonly workers?: number;
-  /** `FC_RUNS` for each mutant, where the environment sets none. */
+  /** `FC_RUNS` for each fault, where the environment sets none. */
   readonly runs?: number;
   /** Seconds after which endless tests count as failed. Defaults to 300. */
   readonly timeout?: number;
-  /** Called as each mutant is done. */
+  /** Called as each fault is done. */
   readonly onResult?: (result: MutantResult) => void;
 }
 
 /** What the tests may need, as far as it exists. */
 const TREE = [
-  "src",
-  "kernels",
-  "reference",
+  ...FOLDERS,
   "tests",
   "mod.ts",
   "deno.json",
@@ -78,6 +68,21 @@ async function copyTree(from: string, to: string): Promise<void> {
   }
 }
 
+/** Seconds for all tests together, before anything is changed. */
+const BASELINE_TIMEOUT = 900;
+
+/** Where and how tests run. */
+interface Bench {
+  /** A copy of the tree. */
+  readonly tree: string;
+  /** The declarations that are in it. */
+  readonly index: SymbolIndex;
+  /** `FC_RUNS`. */
+  readonly runs: number;
+  /** Seconds. */
+  readonly timeout: number;
+}
+
 interface TestOutcome {
   readonly passed: boolean;
   readonly timedOut: boolean;
@@ -85,18 +90,19 @@ interface TestOutcome {
 }
 
 async function runTests(
-  cwd: string,
+  { tree, runs, timeout }: Bench,
   tests: readonly string[],
-  { runs, timeout }: { runs: number; timeout: number },
+  env: Readonly<Record<string, string>> = {},
 ): Promise<TestOutcome> {
   const signal = AbortSignal.timeout(timeout * 1000);
   const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
     args: ["test", "-A", "--no-check", "--fail-fast", ...tests],
-    cwd,
+    cwd: tree,
     env: {
       NO_COLOR: "1",
       FC_RUNS: Deno.env.get("FC_RUNS") ?? String(runs),
       FC_SEED: Deno.env.get("FC_SEED") ?? "1",
+      ...env,
     },
     signal,
   }).output();
@@ -112,8 +118,24 @@ async function runTests(
 const CAUSE =
   /^error: (?:Error: Property failed.*\nCounterexample: .*\n)?(.*)/m;
 
+/** What code throws that names something which is not there. */
+const MISSING = /([#\w]+)\]? is not (?:defined|a function)/;
+
+/**
+ * Whether the tests failed for a name that only the fault's own code has: it
+ * was written when something had another name.
+ */
+function isStale({ find, replace }: Fault, cause: string): boolean {
+  const name = cause.match(MISSING)?.[1];
+  const has = (text: string) =>
+    tokenize(text).some((token) => token.text === name);
+  return name !== undefined && has(replace) && !has(find);
+}
+
+type Judgement = Pick<MutantResult, "verdict" | "detail">;
+
 /** A failing test, unlike a file that does not load, is counted as failed. */
-function judge(outcome: TestOutcome): { verdict: Verdict; detail: string } {
+function judge(fault: Fault, outcome: TestOutcome): Judgement {
   if (outcome.timedOut) return { verdict: "killed", detail: "out of time" };
   if (outcome.passed) return { verdict: "survived", detail: "" };
   const loaded = /\| \d+ passed(?: \([^)]*\))? \| [1-9]\d* failed/.test(
@@ -125,72 +147,91 @@ function judge(outcome: TestOutcome): { verdict: Verdict; detail: string } {
   }
   const test = outcome.output.match(/^(.*) \.\.\. FAILED/m)?.[1];
   const cause = outcome.output.match(CAUSE)?.[1] ?? "";
-  return { verdict: "killed", detail: `${test ?? "a test"}: ${cause}` };
+  const verdict = isStale(fault, cause) ? "broken" : "killed";
+  return { verdict, detail: `${test ?? "a test"}: ${cause}` };
 }
 
-/** Applies the fault to `text`; `undefined` unless its place is unique. */
-function applyMutant(text: string, mutant: Mutant): string | undefined {
-  const parts = text.split(mutant.find);
-  return parts.length === 2 ? parts.join(mutant.replace) : undefined;
-}
-
-async function runMutant(
-  tree: string,
-  mutant: Mutant,
-  limits: { runs: number; timeout: number },
-): Promise<MutantResult> {
-  const start = performance.now();
-  const path = `${tree}/${mutant.file}`;
-  const text = await Deno.readTextFile(path);
-  const mutated = applyMutant(text, mutant);
-  const seconds = () => (performance.now() - start) / 1000;
-  if (mutated === undefined) {
-    const times = text.split(mutant.find).length - 1;
-    const detail = `the text to replace occurs ${times} times`;
-    return { mutant, verdict: "broken", detail, seconds: seconds() };
-  }
-  await Deno.writeTextFile(path, mutated);
+async function judgeSource(
+  bench: Bench,
+  fault: SourceFault,
+): Promise<Judgement> {
+  const { file, before, after } = changeSource(bench.index, fault);
+  const path = `${bench.tree}/${file}`;
+  await Deno.writeTextFile(path, after);
   try {
-    const outcome = await runTests(tree, mutant.tests, limits);
-    return { mutant, ...judge(outcome), seconds: seconds() };
+    return judge(fault, await runTests(bench, fault.tests));
   } finally {
-    await Deno.writeTextFile(path, text);
+    await Deno.writeTextFile(path, before);
   }
+}
+
+async function judgeKernel(
+  bench: Bench,
+  fault: KernelFault,
+): Promise<Judgement> {
+  const report = await Deno.makeTempFile({ dir: bench.tree });
+  const { kernel, find, replace, all } = fault;
+  const outcome = await runTests(bench, fault.tests, {
+    [FAULT_VARIABLE]: JSON.stringify({ kernel, find, replace, all, report }),
+  });
+  const why = whyVoid(fault, await Deno.readTextFile(report));
+  await Deno.remove(report);
+  return why === undefined
+    ? judge(fault, outcome)
+    : { verdict: "broken", detail: why };
+}
+
+async function runMutant(bench: Bench, fault: Fault): Promise<MutantResult> {
+  const start = performance.now();
+  let judgement: Judgement;
+  try {
+    judgement = await ("kernel" in fault
+      ? judgeKernel(bench, fault)
+      : judgeSource(bench, fault));
+  } catch (error) {
+    judgement = { verdict: "broken", detail: (error as Error).message };
+  }
+  const seconds = (performance.now() - start) / 1000;
+  return { fault, ...judgement, seconds };
 }
 
 /**
- * Runs the tests against each mutant, each worker in a copy of the tree.
+ * Runs the tests against each fault, each worker in a copy of the tree.
  *
- * @throws {Error} if the tests fail before anything is changed, as a mutant's
- * failing test would then mean nothing.
+ * @throws {Error} if the tests fail before anything is changed, as a failing
+ * test would then mean nothing.
  */
 export async function runMutants(
-  mutants: readonly Mutant[],
+  faults: readonly Fault[],
   options: RunMutantsOptions = {},
 ): Promise<MutantResult[]> {
   const { root = Deno.cwd(), workers = 2, runs = 100, timeout = 300 } = options;
-  const limits = { runs, timeout };
   const base = await Deno.makeTempDir({ prefix: "mutants-" });
   try {
-    const trees = Array.from({ length: workers }, (_, i) => `${base}/${i}`);
-    for (const tree of trees) {
+    const index = await SymbolIndex.read(root, FOLDERS);
+    const benches: Bench[] = Array.from(
+      { length: workers },
+      (_, i) => ({ tree: `${base}/${i}`, index, runs, timeout }),
+    );
+    for (const { tree } of benches) {
       await Deno.mkdir(tree);
       for (const name of TREE) {
         await copyTree(`${root}/${name}`, `${tree}/${name}`);
       }
     }
-    const tests = [...new Set(mutants.flatMap((mutant) => mutant.tests))];
-    const outcome = await runTests(trees[0], tests, limits);
+    const tests = [...new Set(faults.flatMap((fault) => fault.tests))];
+    const patient = { ...benches[0], timeout: BASELINE_TIMEOUT };
+    const outcome = await runTests(patient, tests);
     if (!outcome.passed) {
       throw new Error(
         `Cannot judge mutants as the tests fail without them\n${outcome.output}`,
       );
     }
     const results: MutantResult[] = [];
-    const queue = mutants.entries();
-    await Promise.all(trees.map(async (tree) => {
-      for (const [i, mutant] of queue) {
-        results[i] = await runMutant(tree, mutant, limits);
+    const queue = faults.entries();
+    await Promise.all(benches.map(async (bench) => {
+      for (const [i, fault] of queue) {
+        results[i] = await runMutant(bench, fault);
         options.onResult?.(results[i]);
       }
     }));

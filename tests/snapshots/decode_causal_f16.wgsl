@@ -3,20 +3,28 @@ enable f16;
 struct Params {
   head_vecs: u32,
   sequences_at: u32,
-  query_stride: u32,
-  kv_heads: u32,
-  key_stride: u32,
+  query_at: u32,
+  query_token_stride: u32,
+  query_head_stride: u32,
+  key_at: u32,
+  key_token_stride: u32,
+  key_head_stride: u32,
   value_vecs: u32,
-  value_stride: u32,
-  query_heads: u32,
+  value_at: u32,
+  value_token_stride: u32,
+  value_head_stride: u32,
   group: u32,
   tiles_at: u32,
   group_count: u32,
   grid_width: u32,
   runs_per_head: u32,
   scale: f32,
-  output_stride: u32,
+  output_token_stride: u32,
+  output_head_stride: u32,
+  lse_token_stride: u32,
+  lse_head_stride: u32,
   padding_0: u32,
+  padding_1: u32,
 }
 
 @group(0) @binding(0) var<storage, read> query: array<vec4<f16>>;
@@ -58,6 +66,10 @@ fn read_sequence(at: u32) -> Sequence {
   );
 }
 
+fn query_place(token: u32, head: u32) -> u32 {
+  return params.query_at + token * params.query_token_stride + head * params.query_head_stride;
+}
+
 struct Cursor {
   row: u32,
 }
@@ -70,8 +82,8 @@ fn advance(cursor: Cursor, more: bool) -> Cursor {
   return Cursor(cursor.row + select(0u, 1u, more));
 }
 
-fn place(cursor: Cursor, kv_head: u32, stride: u32) -> u32 {
-  return (cursor.row * params.kv_heads + kv_head) * stride;
+fn place(cursor: Cursor, token_stride: u32) -> u32 {
+  return cursor.row * token_stride;
 }
 
 fn load_key(base: u32, vec: u32) -> vec4f {
@@ -80,7 +92,7 @@ fn load_key(base: u32, vec: u32) -> vec4f {
 }
 
 fn key_place(cursor: Cursor, kv_head: u32) -> u32 {
-  return place(cursor, kv_head, params.key_stride);
+  return place(cursor, params.key_token_stride) + kv_head * params.key_head_stride + params.key_at;
 }
 
 fn load_value(base: u32, vec: u32) -> vec4f {
@@ -89,7 +101,7 @@ fn load_value(base: u32, vec: u32) -> vec4f {
 }
 
 fn value_place(cursor: Cursor, kv_head: u32) -> u32 {
-  return place(cursor, kv_head, params.value_stride);
+  return place(cursor, params.value_token_stride) + kv_head * params.value_head_stride + params.value_at;
 }
 
 struct WorkTile {
@@ -178,7 +190,6 @@ fn mod_mask(batch: i32, head: i32, query: i32, key: i32) -> bool {
   return mask0;
 }
 
-
 fn modify(score: f32, batch: i32, head: i32, query: i32, key: i32) -> f32 {
   let result = score;
   return select(result, SENTINEL, result < SENTINEL);
@@ -192,8 +203,16 @@ fn store_output(base: u32, vec: u32, value: vec4f) {
   output[base + vec] = vec4<f16>(value);
 }
 
+fn output_place(token: u32, head: u32) -> u32 {
+  return token * params.output_token_stride + head * params.output_head_stride;
+}
+
+fn lse_place(token: u32, head: u32) -> u32 {
+  return token * params.lse_token_stride + head * params.lse_head_stride;
+}
+
 fn write_row(row: u32, vec: u32, accumulator: vec4f, sum: f32) {
-  store_output(row * params.output_stride, vec, finish(accumulator, sum));
+  store_output(row, vec, finish(accumulator, sum));
 }
 
 fn write_stats(row: u32, maximum: f32, sum: f32) {
@@ -228,16 +247,17 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(local_invocation_index)
   let head_0 = kv_head * params.group + row_0 - query_0 * params.group;
   let batch_0 = sequence.batch;
   let position_0 = i32(query_0) + sequence.query_offset;
-  let token_0 = (sequence.query_start + query_0) * params.query_heads + head_0;
-  let query_at_0 = token_0 * params.query_stride;
+  let token_0 = sequence.query_start + query_0;
   let packed_1 = tile.first_row + 1u;
   let row_1 = min(packed_1, row_count - 1u);
   let query_1 = row_1 / params.group;
   let head_1 = kv_head * params.group + row_1 - query_1 * params.group;
   let batch_1 = sequence.batch;
   let position_1 = i32(query_1) + sequence.query_offset;
-  let token_1 = (sequence.query_start + query_1) * params.query_heads + head_1;
-  let query_at_1 = token_1 * params.query_stride;
+  let token_1 = sequence.query_start + query_1;
+
+  let query_at_0 = query_place(token_0, head_0);
+  let query_at_1 = query_place(token_1, head_1);
 
   var m_0 = SENTINEL;
   var l_0 = 0.0;
@@ -265,9 +285,9 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(local_invocation_index)
         let own_key = first_key + i * 4;
         var key_cursor = seek(sequence, min(own_key, sequence.key_count - 1u));
         let key_0 = key_place(key_cursor, kv_head);
-        let key_1 = key_0 + select(0u, params.kv_heads * params.key_stride, own_key + 1u < sequence.key_count);
-        let key_2 = key_1 + select(0u, params.kv_heads * params.key_stride, own_key + 2u < sequence.key_count);
-        let key_3 = key_2 + select(0u, params.kv_heads * params.key_stride, own_key + 3u < sequence.key_count);
+        let key_1 = key_0 + select(0u, params.key_token_stride, own_key + 1u < sequence.key_count);
+        let key_2 = key_1 + select(0u, params.key_token_stride, own_key + 2u < sequence.key_count);
+        let key_3 = key_2 + select(0u, params.key_token_stride, own_key + 3u < sequence.key_count);
         var s_0_0 = 0.0;
         var s_0_1 = 0.0;
         var s_0_2 = 0.0;
@@ -381,9 +401,9 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(local_invocation_index)
           let p_1 = weights[1 * 8 + i];
           var value_cursor = seek(sequence, first_key + i * 4u);
           let value_0 = value_place(value_cursor, kv_head);
-          let value_1 = value_0 + select(0u, params.kv_heads * params.value_stride, i * 4u + 1u < count);
-          let value_2 = value_1 + select(0u, params.kv_heads * params.value_stride, i * 4u + 2u < count);
-          let value_3 = value_2 + select(0u, params.kv_heads * params.value_stride, i * 4u + 3u < count);
+          let value_1 = value_0 + select(0u, params.value_token_stride, i * 4u + 1u < count);
+          let value_2 = value_1 + select(0u, params.value_token_stride, i * 4u + 2u < count);
+          let value_3 = value_2 + select(0u, params.value_token_stride, i * 4u + 3u < count);
           {
             let v_0 = load_value(value_0, column_0);
             x_0_0 = fma(vec4f(p_0[0]), v_0, x_0_0);
@@ -471,7 +491,7 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(local_invocation_index)
       for (var i = 0u; i < 8; i++) {
         sum += lane_values[0 * 8 + i];
       }
-      let out = token_0;
+      let out = output_place(token_0, head_0);
       if (0 * 4 + column_lane < params.value_vecs) {
         for (var i = 1u; i < 2; i++) {
           a_0_0 += partials[(0 * 4 + 0) * 8 + i * 4 + column_lane];
@@ -497,7 +517,7 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(local_invocation_index)
         write_row(out, 3 * 4 + column_lane, a_0_3, sum);
       }
       if (lane == 0u) {
-        write_stats(out, m_0, sum);
+        write_stats(lse_place(token_0, head_0), m_0, sum);
       }
     }
     if (packed_1 < row_count) {
@@ -505,7 +525,7 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(local_invocation_index)
       for (var i = 0u; i < 8; i++) {
         sum += lane_values[1 * 8 + i];
       }
-      let out = token_1;
+      let out = output_place(token_1, head_1);
       if (0 * 4 + column_lane < params.value_vecs) {
         for (var i = 1u; i < 2; i++) {
           a_1_0 += partials[(1 * 4 + 0) * 8 + i * 4 + column_lane];
@@ -531,7 +551,7 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(local_invocation_index)
         write_row(out, 3 * 4 + column_lane, a_1_3, sum);
       }
       if (lane == 0u) {
-        write_stats(out, m_1, sum);
+        write_stats(lse_place(token_1, head_1), m_1, sum);
       }
     }
   }

@@ -1,14 +1,18 @@
 struct Params {
   head_vecs: u32,
   sequences_at: u32,
-  query_stride: u32,
-  kv_heads: u32,
+  query_at: u32,
+  query_token_stride: u32,
+  query_head_stride: u32,
   block_size: u32,
   block_shift: u32,
-  key_stride: u32,
+  key_at: u32,
+  key_token_stride: u32,
+  key_head_stride: u32,
   value_vecs: u32,
-  value_stride: u32,
-  query_heads: u32,
+  value_at: u32,
+  value_token_stride: u32,
+  value_head_stride: u32,
   group: u32,
   tiles_at: u32,
   group_count: u32,
@@ -59,6 +63,10 @@ fn read_sequence(at: u32) -> Sequence {
   );
 }
 
+fn query_place(token: u32, head: u32) -> u32 {
+  return params.query_at + token * params.query_token_stride + head * params.query_head_stride;
+}
+
 struct Query {
   token: u32,
   position: i32,
@@ -89,11 +97,11 @@ fn advance(cursor: Cursor, more: bool) -> Cursor {
   return Cursor(cursor.entry + select(0u, 1u, wrap), select(offset, 0u, wrap));
 }
 
-fn place(cursor: Cursor, kv_head: u32, stride: u32) -> u32 {
+fn place(cursor: Cursor, token_stride: u32) -> u32 {
   let segment = 0u;
   let block = schedule[cursor.entry];
   let row = block * params.block_size + cursor.offset;
-  return (segment << 28u) | ((row * params.kv_heads + kv_head) * stride);
+  return (segment << 28u) | (row * token_stride);
 }
 
 fn load_key(base: u32, vec: u32) -> vec4f {
@@ -102,7 +110,7 @@ fn load_key(base: u32, vec: u32) -> vec4f {
 }
 
 fn key_place(cursor: Cursor, kv_head: u32) -> u32 {
-  return place(cursor, kv_head, params.key_stride);
+  return place(cursor, params.key_token_stride) + kv_head * params.key_head_stride + params.key_at;
 }
 
 fn load_value(base: u32, vec: u32) -> vec4f {
@@ -111,7 +119,7 @@ fn load_value(base: u32, vec: u32) -> vec4f {
 }
 
 fn value_place(cursor: Cursor, kv_head: u32) -> u32 {
-  return place(cursor, kv_head, params.value_stride);
+  return place(cursor, params.value_token_stride) + kv_head * params.value_head_stride + params.value_at;
 }
 
 struct WorkTile {
@@ -200,7 +208,6 @@ fn mod_mask(batch: i32, head: i32, query: i32, key: i32) -> bool {
   return mask0;
 }
 
-
 fn modify(score: f32, batch: i32, head: i32, query: i32, key: i32) -> f32 {
   let result = score;
   return select(result, SENTINEL, result < SENTINEL);
@@ -248,8 +255,7 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(local_invocation_index)
     let listed_0 = read_query(sequence.queries_at + 3 * query_0);
     let batch_0 = listed_0.batch;
     let position_0 = listed_0.position;
-    let token_0 = listed_0.token * params.query_heads + head_0;
-    let query_at_0 = token_0 * params.query_stride;
+    let token_0 = listed_0.token;
     let packed_1 = tile.first_row + 1u;
     let row_1 = min(packed_1, row_count - 1u);
     let query_1 = row_1 / params.group;
@@ -257,8 +263,10 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(local_invocation_index)
     let listed_1 = read_query(sequence.queries_at + 3 * query_1);
     let batch_1 = listed_1.batch;
     let position_1 = listed_1.position;
-    let token_1 = listed_1.token * params.query_heads + head_1;
-    let query_at_1 = token_1 * params.query_stride;
+    let token_1 = listed_1.token;
+
+    let query_at_0 = query_place(token_0, head_0);
+    let query_at_1 = query_place(token_1, head_1);
 
     var m_0 = SENTINEL;
     var l_0 = 0.0;
@@ -286,9 +294,9 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(local_invocation_index)
           let own_key = first_key + i * 4;
           var key_cursor = seek(sequence, min(own_key, sequence.key_count - 1u));
           let key_0 = key_place(key_cursor, kv_head);
-          let key_1 = key_0 + select(0u, params.kv_heads * params.key_stride, own_key + 1u < sequence.key_count);
-          let key_2 = key_1 + select(0u, params.kv_heads * params.key_stride, own_key + 2u < sequence.key_count);
-          let key_3 = key_2 + select(0u, params.kv_heads * params.key_stride, own_key + 3u < sequence.key_count);
+          let key_1 = key_0 + select(0u, params.key_token_stride, own_key + 1u < sequence.key_count);
+          let key_2 = key_1 + select(0u, params.key_token_stride, own_key + 2u < sequence.key_count);
+          let key_3 = key_2 + select(0u, params.key_token_stride, own_key + 3u < sequence.key_count);
           var s_0_0 = 0.0;
           var s_0_1 = 0.0;
           var s_0_2 = 0.0;
@@ -402,9 +410,9 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(local_invocation_index)
             let p_1 = weights[1 * 8 + i];
             var value_cursor = seek(sequence, first_key + i * 4u);
             let value_0 = value_place(value_cursor, kv_head);
-            let value_1 = value_0 + select(0u, params.kv_heads * params.value_stride, i * 4u + 1u < count);
-            let value_2 = value_1 + select(0u, params.kv_heads * params.value_stride, i * 4u + 2u < count);
-            let value_3 = value_2 + select(0u, params.kv_heads * params.value_stride, i * 4u + 3u < count);
+            let value_1 = value_0 + select(0u, params.value_token_stride, i * 4u + 1u < count);
+            let value_2 = value_1 + select(0u, params.value_token_stride, i * 4u + 2u < count);
+            let value_3 = value_2 + select(0u, params.value_token_stride, i * 4u + 3u < count);
             {
               let v_0 = load_value(value_0, column_0);
               x_0_0 = fma(vec4f(p_0[0]), v_0, x_0_0);
@@ -518,7 +526,7 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(local_invocation_index)
           write_row(out, 3 * 4 + column_lane, a_0_3, sum);
         }
         if (lane == 0u) {
-          write_stats(out, m_0, sum);
+          write_stats(tile.state_row + kv_head * tile.state_stride + 0u, m_0, sum);
         }
       }
       if (packed_1 < row_count) {
@@ -552,7 +560,7 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(local_invocation_index)
           write_row(out, 3 * 4 + column_lane, a_1_3, sum);
         }
         if (lane == 0u) {
-          write_stats(out, m_1, sum);
+          write_stats(tile.state_row + kv_head * tile.state_stride + 1u, m_1, sum);
         }
       }
     }

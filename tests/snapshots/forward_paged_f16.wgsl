@@ -3,24 +3,28 @@ enable f16;
 struct Params {
   head_vecs: u32,
   sequences_at: u32,
-  query_stride: u32,
-  kv_heads: u32,
+  query_at: u32,
+  query_token_stride: u32,
+  query_head_stride: u32,
   block_size: u32,
   block_shift: u32,
-  key_stride: u32,
+  key_at: u32,
+  key_token_stride: u32,
+  key_head_stride: u32,
   value_vecs: u32,
-  value_stride: u32,
-  query_heads: u32,
+  value_at: u32,
+  value_token_stride: u32,
+  value_head_stride: u32,
   group: u32,
   tiles_at: u32,
   group_count: u32,
   grid_width: u32,
   runs_per_head: u32,
   scale: f32,
-  output_stride: u32,
-  padding_0: u32,
-  padding_1: u32,
-  padding_2: u32,
+  output_token_stride: u32,
+  output_head_stride: u32,
+  lse_token_stride: u32,
+  lse_head_stride: u32,
 }
 
 @group(0) @binding(0) var<storage, read> query: array<vec4<f16>>;
@@ -62,6 +66,10 @@ fn read_sequence(at: u32) -> Sequence {
   );
 }
 
+fn query_place(token: u32, head: u32) -> u32 {
+  return params.query_at + token * params.query_token_stride + head * params.query_head_stride;
+}
+
 struct Cursor {
   entry: u32,
   offset: u32,
@@ -78,11 +86,11 @@ fn advance(cursor: Cursor, more: bool) -> Cursor {
   return Cursor(cursor.entry + select(0u, 1u, wrap), select(offset, 0u, wrap));
 }
 
-fn place(cursor: Cursor, kv_head: u32, stride: u32) -> u32 {
+fn place(cursor: Cursor, token_stride: u32) -> u32 {
   let segment = 0u;
   let block = schedule[cursor.entry];
   let row = block * params.block_size + cursor.offset;
-  return (segment << 28u) | ((row * params.kv_heads + kv_head) * stride);
+  return (segment << 28u) | (row * token_stride);
 }
 
 fn load_key(base: u32, vec: u32) -> vec4f {
@@ -91,7 +99,7 @@ fn load_key(base: u32, vec: u32) -> vec4f {
 }
 
 fn key_place(cursor: Cursor, kv_head: u32) -> u32 {
-  return place(cursor, kv_head, params.key_stride);
+  return place(cursor, params.key_token_stride) + kv_head * params.key_head_stride + params.key_at;
 }
 
 fn load_value(base: u32, vec: u32) -> vec4f {
@@ -100,7 +108,7 @@ fn load_value(base: u32, vec: u32) -> vec4f {
 }
 
 fn value_place(cursor: Cursor, kv_head: u32) -> u32 {
-  return place(cursor, kv_head, params.value_stride);
+  return place(cursor, params.value_token_stride) + kv_head * params.value_head_stride + params.value_at;
 }
 
 struct WorkTile {
@@ -192,8 +200,16 @@ fn store_output(base: u32, vec: u32, value: vec4f) {
   output[base + vec] = vec4<f16>(value);
 }
 
+fn output_place(token: u32, head: u32) -> u32 {
+  return token * params.output_token_stride + head * params.output_head_stride;
+}
+
+fn lse_place(token: u32, head: u32) -> u32 {
+  return token * params.lse_token_stride + head * params.lse_head_stride;
+}
+
 fn write_row(row: u32, vec: u32, accumulator: vec4f, sum: f32) {
-  store_output(row * params.output_stride, vec, finish(accumulator, sum));
+  store_output(row, vec, finish(accumulator, sum));
 }
 
 fn write_stats(row: u32, maximum: f32, sum: f32) {
@@ -240,16 +256,17 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(local_invocation_index)
   let head_0 = kv_head * params.group + row_0 - query_0 * params.group;
   let batch_0 = sequence.batch;
   let position_0 = i32(query_0) + sequence.query_offset;
-  let token_0 = (sequence.query_start + query_0) * params.query_heads + head_0;
-  let query_at_0 = token_0 * params.query_stride;
+  let token_0 = sequence.query_start + query_0;
   let packed_1 = tile.first_row + 8u + lane;
   let row_1 = min(packed_1, row_count - 1u);
   let query_1 = row_1 / params.group;
   let head_1 = kv_head * params.group + row_1 - query_1 * params.group;
   let batch_1 = sequence.batch;
   let position_1 = i32(query_1) + sequence.query_offset;
-  let token_1 = (sequence.query_start + query_1) * params.query_heads + head_1;
-  let query_at_1 = token_1 * params.query_stride;
+  let token_1 = sequence.query_start + query_1;
+
+  let query_at_0 = query_place(token_0, head_0);
+  let query_at_1 = query_place(token_1, head_1);
 
   var m_0 = SENTINEL;
   var l_0 = 0.0;
@@ -382,18 +399,18 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(local_invocation_index)
   }
 
   if (packed_0 < row_count) {
-    let out_0 = token_0;
+    let out_0 = output_place(token_0, head_0);
     for (var vec = 0u; vec < params.value_vecs; vec++) {
       write_row(out_0, vec, accumulator[own(0, vec, lane)], l_0);
     }
-    write_stats(out_0, m_0, l_0);
+    write_stats(lse_place(token_0, head_0), m_0, l_0);
   }
 
   if (packed_1 < row_count) {
-    let out_1 = token_1;
+    let out_1 = output_place(token_1, head_1);
     for (var vec = 0u; vec < params.value_vecs; vec++) {
       write_row(out_1, vec, accumulator[own(1, vec, lane)], l_1);
     }
-    write_stats(out_1, m_1, l_1);
+    write_stats(lse_place(token_1, head_1), m_1, l_1);
   }
 }

@@ -2,15 +2,15 @@ struct Params {
   value_vecs: u32,
   stats_at: u32,
   sequences_at: u32,
-  query_heads: u32,
-  kv_heads: u32,
   group: u32,
   tiles_at: u32,
   group_count: u32,
   grid_width: u32,
-  output_stride: u32,
+  output_token_stride: u32,
+  output_head_stride: u32,
+  lse_token_stride: u32,
+  lse_head_stride: u32,
   padding_0: u32,
-  padding_1: u32,
 }
 
 @group(0) @binding(0) var<storage, read> states: array<vec4f>;
@@ -107,8 +107,16 @@ fn store_output(base: u32, vec: u32, value: vec4f) {
   output[base + vec] = vec4<f32>(value);
 }
 
+fn output_place(token: u32, head: u32) -> u32 {
+  return token * params.output_token_stride + head * params.output_head_stride;
+}
+
+fn lse_place(token: u32, head: u32) -> u32 {
+  return token * params.lse_token_stride + head * params.lse_head_stride;
+}
+
 fn write_row(row: u32, vec: u32, accumulator: vec4f, sum: f32) {
-  store_output(row * params.output_stride, vec, finish(accumulator, sum));
+  store_output(row, vec, finish(accumulator, sum));
 }
 
 fn write_stats(row: u32, maximum: f32, sum: f32) {
@@ -137,7 +145,7 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(local_invocation_index)
     let row = tile.first_row + local;
     let query = row / params.group;
     let head = kv_head * params.group + row - query * params.group;
-    let out = (sequence.query_start + query) * params.query_heads + head;
+    let token = sequence.query_start + query;
 
     var maximum = SENTINEL;
     for (var i = 0u; i < tile.state_count; i++) {
@@ -152,9 +160,9 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(local_invocation_index)
       sum = fma(scaling, stats.y, sum);
       accumulator = fma(vec4f(scaling), states[at * params.value_vecs + vec], accumulator);
     }
-    write_row(out, vec, accumulator, sum);
+    write_row(output_place(token, head), vec, accumulator, sum);
     if (vec == 0u) {
-      write_stats(out, maximum, sum);
+      write_stats(lse_place(token, head), maximum, sum);
     }
   }
 }

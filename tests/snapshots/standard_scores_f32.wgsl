@@ -1,20 +1,24 @@
 struct Params {
   head_vecs: u32,
   sequences_at: u32,
-  query_stride: u32,
-  kv_heads: u32,
-  key_stride: u32,
+  query_at: u32,
+  query_token_stride: u32,
+  query_head_stride: u32,
+  key_at: u32,
+  key_token_stride: u32,
+  key_head_stride: u32,
   value_vecs: u32,
-  value_stride: u32,
+  value_at: u32,
+  value_token_stride: u32,
+  value_head_stride: u32,
   scale: f32,
-  query_heads: u32,
   group: u32,
   tiles_at: u32,
   group_count: u32,
   grid_width: u32,
+  kv_heads: u32,
   scratch_keys: u32,
   padding_0: u32,
-  padding_1: u32,
 }
 
 @group(0) @binding(0) var<storage, read> query: array<vec4<f32>>;
@@ -54,6 +58,10 @@ fn read_sequence(at: u32) -> Sequence {
   );
 }
 
+fn query_place(token: u32, head: u32) -> u32 {
+  return params.query_at + token * params.query_token_stride + head * params.query_head_stride;
+}
+
 struct Cursor {
   row: u32,
 }
@@ -66,8 +74,8 @@ fn advance(cursor: Cursor, more: bool) -> Cursor {
   return Cursor(cursor.row + select(0u, 1u, more));
 }
 
-fn place(cursor: Cursor, kv_head: u32, stride: u32) -> u32 {
-  return (cursor.row * params.kv_heads + kv_head) * stride;
+fn place(cursor: Cursor, token_stride: u32) -> u32 {
+  return cursor.row * token_stride;
 }
 
 fn load_key(base: u32, vec: u32) -> vec4f {
@@ -76,11 +84,11 @@ fn load_key(base: u32, vec: u32) -> vec4f {
 }
 
 fn key_place(cursor: Cursor, kv_head: u32) -> u32 {
-  return place(cursor, kv_head, params.key_stride);
+  return place(cursor, params.key_token_stride) + kv_head * params.key_head_stride + params.key_at;
 }
 
 fn value_place(cursor: Cursor, kv_head: u32) -> u32 {
-  return place(cursor, kv_head, params.value_stride);
+  return place(cursor, params.value_token_stride) + kv_head * params.value_head_stride + params.value_at;
 }
 
 const SENTINEL = -0x1.fffffep+127f;
@@ -122,7 +130,6 @@ fn mod_mask(batch: i32, head: i32, query: i32, key: i32) -> bool {
   let mask0 = (key <= query);
   return mask0;
 }
-
 
 fn modify(score: f32, batch: i32, head: i32, query: i32, key: i32) -> f32 {
   let result = score;
@@ -176,16 +183,16 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(local_invocation_index)
   let head_0 = kv_head * params.group + row_0 - query_0 * params.group;
   let batch_0 = sequence.batch;
   let position_0 = i32(query_0) + sequence.query_offset;
-  let token_0 = (sequence.query_start + query_0) * params.query_heads + head_0;
-  let query_at_0 = token_0 * params.query_stride;
+  let token_0 = sequence.query_start + query_0;
   let packed_1 = tile.first_row + 8u + lane;
   let row_1 = min(packed_1, row_count - 1u);
   let query_1 = row_1 / params.group;
   let head_1 = kv_head * params.group + row_1 - query_1 * params.group;
   let batch_1 = sequence.batch;
   let position_1 = i32(query_1) + sequence.query_offset;
-  let token_1 = (sequence.query_start + query_1) * params.query_heads + head_1;
-  let query_at_1 = token_1 * params.query_stride;
+  let token_1 = sequence.query_start + query_1;
+  let query_at_0 = query_place(token_0, head_0);
+  let query_at_1 = query_place(token_1, head_1);
   let masked = true;
   if (sequence.key_count > 0u) {
     var cursor = seek(sequence, 0u);

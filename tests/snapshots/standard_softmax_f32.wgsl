@@ -1,12 +1,12 @@
 struct Params {
+  lse_token_stride: u32,
+  lse_head_stride: u32,
   sequences_at: u32,
-  query_heads: u32,
-  kv_heads: u32,
   group: u32,
   tiles_at: u32,
   group_count: u32,
   grid_width: u32,
-  query_stride: u32,
+  kv_heads: u32,
   scratch_keys: u32,
   padding_0: u32,
   padding_1: u32,
@@ -46,6 +46,10 @@ fn finish(accumulator: vec4f, sum: f32) -> vec4f {
 
 fn log_sum_exp(maximum: f32, sum: f32) -> f32 {
   return select(maximum + log(select(sum, 1.0, sum == 0.0)), SENTINEL, sum == 0.0);
+}
+
+fn lse_place(token: u32, head: u32) -> u32 {
+  return token * params.lse_token_stride + head * params.lse_head_stride;
 }
 
 struct Sequence {
@@ -113,16 +117,14 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(local_invocation_index)
   let head_0 = kv_head * params.group + row_0 - query_0 * params.group;
   let batch_0 = sequence.batch;
   let position_0 = i32(query_0) + sequence.query_offset;
-  let token_0 = (sequence.query_start + query_0) * params.query_heads + head_0;
-  let query_at_0 = token_0 * params.query_stride;
+  let token_0 = sequence.query_start + query_0;
   let packed_1 = tile.first_row + 8u + lane;
   let row_1 = min(packed_1, row_count - 1u);
   let query_1 = row_1 / params.group;
   let head_1 = kv_head * params.group + row_1 - query_1 * params.group;
   let batch_1 = sequence.batch;
   let position_1 = i32(query_1) + sequence.query_offset;
-  let token_1 = (sequence.query_start + query_1) * params.query_heads + head_1;
-  let query_at_1 = token_1 * params.query_stride;
+  let token_1 = sequence.query_start + query_1;
   var maximum_0 = SENTINEL;
   var sum_0 = 0.0;
   var maximum_1 = SENTINEL;
@@ -158,9 +160,9 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(local_invocation_index)
     scratch[place_of(scratch_at, key, 1, lane)] /= divisor_1;
   }
   if (packed_0 < row_count) {
-    lse[token_0] = log_sum_exp(maximum_0, sum_0);
+    lse[lse_place(token_0, head_0)] = log_sum_exp(maximum_0, sum_0);
   }
   if (packed_1 < row_count) {
-    lse[token_1] = log_sum_exp(maximum_1, sum_1);
+    lse[lse_place(token_1, head_1)] = log_sum_exp(maximum_1, sum_1);
   }
 }

@@ -1,16 +1,20 @@
 struct Params {
   sequences_at: u32,
-  kv_heads: u32,
   value_vecs: u32,
-  value_stride: u32,
-  output_stride: u32,
-  query_heads: u32,
+  value_at: u32,
+  value_token_stride: u32,
+  value_head_stride: u32,
+  output_token_stride: u32,
+  output_head_stride: u32,
   group: u32,
   tiles_at: u32,
   group_count: u32,
   grid_width: u32,
-  query_stride: u32,
+  kv_heads: u32,
   scratch_keys: u32,
+  padding_0: u32,
+  padding_1: u32,
+  padding_2: u32,
 }
 
 @group(0) @binding(0) var<storage, read> scratch: array<f32>;
@@ -53,8 +57,8 @@ fn advance(cursor: Cursor, more: bool) -> Cursor {
   return Cursor(cursor.row + select(0u, 1u, more));
 }
 
-fn place(cursor: Cursor, kv_head: u32, stride: u32) -> u32 {
-  return (cursor.row * params.kv_heads + kv_head) * stride;
+fn place(cursor: Cursor, token_stride: u32) -> u32 {
+  return cursor.row * token_stride;
 }
 
 fn load_value(base: u32, vec: u32) -> vec4f {
@@ -63,11 +67,15 @@ fn load_value(base: u32, vec: u32) -> vec4f {
 }
 
 fn value_place(cursor: Cursor, kv_head: u32) -> u32 {
-  return place(cursor, kv_head, params.value_stride);
+  return place(cursor, params.value_token_stride) + kv_head * params.value_head_stride + params.value_at;
 }
 
 fn store_output(base: u32, vec: u32, value: vec4f) {
   output[base + vec] = vec4<f32>(value);
+}
+
+fn output_place(token: u32, head: u32) -> u32 {
+  return token * params.output_token_stride + head * params.output_head_stride;
 }
 
 struct WorkTile {
@@ -113,16 +121,14 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(local_invocation_index)
   let head_0 = kv_head * params.group + row_0 - query_0 * params.group;
   let batch_0 = sequence.batch;
   let position_0 = i32(query_0) + sequence.query_offset;
-  let token_0 = (sequence.query_start + query_0) * params.query_heads + head_0;
-  let query_at_0 = token_0 * params.query_stride;
+  let token_0 = sequence.query_start + query_0;
   let packed_1 = tile.first_row + 8u + lane;
   let row_1 = min(packed_1, row_count - 1u);
   let query_1 = row_1 / params.group;
   let head_1 = kv_head * params.group + row_1 - query_1 * params.group;
   let batch_1 = sequence.batch;
   let position_1 = i32(query_1) + sequence.query_offset;
-  let token_1 = (sequence.query_start + query_1) * params.query_heads + head_1;
-  let query_at_1 = token_1 * params.query_stride;
+  let token_1 = sequence.query_start + query_1;
   for (var vec = 0u; vec < params.value_vecs; vec += 4) {
     let column_0 = min(vec + 0, params.value_vecs - 1u);
     var x_0_0 = vec4f(0.0);
@@ -185,30 +191,30 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(local_invocation_index)
     }
     if (packed_0 < row_count) {
       if (vec + 0 < params.value_vecs) {
-        store_output(token_0 * params.output_stride, vec + 0, x_0_0);
+        store_output(output_place(token_0, head_0), vec + 0, x_0_0);
       }
       if (vec + 1 < params.value_vecs) {
-        store_output(token_0 * params.output_stride, vec + 1, x_0_1);
+        store_output(output_place(token_0, head_0), vec + 1, x_0_1);
       }
       if (vec + 2 < params.value_vecs) {
-        store_output(token_0 * params.output_stride, vec + 2, x_0_2);
+        store_output(output_place(token_0, head_0), vec + 2, x_0_2);
       }
       if (vec + 3 < params.value_vecs) {
-        store_output(token_0 * params.output_stride, vec + 3, x_0_3);
+        store_output(output_place(token_0, head_0), vec + 3, x_0_3);
       }
     }
     if (packed_1 < row_count) {
       if (vec + 0 < params.value_vecs) {
-        store_output(token_1 * params.output_stride, vec + 0, x_1_0);
+        store_output(output_place(token_1, head_1), vec + 0, x_1_0);
       }
       if (vec + 1 < params.value_vecs) {
-        store_output(token_1 * params.output_stride, vec + 1, x_1_1);
+        store_output(output_place(token_1, head_1), vec + 1, x_1_1);
       }
       if (vec + 2 < params.value_vecs) {
-        store_output(token_1 * params.output_stride, vec + 2, x_1_2);
+        store_output(output_place(token_1, head_1), vec + 2, x_1_2);
       }
       if (vec + 3 < params.value_vecs) {
-        store_output(token_1 * params.output_stride, vec + 3, x_1_3);
+        store_output(output_place(token_1, head_1), vec + 3, x_1_3);
       }
     }
   }

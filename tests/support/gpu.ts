@@ -3,12 +3,14 @@
  * leaks after each test.
  *
  * - `QUIRE_WEBGPU=dawn`: runs on Dawn (`npm:webgpu`) instead of Deno's wgpu.
+ * - `QUIRE_WGSL_FAULT`: makes a fault in what is compiled, see `tests/mutants`.
  * - `QUIRE_REQUIRE_GPU=1`: fails where there is no adapter, instead of skipping.
  *
  * @module
  */
 
 import { type Gpu, openGpu, UnsupportedError } from "../../src/gpu/mod.ts";
+import { plantFault } from "../mutants/emitted.ts";
 
 /** The WebGPU implementation under test: Deno's own, or an injected one. */
 export async function webgpu(): Promise<GPU> {
@@ -42,12 +44,15 @@ export function sharedGpu(): Promise<Gpu> {
 async function open(): Promise<Gpu> {
   const gpu = await openGpu({ gpu: await webgpu(), label: "tests" });
   gpu.scratch.poison = true;
+  plantFault(gpu);
   return gpu;
 }
 
 /** A device for one test alone, for those that lose or destroy it. */
 export async function ownGpu(): Promise<Gpu> {
-  return await openGpu({ gpu: await webgpu(), label: "tests.own" });
+  const gpu = await openGpu({ gpu: await webgpu(), label: "tests.own" });
+  plantFault(gpu);
+  return gpu;
 }
 
 async function skipReason(): Promise<string | undefined> {

@@ -62,9 +62,16 @@ export interface AttentionRunOptions extends PlanChoices {
  */
 export async function attention<T extends GpuTensor | HostTensor>(
   gpu: Gpu,
-  options: AttentionOptions & AttentionRunOptions & { readonly query: T },
+  options:
+    & AttentionOptions
+    & AttentionRunOptions
+    & ({ readonly query: T } | { readonly qkv: T }),
 ): Promise<AttentionResult<T>>;
 /** The same for a query that may be on either side. */
+export async function attention(
+  gpu: Gpu,
+  options: AttentionOptions & AttentionRunOptions,
+): Promise<AttentionResult<GpuTensor | HostTensor>>;
 export async function attention(
   gpu: Gpu,
   options: AttentionOptions & AttentionRunOptions,
@@ -88,25 +95,25 @@ export async function attention(
       temporary.push(uploaded);
       return uploaded;
     };
-    const shape = [
-      ...options.query.shape.slice(0, -1),
-      problem.valueHeadDim,
-    ];
+    const given = (options.qkv ?? options.query)!;
+    const shape = [...given.shape.slice(0, -1), problem.valueHeadDim];
+    if (problem.qkv) shape[shape.length - 2] = problem.queryHeads;
     results.push(gpu.empty(problem.dtype, shape, "attention.output"));
     if (problem.lse) {
       results.push(gpu.empty("f32", shape.slice(0, -1), "attention.lse"));
     }
     const [output, lse] = results;
+    const query = onDevice(given);
     const tensors = {
-      query: onDevice(options.query),
-      key: onDevice(options.key),
-      value: onDevice(options.value),
+      query,
+      key: problem.qkv ? query : onDevice(options.key),
+      value: problem.qkv ? query : onDevice(options.value),
       arenas: options.cache?.arenas(options.layer),
       output,
       lse,
     } as AttentionTensors;
     gpu.submit("attention", (encoder) => plan.encode(encoder, tensors));
-    if (options.query instanceof GpuTensor) {
+    if (given instanceof GpuTensor) {
       return lse ? { output, lse } : { output };
     }
     temporary.push(...results);

@@ -10,6 +10,7 @@ import { checkRange } from "../../core/check.ts";
 import { bytesPerElement } from "../../core/dtype.ts";
 import type { Gpu } from "../../gpu/mod.ts";
 import { type AttentionProblem, bufferTokens } from "./problem.ts";
+import { tensorElements } from "./rows.ts";
 
 const U32 = 2 ** 32;
 const I32 = 2 ** 31;
@@ -21,20 +22,14 @@ const I32 = 2 ** 31;
  * @throws {RangeError} naming the tensor, the limit and the size
  */
 export function checkIndexing(gpu: Gpu, problem: AttentionProblem): void {
-  const { queryTokens, queryHeads, kvHeads, headDim, valueHeadDim } = problem;
+  const { kvHeads, headDim, valueHeadDim } = problem;
   const bytes = bytesPerElement(problem.dtype);
   const { keys } = problem;
   const keyTokens = bufferTokens(keys);
-  const elements: Record<string, number> = {
-    query: queryTokens * queryHeads * headDim,
-    output: queryTokens * queryHeads * valueHeadDim,
-  };
-  if (keys.segments > 0) {
-    elements.arena = keyTokens * kvHeads * (headDim + valueHeadDim);
-  } else {
-    elements.key = keyTokens * kvHeads * headDim;
-    elements.value = keyTokens * kvHeads * valueHeadDim;
-  }
+  const { lse: _, key, value, ...rows } = tensorElements(problem);
+  const elements: Record<string, number> = keys.segments > 0
+    ? { ...rows, arena: keyTokens * kvHeads * (headDim + valueHeadDim) }
+    : { ...rows, key, value };
   const binding = gpu.limits.maxStorageBufferBindingSize;
   for (const [name, count] of Object.entries(elements)) {
     checkRange(count < U32, name, `must have < 2^32 elements`, count);

@@ -6,12 +6,13 @@
  */
 
 import type { AttentionSpec } from "../../../kernels/attention/spec.ts";
-import { rowFormat, rowStride } from "../../../kernels/fragments/rows.ts";
+import { type RowFormat, rowFormat } from "../../../kernels/fragments/rows.ts";
 import type { Dispatch, ProgramParts } from "../../gpu/mod.ts";
 import { emitMods, type EmittedMods } from "../../mods/mod.ts";
 import { type AttentionExplanation, explain } from "./explanation.ts";
 import { checkChoices, type PlanChoices } from "./options/choices.ts";
-import { type AttentionProblem, bufferTokens, vecsOf } from "./problem.ts";
+import { type AttentionProblem, vecsOf } from "./problem.ts";
+import { type RowStrides, rowStrides } from "./rows.ts";
 import type { TileDispatch } from "./variants/algorithm.ts";
 import { fusedAlgorithm } from "./variants/fused.ts";
 import { standardAlgorithm } from "./variants/standard.ts";
@@ -102,25 +103,38 @@ function uniformsOf(
 ): Record<string, number> {
   const { keys, headDim, valueHeadDim, queryHeads, kvHeads } = problem;
   const paged = keys.kind === "paged" ? keys : undefined;
-  const keyStride = rowStride(spec.keyFormat, headDim);
+  const { query, key, value, output, lse } = rowStrides(problem);
   return {
-    query_heads: queryHeads,
+    ...strideUniforms("query", spec.queryFormat, query),
+    ...strideUniforms("key", spec.keyFormat, key),
+    ...strideUniforms("value", spec.valueFormat, value),
+    ...strideUniforms("output", spec.outputFormat, output),
+    ...strideUniforms("lse", { dtype: "f32", vector: false }, lse),
     kv_heads: kvHeads,
     group: queryHeads / kvHeads,
     head_dim: headDim,
     head_vecs: vecsOf(headDim),
     value_dim: valueHeadDim,
     value_vecs: vecsOf(valueHeadDim),
-    query_stride: rowStride(spec.queryFormat, headDim),
-    key_stride: keyStride,
-    value_stride: rowStride(spec.valueFormat, valueHeadDim),
-    output_stride: rowStride(spec.outputFormat, valueHeadDim),
-    value_at: bufferTokens(keys) * kvHeads * keyStride,
     block_size: paged?.blockSize ?? 1,
     block_shift: Math.floor(Math.log2(paged?.blockSize ?? 1)),
     segment_blocks: paged?.segmentBlocks ?? 1,
     scale: problem.scale,
     sequences_at: sequencesAt,
+  };
+}
+
+/** A tensor's strides, in its storage units. */
+function strideUniforms(
+  name: string,
+  { vector }: RowFormat,
+  { at, token, head }: RowStrides,
+): Record<string, number> {
+  const unit = vector ? 4 : 1;
+  return {
+    [`${name}_at`]: at / unit,
+    [`${name}_token_stride`]: token / unit,
+    [`${name}_head_stride`]: head / unit,
   };
 }
 

@@ -19,10 +19,14 @@ import { checkIndexing } from "./limits.ts";
 import { checkChoices, type PlanChoices } from "./options/choices.ts";
 import { type AttentionParts, attentionParts } from "./parts.ts";
 import { type AttentionProblem, bufferTokens } from "./problem.ts";
+import { tensorElements } from "./rows.ts";
 
 /** What a plan's `encode` reads and writes. */
 export interface AttentionTensors {
-  /** `[tokens, queryHeads, headDim]`. */
+  /**
+   * As in the options; where they have `qkv`, that, which is then also the key
+   * and the value.
+   */
   readonly query: GpuTensor;
   /** Keys; not where they are in arenas. */
   readonly key?: GpuTensor;
@@ -30,9 +34,9 @@ export interface AttentionTensors {
   readonly value?: GpuTensor;
   /** Arenas, each with keys first. */
   readonly arenas?: readonly GpuBuffer[];
-  /** `[tokens, queryHeads, valueHeadDim]`. */
+  /** Like the query, with the value's head dim. */
   readonly output: GpuTensor;
-  /** `[tokens, queryHeads]`, f32, natural logarithm; where asked for. */
+  /** Like the output without its last dimension, f32; where asked for. */
   readonly lse?: GpuTensor | undefined;
 }
 
@@ -162,12 +166,12 @@ export class AttentionPlan implements Disposable {
   }
 
   #checkTensors(tensors: AttentionTensors): void {
-    const { dtype, queryTokens, queryHeads, kvHeads, keys } = this.#problem;
-    const { headDim, valueHeadDim } = this.#problem;
+    const { dtype, kvHeads, keys, headDim, valueHeadDim } = this.#problem;
+    const elements = tensorElements(this.#problem);
     const check = (
       name: string,
       tensor: GpuTensor | undefined,
-      rows: number,
+      size: number,
       type: string,
     ) => {
       checkType(tensor, name, "must be given", tensor);
@@ -179,32 +183,24 @@ export class AttentionPlan implements Disposable {
       );
       checkType(tensor.dtype === type, name, `must be ${type}`, tensor.dtype);
       checkType(
-        tensor.size === rows,
+        tensor.size === size,
         name,
-        `must have ${rows} elements`,
+        `must have ${size} elements`,
         tensor.size,
       );
       void tensor.buffer;
     };
-    check("query", tensors.query, queryTokens * queryHeads * headDim, dtype);
-    check(
-      "output",
-      tensors.output,
-      queryTokens * queryHeads * valueHeadDim,
-      dtype,
-    );
-    if (this.#problem.lse) {
-      check("lse", tensors.lse, queryTokens * queryHeads, "f32");
-    }
-    const tokens = bufferTokens(keys);
+    check("query", tensors.query, elements.query, dtype);
+    check("output", tensors.output, elements.output, dtype);
+    if (this.#problem.lse) check("lse", tensors.lse, elements.lse, "f32");
     if (keys.segments > 0) {
-      const bytes = tokens * kvHeads * (headDim + valueHeadDim) *
+      const bytes = bufferTokens(keys) * kvHeads * (headDim + valueHeadDim) *
         bytesPerElement(dtype);
       checkArenas(tensors.arenas, keys.segments, bytes);
       return;
     }
-    check("key", tensors.key, tokens * kvHeads * headDim, dtype);
-    check("value", tensors.value, tokens * kvHeads * valueHeadDim, dtype);
+    check("key", tensors.key, elements.key, dtype);
+    check("value", tensors.value, elements.value, dtype);
   }
 }
 

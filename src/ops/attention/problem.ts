@@ -11,11 +11,14 @@ import type { MaskMod, ScoreMod } from "../../mods/mod.ts";
 
 /** One sequence of the batch. */
 export interface SequenceShape {
-  /** First row of its queries, in tokens. */
+  /** Where its queries begin, in token strides of the query. */
   readonly queryStart: number;
   /** Queries. */
   readonly queryCount: number;
-  /** First row of its keys in tokens; paged: its first word in the table. */
+  /**
+   * Where its keys begin, in token strides of the key; paged: its first word in
+   * the table.
+   */
   readonly keyStart: number;
   /** Written keys. */
   readonly keyCount: number;
@@ -27,7 +30,7 @@ export interface SequenceShape {
 export interface ContiguousKeys {
   /** Tells the layouts apart. */
   readonly kind: "contiguous";
-  /** Rows of the key tensor, or of the arena, in tokens. */
+  /** Tokens of the key tensor, or of the arena. */
   readonly keyTokens: number;
   /** `0`: a key and a value tensor. `1`: an arena. */
   readonly segments: 0 | 1;
@@ -51,6 +54,12 @@ export interface PagedKeys {
   readonly tableWidth: number;
 }
 
+/**
+ * The order of a dense tensor's dimensions: `[batch, sequence, heads, headDim]`,
+ * or `[batch, heads, sequence, headDim]` as PyTorch's and ONNX's attention.
+ */
+export type Layout = "bshd" | "bhsd";
+
 /** One attention call. */
 export interface AttentionProblem {
   /** Storage of queries, keys, values and output. */
@@ -63,8 +72,12 @@ export interface AttentionProblem {
   readonly headDim: number;
   /** Elements of a value or output row. */
   readonly valueHeadDim: number;
-  /** Rows of the query tensor, in tokens. */
+  /** Tokens of the query tensor. */
   readonly queryTokens: number;
+  /** How dense tensors lie: tokens before heads, or heads before tokens. */
+  readonly layout: Layout;
+  /** Whether queries, keys and values are heads of one tensor, in this order. */
+  readonly qkv: boolean;
   /** The batch. */
   readonly sequences: readonly SequenceShape[];
   /** Where keys and values are. */

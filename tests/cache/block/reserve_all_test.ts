@@ -86,6 +86,11 @@ property(
         ),
       );
     });
+    const held = together.tables.flatMap(({ blocks }) => [...blocks]);
+    for (const id of held) {
+      const holders = held.filter((other) => other === id).length;
+      assertEquals(together.pool.refCount(id), holders, `block ${id}`);
+    }
     assertEquals(together.pool.freeBlocks, alone.pool.freeBlocks);
     together.pool.verify();
   },

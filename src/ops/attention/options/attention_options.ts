@@ -13,6 +13,7 @@ import type { GpuTensor } from "../../../gpu/mod.ts";
 import type { ContiguousCache, KvCache } from "../../../kv/mod.ts";
 import type { MaskMod, ScoreMod } from "../../../mods/mod.ts";
 import type { HostTensor } from "../../tensors.ts";
+import type { Layout } from "../problem.ts";
 import type { HostMask } from "./attention_mask.ts";
 import type { Indices } from "./spans.ts";
 
@@ -20,9 +21,9 @@ import type { Indices } from "./spans.ts";
 export interface AttentionOptions<T = GpuTensor | HostTensor> {
   /**
    * `[batch, queries, queryHeads, headDim]`, or ragged
-   * `[tokens, queryHeads, headDim]` with `cuSeqlens`.
+   * `[tokens, queryHeads, headDim]` with `cuSeqlens`. Not with `qkv`.
    */
-  readonly query: T;
+  readonly query?: T;
   /**
    * `[batch, keys, kvHeads, headDim]`, ragged `[tokens, kvHeads, headDim]`, or
    * with `blockTable` `[numBlocks, blockSize, kvHeads, headDim]`. Not with
@@ -31,6 +32,20 @@ export interface AttentionOptions<T = GpuTensor | HostTensor> {
   readonly key?: T;
   /** Like `key`, but the last dimension may differ. */
   readonly value?: T;
+  /**
+   * Queries, keys and values of one projection, instead of three tensors:
+   * `[batch, sequence, queryHeads + 2 kvHeads, headDim]`, or ragged
+   * `[tokens, queryHeads + 2 kvHeads, headDim]`; it is read as it lies.
+   */
+  readonly qkv?: T;
+  /** With `qkv`: its key and value heads; a third of all heads by default. */
+  readonly kvHeads?: number;
+  /**
+   * The order of dimensions of dense queries, keys, values and results: `"bshd"`
+   * (default) as above, or `"bhsd"`: `[batch, heads, sequence, headDim]`, as
+   * PyTorch's and ONNX's attention have them. Blocks keep theirs.
+   */
+  readonly layout?: Layout;
   /** Ragged queries: first token of each sequence, and the total at the end. */
   readonly cuSeqlens?: Indices;
   /** Ragged keys; `cuSeqlens` by default. */

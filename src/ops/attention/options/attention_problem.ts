@@ -12,11 +12,12 @@ import {
   checkRange,
   checkType,
 } from "../../../core/check.ts";
-import { type AnyTensor, describeTensor } from "../../tensors.ts";
+import type { AnyTensor } from "../../tensors.ts";
 import type { AttentionProblem } from "../problem.ts";
 import type { AttentionOptions } from "./attention_options.ts";
 import { keyInputs } from "./keys.ts";
 import { checkAttentionOptions } from "./known_options.ts";
+import { layoutOf, queryOf } from "./layouts.ts";
 import { boundMods } from "./mods.ts";
 import { type Indices, indicesOf, integerOf, querySpans } from "./spans.ts";
 
@@ -36,17 +37,12 @@ export function attentionProblem(
     options,
   );
   checkAttentionOptions(options);
-  const query = describeTensor("query", options.query);
+  const layout = layoutOf(options);
+  const query = queryOf(options, layout);
   const rank = query.shape.length;
-  checkType(
-    rank === 3 || rank === 4,
-    "query.shape",
-    "must have rank 4, or 3 where ragged",
-    query.shape,
-  );
   const [queryHeads, headDim] = query.shape.slice(-2);
   const queries = querySpans(query.shape, options.cuSeqlens);
-  const keys = keyInputs(options, query, queries.length);
+  const keys = keyInputs(options, { query, layout, batch: queries.length });
   const { kvHeads, valueHeadDim } = keys;
   checkInteger("queryHeads", queryHeads, 1);
   checkInteger("kvHeads", kvHeads, 1);
@@ -75,7 +71,7 @@ export function attentionProblem(
   checkBoolean("returnLse", options.returnLse);
   const offsets = queryOffsets(options.queryOffset, queries.length);
   const sequences = queries.map(([queryStart, queryCount], i) => ({
-    queryStart,
+    queryStart: layout === "bhsd" ? queryStart * queryHeads : queryStart,
     queryCount,
     ...keys.spans[i],
     queryOffset: offsets?.[i] ?? keys.spans[i].keyCount - queryCount,
@@ -87,6 +83,8 @@ export function attentionProblem(
     headDim,
     valueHeadDim,
     queryTokens: rank === 3 ? query.shape[0] : query.shape[0] * query.shape[1],
+    layout,
+    qkv: options.qkv !== undefined,
     sequences,
     keys: keys.keys,
     scale,

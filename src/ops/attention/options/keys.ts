@@ -12,13 +12,18 @@ import {
   type TensorShape,
 } from "../../tensors.ts";
 import type { AttentionOptions } from "./attention_options.ts";
+import type { Layout } from "../problem.ts";
 import type { KeyInputs } from "./key_inputs.ts";
+import { describeRows, packedKeys } from "./layouts.ts";
 import { cumulativeSpans, type Indices, indicesOf } from "./spans.ts";
 
 export function keyInputs(
   options: AttentionOptions<AnyTensor>,
-  query: TensorShape,
-  batch: number,
+  { query, layout, batch }: {
+    readonly query: TensorShape;
+    readonly layout: Layout;
+    readonly batch: number;
+  },
 ): KeyInputs {
   if (options.cache !== undefined) return cacheKeys(options, query, batch);
   checkType(
@@ -27,9 +32,15 @@ export function keyInputs(
     "must be given with cache only",
     options.sequences,
   );
-  const key = describeTensor("key", options.key);
-  const value = describeTensor("value", options.value);
   const paged = options.blockTable !== undefined;
+  const given = (name: "key" | "value") =>
+    options.qkv !== undefined
+      ? packedKeys(options, query)
+      : paged
+      ? describeTensor(name, options[name])
+      : describeRows(name, options[name], layout);
+  const key = given("key");
+  const value = given("value");
   const rank = paged ? 4 : query.shape.length;
   for (const [name, tensor] of [["key", key], ["value", value]] as const) {
     checkType(
@@ -55,7 +66,7 @@ export function keyInputs(
   const dims = { kvHeads, headDim, valueHeadDim: value.shape[rank - 1] };
   return paged
     ? { ...blockKeys(options, key.shape, batch), ...dims }
-    : { ...denseKeys(options, key.shape, batch), ...dims };
+    : { ...denseKeys(options, key.shape, { layout, batch }), ...dims };
 }
 
 /** Written lengths, each at most the capacity of its sequence. */
@@ -86,7 +97,7 @@ function checkedLengths(
 function denseKeys(
   options: AttentionOptions<AnyTensor>,
   shape: readonly number[],
-  batch: number,
+  { layout, batch }: { readonly layout: Layout; readonly batch: number },
 ): Pick<KeyInputs, "keys" | "spans"> {
   let spans: [number, number][];
   if (shape.length === 4) {
@@ -103,7 +114,9 @@ function denseKeys(
       "must not be given with a key of rank 4",
       options.cuSeqlensKey,
     );
-    spans = Array.from({ length: batch }, (_, b) => [b * count, count]);
+    // In token strides, of which one is a row where heads come first.
+    const stride = count * (layout === "bhsd" ? shape[2] : 1);
+    spans = Array.from({ length: batch }, (_, b) => [b * stride, count]);
   } else {
     const cumulative = options.cuSeqlensKey ?? options.cuSeqlens!;
     const name = options.cuSeqlensKey ? "cuSeqlensKey" : "cuSeqlens";

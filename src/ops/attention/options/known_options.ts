@@ -17,6 +17,9 @@ const PROBLEM: Names<AttentionOptions> = {
   query: true,
   key: true,
   value: true,
+  qkv: true,
+  kvHeads: true,
+  layout: true,
   cuSeqlens: true,
   cuSeqlensKey: true,
   keyLengths: true,
@@ -52,6 +55,9 @@ const KNOWN = [...Object.keys(PROBLEM), ...Object.keys(RUN)];
 const DROPOUT = "dropout is for training, which this version does not do";
 const MASK =
   "write attnMask: { data, shape }, booleans (true where a key is seen) or floats to add";
+const LAYOUT = 'write layout: "bshd" or "bhsd"';
+const HEADS =
+  "leave it out: the shapes say it, and where there is qkv, kvHeads";
 const KERNEL = "kernels are chosen by algorithm, splits and tiles";
 const SINK =
   "sinks that are logits are not in this version; sinkWindow() keeps first keys";
@@ -67,8 +73,12 @@ const HINTS: OptionHints = {
   keys: "write key",
   v: "write value",
   values: "write value",
-  qkv: "give query, key and value each",
   kv: "give key and value each",
+  packedQkv: "write qkv",
+  inputLayout: LAYOUT,
+  qkvFormat: LAYOUT,
+  tensorLayout: LAYOUT,
+  dataFormat: LAYOUT,
   isCausal: "write causal",
   causalMask: "write causal: true",
   unidirectional: "write causal",
@@ -91,12 +101,12 @@ const HINTS: OptionHints = {
   slidingWindow: "write window: { left }",
   localWindowSize: "write window: { left, right }",
   enableGqa: "leave it out: heads may always share keys",
-  numHeads: "the last dimensions of the shapes say it",
-  qNumHeads: "the last dimensions of the shapes say it",
-  kvNumHeads: "the last dimensions of the shapes say it",
-  numKvHeads: "the last dimensions of the shapes say it",
-  headDim: "the last dimensions of the shapes say it",
-  embedDim: "the last dimensions of the shapes say it",
+  numHeads: HEADS,
+  qNumHeads: HEADS,
+  kvNumHeads: HEADS,
+  numKvHeads: HEADS,
+  headDim: HEADS,
+  embedDim: HEADS,
   cuSeqlensQ: "write cuSeqlens",
   cuSeqlensK: "write cuSeqlensKey",
   maxSeqlenQ: "leave it out: cuSeqlens says it",

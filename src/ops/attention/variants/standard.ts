@@ -7,12 +7,14 @@
 
 import { tileRows } from "../../../../kernels/attention/score_tile.ts";
 import type { AttentionSpec } from "../../../../kernels/attention/spec.ts";
-import { standardKernels } from "../../../../kernels/attention/standard.ts";
+import {
+  STANDARD_COLUMNS,
+  standardKernels,
+} from "../../../../kernels/attention/standard.ts";
 import { UnsupportedError } from "../../../core/errors.ts";
 import { type CheckedChoices, UNSPLIT } from "../options/choices.ts";
 import { type AttentionProblem, packedRows, vecsOf } from "../problem.ts";
 import { flatWork } from "../work/key_ranges.ts";
-import { type LoopSizes, stepIterations } from "../work/loop_limit.ts";
 import { type Algorithm, largest } from "./algorithm.ts";
 import { forwardTile } from "./forward.ts";
 import type { PlanDevice } from "./variant.ts";
@@ -37,13 +39,8 @@ export function standardAlgorithm(
     tiles,
     device,
   );
-  const loops = {
-    step: tile.keysPerStep,
-    lanes: tile.lanes,
-    vecs: headVecs + valueVecs,
-  };
   const keys = largest(problem.sequences.map((s) => s.keyCount));
-  checkLoops(keys, loops, device);
+  checkLoops(keys, { step: tile.keysPerStep, headVecs, valueVecs }, device);
   const work = flatWork(problem);
   const { scores, softmax, values } = standardKernels({ ...spec, tile });
   return {
@@ -55,7 +52,11 @@ export function standardAlgorithm(
       kernel: () => scores,
       ranges: work.own,
       rows: tileRows(tile),
-      loops,
+      loops: {
+        step: tile.keysPerStep,
+        lanes: tile.lanes,
+        vecs: headVecs + valueVecs,
+      },
       partitions: [UNSPLIT],
       model,
       maxLoopIterations: Infinity,
@@ -76,17 +77,27 @@ export function standardAlgorithm(
   };
 }
 
-/** O = P V goes over the keys once for each four columns, cheaply. */
-const COLUMN_PASSES_A_STEP = 8;
-
+/**
+ * Its work tiles cannot be cut, so its loops over all keys must come to their
+ * end: those of the scores go along a step's vec4s and twice along its keys,
+ * the softmax's three times along the keys, and O = P V once a few columns.
+ */
 function checkLoops(
   keys: number,
-  loops: LoopSizes,
+  { step, headVecs, valueVecs }: {
+    readonly step: number;
+    readonly headVecs: number;
+    readonly valueVecs: number;
+  },
   { maxLoopIterations }: PlanDevice,
 ): void {
-  const passes = Math.max(1, Math.ceil(loops.vecs / 4 / COLUMN_PASSES_A_STEP));
-  const iterations = Math.ceil(keys / loops.step) *
-    stepIterations(loops, false) * passes;
+  const steps = Math.ceil(keys / step);
+  // Each loop's last look at its condition is one more.
+  const iterations = 4 + Math.max(
+    steps * (headVecs + 2 * step + 4),
+    3 * keys + 2 * steps,
+    Math.ceil(valueVecs / STANDARD_COLUMNS) * (keys + 2 * steps + 2),
+  );
   if (iterations <= maxLoopIterations) return;
   throw new UnsupportedError(
     `run standard attention over ${keys} keys`,

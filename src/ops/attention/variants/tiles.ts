@@ -180,6 +180,12 @@ export function tilesOf(
       `must only have ${Object.keys(RANGES).join(", ")}`,
       table,
     );
+    checkType(
+      typeof sizes === "object" && sizes !== null,
+      `tiles.${table}`,
+      "must be an object",
+      sizes,
+    );
     checkSizes(table as keyof Tiles, sizes);
   }
   return {

@@ -44,7 +44,7 @@ const host = (data: unknown, shape: unknown) => ({ data, shape });
 const REFUSED: [string, Options, object, ErrorKind, ...string[]][] = [
   ["no query", DENSE, { query: undefined }, TypeError, "query"],
   ["query without shape", DENSE, { query: {} }, TypeError, "query"],
-  ["rank 2", DENSE, { query: f32(3, 8) }, TypeError, "query.shape", "rank"],
+  ["rank 2", DENSE, { query: f32(3, 8) }, TypeError, "query.shape", "ragged"],
   ["rank 5", DENSE, { query: f32(1, 1, 1, 1, 8) }, TypeError, "query.shape"],
   ["key of rank 3", DENSE, { key: f32(5, 2, 8) }, TypeError, "key.shape"],
   ["no value", DENSE, { value: undefined }, TypeError, "value"],

@@ -1,0 +1,39 @@
+/**
+ * Faults of the operators that change nothing a caller can see, each with the
+ * reason why. A sample that meets one counts it as passed.
+ *
+ * @module
+ */
+
+import { type Fault, placeOf } from "./fault.ts";
+import { tokenize } from "./tokens.ts";
+
+/** One such fault. */
+export interface Equivalent {
+  /** The symbol or the kernel. */
+  readonly place: string;
+  /** The words that change. */
+  readonly find: string;
+  /** What stands there instead. */
+  readonly replace: string;
+  /** Why nothing follows from it. */
+  readonly why: string;
+}
+
+/** All that are known. */
+export const EQUIVALENTS: readonly Equivalent[] = [];
+
+function sameWords(a: string, b: string): boolean {
+  const [left, right] = [a, b].map((text) =>
+    tokenize(text).map((token) => token.text).join(" ")
+  );
+  return left === right;
+}
+
+/** What is known of a fault, if it is known to change nothing. */
+export function equivalentOf(fault: Fault): Equivalent | undefined {
+  return EQUIVALENTS.find((known) =>
+    known.place === placeOf(fault) && sameWords(known.find, fault.find) &&
+    sameWords(known.replace, fault.replace)
+  );
+}

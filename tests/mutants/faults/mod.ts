@@ -1,0 +1,41 @@
+/**
+ * All faults that are listed.
+ *
+ * @module
+ */
+
+import type { Fault } from "../fault.ts";
+import { BLOCK_FAULTS } from "./cache/block.ts";
+import { EXTENT_FAULTS } from "./cache/extent.ts";
+import { MANAGER_FAULTS } from "./cache/manager.ts";
+import { PREFIX_FAULTS } from "./cache/prefix.ts";
+import { SWAP_FAULTS } from "./cache/swap.ts";
+import { ENGINE_FAULTS } from "./engine.ts";
+import { ATTENTION_FAULTS } from "./kernels/attention.ts";
+import { CACHE_KERNEL_FAULTS } from "./kernels/cache.ts";
+import { DECODE_FAULTS } from "./kernels/decode.ts";
+import { STANDARD_FAULTS } from "./kernels/standard.ts";
+import { KV_FAULTS } from "./kv.ts";
+import { MODS_FAULTS } from "./mods.ts";
+import { OPS_FAULTS } from "./ops.ts";
+import { REFERENCE_FAULTS } from "./reference.ts";
+import { REPRO_FAULTS } from "./repro.ts";
+
+/** All faults that are listed. */
+export const FAULTS: readonly Fault[] = [
+  ...BLOCK_FAULTS,
+  ...PREFIX_FAULTS,
+  ...EXTENT_FAULTS,
+  ...SWAP_FAULTS,
+  ...MANAGER_FAULTS,
+  ...ENGINE_FAULTS,
+  ...KV_FAULTS,
+  ...OPS_FAULTS,
+  ...MODS_FAULTS,
+  ...REFERENCE_FAULTS,
+  ...REPRO_FAULTS,
+  ...ATTENTION_FAULTS,
+  ...DECODE_FAULTS,
+  ...STANDARD_FAULTS,
+  ...CACHE_KERNEL_FAULTS,
+];

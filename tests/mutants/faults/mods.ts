@@ -1,0 +1,90 @@
+/**
+ * One-line faults in the interval reading of mods: what it claims wrongly, and what it no
+ * longer knows.
+ *
+ * @module
+ */
+
+import { faultsIn, type SourceFault } from "../fault.ts";
+
+const INTERVAL_ARITHMETIC = ["mods/interval_arithmetic"];
+const INTERVAL = ["mods/interval"];
+const RANGE_TABLE = ["mods/range_table"];
+
+/** Every fault listed for it. */
+export const MODS_FAULTS: readonly SourceFault[] = [
+  ...faultsIn("remainderInt", INTERVAL_ARITHMETIC, [
+    [
+      "a remainder's quotient is floored",
+      "Math.trunc(a[0] / divisor) === Math.trunc(a[1] / divisor)",
+      "Math.floor(a[0] / divisor) === Math.floor(a[1] / divisor)",
+    ],
+    [
+      "a remainder reaches its divisor",
+      "if (divisor === b[1]) {",
+      "if (false) {",
+    ],
+  ]),
+  ...faultsIn("remainderInt", INTERVAL, [
+    [
+      "a remainder's quotient is floored, and random masks see it",
+      "Math.trunc(a[0] / divisor) === Math.trunc(a[1] / divisor)",
+      "Math.floor(a[0] / divisor) === Math.floor(a[1] / divisor)",
+    ],
+    [
+      "a remainder never has its dividend's sign",
+      "a[0] >= 0 ? 0 : Math.max(-bound, a[0])",
+      "0",
+    ],
+  ]),
+  ...faultsIn("divideInt", INTERVAL_ARITHMETIC, [
+    [
+      "a quotient by what may be 0 is not the dividend",
+      "if (b[0] <= 0 && b[1] >= 0) parts.push(a);",
+      "",
+    ],
+  ]),
+  ...faultsIn("wrapped", INTERVAL_ARITHMETIC, [
+    [
+      "a product wraps unnoticed",
+      "return low >= INT_MIN && high <= INT_MAX ?",
+      "return low >= INT_MIN || high <= INT_MAX ?",
+    ],
+  ]),
+  ...faultsIn("sparseTable", RANGE_TABLE, [
+    [
+      "the last chunk of a range is missed",
+      "const second = endChunk - 2 ** level",
+      "const second = firstChunk",
+    ],
+    [
+      "a range lacks its last element",
+      "scan(data, endChunk * CHUNK, high)",
+      "scan(data, endChunk * CHUNK, high - 1)",
+    ],
+  ]),
+  ...faultsIn("buildLevels", RANGE_TABLE, [
+    [
+      "the table lacks the last chunk",
+      "Math.floor(data.length / CHUNK)",
+      "Math.floor((data.length - 1) / CHUNK)",
+    ],
+    [
+      "every level lacks its last entry",
+      "const count = chunks - 2 * width + 1",
+      "const count = chunks - 2 * width",
+    ],
+    [
+      "a chunk lacks its last element",
+      "(i + 1) * CHUNK - 1)",
+      "(i + 1) * CHUNK - 2)",
+    ],
+  ]),
+  ...faultsIn("countTable", RANGE_TABLE, [
+    [
+      "one false element of a range does not count",
+      "count === high - low + 1 ? 1 : 0",
+      "count >= high - low ? 1 : 0",
+    ],
+  ]),
+];

@@ -1,0 +1,49 @@
+/**
+ * Finds the place of a fault in the sources, and makes it there.
+ *
+ * @module
+ */
+
+import type { SourceFault } from "./fault.ts";
+import type { SymbolIndex } from "./symbols.ts";
+import { findAll, replaceAll } from "./tokens.ts";
+
+/** Folders whose declarations faults may be in. */
+export const FOLDERS: readonly string[] = [
+  "src",
+  "kernels",
+  "reference",
+  "repro",
+];
+
+/** A file before and after a fault was made in it. */
+export interface ChangedFile {
+  /** The path, relative to the root. */
+  readonly file: string;
+  /** The text that it has. */
+  readonly before: string;
+  /** The text with the fault. */
+  readonly after: string;
+}
+
+/**
+ * Makes a fault.
+ *
+ * @throws {Error} If there is not one file that declares the symbol, or not one
+ * place in the declaration.
+ */
+export function changeSource(
+  index: SymbolIndex,
+  { symbol, file, find, replace }: SourceFault,
+): ChangedFile {
+  const { source, first, end } = index.find(symbol, file);
+  const tokens = source.tokens.slice(first, end);
+  const matches = findAll(find, tokens);
+  if (matches.length !== 1) {
+    throw new Error(
+      `the text to replace occurs ${matches.length} times in ${symbol}`,
+    );
+  }
+  const after = replaceAll(source.text, tokens, matches, replace);
+  return { file: source.file, before: source.text, after };
+}

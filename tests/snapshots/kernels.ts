@@ -1,0 +1,159 @@
+/**
+ * A few specs whose kernels are looked at: they are reviewed as files, and
+ * faults are made in them.
+ *
+ * @module
+ */
+
+import {
+  appendKernel,
+  copyBlocksKernel,
+  decodeKernel,
+  forwardKernel,
+  mergeKernel,
+  mergeStatesKernel,
+  rowFormat,
+  standardKernels,
+} from "../../kernels/mod.ts";
+import type { KernelSource } from "../../src/core/kernel.ts";
+import { causal, emitMods, softcap } from "../../src/mods/mod.ts";
+
+const whole = rowFormat("f32", 64);
+const half = rowFormat("f16", 64);
+const tail = rowFormat("f32", 7);
+
+function formats(format: typeof whole) {
+  return {
+    queryFormat: format,
+    keyFormat: format,
+    valueFormat: format,
+    outputFormat: format,
+  };
+}
+
+const contiguous = {
+  layout: "contiguous",
+  segments: 0,
+  shift: false,
+  quads: true,
+  mods: undefined,
+  lse: true,
+  partial: false,
+  queries: "consecutive",
+  persistent: false,
+} as const;
+const paged = { ...contiguous, layout: "paged", shift: true } as const;
+const mask = emitMods({ scoreMods: [], maskMods: [causal()] });
+const capped = emitMods({ scoreMods: [softcap(50)], maskMods: [causal()] });
+/** Small, so that the unrolled parts stay readable. */
+const rowTile = {
+  lanes: 8,
+  rowsPerLane: 2,
+  keysPerStep: 2,
+  accumulatorVecs: 16,
+};
+const decodeTile = {
+  lanes: 8,
+  rows: 2,
+  keysPerLane: 4,
+  columnLanes: 4,
+  columnsPerLane: 4,
+};
+const standard = standardKernels({
+  ...contiguous,
+  ...formats(whole),
+  mods: mask,
+  tile: rowTile,
+});
+
+/** Kernels by the names of their files. */
+export const SNAPSHOTS: readonly (readonly [string, KernelSource])[] = [
+  [
+    "forward_causal_f32",
+    forwardKernel({
+      ...contiguous,
+      ...formats(whole),
+      mods: mask,
+      tile: rowTile,
+    }),
+  ],
+  [
+    "forward_softcap_tail_f32",
+    forwardKernel({
+      ...contiguous,
+      ...formats(tail),
+      mods: capped,
+      tile: rowTile,
+    }),
+  ],
+  [
+    "forward_paged_f16",
+    forwardKernel({
+      ...paged,
+      ...formats(half),
+      tile: rowTile,
+    }),
+  ],
+  [
+    "decode_paged_arenas_f32",
+    decodeKernel({
+      ...paged,
+      ...formats(whole),
+      segments: 2,
+      partial: true,
+      tile: decodeTile,
+    }),
+  ],
+  [
+    "decode_causal_f16",
+    decodeKernel({
+      ...contiguous,
+      ...formats(half),
+      mods: mask,
+      tile: decodeTile,
+    }),
+  ],
+  [
+    "decode_persistent_listed_f32",
+    decodeKernel({
+      ...paged,
+      ...formats(whole),
+      mods: mask,
+      partial: true,
+      queries: "listed",
+      persistent: true,
+      tile: decodeTile,
+    }),
+  ],
+  [
+    "merge_f32",
+    mergeKernel({
+      outputFormat: whole,
+      lse: true,
+      lanes: 8,
+    }),
+  ],
+  ["merge_states_f32", mergeStatesKernel(whole)],
+  ["standard_scores_f32", standard.scores],
+  ["standard_softmax_f32", standard.softmax],
+  ["standard_values_f32", standard.values],
+  [
+    "append_f32",
+    appendKernel({
+      keyFormat: tail,
+      valueFormat: whole,
+      arenaFormat: tail,
+    }),
+  ],
+  [
+    "append_rope_f32",
+    appendKernel({
+      keyFormat: whole,
+      valueFormat: whole,
+      arenaFormat: whole,
+      rope: "half-split",
+    }),
+  ],
+  ["copy_blocks", copyBlocksKernel({ unit: 16, crossing: true })],
+  ["copy_blocks_halves", copyBlocksKernel({ unit: 2, crossing: false })],
+];
