@@ -5,6 +5,7 @@
  */
 
 import { checkInteger, checkRange, checkType, show } from "../core/check.ts";
+import { checkOptions } from "../core/options.ts";
 import {
   type Bool,
   type Expression,
@@ -99,6 +100,7 @@ export function capture(
   data: CapturedData,
   options: CaptureOptions = {},
 ): Capture {
+  checkOptions("capture()", options, { known: CAPTURE });
   const { name = "capture", axes, given } = options;
   const type = typeOf(data);
   checkType(
@@ -118,6 +120,8 @@ export function capture(
   checkElements(name, data);
   return new Capture({ data, shape, type, name, axes, given });
 }
+
+const CAPTURE = ["shape", "name", "axes", "given"];
 
 function typeOf(data: unknown): ScalarType | undefined {
   if (data instanceof Float32Array) return "f32";

@@ -6,6 +6,7 @@
  */
 
 import { checkInteger, checkType } from "../core/check.ts";
+import { checkOptions } from "../core/options.ts";
 import { capture } from "./capture.ts";
 import { bool, int } from "./expression.ts";
 import {
@@ -36,6 +37,7 @@ export interface SlidingWindowOptions {
  * @throws {RangeError} If a side is negative or not an integer.
  */
 export function slidingWindow(options: SlidingWindowOptions): MaskMod {
+  checkOptions("slidingWindow()", options, { known: ["left", "right"] });
   const { left, right } = options;
   if (left !== undefined) checkInteger("left", left, 0, MAX);
   if (right !== undefined) checkInteger("right", right, 0, MAX);
@@ -107,6 +109,7 @@ export interface SinkWindowOptions {
  * @throws {RangeError} If an option is negative or not an integer.
  */
 export function sinkWindow(options: SinkWindowOptions): MaskMod {
+  checkOptions("sinkWindow()", options, { known: ["sinks", "window"] });
   const { sinks, window } = options;
   checkInteger("sinks", sinks, 0, MAX);
   checkInteger("window", window, 0, MAX);
@@ -133,6 +136,7 @@ export interface DilatedOptions {
  * one >= 1.
  */
 export function dilated(options: DilatedOptions): MaskMod {
+  checkOptions("dilated()", options, { known: ["window", "dilation"] });
   const { window, dilation } = options;
   checkInteger("window", window, 0, MAX);
   checkInteger("dilation", dilation, 1, MAX);

@@ -5,6 +5,7 @@
  */
 
 import { checkInteger, checkType } from "../core/check.ts";
+import { checkOptions } from "../core/options.ts";
 import { capture } from "./capture.ts";
 import type { Bool, Expression, Float, Int } from "./expression.ts";
 import type { CapturedAxis } from "./nodes.ts";
@@ -48,8 +49,13 @@ export function queryKeyData(
   name: string,
   data: Float32Array | Uint8Array,
   shape: readonly number[],
-  { queryOffset }: QueryRowsOptions,
+  options: QueryRowsOptions,
 ): QueryKeyElement<Expression> {
+  checkOptions(`${name}()`, options, {
+    known: ["queryOffset"],
+    hints: { offset: "write queryOffset" },
+  });
+  const { queryOffset } = options;
   checkRank(`${name} shape`, shape, [1, 2, 3, 4]);
   if (queryOffset !== undefined) {
     checkInteger("queryOffset", queryOffset, -(2 ** 31) + 1, 2 ** 31 - 1);

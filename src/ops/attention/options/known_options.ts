@@ -59,6 +59,8 @@ const LAYOUT = 'write layout: "bshd" or "bhsd"';
 const HEADS =
   "leave it out: the shapes say it, and where there is qkv, kvHeads";
 const KERNEL = "kernels are chosen by algorithm, splits and tiles";
+const OUTPUT =
+  "give it to encode() of a plan (planAttention()), which writes to it";
 const SINK =
   "sinks that are logits are not in this version; sinkWindow() keeps first keys";
 
@@ -136,6 +138,9 @@ const HINTS: OptionHints = {
   sinks: SINK,
   sink: SINK,
   abortSignal: "write signal",
+  output: OUTPUT,
+  out: OUTPUT,
+  lse: `write returnLse; for a tensor of your own, ${OUTPUT}`,
   startPos: "write queryOffset",
   position: "write queryOffset",
   offset: "write queryOffset",
