@@ -13,7 +13,6 @@ import {
   scoreMod,
 } from "../../../mods/mod.ts";
 import { queryKeyData } from "../../../mods/query_key_data.ts";
-import { checkAttentionOptions } from "./known_options.ts";
 
 /** A mask on the host, of any rank from 1 to 4. */
 export interface HostMask {
@@ -77,7 +76,6 @@ export async function withHostMask<O extends object>(
   read: ReadOptions = {},
 ): Promise<O> {
   checkType(gpu instanceof Gpu, "gpu", "must be a Gpu", gpu);
-  checkAttentionOptions(options);
   checkType(mask.gpu === gpu, "attnMask", "must be of the same Gpu", mask);
   const data = await gpu.readOne(mask, read);
   const { shape } = mask;
