@@ -61,8 +61,8 @@ const CASES = [
 for (const { name, options } of CASES) {
   // Typical tiles.
   const tile = options === prefill
-    ? { rows: 32, loops: { step: 32, lanes: 32, vecs: 32 } }
-    : { rows: 4, loops: { step: 64, lanes: 32, vecs: 32 } };
+    ? { rows: 32, loops: { step: 32, fullStep: 0, maskedStep: 0, tile: 0 } }
+    : { rows: 4, loops: { step: 64, fullStep: 0, maskedStep: 0, tile: 0 } };
   const problem = attentionProblem(options);
   Deno.bench({
     name: `check options, ${name}`,

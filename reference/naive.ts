@@ -13,6 +13,7 @@
  * @module
  */
 
+import { roundToFloat16 } from "../src/core/half.ts";
 import { geometryOf, type ReferenceProblem } from "./problem.ts";
 
 /** Storage precision of the naive version. */
@@ -33,10 +34,11 @@ export interface LowPrecisionResult {
 }
 
 const f32 = Math.fround;
+const f16 = Math.f16round ?? roundToFloat16;
 
 /** Rounds a number to the nearest that a precision can store. */
 export function roundTo(precision: Precision, x: number): number {
-  return precision === "f16" ? Math.f16round(x) : Math.fround(x);
+  return precision === "f16" ? f16(x) : Math.fround(x);
 }
 
 /** Rounds every element of an array to a precision. */

@@ -81,7 +81,7 @@ function visitedTiles(queries: number, context: number): number {
   const unsplit = {
     ranges: work.own,
     rows: TILE,
-    loops: { step: TILE, lanes: 1, vecs: 1 },
+    loops: { step: TILE, fullStep: 0, maskedStep: 0, tile: 0 },
     partitions: [{ kind: "splits", text: "unsplit", of: () => undefined }],
     model: { workers: 1, tileSteps: 0, dispatchSteps: 0 },
     maxLoopIterations: Infinity,

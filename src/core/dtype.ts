@@ -4,6 +4,8 @@
  * @module
  */
 
+import { fromFloat16 } from "./half.ts";
+
 /** The storage types of queries, keys, values and outputs. */
 export type DType = "f32" | "f16";
 
@@ -28,14 +30,14 @@ export function elementTypeOf(array: unknown): ElementType | undefined {
   return undefined;
 }
 
-/** A zeroed host array of `length` elements of type `type`. */
-export function hostArray(type: "f32", length: number): Float32Array;
-/** A zeroed host array of `length` elements of type `type`. */
-export function hostArray(type: "u32", length: number): Uint32Array;
-/** A zeroed host array of `length` elements of type `type`. */
-export function hostArray(type: ElementType, length: number): HostArray;
-export function hostArray(type: ElementType, length: number): HostArray {
-  if (type === "f32") return new Float32Array(length);
-  if (type === "u32") return new Uint32Array(length);
-  return new Float16Array(length);
+/**
+ * The elements of type `type` in `bytes`. Where the runtime has no
+ * `Float16Array` (Node before 24), f16 is widened to f32, which is exact.
+ */
+export function hostArrayOf(type: ElementType, bytes: ArrayBuffer): HostArray {
+  if (type === "f32") return new Float32Array(bytes);
+  if (type === "u32") return new Uint32Array(bytes);
+  return typeof Float16Array === "undefined"
+    ? Float32Array.from(new Uint16Array(bytes), fromFloat16)
+    : new Float16Array(bytes);
 }

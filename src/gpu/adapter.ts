@@ -80,6 +80,22 @@ export function openGlReason(adapter: GPUAdapter): string | undefined {
 const ADVICE =
   "install a Vulkan driver (Debian, Ubuntu: apt-get install mesa-vulkan-drivers libvulkan1) or, in a browser, turn WebGPU on";
 
+/** The same where Node's WebGPU, which is Dawn, finds none. */
+const DAWN_ADVICE =
+  "Dawn (npm:webgpu) refuses Vulkan drivers that are too old, Mesa 22.3 of Debian 12 among them, and says why on standard error: install a newer driver (Debian 13's will do: apt-get install mesa-vulkan-drivers libvulkan1), or name another one's file in VK_DRIVER_FILES";
+
+const NODE_ADVICE =
+  'npm install webgpu, then import { create } from "webgpu" and openGpu({ gpu: create([]) })';
+
+/** Whether this is Node itself; Deno and Bun give its version and theirs. */
+function isNode(): boolean {
+  const { process } = globalThis as {
+    process?: { versions?: Readonly<Record<string, string>> };
+  };
+  const { node, deno, bun } = process?.versions ?? {};
+  return node !== undefined && deno === undefined && bun === undefined;
+}
+
 /** How {@linkcode requestAdapter} looks for an adapter. */
 export interface AdapterOptions {
   /** Where to ask. Defaults to `navigator.gpu`. */
@@ -100,7 +116,9 @@ export async function requestAdapter(
   if (gpu === undefined) {
     throw new UnsupportedError(
       "open a GPU",
-      `this runtime has no WebGPU; pass { gpu } or { device }, or ${ADVICE}`,
+      isNode()
+        ? `Node has no WebGPU of its own: ${NODE_ADVICE}`
+        : `this runtime has no WebGPU; pass { gpu } or { device }, or ${ADVICE}`,
     );
   }
   const { powerPreference = "high-performance" } = options;
@@ -108,7 +126,7 @@ export async function requestAdapter(
   if (adapter === null) {
     throw new UnsupportedError(
       "open a GPU",
-      `there is no WebGPU adapter; ${ADVICE}`,
+      `there is no WebGPU adapter; ${isNode() ? DAWN_ADVICE : ADVICE}`,
     );
   }
   return adapter;

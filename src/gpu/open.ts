@@ -13,6 +13,7 @@ import {
   requestAdapter,
 } from "./adapter.ts";
 import { Gpu } from "./gpu.ts";
+import { keepReachable } from "./keep_reachable.ts";
 
 /** What {@linkcode openGpu} opens. */
 export interface OpenGpuOptions {
@@ -20,7 +21,12 @@ export interface OpenGpuOptions {
   readonly device?: GPUDevice;
   /** An adapter to request the device of. */
   readonly adapter?: GPUAdapter;
-  /** Where to ask for an adapter. Defaults to `navigator.gpu`. */
+  /**
+   * Where to ask for an adapter; `navigator.gpu` by default. In Node it is
+   * `create([])` of `npm:webgpu`. It stays reachable for as long as the device
+   * is, also where it is given beside a `device` or an `adapter` of its own:
+   * Dawn frees its instance with this object.
+   */
   readonly gpu?: GPU;
   /** Which adapter to prefer. Defaults to `"high-performance"`. */
   readonly powerPreference?: GPUPowerPreference;
@@ -50,7 +56,11 @@ export interface OpenGpuOptions {
  */
 export async function openGpu(options: OpenGpuOptions = {}): Promise<Gpu> {
   const { device, label = "quire" } = options;
-  if (device !== undefined) return new Gpu(device);
+  if (device !== undefined) {
+    const opened = new Gpu(device);
+    keepReachable(device, options.gpu, options.adapter);
+    return opened;
+  }
   const adapter = options.adapter ?? await requestAdapter(options);
   refuseOpenGl(adapter);
   const info = infoOf(adapter.info);
@@ -61,5 +71,6 @@ export async function openGpu(options: OpenGpuOptions = {}): Promise<Gpu> {
     );
   }
   const made = await adapter.requestDevice(deviceDescriptor(adapter, label));
+  keepReachable(made, options.gpu, adapter);
   return new Gpu(made, { owned: true, info });
 }

@@ -6,7 +6,7 @@
  */
 
 import { checkRange, checkType } from "../core/check.ts";
-import { type ElementType, type HostArray, hostArray } from "../core/dtype.ts";
+import { type HostArray, hostArrayOf } from "../core/dtype.ts";
 import type { GpuBuffer } from "./buffer.ts";
 import { labelled } from "./errors.ts";
 import type { DeviceContext } from "./device_context.ts";
@@ -47,7 +47,9 @@ export class StagingRing {
     const bytes = starts[tensors.length];
     if (bytes === 0) {
       await this.#gpu.flushErrors();
-      return tensors.map((tensor) => hostArray(tensor.dtype as "f32", 0));
+      return tensors.map((tensor) =>
+        hostArrayOf(tensor.dtype, new ArrayBuffer(0))
+      );
     }
     const staging = this.#acquire(bytes);
     const done = this.#copyAndMap(staging, tensors, starts);
@@ -178,13 +180,7 @@ function take(
   start: number,
 ): HostArray {
   const bytes = mapped.slice(start, start + tensor.byteLength);
-  return viewAs(tensor.dtype, bytes);
-}
-
-function viewAs(dtype: ElementType, bytes: ArrayBuffer): HostArray {
-  if (dtype === "f32") return new Float32Array(bytes);
-  if (dtype === "u32") return new Uint32Array(bytes);
-  return new Float16Array(bytes);
+  return hostArrayOf(tensor.dtype, bytes);
 }
 
 function orAbort<T>(done: Promise<T>, signal: AbortSignal): Promise<T> {

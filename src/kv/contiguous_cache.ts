@@ -16,6 +16,7 @@ import { ExtentPool } from "../cache/extent/extent_pool.ts";
 import type { Reservation } from "../cache/block/table_types.ts";
 import { KvArenas } from "./arenas.ts";
 import type { ReserveRequest } from "./requests.ts";
+import { type ExtentKeys, extentKeys } from "./sequence_keys.ts";
 import { arenaLimit, cacheSizes, type KvCacheOptions } from "./sizes.ts";
 
 /** How large a {@linkcode ContiguousCache} is, and how its sequences grow. */
@@ -138,6 +139,19 @@ export class ContiguousCache extends KvArenas {
   compact(): void {
     this.check();
     this.copy(this.pool.compact());
+  }
+
+  /**
+   * Where sequences lie, as kernels are told.
+   *
+   * @throws {TypeError} if one is not a live sequence of the cache
+   */
+  keysOf(
+    sequences: readonly unknown[],
+    _options: { readonly group?: number } = {},
+  ): ExtentKeys {
+    this.check();
+    return extentKeys(this, sequences);
   }
 
   /** Sequences of the pool. */

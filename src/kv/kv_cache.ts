@@ -12,6 +12,7 @@ import { reserveAll } from "../cache/block/reserve_all.ts";
 import type { Reservation } from "../cache/block/table_types.ts";
 import { KvArenas } from "./arenas.ts";
 import type { ReserveRequest } from "./requests.ts";
+import { type TableKeys, tableKeys } from "./sequence_keys.ts";
 import { cacheSizes, type KvCacheOptions } from "./sizes.ts";
 
 /**
@@ -63,6 +64,22 @@ export class KvCache extends KvArenas {
   createSequence(): BlockTable {
     this.check();
     return new BlockTable(this.pool);
+  }
+
+  /**
+   * The block tables of sequences, as kernels take them.
+   *
+   * @param sequences Its own, or those of a `CacheManager` over its pool.
+   * @param options `group`: the layer group of a manager's; 0 by default.
+   * @throws {TypeError} if one is not a sequence of the cache, or not running
+   * @throws {RangeError} if there is no such layer group
+   */
+  keysOf(
+    sequences: readonly unknown[],
+    options: { readonly group?: number } = {},
+  ): TableKeys {
+    this.check();
+    return tableKeys(this, sequences, options.group ?? 0);
   }
 
   /** Block tables of the pool. */

@@ -19,5 +19,6 @@ export {
 } from "./kv_swap.ts";
 export type { GivenReservation, ReserveRequest } from "./requests.ts";
 export type { AllLayerRows, KeyRotation, LayerRows } from "./rows.ts";
+export type { ExtentKeys, TableKeys } from "./sequence_keys.ts";
 export type { KvCacheOptions } from "./sizes.ts";
 export type { CacheStep } from "./step.ts";

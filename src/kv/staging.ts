@@ -155,10 +155,13 @@ export class BlockStaging implements Disposable {
   /** Each arena with its blocks, by their numbers there and in the staging. */
   #places(blocks: readonly number[]): { arena: string; pairs: number[][] }[] {
     const { layers, segmentBlocks } = this.#cache;
-    const places = Map.groupBy(
-      blocks.keys(),
-      (i) => Math.floor(blocks[i] / segmentBlocks),
-    );
+    const places = new Map<number, number[]>();
+    blocks.forEach((block, i) => {
+      const segment = Math.floor(block / segmentBlocks);
+      const all = places.get(segment);
+      if (all) all.push(i);
+      else places.set(segment, [i]);
+    });
     return [...places].flatMap(([segment, all]) =>
       Array.from({ length: layers }, (_, layer) => ({
         arena: arenaName(segment, layer),

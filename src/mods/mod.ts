@@ -25,6 +25,12 @@ export { maskRuns, type MaskRunsOptions, type Run } from "./block_mask.ts";
 export { Capture, capture, type CaptureOptions } from "./capture.ts";
 export { and, not, or } from "./combine.ts";
 export {
+  drawMask,
+  type DrawMaskOptions,
+  type MaskedProblem,
+  type MaskPicture,
+} from "./draw_mask.ts";
+export {
   type MaskFunction,
   maskFunction,
   type ScoreFunction,
@@ -80,6 +86,7 @@ export type {
 } from "./nodes.ts";
 export type { QueryRowsOptions } from "./query_key_data.ts";
 export { bindRows } from "./rows.ts";
+export type { TileKind } from "./tile_grid.ts";
 export { additiveBias, alibi, relativeBias, softcap } from "./scores.ts";
 export {
   type MaskMod,

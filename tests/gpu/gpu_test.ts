@@ -7,6 +7,7 @@ import {
   UnsupportedError,
 } from "../../src/gpu/mod.ts";
 import { isSoftware, openGlReason } from "../../src/gpu/adapter.ts";
+import { keptWith } from "../../src/gpu/keep_reachable.ts";
 import { gpuTest, ownGpu, webgpu } from "../support/gpu.ts";
 import { doubleKernel } from "./kernels.ts";
 
@@ -36,6 +37,18 @@ Deno.test("openGpu() rejects where there is no adapter or no WebGPU", async () =
     "there is no WebGPU adapter; install",
   );
 });
+
+gpuTest(
+  "openGpu() keeps what it opened reachable with the device",
+  async () => {
+    const gpu = await webgpu();
+    using opened = await openGpu({ gpu });
+    using again = await openGpu({ device: opened.device });
+    const kept = keptWith(again.device);
+    assert(kept.has(gpu));
+    assert([...kept].some((object) => "requestDevice" in object));
+  },
+);
 
 /** An adapter as far as openGpu() looks at it before it asks for a device. */
 function fakeAdapter(

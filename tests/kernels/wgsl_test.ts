@@ -99,6 +99,12 @@ Deno.test("wgsl() gives an @else to the condition that it is in", () => {
   assertEquals(of(true, false), ["outer alone"]);
   assertEquals(of(false, true), ["inner 0", "inner 1"]);
   assertEquals(of(false, false), []);
+  const inside = ["@if outer", "@if inner", "@else", "x", "@end", "y", "@end"];
+  const ofInner = (outer: boolean, inner: boolean) =>
+    expand(inside, { outer, inner });
+  assertEquals(ofInner(true, false), ["x", "y"]);
+  assertEquals(ofInner(true, true), ["y"]);
+  assertEquals(ofInner(false, false), []);
 });
 
 Deno.test("wgsl() leaves what is not taken as it is", () => {

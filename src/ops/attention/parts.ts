@@ -46,7 +46,12 @@ export function attentionParts(
   const algorithm = checked.algorithm === "standard"
     ? standardAlgorithm(problem, spec, checked, device)
     : fusedAlgorithm(problem, spec, checked, device);
-  const schedule = buildSchedule(problem, algorithm.work, algorithm.kernels);
+  const schedule = buildSchedule(
+    problem,
+    algorithm.work,
+    algorithm.kernels,
+    algorithm.merge,
+  );
   const values = uniformsOf(problem, spec, schedule);
   const widest = device.limits.maxComputeWorkgroupsPerDimension;
   const tiles = algorithm.dispatches(schedule);

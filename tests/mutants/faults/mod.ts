@@ -14,12 +14,14 @@ import { ENGINE_FAULTS } from "./engine.ts";
 import { ATTENTION_FAULTS } from "./kernels/attention.ts";
 import { CACHE_KERNEL_FAULTS } from "./kernels/cache.ts";
 import { DECODE_FAULTS } from "./kernels/decode.ts";
+import { NOTATION_FAULTS } from "./kernels/notation.ts";
 import { STANDARD_FAULTS } from "./kernels/standard.ts";
 import { KV_FAULTS } from "./kv.ts";
 import { MODS_FAULTS } from "./mods.ts";
 import { OPS_FAULTS } from "./ops.ts";
 import { REFERENCE_FAULTS } from "./reference.ts";
 import { REPRO_FAULTS } from "./repro.ts";
+import { VARIANT_FAULTS } from "./variants.ts";
 
 /** All faults that are listed. */
 export const FAULTS: readonly Fault[] = [
@@ -31,9 +33,11 @@ export const FAULTS: readonly Fault[] = [
   ...ENGINE_FAULTS,
   ...KV_FAULTS,
   ...OPS_FAULTS,
+  ...VARIANT_FAULTS,
   ...MODS_FAULTS,
   ...REFERENCE_FAULTS,
   ...REPRO_FAULTS,
+  ...NOTATION_FAULTS,
   ...ATTENTION_FAULTS,
   ...DECODE_FAULTS,
   ...STANDARD_FAULTS,

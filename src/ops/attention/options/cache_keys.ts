@@ -5,14 +5,8 @@
  * @module
  */
 
-import {
-  BlockTable,
-  ContiguousSequence,
-  packTables,
-} from "../../../cache/mod.ts";
-import { CacheSequence } from "../../../cache/manager/cache_sequence.ts";
-import { ContiguousCache, KvCache } from "../../../kv/mod.ts";
 import { checkInteger, checkType } from "../../../core/check.ts";
+import type { ContiguousCache, KvCache } from "../../../kv/mod.ts";
 import type { AnyTensor, TensorShape } from "../../tensors.ts";
 import type { AttentionOptions } from "./attention_options.ts";
 import type { KeyInputs } from "./key_inputs.ts";
@@ -25,7 +19,7 @@ export function cacheKeys(
 ): KeyInputs {
   const cache = options.cache!;
   checkType(
-    cache instanceof KvCache || cache instanceof ContiguousCache,
+    isCache(cache),
     "cache",
     "must be a KvCache or a ContiguousCache",
     cache,
@@ -72,23 +66,36 @@ export function cacheKeys(
     kvHeads: cache.kvHeads,
     headDim: cache.headDim,
     valueHeadDim: cache.valueHeadDim,
-    ...(cache instanceof KvCache
-      ? tableKeys(cache, sequences, group)
-      : extentKeys(cache, sequences)),
+    ...keysOf(cache, sequences, group),
   };
 }
 
-function tableKeys(
-  cache: KvCache,
-  sequences: readonly unknown[],
+/**
+ * Whether something is a cache, by what is asked of it: to know the classes
+ * would be to import them, and all that they need, wherever attention is.
+ */
+function isCache(value: unknown): value is KvCache | ContiguousCache {
+  return typeof (value as KvCache | null)?.keysOf === "function";
+}
+
+function keysOf(
+  cache: KvCache | ContiguousCache,
+  sequences: NonNullable<AttentionOptions["sequences"]>,
   group: number,
 ): Pick<KeyInputs, "keys" | "spans"> {
-  const tables = sequences.map((sequence, i) =>
-    sequence instanceof CacheSequence
-      ? groupTable(`sequences[${i}]`, sequence, { cache, group })
-      : ownSequence(`sequences[${i}]`, sequence, { cache, type: BlockTable })
-  );
-  const packed = packTables(tables);
+  const found = cache.keysOf(sequences, { group });
+  const span = (keyStart: number, i: number) => ({
+    keyStart,
+    keyCount: found.lengths[i],
+  });
+  if (found.kind === "contiguous") {
+    const keyTokens = cache.numBlocks * cache.blockSize;
+    return {
+      keys: { kind: "contiguous", keyTokens, segments: 1 },
+      spans: found.starts.map(span),
+    };
+  }
+  const { blockTable, tableWidth } = found;
   return {
     keys: {
       kind: "paged",
@@ -96,71 +103,9 @@ function tableKeys(
       numBlocks: cache.numBlocks,
       segments: cache.segments,
       segmentBlocks: cache.segmentBlocks,
-      blockTable: packed.blockTable,
-      tableWidth: packed.maxBlocks,
+      blockTable,
+      tableWidth,
     },
-    spans: tables.map(({ length }, i) => ({
-      keyStart: i * packed.maxBlocks,
-      keyCount: length,
-    })),
+    spans: found.lengths.map((_, i) => span(i * tableWidth, i)),
   };
-}
-
-function extentKeys(
-  cache: ContiguousCache,
-  sequences: readonly unknown[],
-): Pick<KeyInputs, "keys" | "spans"> {
-  const extents = sequences.map((sequence, i) =>
-    ownSequence(`sequences[${i}]`, sequence, {
-      cache,
-      type: ContiguousSequence,
-    })
-  );
-  return {
-    keys: {
-      kind: "contiguous",
-      keyTokens: cache.numBlocks * cache.blockSize,
-      segments: 1,
-    },
-    spans: extents.map(({ start, length }) => ({
-      keyStart: start,
-      keyCount: length,
-    })),
-  };
-}
-
-/** A sequence as one of a cache; throws unless it is. */
-function ownSequence<S extends { readonly pool: unknown }>(
-  name: string,
-  sequence: unknown,
-  { cache, type }: {
-    readonly cache: { readonly pool: unknown };
-    readonly type: abstract new (...args: never[]) => S;
-  },
-): S {
-  checkType(
-    sequence instanceof type && sequence.pool === cache.pool,
-    name,
-    "must be a sequence of the cache",
-    sequence,
-  );
-  return sequence;
-}
-
-/** The table of a manager's sequence in one layer group. */
-function groupTable(
-  name: string,
-  sequence: CacheSequence,
-  { cache, group }: { readonly cache: KvCache; readonly group: number },
-): BlockTable {
-  ownSequence(name, sequence, { cache, type: CacheSequence });
-  const { status, tables } = sequence;
-  checkType(
-    status === "running",
-    `${name}.status`,
-    "must be running, with its blocks on the device",
-    status,
-  );
-  checkInteger("group", group, 0, tables.length - 1);
-  return tables[group];
 }

@@ -7,7 +7,7 @@
 import type { AttentionSpec } from "../../../../kernels/attention/spec.ts";
 import type { KernelSource } from "../../../core/kernel.ts";
 import type { Work } from "../work/key_ranges.ts";
-import type { KernelWork, Schedule } from "../work/schedule.ts";
+import type { KernelWork, MergeLimits, Schedule } from "../work/schedule.ts";
 import type { PassedOver, Profile } from "./variant.ts";
 
 /** The size of what a workgroup does at a time. */
@@ -48,6 +48,8 @@ export interface VariantWork extends KernelWork {
 
 /** An algorithm's answer for a problem. */
 export interface Algorithm {
+  /** What its merge may do. */
+  readonly merge: MergeLimits;
   /** Who attends to which keys. */
   readonly work: Work;
   /** What takes it. */

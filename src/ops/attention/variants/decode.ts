@@ -10,6 +10,7 @@ import {
   type DecodeTile,
   decodeWorkgroupBytes,
 } from "../../../../kernels/attention/decode.ts";
+import type { LoopCounts } from "../work/loop_limit.ts";
 import { checkFits, powerOfTwo, type Tiles } from "./tiles.ts";
 import type { Candidate, PlanDevice, Variant } from "./variant.ts";
 
@@ -26,12 +27,29 @@ export const DECODE: Variant = {
     const tile = decodeTile(largest, tiles, device);
     return {
       rows: tile.rows,
-      step: decodeStep(tile),
-      lanes: tile.lanes,
+      loops: loopsOf(tile, largest),
       kernel: (spec) => decodeKernel({ ...spec, tile }),
     };
   },
 };
+
+/** Lanes go along keys, four at a time, and then along columns. */
+function loopsOf(
+  tile: DecodeTile,
+  { headVecs }: Candidate,
+): LoopCounts {
+  const { lanes, rows, keysPerLane, columnLanes, columnsPerLane } = tile;
+  const keyLanes = lanes / columnLanes;
+  const own = keysPerLane / 4;
+  const groups = lanes * own / keyLanes;
+  const scores = own * (headVecs + 7) + rows * (lanes + own + 2) + 8;
+  return {
+    step: decodeStep(tile),
+    fullStep: scores + groups,
+    maskedStep: scores + 6 * groups,
+    tile: rows * (lanes + columnsPerLane * (keyLanes + 1) + 1) + 4,
+  };
+}
 
 /**
  * The register tile for up to so many packed query rows.

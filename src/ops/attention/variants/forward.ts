@@ -10,6 +10,7 @@ import {
   forwardWorkgroupBytes,
 } from "../../../../kernels/attention/forward.ts";
 import { tileRows } from "../../../../kernels/attention/score_tile.ts";
+import type { LoopCounts } from "../work/loop_limit.ts";
 import { checkFits, powerOfTwo, type Tiles } from "./tiles.ts";
 import type { Candidate, PlanDevice, Variant } from "./variant.ts";
 
@@ -23,12 +24,27 @@ export const FORWARD: Variant = {
     const tile = forwardTile(largest, tiles, device);
     return {
       rows: tileRows(tile),
-      step: tile.keysPerStep,
-      lanes: tile.lanes,
+      loops: loopsOf(tile, largest),
       kernel: (spec) => forwardKernel({ ...spec, tile }),
     };
   },
 };
+
+/** A masked step may score its keys once more, one by one. */
+function loopsOf(
+  { rowsPerLane, keysPerStep: keys }: ForwardTile,
+  { headVecs, valueVecs, scoreMods }: Candidate,
+): LoopCounts {
+  const fullStep = headVecs + valueVecs + (scoreMods ? keys : 0) +
+    6 * rowsPerLane + 12;
+  const guarded = keys * (headVecs + 2 * valueVecs + 6) + valueVecs + 4;
+  return {
+    step: keys,
+    fullStep,
+    maskedStep: fullStep + keys + guarded,
+    tile: (rowsPerLane + 1) * (valueVecs + 1) + 4,
+  };
+}
 
 /**
  * The register tile for up to so many packed query rows.

@@ -31,12 +31,14 @@ export function fusedAlgorithm(
   const valueVecs = vecsOf(problem.valueHeadDim);
   const work = workOf(problem, choices);
   const kernels = variantWorks(problem, spec, work, { choices, device });
+  const { lanes } = choices.tiles.decode;
   const merge = mergeKernel({
     outputFormat: spec.outputFormat,
     lse: spec.lse,
-    lanes: choices.tiles.decode.lanes,
+    lanes,
   });
   return {
+    merge: { lanes, maxLoopIterations: device.maxLoopIterations },
     work,
     kernels,
     dispatches: (schedule) => {
@@ -108,7 +110,6 @@ function variantWorks(
     if (all.length === 0) return [];
     const rows = largest(all);
     const fitted = variant.tile(candidate(rows), tiles, device);
-    const vecs = vecsOf(problem.headDim) + vecsOf(problem.valueHeadDim);
     const part = (
       name: string,
       ranges: readonly KeyRange[],
@@ -124,7 +125,7 @@ function variantWorks(
         passedOver: choose(rows).passedOver,
         ranges,
         rows: fitted.rows,
-        loops: { step: fitted.step, lanes: fitted.lanes, vecs },
+        loops: fitted.loops,
         partitions: partitionsOf(choices, problem.kvHeads * rowTiles),
         model,
         maxLoopIterations,

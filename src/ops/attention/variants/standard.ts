@@ -44,6 +44,7 @@ export function standardAlgorithm(
   const work = flatWork(problem);
   const { scores, softmax, values } = standardKernels({ ...spec, tile });
   return {
+    merge: { lanes: tile.lanes, maxLoopIterations: Infinity },
     work,
     kernels: [{
       name: "standard",
@@ -52,11 +53,8 @@ export function standardAlgorithm(
       kernel: () => scores,
       ranges: work.own,
       rows: tileRows(tile),
-      loops: {
-        step: tile.keysPerStep,
-        lanes: tile.lanes,
-        vecs: headVecs + valueVecs,
-      },
+      // Checked as a whole, above.
+      loops: { step: tile.keysPerStep, fullStep: 0, maskedStep: 0, tile: 0 },
       partitions: [UNSPLIT],
       model,
       maxLoopIterations: Infinity,

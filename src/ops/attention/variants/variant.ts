@@ -7,6 +7,7 @@
 
 import type { AttentionSpec } from "../../../../kernels/attention/spec.ts";
 import type { KernelSource } from "../../../core/kernel.ts";
+import type { LoopCounts } from "../work/loop_limit.ts";
 import type { Tiles } from "./tiles.ts";
 
 /** What planning needs to know of a device; a `Gpu` is one. */
@@ -43,10 +44,8 @@ export interface Candidate {
 export interface FittedVariant {
   /** Packed query rows of a row tile. */
   readonly rows: number;
-  /** Keys of a step. */
-  readonly step: number;
-  /** Invocations of a workgroup. */
-  readonly lanes: number;
+  /** Keys of a step, and what its loops take. */
+  readonly loops: LoopCounts;
   /** The kernel of a spec. */
   readonly kernel: (spec: AttentionSpec) => KernelSource;
 }

@@ -8,31 +8,19 @@
 import { clipRuns, type HeadRuns, type KeyRun } from "./key_runs.ts";
 import type { PartitionedWork, WorkTile } from "./partition.ts";
 
-/** The sizes on which an invocation's iterations depend. */
-export interface LoopSizes {
+/**
+ * Iterations of all loops of one invocation, at most. A variant knows them of its
+ * tile; a loop's last look at its condition counts too.
+ */
+export interface LoopCounts {
   /** Keys of a step. */
   readonly step: number;
-  /** Invocations of a workgroup. */
-  readonly lanes: number;
-  /** vec4s of a key row and of a value row, together. */
-  readonly vecs: number;
-}
-
-/**
- * Iterations that a step takes at most in any attention kernel: it goes along
- * its rows' vec4s, and a few times along its keys. Where it is masked, it may
- * also go along the vec4s of each of its keys.
- */
-export function stepIterations(
-  { step, vecs }: LoopSizes,
-  masked: boolean,
-): number {
-  return vecs + 8 * step + (masked ? step * (2 * vecs + 8) : 0);
-}
-
-/** What beginning and ending a work tile of up to 16 rows a lane may take. */
-function tileIterations({ lanes, vecs }: LoopSizes): number {
-  return 16 * (vecs + 4 * lanes + 8);
+  /** Of a step whose mask is skipped. */
+  readonly fullStep: number;
+  /** Of any other step. */
+  readonly maskedStep: number;
+  /** Of a work tile besides its steps. */
+  readonly tile: number;
 }
 
 /**
@@ -42,11 +30,11 @@ function tileIterations({ lanes, vecs }: LoopSizes): number {
 export function withinLoopLimit(
   { tiles, workers }: PartitionedWork,
   maxLoopIterations: number,
-  sizes: LoopSizes,
+  counts: LoopCounts,
 ): PartitionedWork {
   if (maxLoopIterations === Infinity) return { tiles, workers };
   const cut = (tile: WorkTile) =>
-    cutRuns(tile.runs, maxLoopIterations, sizes)
+    cutRuns(tile.runs, maxLoopIterations, counts)
       .map((runs) => ({ ...tile, runs }));
   if (!workers) return { tiles: tiles.flatMap(cut), workers };
   const all: WorkTile[] = [];
@@ -55,7 +43,7 @@ export function withinLoopLimit(
     let iterations = 0;
     const own = tiles.slice(workers[worker], workers[worker + 1]);
     for (const tile of own.flatMap(cut)) {
-      const more = iterationsOf(tile.runs, sizes);
+      const more = iterationsOf(tile.runs, counts);
       if (iterations > 0 && iterations + more > maxLoopIterations) {
         bounds.push(all.length);
         iterations = 0;
@@ -69,29 +57,31 @@ export function withinLoopLimit(
 }
 
 /** Iterations of a work tile at most, of the kv head with most of them. */
-function iterationsOf(lists: HeadRuns, sizes: LoopSizes): number {
-  const full = stepIterations(sizes, false);
-  const masked = stepIterations(sizes, true);
+function iterationsOf(lists: HeadRuns, counts: LoopCounts): number {
+  const { step, fullStep, maskedStep, tile } = counts;
   const ofRuns = (runs: readonly KeyRun[]) =>
     runs.reduce((sum, run) => {
-      const steps = (run.end - run.first) / sizes.step;
-      return sum + 1 + steps * (run.full ? full : masked);
-    }, tileIterations(sizes));
+      const steps = (run.end - run.first) / step;
+      return sum + 1 + steps * (run.full ? fullStep : maskedStep);
+    }, tile);
   return Math.max(...lists.map(ofRuns));
 }
 
 /** Halves of the keys, and halves of those, until each is within the limit. */
-function cutRuns(lists: HeadRuns, most: number, sizes: LoopSizes): HeadRuns[] {
+function cutRuns(
+  lists: HeadRuns,
+  most: number,
+  counts: LoopCounts,
+): HeadRuns[] {
   const seen = lists.filter((runs) => runs.length > 0);
   const first = Math.min(...seen.map((runs) => runs[0].first));
   const end = Math.max(...seen.map((runs) => runs[runs.length - 1].end));
-  const steps = (end - first) / sizes.step;
+  const steps = (end - first) / counts.step;
   if (
-    seen.length === 0 || steps <= 1 || iterationsOf(lists, sizes) <= most
+    seen.length === 0 || steps <= 1 || iterationsOf(lists, counts) <= most
   ) return [lists];
-  const middle = first + Math.floor(steps / 2) * sizes.step;
+  const middle = first + Math.floor(steps / 2) * counts.step;
   return [[first, middle], [middle, end]]
     .map(([from, to]) => lists.map((list) => clipRuns(list, from, to)))
-    .filter((half) => half.some((list) => list.length > 0))
-    .flatMap((half) => cutRuns(half, most, sizes));
+    .flatMap((half) => cutRuns(half, most, counts));
 }

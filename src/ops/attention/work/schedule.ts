@@ -15,7 +15,8 @@ import {
   STATE,
   WORK_TILE,
 } from "../../../../kernels/fragments/schedule.ts";
-import type { AttentionProblem } from "../problem.ts";
+import { UnsupportedError } from "../../../core/errors.ts";
+import { type AttentionProblem, vecsOf } from "../problem.ts";
 import {
   type CostModel,
   type PartitionCost,
@@ -29,7 +30,7 @@ import {
   stepsOf,
   type TileCounts,
 } from "./key_runs.ts";
-import { type LoopSizes, withinLoopLimit } from "./loop_limit.ts";
+import { type LoopCounts, withinLoopLimit } from "./loop_limit.ts";
 import { Merges, type PartialRows, type StateRows } from "./merges.ts";
 import {
   type Partition,
@@ -45,8 +46,8 @@ export interface KernelWork {
   readonly ranges: readonly KeyRange[];
   /** Packed query rows of a row tile. */
   readonly rows: number;
-  /** Step (in keys: masks are classified in tiles of this many) and lanes. */
-  readonly loops: LoopSizes;
+  /** Its step, in which masks are classified, and what its loops take. */
+  readonly loops: LoopCounts;
   /** Ways of partitioning its work; with several, the cheapest is taken. */
   readonly partitions: readonly Partition[];
   /** By what they are compared. */
@@ -99,13 +100,26 @@ export interface Schedule {
   readonly tiles: TileCounts;
 }
 
-/** Writes the schedule of a problem whose work is divided among kernels. */
+/** What the merge kernel may do. */
+export interface MergeLimits {
+  /** Invocations of a workgroup. */
+  readonly lanes: number;
+  /** Iterations of its loops that an invocation may take. */
+  readonly maxLoopIterations: number;
+}
+
+/**
+ * Writes the schedule of a problem whose work is divided among kernels.
+ *
+ * @throws {UnsupportedError} if a row has more states than can be merged
+ */
 export function buildSchedule(
   problem: AttentionProblem,
   work: Work,
   kernels: readonly KernelWork[],
+  limits: MergeLimits = { lanes: 1, maxLoopIterations: Infinity },
 ): Schedule {
-  const writer = new ScheduleWriter(problem, work);
+  const writer = new ScheduleWriter(problem, work, limits);
   return writer.finish(kernels.map((kernel) => writer.write(kernel)));
 }
 
@@ -119,10 +133,12 @@ class ScheduleWriter {
   readonly #merges = new Merges();
   readonly #shared: ReadonlySet<KeyRange>;
   readonly #counts = { total: 0, visited: 0, full: 0 };
+  readonly #limits: MergeLimits;
   #stateRows = 0;
 
-  constructor(problem: AttentionProblem, work: Work) {
+  constructor(problem: AttentionProblem, work: Work, limits: MergeLimits) {
     this.#problem = problem;
+    this.#limits = limits;
     this.#work = work;
     this.#shared = new Set(work.shared);
     this.#keyRuns = new KeyRuns(problem);
@@ -293,7 +309,13 @@ class ScheduleWriter {
     for (const range of this.#work.own) {
       for (const rows of this.#merges.of(range)) {
         const tiles = rows.kvHead === undefined ? all : own;
-        for (const chunk of chunksOf(rows, this.#problem.valueHeadDim)) {
+        for (
+          const chunk of chunksOf(
+            rows,
+            this.#problem.valueHeadDim,
+            this.#limits,
+          )
+        ) {
           tiles.push(this.#mergeTile(range, chunk));
         }
       }
@@ -347,17 +369,30 @@ class ScheduleWriter {
   }
 }
 
-/**
- * Words of state that a merge tile reads. It bounds the iterations of its loops,
- * and what has many states is merged by many workgroups.
- */
+/** Words of state that a merge tile reads: what has many is merged by many. */
 const MERGE_WORDS = 2 ** 17;
 
 /** Rows of a merge in chunks, of one row at least. */
-function chunksOf(partial: PartialRows, valueHeadDim: number): PartialRows[] {
+function chunksOf(
+  partial: PartialRows,
+  valueHeadDim: number,
+  { lanes, maxLoopIterations }: MergeLimits,
+): PartialRows[] {
   const { row, rows, states } = partial;
   const words = Math.max(1, states.length) * (valueHeadDim + 4);
-  const size = Math.max(1, Math.floor(MERGE_WORDS / words));
+  // Each of a lane's vec4s goes along the states twice.
+  const vecs = Math.floor((maxLoopIterations - 2) / (2 * states.length + 3));
+  const valueVecs = vecsOf(valueHeadDim);
+  if (vecs < Math.ceil(valueVecs / lanes)) {
+    throw new UnsupportedError(
+      `merge ${states.length} states of a row`,
+      `its loops take more iterations than the ${maxLoopIterations} after which this adapter ends them; use fewer splits`,
+    );
+  }
+  const size = Math.max(
+    1,
+    Math.floor(Math.min(MERGE_WORDS / words, vecs * lanes / valueVecs)),
+  );
   if (size >= rows) return [partial];
   const chunks: PartialRows[] = [];
   for (let at = 0; at < rows; at += size) {

@@ -27,7 +27,6 @@ import {
   type KeyRange,
   type Work,
 } from "../../../../src/ops/attention/work/key_ranges.ts";
-import { stepIterations } from "../../../../src/ops/attention/work/loop_limit.ts";
 import type { Partition } from "../../../../src/ops/attention/work/partition.ts";
 import {
   buildSchedule,
@@ -182,7 +181,8 @@ function workOf({ sharing, step }: Case, problem: AttentionProblem): Work {
 
 /** Small, so that a few steps are more than some cases may take. */
 function loopsOf({ step }: Pick<Case, "step">) {
-  return { step, lanes: 1, vecs: 1 };
+  const fullStep = 1 + 8 * step;
+  return { step, fullStep, maskedStep: 2 * fullStep, tile: 100 };
 }
 
 function kernelOf(test: Case, ranges: readonly KeyRange[]): KernelWork {
@@ -318,7 +318,8 @@ property(
       const iterations = load.flat().reduce(
         (sum, run) =>
           sum +
-          stepsOf([run], step) * stepIterations(loopsOf(test), run[2] === 0),
+          stepsOf([run], step) *
+            loopsOf(test)[run[2] === 0 ? "maskedStep" : "fullStep"],
         0,
       );
       // Nothing is less than one step.

@@ -1,0 +1,178 @@
+/**
+ * The examples do what they show.
+ *
+ * @module
+ */
+
+import {
+  assert,
+  assertEquals,
+  assertNotEquals,
+  assertRejects,
+  assertStringIncludes,
+} from "@std/assert";
+import { pageFiles } from "../examples/browser/serve.ts";
+import {
+  DecodeLoop,
+  generate,
+  type LoopSizes,
+} from "../examples/decode_loop.ts";
+import { attention, errorBound, GATES } from "../reference/mod.ts";
+import { AttentionWorker } from "../examples/worker/attention_worker.ts";
+import { gpuEnvironment } from "../src/cli/setup.ts";
+import { readCache } from "./kv/cache_image.ts";
+import { gpuTest, SKIP_REASON } from "./support/gpu.ts";
+import { objectsMadeBy } from "./support/gpu_objects.ts";
+
+const SIZES: LoopSizes = {
+  layers: 4,
+  queryHeads: 4,
+  kvHeads: 2,
+  headDim: 8,
+  maxTokens: 24,
+  numBlocks: 24,
+};
+const PROMPT = [3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8, 9, 7, 9, 3, 2, 3, 8];
+
+gpuTest("DecodeLoop generates forks as if each were alone", async (_, gpu) => {
+  using loop = await DecodeLoop.create(gpu.device, SIZES);
+  const steps: (readonly Float32Array[])[] = [];
+  const blocks: number[] = [];
+  const together = await generate(loop, {
+    prompt: PROMPT,
+    forks: 3,
+    count: 5,
+    onStep: (rows) => {
+      steps.push(rows);
+      blocks.push(loop.cache.pool.usedBlocks);
+    },
+  });
+  // The first block is shared by all; the last one, written, by none.
+  assertEquals(blocks, [2, 4, 4, 4, 4]);
+  assertEquals(loop.cache.pool.usedBlocks, 0);
+  const [, one, other] = steps.at(-1)!;
+  assertNotEquals(one, other);
+
+  for (const [fork, tokens] of together.entries()) {
+    const sequence = loop.cache.createSequence();
+    for (const [i, rows] of steps.entries()) {
+      const next = i === 0 ? PROMPT : [tokens[i - 1]];
+      const [row] = await loop.step([{ sequence, tokens: next }]);
+      assertEquals(row, rows.length === 1 ? rows[0] : rows[fork]);
+    }
+    sequence.free();
+  }
+});
+
+gpuTest("DecodeLoop's last attention is the oracle's", async (_, gpu) => {
+  using loop = await DecodeLoop.create(gpu.device, SIZES);
+  const { queryHeads, kvHeads, headDim } = SIZES;
+  const first = loop.cache.createSequence();
+  await loop.step([{ sequence: first, tokens: PROMPT }]);
+  const sequences = [first, first.fork()];
+  await loop.step(sequences.map((sequence, i) => ({ sequence, tokens: [i] })));
+
+  const rows = (buffer: GPUBuffer) =>
+    loop.gpu.wrap(buffer, "f32", [2, queryHeads, headDim]);
+  const [queries, outputs] = await loop.gpu.read([
+    rows(loop.own.query),
+    rows(loop.own.attended),
+  ]);
+  const image = (await readCache(loop.gpu, loop.cache)).at(-1)!;
+  for (const [i, sequence] of sequences.entries()) {
+    const slots = Array.from(
+      { length: sequence.length },
+      (_, position) => image.slot(sequence.slot(position)),
+    );
+    const width = queryHeads * headDim;
+    const problem = {
+      query: queries.slice(i * width, (i + 1) * width),
+      key: slots.flatMap((slot) => slot.slice(0, kvHeads * headDim)),
+      value: slots.flatMap((slot) => slot.slice(kvHeads * headDim)),
+      batch: 1,
+      queryLength: 1,
+      keyLength: slots.length,
+      queryHeads,
+      kvHeads,
+      headDim,
+    };
+    const bound = errorBound(problem, { keys: 16, gate: GATES.wgsl });
+    attention(problem).output.forEach((expected, j) =>
+      assert(Math.abs(outputs[i * width + j] - expected) <= bound.output)
+    );
+  }
+});
+
+gpuTest("DecodeLoop makes no GPU object in a step", async (_, gpu) => {
+  using loop = await DecodeLoop.create(gpu.device, SIZES);
+  const first = loop.cache.createSequence();
+  await loop.step([{ sequence: first, tokens: PROMPT }]);
+  const sequences = [first, first.fork(), first.fork()];
+  const step = () =>
+    loop.step(sequences.map((sequence, i) => ({ sequence, tokens: [i] })));
+  for (let i = 0; i < 3; i++) await step();
+  for (let i = 0; i < 12; i++) {
+    const made = await objectsMadeBy(gpu, step);
+    assertEquals(
+      made,
+      { buffers: 0, destroyed: 0, bindGroups: 0 },
+      `step ${i}`,
+    );
+  }
+  assertEquals(sequences.map(({ length }) => length), [34, 34, 34]);
+});
+
+Deno.test({
+  name: "AttentionWorker computes on another thread",
+  ignore: SKIP_REASON !== undefined,
+  fn: async () => {
+    using worker = new AttentionWorker();
+    const rows = (...values: number[]) => ({
+      data: Float32Array.from(values),
+      shape: [1, values.length, 1, 1],
+    });
+    const options = () => ({
+      query: rows(0, 0),
+      key: rows(0, 0),
+      value: rows(1, 2),
+      causal: true,
+    });
+    const [first, second] = await Promise.all([
+      worker.attention(options()),
+      worker.attention({ ...options(), causal: false }),
+    ]);
+    assertEquals([...first.data], [1, 1.5]);
+    assertEquals([...second.data], [1.5, 1.5]);
+    await assertRejects(
+      () => worker.attention({ ...options(), value: rows(1) }),
+      Error,
+      "value",
+    );
+  },
+});
+
+Deno.test({
+  name: "every block of PORTING.md runs",
+  ignore: SKIP_REASON !== undefined,
+  fn: async () => {
+    const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+      args: ["test", "--doc", "-A", "--no-check", "examples/PORTING.md"],
+      cwd: new URL("../", import.meta.url),
+      env: { ...gpuEnvironment(), NO_COLOR: "1" },
+    }).output();
+    const [out, err] = [stdout, stderr].map((bytes) =>
+      new TextDecoder().decode(bytes)
+    );
+    assertEquals(code, 0, out + err);
+    assertStringIncludes(out, "8 passed | 0 failed");
+  },
+});
+
+Deno.test("the browser page's scripts can be bundled", async () => {
+  const files = await pageFiles();
+  const sizes = await Promise.all(
+    [...files.values()].map(async (file) => (await file.text()).length),
+  );
+  assertEquals([...files.keys()], ["/", "/page.js", "/worker.js"]);
+  for (const size of sizes) assert(size > 500, `${size} characters`);
+});

@@ -1,0 +1,45 @@
+/**
+ * What a problem's program is made of, on devices that are only described.
+ *
+ * @module
+ */
+
+import { assertEquals, assertThrows } from "@std/assert";
+import { attentionProblem, UnsupportedError } from "../../../mod.ts";
+import { attentionParts } from "../../../src/ops/attention/parts.ts";
+import type { PlanDevice } from "../../../src/ops/attention/variants/variant.ts";
+
+const DEVICE: PlanDevice = {
+  software: true,
+  maxLoopIterations: 65535,
+  features: new Set(),
+  limits: {
+    maxComputeWorkgroupStorageSize: 32768,
+    maxComputeWorkgroupsPerDimension: 65535,
+  },
+};
+
+/** One query of 256 columns over keys in `splits` splits of a step. */
+function partsOf(splits: number, maxLoopIterations: number) {
+  const keys = { dtype: "f32", shape: [1, 128 * splits, 1, 256] } as const;
+  const problem = attentionProblem({
+    query: { dtype: "f32", shape: [1, 1, 1, 256] },
+    key: keys,
+    value: keys,
+  });
+  return attentionParts(problem, { ...DEVICE, maxLoopIterations }, {
+    splits: 65535,
+  });
+}
+
+Deno.test("attentionParts() refuses more states of a row than can be merged", () => {
+  // 64 vec4s over 8 lanes: each lane goes along the states twice, 8 times.
+  const { dispatches } = partsOf(4000, 65535).parts;
+  assertEquals(dispatches.map(({ grid }) => grid[0]), [4000, 1]);
+  assertThrows(
+    () => partsOf(4200, 65535),
+    UnsupportedError,
+    "Cannot merge 4200 states of a row",
+  );
+  assertEquals(partsOf(4200, Infinity).parts.dispatches.length, 2);
+});
