@@ -45,6 +45,7 @@ export {
   type AttentionRunOptions,
   type AttentionTensors,
   EMPTY_LSE,
+  type HostBits,
   type HostTensor,
   mergeAttention,
   planAttention,

@@ -16,7 +16,7 @@ import { ExtentPool } from "../cache/extent/extent_pool.ts";
 import type { Reservation } from "../cache/block/table_types.ts";
 import { KvArenas } from "./arenas.ts";
 import type { ReserveRequest } from "./requests.ts";
-import { type ExtentKeys, extentKeys } from "./sequence_keys.ts";
+import { type ExtentKeys, extentKeys, ownSequence } from "./sequence_keys.ts";
 import { arenaLimit, cacheSizes, type KvCacheOptions } from "./sizes.ts";
 
 /**
@@ -157,6 +157,18 @@ export class ContiguousCache extends KvArenas {
   ): ExtentKeys {
     this.check();
     return extentKeys(this, sequences);
+  }
+
+  /** From its first token on. */
+  protected override writtenSlots(
+    sequence: unknown,
+  ): { readonly start: number; readonly slots: Uint32Array } {
+    const { start: first, committed } = ownSequence(this, sequence, {
+      name: "sequence",
+      type: ContiguousSequence,
+    });
+    const slots = Uint32Array.from({ length: committed }, (_, i) => first + i);
+    return { start: 0, slots };
   }
 
   /** Sequences of the pool. */
