@@ -27,6 +27,7 @@ import {
   openGpu,
   planAttention,
 } from "../mod.ts";
+import { readCommand } from "../src/cli/arguments.ts";
 import { Prng } from "../src/core/prng.ts";
 
 /** How large the toy is. */
@@ -378,7 +379,13 @@ export async function generate(
   return generated;
 }
 
+const USAGE = `Usage: deno task example:decode
+
+Runs a decode loop of one's own: a prompt of 20 tokens and three continuations,
+through 32 layers of random weights. Prints the tokens of each.`;
+
 async function main(): Promise<void> {
+  readCommand({ usage: USAGE, flags: {} }, () => {});
   const adapter = await navigator.gpu.requestAdapter();
   const device = await adapter!.requestDevice();
   using loop = await DecodeLoop.create(device, {

@@ -6,6 +6,13 @@
  * @module
  */
 
+import { readCommand, wholeNumber } from "../../src/cli/arguments.ts";
+
+const USAGE = `Usage: deno task example:browser [PORT]
+
+Bundles the page and its worker and serves them on localhost, at port 8000
+unless told.`;
+
 const ROOT = new URL("../../", import.meta.url);
 
 /** A script of this repository as one file for browsers. */
@@ -35,10 +42,16 @@ export async function pageFiles(): Promise<Map<string, Response>> {
 }
 
 if (import.meta.main) {
+  const command = { usage: USAGE, flags: {}, words: 1 };
+  const port = readCommand(
+    command,
+    ({ positionals: [text = "8000"] }) =>
+      wholeNumber("PORT", text, { least: 0, most: 65535 }),
+  );
   const files = await pageFiles();
   Deno.serve({
     hostname: "127.0.0.1",
-    port: Number(Deno.args[0] ?? 8000),
+    port,
     onListen: ({ port }) => console.log(`http://localhost:${port}/`),
   }, (request) => {
     const { pathname } = new URL(request.url);

@@ -1,8 +1,7 @@
-// deno-lint-ignore-file no-console -- this is what a person runs
 /**
  * Attention in a Web Worker: the thread that asks neither plans nor waits for
- * the device. `deno task example:worker` runs it; the page in
- * `examples/browser/` uses the same two files.
+ * the device. `main.ts` runs it in Deno, and the page in `examples/browser/`
+ * uses it too.
  *
  * @module
  */
@@ -59,24 +58,3 @@ export class AttentionWorker implements Disposable {
     this.#waiting.clear();
   }
 }
-
-async function main(): Promise<void> {
-  using worker = new AttentionWorker();
-  const shape = [1, 256, 4, 32];
-  const rows = () => ({
-    data: new Float32Array(256 * 4 * 32).map(() => Math.random() - 0.5),
-    shape,
-  });
-  let turns = 0;
-  const timer = setInterval(() => turns++, 1);
-  const { shape: got } = await worker.attention({
-    query: rows(),
-    key: rows(),
-    value: rows(),
-    causal: true,
-  });
-  clearInterval(timer);
-  console.log(`[${got}], while this thread took ${turns} turns of its own`);
-}
-
-if (import.meta.main) await main();

@@ -86,6 +86,10 @@ Deno.test("asksForHelp() looks no further than a --", () => {
 const COMMANDS: Readonly<Record<string, string[]>> = {
   demo: ["demo/main.ts"],
   "example:generate": ["examples/generate.ts"],
+  "example:decode": ["examples/decode_loop.ts"],
+  "example:worker": ["examples/worker/main.ts"],
+  "example:browser": ["examples/browser/serve.ts"],
+  pictures: ["docs/main.ts"],
   doctor: ["src/cli/doctor.ts"],
   bench: ["bench/gpu.ts"],
   "bench:serving": ["bench/serving.ts"],
