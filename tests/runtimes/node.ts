@@ -182,6 +182,14 @@ async function runOnDawn(project: string): Promise<void> {
     for (const line of lines.split("\n")) {
       if (line.startsWith("{")) add(JSON.parse(line));
     }
+    await check("README's Node block runs", async () => {
+      const readme = await Deno.readTextFile("README.md");
+      const block = readme.match(/```js ignore\n(import .*?"webgpu".*?)```/s);
+      must(block !== null, "there is none");
+      await Deno.writeTextFile(`${project}/readme.js`, block![1]);
+      const ran = await onDriver(project, driver, ["readme.js"]);
+      must(ran.code === 0 && /1, 2, 3, 4/.test(ran.text), ran.text);
+    });
     await check("the process ends as it should", () => {
       must(code === 0, `it ended with ${code}:\n${lines}`);
       return Promise.resolve();

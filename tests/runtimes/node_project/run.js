@@ -13,7 +13,10 @@ async function check(name, run) {
   let outcome = "passed", detail;
   try {
     detail = await run();
-    if (detail?.skipped) outcome = "skipped";
+    if (detail?.skipped) {
+      outcome = "skipped";
+      detail = detail.skipped;
+    }
   } catch (error) {
     outcome = "failed";
     detail = error.stack;
@@ -101,10 +104,12 @@ await check("a KvCache serves it", async () => {
   cache.append(
     sequences.map((sequence) => ({ sequence, count: TOKENS })),
     {
-      key: gpu.tensor(key, [BATCH * TOKENS, KV_HEADS, DIM]),
-      value: gpu.tensor(value, [BATCH * TOKENS, KV_HEADS, DIM]),
+      key: { data: key, shape: [BATCH * TOKENS, KV_HEADS, DIM] },
+      value: { data: value, shape: [BATCH * TOKENS, KV_HEADS, DIM] },
     },
   );
+  const rows = await cache.read(sequences[1]);
+  checkClose(rows.key.data, key.slice(key.length / 2), 0);
   await collect();
   const { output } = await attention(gpu, {
     query: { data: query, shape: shape(HEADS) },
@@ -113,6 +118,46 @@ await check("a KvCache serves it", async () => {
     causal: true,
   });
   checkClose(output.data, exact(), 2e-6);
+});
+
+/** Bits of bfloat16s: those of float32s, cut off. */
+const cutOff = (array) =>
+  Uint16Array.from(new Uint32Array(array.buffer), (word) => word >>> 16);
+const numbers = (bits) =>
+  new Float32Array(Uint32Array.from(bits, (own) => own << 16).buffer);
+
+await check("bf16 is taken without a Float16Array", async () => {
+  const tensor = (array, heads) => ({
+    data: cutOff(array),
+    shape: shape(heads),
+    dtype: "bf16",
+  });
+  const { output } = await attention(gpu, {
+    query: tensor(query, HEADS),
+    key: tensor(key, KV_HEADS),
+    value: tensor(value, KV_HEADS),
+    causal: true,
+  });
+  checkClose(output.data, exact((array) => numbers(cutOff(array))), 2e-6);
+});
+
+await check("f16 is computed, and read back as numbers", async () => {
+  if (!gpu.features.has("shader-f16")) return { skipped: "no shader-f16" };
+  const tensor = (array, heads) => ({
+    data: cutOff(array),
+    shape: shape(heads),
+    dtype: "bf16",
+    as: "f16",
+  });
+  const { output } = await attention(gpu, {
+    query: tensor(query, HEADS),
+    key: tensor(key, KV_HEADS),
+    value: tensor(value, KV_HEADS),
+    causal: true,
+  });
+  // Every bfloat16 of this size is a float16, so only the output is rounded.
+  checkClose(output.data, exact((array) => numbers(cutOff(array))), 1e-3);
+  return output.data.constructor.name;
 });
 
 await check("a device outlives the Gpu that was opened first", async () => {
