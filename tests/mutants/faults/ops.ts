@@ -112,20 +112,21 @@ export const OPS_FAULTS: readonly SourceFault[] = [
   ...faultsIn("iterationsOf", LOOP_LIMIT, [
     [
       "masked steps are taken for full ones",
-      "run.full ? full : masked",
-      "full",
+      "run.full ? fullStep : maskedStep",
+      "fullStep",
     ],
+    ["beginning and ending are free", "}, tile)", "}, 0)"],
   ]),
-  ...faultsIn("stepIterations", LOOP_LIMIT, [
+  ...faultsIn("loopsOf", LONG_LOOPS, [
     [
       "what masked steps take besides is forgotten",
-      "(masked ? step * (2 * vecs + 8) : 0)",
-      "0",
+      "maskedStep: fullStep + keys + guarded",
+      "maskedStep: fullStep",
     ],
     [
-      "what a step takes along its vec4s is forgotten",
-      "return vecs + 8 * step",
-      "return 1",
+      "what scores take is forgotten",
+      "own * (headVecs + 7) + rows",
+      "rows",
     ],
   ]),
   ...faultsIn("MERGE_WORDS", LONG_LOOPS, [
@@ -217,7 +218,7 @@ export const OPS_FAULTS: readonly SourceFault[] = [
       "return stepsOf(",
     ],
   ]),
-  ...faultsIn("src/ops/attention/work/cost.ts: makespan", SCHEDULE, [
+  ...faultsIn("makespan", SCHEDULE, [
     [
       "there are always workers enough",
       "Math.max(1, Math.min(workers, loads.length))",

@@ -68,7 +68,7 @@ export const VARIANT_FAULTS: readonly SourceFault[] = [
       'typeof sizes === "object"',
     ],
   ]),
-  ...faultsIn("src/ops/attention/variants/tiles.ts: checkSizes", TILES, [
+  ...faultsIn("checkSizes", TILES, [
     [
       "what every object has is a size",
       "Object.hasOwn(ranges, size)",
@@ -82,7 +82,7 @@ export const VARIANT_FAULTS: readonly SourceFault[] = [
     ["any number of lanes is taken", "value === powerOfTwo(value)", "true"],
     ["keys a lane may be 2", "value % 4 === 0", "value % 2 === 0"],
   ]),
-  ...faultsIn("src/ops/attention/variants/tiles.ts: checkFits", TILES, [
+  ...faultsIn("checkFits", TILES, [
     [
       "memory that is just enough is refused",
       "bytes <= limit",
@@ -132,8 +132,8 @@ export const VARIANT_FAULTS: readonly SourceFault[] = [
   ...faultsIn("cutRuns", LOOP_LIMIT, [
     [
       "a cut lies within a step",
-      "first + Math.floor(steps / 2) * sizes.step",
-      "first + Math.floor(steps * sizes.step / 2)",
+      "first + Math.floor(steps / 2) * counts.step",
+      "first + Math.floor(steps * counts.step / 2)",
     ],
     [
       "only the first kv head's keys are cut",
@@ -142,7 +142,7 @@ export const VARIANT_FAULTS: readonly SourceFault[] = [
     ],
     [
       "halves are not cut again",
-      ".flatMap((half) => cutRuns(half, most, sizes))",
+      ".flatMap((half) => cutRuns(half, most, counts))",
       "",
     ],
   ]),
@@ -151,13 +151,6 @@ export const VARIANT_FAULTS: readonly SourceFault[] = [
       "the kv head with the fewest counts",
       "Math.max(...lists.map(ofRuns))",
       "Math.min(...lists.map(ofRuns))",
-    ],
-  ]),
-  ...faultsIn("tileIterations", LOOP_LIMIT, [
-    [
-      "beginning and ending are free",
-      "return 16 * (vecs + 4 * lanes + 8)",
-      "return 0 * (vecs + lanes)",
     ],
   ]),
   ...faultsIn("checkLoops", LONG_LOOPS, [
@@ -188,7 +181,7 @@ export const VARIANT_FAULTS: readonly SourceFault[] = [
     ],
     ["values are not looked at", '["value", tensors.value?.buffer],', ""],
   ]),
-  ...faultsIn("src/gpu/bind_groups.ts: BindGroups", OBJECTS, [
+  ...faultsIn("BindGroups", OBJECTS, [
     ["bind groups are never found again", "if (known) return known;", ""],
   ]),
   ...faultsIn("Slots", OBJECTS, [
