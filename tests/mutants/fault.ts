@@ -20,7 +20,7 @@ interface Change {
 export interface SourceFault extends Change {
   /** Where: `BlockTable`, `BlockTable.reserve`, a function or a constant. */
   readonly symbol: string;
-  /** The file, where several declare the symbol. */
+  /** The file, where others that declare the symbol have the text too. */
   readonly file?: string | undefined;
 }
 
@@ -54,8 +54,8 @@ function testPaths(tests: readonly string[]): string[] {
 /**
  * Faults of one declaration, with the tests that must notice each of them.
  *
- * @param where A symbol; or `path/to/file.ts: symbol` where several files
- * declare it.
+ * @param where A symbol; or `path/to/file.ts: symbol` where others that declare
+ * it have the same text.
  */
 export function faultsIn(
   where: string,

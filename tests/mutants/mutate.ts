@@ -81,11 +81,14 @@ interface TestOutcome {
 async function runTests(
   { tree, runs, timeout }: Bench,
   tests: readonly string[],
-  env: Readonly<Record<string, string>> = {},
+  { env = {}, flags = [] }: {
+    readonly env?: Readonly<Record<string, string>>;
+    readonly flags?: readonly string[];
+  } = {},
 ): Promise<TestOutcome> {
   const signal = AbortSignal.timeout(timeout * 1000);
   const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["test", "-A", "--no-check", "--fail-fast", ...tests],
+    args: ["test", "-A", "--no-check", "--fail-fast", ...flags, ...tests],
     cwd: tree,
     env: {
       NO_COLOR: "1",
@@ -160,8 +163,9 @@ async function judgeKernel(
 ): Promise<Judgement> {
   const report = await Deno.makeTempFile({ dir: bench.tree });
   const { kernel, find, replace, all } = fault;
+  const planted = JSON.stringify({ kernel, find, replace, all, report });
   const outcome = await runTests(bench, fault.tests, {
-    [FAULT_VARIABLE]: JSON.stringify({ kernel, find, replace, all, report }),
+    env: { [FAULT_VARIABLE]: planted },
   });
   const why = whyVoid(fault, await Deno.readTextFile(report));
   await Deno.remove(report);
@@ -205,7 +209,7 @@ export async function runMutants(
     for (const { tree } of benches) await copyTree(root, tree);
     const tests = [...new Set(faults.flatMap((fault) => fault.tests))];
     const patient = { ...benches[0], timeout: BASELINE_TIMEOUT };
-    const outcome = await runTests(patient, tests);
+    const outcome = await runTests(patient, tests, { flags: ["--parallel"] });
     if (!outcome.passed) {
       throw new Error(
         `Cannot judge mutants as the tests fail without them\n${outcome.output}`,

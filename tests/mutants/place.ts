@@ -29,21 +29,22 @@ export interface ChangedFile {
 /**
  * Makes a fault.
  *
- * @throws {Error} If there is not one file that declares the symbol, or not one
- * place in the declaration.
+ * @throws {Error} If there is not exactly one place, in all declarations of the
+ * symbol together.
  */
 export function changeSource(
   index: SymbolIndex,
   { symbol, file, find, replace }: SourceFault,
 ): ChangedFile {
-  const { source, first, end } = index.find(symbol, file);
-  const tokens = source.tokens.slice(first, end);
-  const matches = findAll(find, tokens);
-  if (matches.length !== 1) {
-    throw new Error(
-      `the text to replace occurs ${matches.length} times in ${symbol}`,
-    );
+  const places = index.find(symbol, file).map(({ source, first, end }) => {
+    const tokens = source.tokens.slice(first, end);
+    return { source, tokens, matches: findAll(find, tokens) };
+  }).filter(({ matches }) => matches.length > 0);
+  const count = places.reduce((sum, { matches }) => sum + matches.length, 0);
+  if (count !== 1) {
+    throw new Error(`the text to replace occurs ${count} times in ${symbol}`);
   }
+  const [{ source, tokens, matches }] = places;
   const after = replaceAll(source.text, tokens, matches, replace);
   return { file: source.file, before: source.text, after };
 }

@@ -8,6 +8,7 @@
 import { Prng } from "../../src/core/prng.ts";
 import { SNAPSHOTS } from "../snapshots/kernels.ts";
 import type { Fault, KernelFault, SourceFault } from "./fault.ts";
+import { changeSource } from "./place.ts";
 import { type Change, changesOf, textOf } from "./operators.ts";
 import type { Declaration, SymbolIndex } from "./symbols.ts";
 import { findAll, type Token, tokenize } from "./tokens.ts";
@@ -64,16 +65,20 @@ function unique(lists: readonly (readonly string[])[]): string[] {
   return [...new Set(lists.flat())];
 }
 
-/** The tests of what is listed in a file; else those that lie as it does. */
-async function testsOf(
-  file: string,
-  { root, index, listed }: RandomSources,
-): Promise<string[]> {
-  const near = listed.filter((fault) =>
-    !("kernel" in fault) &&
-    index.find(fault.symbol, fault.file).source.file === file
+/** The tests of what is listed, by the file that it is in. */
+function testsByFile({ index, listed }: RandomSources): Map<string, string[]> {
+  const byFile = Map.groupBy(
+    listed.flatMap((fault) => "kernel" in fault ? [] : [fault]),
+    (fault) => changeSource(index, fault).file,
   );
-  if (near.length > 0) return unique(near.map(({ tests }) => tests));
+  return new Map([...byFile].map(([file, faults]) => [
+    file,
+    unique(faults.map(({ tests }) => tests)),
+  ]));
+}
+
+/** The tests that lie as a file does, or in the nearest folder above. */
+async function testsBeside(file: string, root: string): Promise<string[]> {
   for (let path = file; path.includes("/");) {
     path = path.replace(/\/[^/]*$/, "");
     const folder = path.replace(/^src/, "tests");
@@ -86,7 +91,7 @@ async function testsOf(
 async function sourceFault(
   declaration: Declaration,
   change: Change,
-  sources: RandomSources,
+  testsOf: (file: string) => Promise<string[]>,
 ): Promise<SourceFault | undefined> {
   const place = window(declaration, change);
   if (place === undefined) return undefined;
@@ -97,7 +102,7 @@ async function sourceFault(
     symbol,
     file: source.file,
     ...text,
-    tests: await testsOf(source.file, sources),
+    tests: await testsOf(source.file),
   };
 }
 
@@ -165,6 +170,9 @@ export function widen(faults: readonly Fault[]): Fault[] {
 type Place = () => Fault | undefined | Promise<Fault | undefined>;
 
 function sourcePlaces(sources: RandomSources): Place[] {
+  const near = testsByFile(sources);
+  const testsOf = async (file: string) =>
+    near.get(file) ?? await testsBeside(file, sources.root);
   return [...sources.index.declarations.values()].flat()
     .filter(({ symbol, source }) =>
       !symbol.includes(".") &&
@@ -173,7 +181,7 @@ function sourcePlaces(sources: RandomSources): Place[] {
     .flatMap((declaration) => {
       const { source, first, end } = declaration;
       return changesOf(source.tokens, first, end)
-        .map((change) => () => sourceFault(declaration, change, sources));
+        .map((change) => () => sourceFault(declaration, change, testsOf));
     });
 }
 

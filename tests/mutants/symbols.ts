@@ -150,20 +150,20 @@ export class SymbolIndex {
   }
 
   /**
-   * The one declaration of a symbol, with all of its overloads.
+   * The declarations of a symbol, one for each file, with all of its overloads.
    *
-   * @param file Where several files declare it, the path of the right one.
-   * @throws {Error} If no file declares it, or more than one.
+   * @param file Of this file alone.
+   * @throws {Error} If no file declares it.
    */
-  find(symbol: string, file?: string): Declaration {
+  find(symbol: string, file?: string): Declaration[] {
     const all = this.declarations.get(symbol) ?? [];
     const found = file ? all.filter((one) => one.source.file === file) : all;
-    const files = new Set(found.map(({ source }) => source.file));
-    if (files.size === 1) return { ...found[0], end: found.at(-1)!.end };
-    throw new Error(
-      files.size === 0
-        ? `nothing declares ${symbol}${file ? ` in ${file}` : ""}`
-        : `${symbol} is declared in ${[...files].join(" and ")}`,
-    );
+    if (found.length === 0) {
+      throw new Error(
+        `nothing declares ${symbol}${file ? ` in ${file}` : ""}`,
+      );
+    }
+    return [...Map.groupBy(found, ({ source }) => source).values()]
+      .map((own) => ({ ...own[0], end: own.at(-1)!.end }));
   }
 }

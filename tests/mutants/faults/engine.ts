@@ -298,7 +298,7 @@ export const ENGINE_FAULTS: readonly SourceFault[] = [
     ["finished branches keep their blocks", "memory.freeBranch(branch);", ""],
     ["no one says that a branch is finished", "queues.finishBranch();", ""],
   ]),
-  ...faultsIn("src/engine/request.ts: checkFits", BAD_INPUT, [
+  ...faultsIn("checkFits", BAD_INPUT, [
     [
       "the last token needs a slot",
       "const length = prompt.length + maxTokens - 1",

@@ -115,6 +115,7 @@ export const OPS_FAULTS: readonly SourceFault[] = [
       "run.full ? fullStep : maskedStep",
       "fullStep",
     ],
+    ["beginning and ending are free", "}, tile)", "}, 0)"],
   ]),
   ...faultsIn("MERGE_WORDS", LONG_LOOPS, [
     ["merges are never divided", "2 ** 17", "2 ** 40"],
@@ -205,7 +206,7 @@ export const OPS_FAULTS: readonly SourceFault[] = [
       "return stepsOf(",
     ],
   ]),
-  ...faultsIn("src/ops/attention/work/cost.ts: makespan", SCHEDULE, [
+  ...faultsIn("makespan", SCHEDULE, [
     [
       "there are always workers enough",
       "Math.max(1, Math.min(workers, loads.length))",

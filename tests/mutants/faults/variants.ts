@@ -68,7 +68,7 @@ export const VARIANT_FAULTS: readonly SourceFault[] = [
       'typeof sizes === "object"',
     ],
   ]),
-  ...faultsIn("src/ops/attention/variants/tiles.ts: checkSizes", TILES, [
+  ...faultsIn("checkSizes", TILES, [
     [
       "what every object has is a size",
       "Object.hasOwn(ranges, size)",
@@ -82,7 +82,7 @@ export const VARIANT_FAULTS: readonly SourceFault[] = [
     ["any number of lanes is taken", "value === powerOfTwo(value)", "true"],
     ["keys a lane may be 2", "value % 4 === 0", "value % 2 === 0"],
   ]),
-  ...faultsIn("src/ops/attention/variants/tiles.ts: checkFits", TILES, [
+  ...faultsIn("checkFits", TILES, [
     [
       "memory that is just enough is refused",
       "bytes <= limit",
@@ -208,7 +208,7 @@ export const VARIANT_FAULTS: readonly SourceFault[] = [
     ],
     ["values are not looked at", '["value", tensors.value?.buffer],', ""],
   ]),
-  ...faultsIn("src/gpu/bind_groups.ts: BindGroups", OBJECTS, [
+  ...faultsIn("BindGroups", OBJECTS, [
     ["bind groups are never found again", "if (known) return known;", ""],
   ]),
   ...faultsIn("Slots", OBJECTS, [

@@ -478,7 +478,7 @@ export const BLOCK_FAULTS: readonly SourceFault[] = [
       "nextPowerOfTwo(n)",
     ],
   ]),
-  ...faultsIn("src/cache/block/stats.ts: sharing", STATS, [
+  ...faultsIn("sharing", STATS, [
     ["every block counts as shared", "count > 1 ? 1 : 0", "count > 0 ? 1 : 0"],
   ]),
 ];

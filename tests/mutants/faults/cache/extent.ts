@@ -260,7 +260,7 @@ export const EXTENT_FAULTS: readonly SourceFault[] = [
       "true",
     ],
   ]),
-  ...faultsIn("src/cache/extent/growth.ts: nextPowerOfTwo", GROWTH, [
+  ...faultsIn("nextPowerOfTwo", GROWTH, [
     [
       "a power of two is doubled once more",
       "2 ** Math.ceil(Math.log2(length))",

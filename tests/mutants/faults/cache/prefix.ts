@@ -99,7 +99,7 @@ export const PREFIX_FAULTS: readonly SourceFault[] = [
       "true",
     ],
   ]),
-  ...faultsIn("src/cache/prefix/prefix_tree.ts: equal", SERVICE, [
+  ...faultsIn("equal", SERVICE, [
     [
       "the last token of a block is not compared",
       "for (let i = 0; i < a.length; i++)",

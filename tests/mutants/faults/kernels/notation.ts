@@ -97,7 +97,7 @@ export const NOTATION_FAULTS: readonly SourceFault[] = [
     ["nothing is padded", "lines.length % 4 !== 0", "false"],
     ["padding is to 8 bytes", "lines.length % 4 !== 0", "lines.length % 2"],
   ]),
-  ...faultsIn("kernels/fragment.ts: kernelOf", FRAGMENTS, [
+  ...faultsIn("kernelOf", FRAGMENTS, [
     [
       "what a fragment needs is left out",
       "fragments.flatMap(withNeeds)",
