@@ -13,6 +13,7 @@ export { type BufferOptions, GpuBuffer } from "./buffer.ts";
 export type { BindingResource, BufferRange, Grid } from "./dispatch.ts";
 export type { DeviceContext } from "./device_context.ts";
 export { Gpu } from "./gpu.ts";
+export type { HostBits, HostTensor, TensorShape } from "./host_tensor.ts";
 export type { GpuStats } from "./live_buffers.ts";
 export { openGpu, type OpenGpuOptions } from "./open.ts";
 export type { CompiledKernel } from "./pipeline_cache.ts";

@@ -21,7 +21,22 @@ import { BufferUsage, roundUp, TENSOR_USAGE } from "./usage.ts";
  */
 const TENSOR_ALIGNMENT = 16;
 
-/** A dense, row-major array on the device. */
+/**
+ * A dense, row-major array on the device.
+ *
+ * @example A buffer of one's own as a tensor
+ * ```ts
+ * import { openGpu } from "@quire/attention";
+ *
+ * using gpu = await openGpu();
+ * const { STORAGE, COPY_SRC } = GPUBufferUsage;
+ * const buffer = gpu.device.createBuffer({ size: 64, usage: STORAGE | COPY_SRC });
+ * const tensor = gpu.wrap(buffer, "f32", [4, 4]);
+ * console.log(tensor.size, tensor.byteLength); // 16 64
+ * ```
+ *
+ * @category Device
+ */
 export class GpuTensor implements Disposable {
   /** The device it lives on. */
   readonly gpu: DeviceContext;
@@ -105,6 +120,24 @@ export class GpuTensor implements Disposable {
     upload(this.gpu, this.buffer, this.offset, array);
   }
 
+  /**
+   * Overwrites all elements of an f16 tensor by their bits, in queue order: for
+   * runtimes without `Float16Array`.
+   *
+   * @throws {TypeError} Where the tensor is not f16, or the length another.
+   */
+  writeBits(bits: Uint16Array): void {
+    this.gpu.check();
+    checkType(this.dtype === "f16", "dtype", "must be f16", this.dtype);
+    checkType(
+      bits instanceof Uint16Array && bits.length === this.size,
+      "bits",
+      `must be a Uint16Array of ${this.size}`,
+      bits,
+    );
+    upload(this.gpu, this.buffer, this.offset, bits);
+  }
+
   /** Frees the memory, except a caller's; further calls do nothing. */
   destroy(): void {
     this.#destroyed = true;
@@ -136,7 +169,7 @@ function upload(
   gpu: DeviceContext,
   buffer: GPUBuffer,
   offset: number,
-  array: HostArray,
+  array: HostArray | Uint16Array,
 ): void {
   const bytes = new Uint8Array(
     array.buffer as ArrayBuffer,

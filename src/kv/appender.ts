@@ -10,7 +10,7 @@ import type { KernelSource } from "../core/kernel.ts";
 import { type Dispatch, type Gpu, Program } from "../gpu/mod.ts";
 import { foldGrid } from "../gpu/dispatch.ts";
 import { arenaName, type Arenas, arenasByName } from "./arena_names.ts";
-import type { LayerRows } from "./rows.ts";
+import type { DeviceRows } from "./rows.ts";
 import type { CacheSizes, KvCacheOptions } from "./sizes.ts";
 
 /** The append kernel of a cache, a dispatch an arena. */
@@ -58,7 +58,7 @@ export class RowAppender implements Disposable {
   encode(
     encoder: GPUCommandEncoder,
     slots: Uint32Array,
-    { rows, arenas }: { readonly rows: LayerRows; readonly arenas: Arenas },
+    { rows, arenas }: { readonly rows: DeviceRows; readonly arenas: Arenas },
   ): void {
     if (slots.length === 0) return;
     if (this.#slots !== slots) {

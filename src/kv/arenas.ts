@@ -7,13 +7,21 @@
 
 import { checkInteger, checkType } from "../core/check.ts";
 import type { DType } from "../core/dtype.ts";
-import type { Gpu, GpuBuffer } from "../gpu/mod.ts";
+import type { Gpu, GpuBuffer, GpuTensor } from "../gpu/mod.ts";
 import { TENSOR_USAGE } from "../gpu/usage.ts";
+import type { BlockTable } from "../cache/block/block_table.ts";
+import type { ContiguousSequence } from "../cache/extent/contiguous_sequence.ts";
+import type { CacheSequence } from "../cache/manager/cache_sequence.ts";
 import type { BlockCopy, Reservation } from "../cache/block/table_types.ts";
 import { RowAppender } from "./appender.ts";
 import { arenaName, arenasByName } from "./arena_names.ts";
 import { arenaLayout, BlockCopier } from "./copier.ts";
 import { copyBatches } from "./copy_batches.ts";
+import {
+  readRows,
+  type ReadRowsOptions,
+  type SequenceRows,
+} from "./read_rows.ts";
 import { PendingCopies } from "./pending_copies.ts";
 import {
   checkRequests,
@@ -27,7 +35,9 @@ import {
   checkCopies,
   checkOrder,
   checkSlots,
+  type DeviceRows,
   type LayerRows,
+  uploadRows,
 } from "./rows.ts";
 import type { CacheSizes, KvCacheOptions } from "./sizes.ts";
 import { CacheStep, type StepHost, type StepPart } from "./step.ts";
@@ -114,6 +124,12 @@ export abstract class KvArenas implements Disposable {
     requests: readonly ReserveRequest[],
   ): Reservation[];
 
+  /** The written tokens of a sequence, in order: the first, and their slots. */
+  protected abstract writtenSlots(
+    sequence: unknown,
+    group: number,
+  ): { readonly start: number; readonly slots: Uint32Array };
+
   /** Compiles what a cache needs and allocates it; on an error nothing is left. */
   protected async open(rope: KvCacheOptions["rope"]): Promise<this> {
     const { gpu } = this;
@@ -183,7 +199,7 @@ export abstract class KvArenas implements Disposable {
    * they were.
    *
    * @param rows Those of the only layer, or `{ layers: [...] }` with those of
-   * each.
+   * each; on the device, or host arrays, which are uploaded.
    * @throws as {@linkcode KvArenas.reserve} does, and
    * @throws {TypeError} if a tensor does not fit, or rows are not of all layers
    */
@@ -194,6 +210,23 @@ export abstract class KvArenas implements Disposable {
     this.check();
     const tokens = checkRequests(requests, (sequence) => this.isOwn(sequence));
     const layers = checkAllRows(this, rows, tokens);
+    const made: GpuTensor[] = [];
+    try {
+      const uploaded = layers.map((own) => {
+        const layer = uploadRows(this.gpu, own);
+        made.push(...layer.made);
+        return layer.rows;
+      });
+      this.#append(requests, uploaded);
+    } finally {
+      for (const tensor of made) tensor.destroy();
+    }
+  }
+
+  #append(
+    requests: readonly ReserveRequest[],
+    layers: readonly DeviceRows[],
+  ): void {
     const step = this.reserve(requests);
     try {
       this.#submit("kv.append", (encoder) => {
@@ -204,6 +237,51 @@ export abstract class KvArenas implements Disposable {
       throw error;
     }
     step.commit();
+  }
+
+  /**
+   * Reads back the written rows of a sequence, in the order of its tokens,
+   * whatever blocks and arenas they lie in: what was submitted before, all of
+   * it and no more. Keys of a cache with `rope` come as they are kept, rotated.
+   *
+   * @param sequence A sequence of the cache, or a manager's over its pool.
+   * @throws {TypeError} if it is not a live sequence of the cache, or not
+   * running
+   * @throws {RangeError} if there is no such layer or group, or the rows are
+   * more than one buffer of the device can hold
+   *
+   * @example What was appended
+   * ```ts
+   * import { KvCache, openGpu } from "@quire/attention";
+   *
+   * const gpu = await openGpu();
+   * const cache = await KvCache.create(gpu, {
+   *   numBlocks: 8,
+   *   kvHeads: 1,
+   *   headDim: 2,
+   * });
+   * const sequence = cache.createSequence();
+   * cache.append([{ sequence, count: 2 }], {
+   *   key: { data: Float32Array.from([1, 2, 3, 4]), shape: [2, 1, 2] },
+   *   value: { data: Float32Array.from([5, 6, 7, 8]), shape: [2, 1, 2] },
+   * });
+   * const { key } = await cache.read(sequence);
+   * console.log(key.data, key.shape); // 1 2 3 4, [2, 1, 2]
+   * gpu.destroy();
+   * ```
+   */
+  async read(
+    sequence: BlockTable | ContiguousSequence | CacheSequence,
+    options: ReadRowsOptions = {},
+  ): Promise<SequenceRows> {
+    this.check();
+    const { layer = 0, group = 0, signal } = options;
+    checkInteger("layer", layer, 0, this.layers - 1);
+    checkInteger("group", group, 0);
+    signal?.throwIfAborted();
+    const { start, slots } = this.writtenSlots(sequence, group);
+    this.copyPending();
+    return { start, ...await readRows(this, slots, options) };
   }
 
   /**

@@ -16,10 +16,14 @@ import { ExtentPool } from "../cache/extent/extent_pool.ts";
 import type { Reservation } from "../cache/block/table_types.ts";
 import { KvArenas } from "./arenas.ts";
 import type { ReserveRequest } from "./requests.ts";
-import { type ExtentKeys, extentKeys } from "./sequence_keys.ts";
+import { type ExtentKeys, extentKeys, ownSequence } from "./sequence_keys.ts";
 import { arenaLimit, cacheSizes, type KvCacheOptions } from "./sizes.ts";
 
-/** How large a {@linkcode ContiguousCache} is, and how its sequences grow. */
+/**
+ * How large a {@linkcode ContiguousCache} is, and how its sequences grow.
+ *
+ * @category Cache
+ */
 export interface ContiguousCacheOptions
   extends Omit<KvCacheOptions, "numBlocks" | "maxArenaBytes"> {
   /** Blocks a layer, at least 2; they must fit one buffer of the device. */
@@ -62,6 +66,8 @@ export interface ContiguousCacheOptions
  * console.log(output.data); // 5 6 7 8
  * gpu.destroy();
  * ```
+ *
+ * @category Cache
  */
 export class ContiguousCache extends KvArenas {
   /** Who owns which extent. */
@@ -152,6 +158,18 @@ export class ContiguousCache extends KvArenas {
   ): ExtentKeys {
     this.check();
     return extentKeys(this, sequences);
+  }
+
+  /** From its first token on. */
+  protected override writtenSlots(
+    sequence: unknown,
+  ): { readonly start: number; readonly slots: Uint32Array } {
+    const { start: first, committed } = ownSequence(this, sequence, {
+      name: "sequence",
+      type: ContiguousSequence,
+    });
+    const slots = Uint32Array.from({ length: committed }, (_, i) => first + i);
+    return { start: 0, slots };
   }
 
   /** Sequences of the pool. */

@@ -12,7 +12,7 @@ import { reserveAll } from "../cache/block/reserve_all.ts";
 import type { Reservation } from "../cache/block/table_types.ts";
 import { KvArenas } from "./arenas.ts";
 import type { ReserveRequest } from "./requests.ts";
-import { type TableKeys, tableKeys } from "./sequence_keys.ts";
+import { type TableKeys, tableKeys, tableOf } from "./sequence_keys.ts";
 import { cacheSizes, type KvCacheOptions } from "./sizes.ts";
 
 /**
@@ -34,6 +34,8 @@ import { cacheSizes, type KvCacheOptions } from "./sizes.ts";
  * console.log(sequence.committed); // 1
  * gpu.destroy();
  * ```
+ *
+ * @category Cache
  */
 export class KvCache extends KvArenas {
   /** Who owns which block. */
@@ -80,6 +82,21 @@ export class KvCache extends KvArenas {
   ): TableKeys {
     this.check();
     return tableKeys(this, sequences, options.group ?? 0);
+  }
+
+  /** Behind the tokens that were dropped. */
+  protected override writtenSlots(
+    sequence: unknown,
+    group: number,
+  ): { readonly start: number; readonly slots: Uint32Array } {
+    const table = tableOf(this, sequence, { name: "sequence", group });
+    const start = Math.min(table.dropped, table.committed);
+    const count = table.committed - start;
+    const slots = Uint32Array.from(
+      { length: count },
+      (_, i) => table.slot(start + i),
+    );
+    return { start, slots };
   }
 
   /** Block tables of the pool. */

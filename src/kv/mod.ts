@@ -17,6 +17,7 @@ export {
   type KvSwapOptions,
   type SwapOptions,
 } from "./kv_swap.ts";
+export type { ReadRowsOptions, SequenceRows } from "./read_rows.ts";
 export type { GivenReservation, ReserveRequest } from "./requests.ts";
 export type { AllLayerRows, KeyRotation, LayerRows } from "./rows.ts";
 export type { ExtentKeys, TableKeys } from "./sequence_keys.ts";

@@ -7,6 +7,12 @@
 import { SKIP_SLOT } from "../../kernels/cache/append.ts";
 import { checkInteger, checkRange, checkType } from "../core/check.ts";
 import type { DType } from "../core/dtype.ts";
+import {
+  describeHost,
+  type HostBits,
+  type HostTensor,
+  uploadHost,
+} from "../gpu/host_tensor.ts";
 import type { Gpu, GpuTensor } from "../gpu/mod.ts";
 import type { BlockCopy, Reservation } from "../cache/block/table_types.ts";
 
@@ -22,12 +28,18 @@ export interface KeyRotation {
 export interface LayerRows {
   /** The layer; 0 by default. */
   readonly layer?: number;
-  /** `[tokens, kvHeads, headDim]`. */
-  readonly key: GpuTensor;
-  /** `[tokens, kvHeads, valueHeadDim]`. */
-  readonly value: GpuTensor;
+  /** `[tokens, kvHeads, headDim]`, on the device or on the host. */
+  readonly key: GpuTensor | HostTensor | HostBits;
+  /** `[tokens, kvHeads, valueHeadDim]`, on the device or on the host. */
+  readonly value: GpuTensor | HostTensor | HostBits;
   /** For a cache with `rope`: how to rotate the keys. */
   readonly rotation?: KeyRotation;
+}
+
+/** Rows that are all on the device. */
+export interface DeviceRows extends LayerRows {
+  readonly key: GpuTensor;
+  readonly value: GpuTensor;
 }
 
 /** New keys and values of all layers, the first layer's first. */
@@ -137,11 +149,11 @@ export function checkLayerRows(
   const { layer = 0, key, value, rotation } = rows;
   checkInteger(`${at}layer`, layer, 0, cache.layers - 1);
   const rowsOf = (width: number) => tokens * cache.kvHeads * width;
-  checkTensor(cache, `${at}key`, key, {
+  checkRows(cache, `${at}key`, key, {
     dtype: cache.dtype,
     size: rowsOf(cache.headDim),
   });
-  checkTensor(cache, `${at}value`, value, {
+  checkRows(cache, `${at}value`, value, {
     dtype: cache.dtype,
     size: rowsOf(cache.valueHeadDim),
   });
@@ -213,6 +225,74 @@ function checkRotation(
     `${name}.table.shape`,
     `must be [positions, ${ropeDim / 2}, 2]`,
     table.shape,
+  );
+}
+
+/**
+ * Checked rows on the device: what is on the host is uploaded.
+ *
+ * @returns The rows, and what was made for them and is to be destroyed.
+ * @throws {RangeError} if a bf16 is too large for f16
+ */
+export function uploadRows(
+  gpu: Gpu,
+  { key, value, ...rest }: LayerRows,
+): { readonly rows: DeviceRows; readonly made: GpuTensor[] } {
+  const made: GpuTensor[] = [];
+  const onDevice = (name: string, tensor: LayerRows["key"]) => {
+    const uploaded = uploadHost(gpu, tensor, { name, label: `kv.${name}` });
+    if (uploaded.made) made.push(uploaded.tensor);
+    return uploaded.tensor;
+  };
+  try {
+    const rows = {
+      ...rest,
+      key: onDevice("key", key),
+      value: onDevice("value", value),
+    };
+    return { rows, made };
+  } catch (error) {
+    for (const tensor of made) tensor.destroy();
+    throw error;
+  }
+}
+
+/** Whether rows are on the host. */
+export function isHost(
+  rows: LayerRows["key"],
+): rows is HostTensor | HostBits {
+  return typeof rows === "object" && rows !== null && "data" in rows;
+}
+
+/** Rows on either side; see {@linkcode checkTensor}. */
+function checkRows(
+  cache: CacheShape,
+  name: string,
+  rows: LayerRows["key"],
+  { dtype, size }: { readonly dtype: string; readonly size: number },
+): void {
+  if (!isHost(rows)) {
+    checkType(
+      typeof rows === "object" && rows !== null,
+      name,
+      "must be a tensor of the cache's Gpu or { data, shape }",
+      rows,
+    );
+    checkTensor(cache, name, rows, { dtype, size });
+    return;
+  }
+  const own = describeHost(name, rows);
+  checkType(
+    own.dtype === dtype,
+    `${name}.dtype`,
+    `must be ${dtype}`,
+    own.dtype,
+  );
+  checkType(
+    rows.data.length === size,
+    `${name}.data.length`,
+    `must be ${size}, for the tokens that are reserved`,
+    rows.data.length,
   );
 }
 

@@ -7,7 +7,14 @@
 import { BlockTable } from "../cache/block/block_table.ts";
 import type { ContiguousSequence } from "../cache/extent/contiguous_sequence.ts";
 import { checkType } from "../core/check.ts";
-import { type CacheShape, checkLayerRows, type LayerRows } from "./rows.ts";
+import {
+  type CacheShape,
+  checkLayerRows,
+  type DeviceRows,
+  isHost,
+  type LayerRows,
+  uploadRows,
+} from "./rows.ts";
 
 /** What a step asks of its cache. */
 export interface StepHost {
@@ -23,7 +30,7 @@ export interface StepHost {
     write: {
       readonly serial: number;
       readonly slots: Uint32Array;
-      readonly rows: LayerRows;
+      readonly rows: DeviceRows;
     },
   ) => void;
   /** Carries out what has to be copied, unless the device is gone. */
@@ -83,6 +90,8 @@ export interface StepOptions {
  * console.log(sequence.length, sequence.committed); // 3 3
  * gpu.destroy();
  * ```
+ *
+ * @category Cache
  */
 export class CacheStep implements Disposable {
   /** Tokens that are added, in all sequences together. */
@@ -110,15 +119,21 @@ export class CacheStep implements Disposable {
   }
 
   /**
-   * Writes the rows of one layer. Submits at once.
+   * Writes the rows of one layer; host arrays are uploaded. Submits at once.
    *
    * @throws {TypeError} if a tensor does not fit, the step is over, or a
    * sequence has been moved, cut off or freed since
-   * @throws {RangeError} if there is no such layer
+   * @throws {RangeError} if there is no such layer, or a bf16 is too large for
+   * f16
    */
   write(rows: LayerRows): void {
     this.#checkRows(rows);
-    this.#host.submit((encoder) => this.#encode(encoder, rows));
+    const { rows: uploaded, made } = uploadRows(this.#host.cache.gpu, rows);
+    try {
+      this.#host.submit((encoder) => this.#encode(encoder, uploaded));
+    } finally {
+      for (const tensor of made) tensor.destroy();
+    }
     this.#written.add(rows.layer ?? 0);
   }
 
@@ -127,12 +142,22 @@ export class CacheStep implements Disposable {
    * what has to be copied. What is recorded counts as done: submit the encoder
    * before the cache is written or read in another way.
    *
-   * @throws {TypeError} as {@linkcode CacheStep.write} does
+   * @throws {TypeError} as {@linkcode CacheStep.write} does, and for rows on
+   * the host
    * @throws {RangeError} as {@linkcode CacheStep.write} does
    */
   encode(encoder: GPUCommandEncoder, rows: LayerRows): void {
     this.#checkRows(rows);
-    this.#encode(encoder, rows);
+    const { key, value, ...rest } = rows;
+    for (const [name, tensor] of Object.entries({ key, value })) {
+      checkType(
+        !isHost(tensor),
+        name,
+        "must be a GpuTensor, as only write() and append() upload",
+        tensor,
+      );
+    }
+    this.#encode(encoder, { ...rest, key, value } as DeviceRows);
     this.#written.add(rows.layer ?? 0);
   }
 
@@ -197,7 +222,7 @@ export class CacheStep implements Disposable {
     if (this.#parts !== undefined && this.#state === "open") this.cancel();
   }
 
-  #encode(encoder: GPUCommandEncoder, rows: LayerRows): void {
+  #encode(encoder: GPUCommandEncoder, rows: DeviceRows): void {
     const write = { serial: this.#serial, slots: this.#slots, rows };
     this.#host.encode(encoder, write);
   }

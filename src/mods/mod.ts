@@ -29,6 +29,7 @@ export {
   type DrawMaskOptions,
   type MaskedProblem,
   type MaskPicture,
+  type TileKind,
 } from "./draw_mask.ts";
 export {
   type MaskFunction,
@@ -86,7 +87,6 @@ export type {
 } from "./nodes.ts";
 export type { QueryRowsOptions } from "./query_key_data.ts";
 export { bindRows } from "./rows.ts";
-export type { TileKind } from "./tile_grid.ts";
 export { additiveBias, alibi, relativeBias, softcap } from "./scores.ts";
 export {
   type MaskMod,

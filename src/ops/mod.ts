@@ -53,4 +53,9 @@ export type { PassedOver, Profile } from "./attention/variants/variant.ts";
 export type { PartitionCost } from "./attention/work/cost.ts";
 export type { TileCounts } from "./attention/work/key_runs.ts";
 export { rotaryTable, type RotaryTableOptions } from "./rotary_table.ts";
-export type { AnyTensor, HostTensor, TensorShape } from "./tensors.ts";
+export type {
+  AnyTensor,
+  HostBits,
+  HostTensor,
+  TensorShape,
+} from "./tensors.ts";

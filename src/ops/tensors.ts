@@ -4,28 +4,20 @@
  * @module
  */
 
-import { checkInteger, checkRange, checkType } from "../core/check.ts";
-import { type DType, elementTypeOf } from "../core/dtype.ts";
+import { checkType } from "../core/check.ts";
+import {
+  checkShape,
+  describeHost,
+  type HostBits,
+  type HostTensor,
+  type TensorShape,
+} from "../gpu/host_tensor.ts";
 import { GpuTensor } from "../gpu/mod.ts";
 
-/** A host array with its shape. */
-export interface HostTensor {
-  /** The elements, row-major. */
-  readonly data: Float32Array | Float16Array;
-  /** Lengths of the dimensions, outermost first. */
-  readonly shape: readonly number[];
-}
-
-/** A tensor that is not there yet: enough to make a plan. */
-export interface TensorShape {
-  /** The storage type. */
-  readonly dtype: DType;
-  /** Lengths of the dimensions, outermost first. */
-  readonly shape: readonly number[];
-}
+export type { HostBits, HostTensor, TensorShape };
 
 /** Any form of tensor, of which only dtype and shape matter for a problem. */
-export type AnyTensor = GpuTensor | HostTensor | TensorShape;
+export type AnyTensor = GpuTensor | HostTensor | HostBits | TensorShape;
 
 /** The dtype and shape of a tensor, wherever it is. */
 export function describeTensor(name: string, tensor: unknown): TensorShape {
@@ -41,36 +33,16 @@ export function describeTensor(name: string, tensor: unknown): TensorShape {
     "must be a GpuTensor or { data, shape }",
     tensor,
   );
-  const { shape } = tensor as TensorShape;
-  checkType(Array.isArray(shape), `${name}.shape`, "must be an array", shape);
-  shape.forEach((length, i) =>
-    checkInteger(`${name}.shape[${i}]`, length, 0, 2 ** 32 - 1)
-  );
-  const size = shape.reduce((product, length) => product * length, 1);
-  checkRange(size < 2 ** 32, name, "must have < 2^32 elements", size);
-  if (!("data" in tensor)) {
-    const { dtype } = tensor as TensorShape;
-    checkType(
-      dtype === "f32" || dtype === "f16",
-      `${name}.dtype`,
-      "must be f32 or f16",
-      dtype,
-    );
-    return { dtype, shape };
+  if ("data" in tensor) {
+    return describeHost(name, tensor as HostTensor | HostBits);
   }
-  const { data } = tensor as HostTensor;
-  const dtype = elementTypeOf(data);
+  const { dtype, shape } = tensor as TensorShape;
+  checkShape(name, shape);
   checkType(
     dtype === "f32" || dtype === "f16",
-    `${name}.data`,
-    "must be a Float32Array or Float16Array",
-    data,
-  );
-  checkType(
-    data.length === size,
-    `${name}.data.length`,
-    `must be ${size}, the product of shape [${shape.join(", ")}]`,
-    data.length,
+    `${name}.dtype`,
+    "must be f32 or f16",
+    dtype,
   );
   return { dtype, shape };
 }

@@ -4,16 +4,21 @@
  * @module
  */
 
+import { uploadHost } from "../../gpu/host_tensor.ts";
 import { type Gpu, GpuTensor } from "../../gpu/mod.ts";
 import { EMPTY_LSE } from "./lse.ts";
-import type { AnyTensor, HostTensor } from "../tensors.ts";
+import type { AnyTensor, HostBits, HostTensor } from "../tensors.ts";
 import type { AttentionOptions } from "./options/attention_options.ts";
 import { withHostMask } from "./options/attention_mask.ts";
 import { attentionProblem } from "./options/attention_problem.ts";
 import type { PlanChoices } from "./options/choices.ts";
 import { AttentionPlan, type AttentionTensors } from "./plan.ts";
 
-/** The result of {@linkcode attention}; `T` is where the query was. */
+/**
+ * The result of {@linkcode attention}; `T` is where the query was.
+ *
+ * @category Attention
+ */
 export interface AttentionResult<T> {
   /** Like the query, with the value's head dim. */
   readonly output: T;
@@ -25,7 +30,11 @@ export interface AttentionResult<T> {
   readonly lse?: T;
 }
 
-/** What {@linkcode attention} takes besides the problem. */
+/**
+ * What {@linkcode attention} takes besides the problem.
+ *
+ * @category Attention
+ */
 export interface AttentionRunOptions extends PlanChoices {
   /** Checked before anything is submitted and before results are read. */
   readonly signal?: AbortSignal;
@@ -35,6 +44,11 @@ export interface AttentionRunOptions extends PlanChoices {
  * Computes attention. Host arrays come back as host arrays; where the query is
  * a GPU tensor, so is the output (the caller's to destroy), and nothing waits
  * for the device. Keys and values may be on either side.
+ *
+ * bfloat16, as checkpoints have it, is taken as `{ data: Uint16Array, shape,
+ * dtype: "bf16" }` and widened to f32, or with `as: "f16"` rounded to f16.
+ * float16 may be given by its bits, too, where there is no `Float16Array`; the
+ * output is then widened to a `Float32Array`.
  *
  * Dense, ragged and paged inputs give the same result for the same sequences,
  * and a row's bits do not depend on what else is in the batch.
@@ -59,6 +73,8 @@ export interface AttentionRunOptions extends PlanChoices {
  * console.log(output.data); // 1 2 3 4 3 4 5 6
  * gpu.destroy();
  * ```
+ *
+ * @category Attention
  */
 export async function attention<T extends GpuTensor | HostTensor>(
   gpu: Gpu,
@@ -67,6 +83,14 @@ export async function attention<T extends GpuTensor | HostTensor>(
     & AttentionRunOptions
     & ({ readonly query: T } | { readonly qkv: T }),
 ): Promise<AttentionResult<T>>;
+/** The same for a query given by its bits; the output is numbers. */
+export async function attention(
+  gpu: Gpu,
+  options:
+    & AttentionOptions
+    & AttentionRunOptions
+    & ({ readonly query: HostBits } | { readonly qkv: HostBits }),
+): Promise<AttentionResult<HostTensor>>;
 /** The same for a query that may be on either side. */
 export async function attention(
   gpu: Gpu,
@@ -89,11 +113,15 @@ export async function attention(
   const results: GpuTensor[] = [];
   try {
     options.signal?.throwIfAborted();
-    const onDevice = (tensor: GpuTensor | HostTensor | undefined) => {
-      if (!tensor || tensor instanceof GpuTensor) return tensor;
-      const uploaded = gpu.tensor(tensor.data, tensor.shape, "attention.input");
-      temporary.push(uploaded);
-      return uploaded;
+    const onDevice = (name: "query" | "key" | "value" | "qkv") => {
+      const given = options[name];
+      if (!given) return given;
+      const { tensor, made } = uploadHost(gpu, given, {
+        name,
+        label: "attention.input",
+      });
+      if (made) temporary.push(tensor);
+      return tensor;
     };
     const given = (options.qkv ?? options.query)!;
     const shape = [...given.shape.slice(0, -1), problem.valueHeadDim];
@@ -103,11 +131,11 @@ export async function attention(
       results.push(gpu.empty("f32", shape.slice(0, -1), "attention.lse"));
     }
     const [output, lse] = results;
-    const query = onDevice(given);
+    const query = onDevice(problem.qkv ? "qkv" : "query");
     const tensors = {
       query,
-      key: problem.qkv ? query : onDevice(options.key),
-      value: problem.qkv ? query : onDevice(options.value),
+      key: problem.qkv ? query : onDevice("key"),
+      value: problem.qkv ? query : onDevice("value"),
       arenas: options.cache?.arenas(options.layer),
       output,
       lse,
@@ -156,6 +184,8 @@ export async function attention(
  * gpu.submit("step", (encoder) => plan.encode(encoder, tensors));
  * gpu.destroy();
  * ```
+ *
+ * @category Attention
  */
 export async function planAttention(
   gpu: Gpu,

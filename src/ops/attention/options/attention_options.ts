@@ -12,13 +12,13 @@ import type {
 import type { GpuTensor } from "../../../gpu/mod.ts";
 import type { ContiguousCache, KvCache } from "../../../kv/mod.ts";
 import type { MaskMod, ScoreMod } from "../../../mods/mod.ts";
-import type { HostTensor } from "../../tensors.ts";
+import type { HostBits, HostTensor } from "../../tensors.ts";
 import type { Layout } from "../problem.ts";
 import type { HostMask } from "./attention_mask.ts";
 import type { Indices } from "./spans.ts";
 
 /** What attention computes; `T` is where its tensors are. */
-export interface AttentionOptions<T = GpuTensor | HostTensor> {
+export interface AttentionOptions<T = GpuTensor | HostTensor | HostBits> {
   /**
    * `[batch, queries, queryHeads, headDim]`, or ragged
    * `[tokens, queryHeads, headDim]` with `cuSeqlens`. Not with `qkv`.
