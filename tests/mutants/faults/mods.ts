@@ -1,6 +1,6 @@
 /**
- * One-line faults in the interval reading of mods: what it claims wrongly, and what it no
- * longer knows.
+ * One-line faults in mods: in the interval reading, what it claims wrongly and what it no
+ * longer knows; in rows, conditions and what is uploaded of captures.
  *
  * @module
  */
@@ -79,6 +79,27 @@ export const MODS_FAULTS: readonly SourceFault[] = [
       "a chunk lacks its last element",
       "(i + 1) * CHUNK - 1)",
       "(i + 1) * CHUNK - 2)",
+    ],
+  ]),
+  ...faultsIn("rowNode", ["mods/masks"], [
+    [
+      "rows of all sequences begin at the first one's offset",
+      "offsets.every((other) => other === first)",
+      "true",
+    ],
+  ]),
+  ...faultsIn("checkConditions", ["mods/expression"], [
+    [
+      "a condition that is not used passes",
+      "!used.has(condition)",
+      "false",
+    ],
+  ]),
+  ...faultsIn("HeldWords.take", ["gpu/held_words"], [
+    [
+      "words that are new past the old end are not kept",
+      "this.#words = words.slice();",
+      "this.#words = words;",
     ],
   ]),
   ...faultsIn("countTable", RANGE_TABLE, [
