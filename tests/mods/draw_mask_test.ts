@@ -7,6 +7,7 @@ import {
 } from "@std/assert";
 import { attentionProblem } from "../../mod.ts";
 import {
+  booleanMask,
   causal,
   drawMask,
   maskMod,
@@ -31,6 +32,12 @@ Deno.test("drawMask() aligns fewer queries bottom-right, unless told", () => {
   assertEquals(drawMask(causal(), options).text, "██▒\n");
   const topLeft = drawMask(causal(), { ...options, queryOffset: 0 });
   assertEquals(topLeft.text, "▒··\n");
+});
+
+Deno.test("drawMask() draws the rows of a given mask from the first on", () => {
+  const mask = booleanMask(Uint8Array.of(1, 0, 0, 0, 0, 1, 1, 0), [2, 4]);
+  const options = { queries: 2, keys: 4, tileQueries: 1, tileKeys: 1 };
+  assertEquals(drawMask(mask, options).text, "█···\n·██·\n");
 });
 
 Deno.test("drawMask() takes masks that must all hold, and none", () => {
