@@ -13,8 +13,7 @@ export function pictures(): ReadonlyMap<string, string> {
 }
 
 const USAGE = `Usage: deno task pictures
-
-Draws the pictures of the README anew, into docs/.`;
+  Draws the README's pictures anew`;
 
 if (import.meta.main) {
   readCommand({ usage: USAGE, flags: {} }, () => {});

@@ -379,13 +379,7 @@ export async function generate(
   return generated;
 }
 
-const USAGE = `Usage: deno task example:decode
-
-Runs a decode loop of one's own: a prompt of 20 tokens and three continuations,
-through 32 layers of random weights. Prints the tokens of each.`;
-
 async function main(): Promise<void> {
-  readCommand({ usage: USAGE, flags: {} }, () => {});
   const adapter = await navigator.gpu.requestAdapter();
   const device = await adapter!.requestDevice();
   using loop = await DecodeLoop.create(device, {
@@ -402,4 +396,10 @@ async function main(): Promise<void> {
   device.destroy();
 }
 
-if (import.meta.main) await main();
+const USAGE = `Usage: deno task example:decode
+  Runs a decode loop of one's own: own device and buffers, 32 layers, forks`;
+
+if (import.meta.main) {
+  readCommand({ usage: USAGE, flags: {} }, () => {});
+  await main();
+}

@@ -8,11 +8,6 @@
 
 import { readCommand, wholeNumber } from "../../src/cli/arguments.ts";
 
-const USAGE = `Usage: deno task example:browser [PORT]
-
-Bundles the page and its worker and serves them on localhost, at port 8000
-unless told.`;
-
 const ROOT = new URL("../../", import.meta.url);
 
 /** A script of this repository as one file for browsers. */
@@ -41,12 +36,18 @@ export async function pageFiles(): Promise<Map<string, Response>> {
   ]);
 }
 
+const COMMAND = {
+  usage: `Usage: deno task example:browser [PORT]
+  Serves a page that computes attention in a browser; at port 8000 by default`,
+  flags: {},
+  words: 1,
+};
+
 if (import.meta.main) {
-  const command = { usage: USAGE, flags: {}, words: 1 };
   const port = readCommand(
-    command,
-    ({ positionals: [text = "8000"] }) =>
-      wholeNumber("PORT", text, { least: 0, most: 65535 }),
+    COMMAND,
+    ({ positionals: [port = "8000"] }) =>
+      wholeNumber("PORT", port, { least: 0, most: 65535 }),
   );
   const files = await pageFiles();
   Deno.serve({

@@ -1,12 +1,14 @@
+// deno-lint-ignore-file no-console -- this is what a person runs
 /**
  * Attention in a Web Worker: the thread that asks neither plans nor waits for
- * the device. `main.ts` runs it in Deno, and the page in `examples/browser/`
- * uses it too.
+ * the device. `deno task example:worker` runs it; the page in
+ * `examples/browser/` uses the same two files.
  *
  * @module
  */
 
 import type { HostTensor } from "../../mod.ts";
+import { readCommand } from "../../src/cli/arguments.ts";
 import type { WorkerAnswer, WorkerRequest } from "./worker.ts";
 
 /** A worker that computes attention. */
@@ -57,4 +59,31 @@ export class AttentionWorker implements Disposable {
     }
     this.#waiting.clear();
   }
+}
+
+async function main(): Promise<void> {
+  using worker = new AttentionWorker();
+  const shape = [1, 256, 4, 32];
+  const rows = () => ({
+    data: new Float32Array(256 * 4 * 32).map(() => Math.random() - 0.5),
+    shape,
+  });
+  let turns = 0;
+  const timer = setInterval(() => turns++, 1);
+  const { shape: got } = await worker.attention({
+    query: rows(),
+    key: rows(),
+    value: rows(),
+    causal: true,
+  });
+  clearInterval(timer);
+  console.log(`[${got}], while this thread took ${turns} turns of its own`);
+}
+
+const USAGE = `Usage: deno task example:worker
+  Computes attention in a Web Worker`;
+
+if (import.meta.main) {
+  readCommand({ usage: USAGE, flags: {} }, () => {});
+  await main();
 }

@@ -115,7 +115,7 @@ export const KV_FAULTS: readonly SourceFault[] = [
       "true",
     ],
   ]),
-  ...faultsIn("KvArenas.append", STEP, [
+  ...faultsIn("KvArenas.#append", STEP, [
     ["an append that failed keeps its tokens", "this.#cancel(step);", ""],
   ]),
   ...faultsIn("checkRequests", STEP, [

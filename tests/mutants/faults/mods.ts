@@ -45,7 +45,7 @@ export const MODS_FAULTS: readonly SourceFault[] = [
       "",
     ],
   ]),
-  ...faultsIn("wrapped", INTERVAL_ARITHMETIC, [
+  ...faultsIn("src/mods/interval_arithmetic.ts: wrapped", INTERVAL_ARITHMETIC, [
     [
       "a product wraps unnoticed",
       "return low >= INT_MIN && high <= INT_MAX ?",
