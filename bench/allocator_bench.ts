@@ -15,19 +15,29 @@ function tableOf(tokens: number): BlockTable {
   return table;
 }
 
-for (const count of [1, 64]) {
-  Deno.bench({
-    name: `allocate and release, ${count} block${count > 1 ? "s" : ""}`,
-    group: "pool",
-    fn: () => {
-      for (const id of pool.allocate(count)) pool.release(id);
-    },
-  });
-}
+Deno.bench({
+  name: "allocate and release 64 blocks at once",
+  group: "64 blocks",
+  baseline: true,
+  fn: () => {
+    for (const id of pool.allocate(64)) pool.release(id);
+  },
+});
+
+Deno.bench({
+  name: "allocate and release 64 blocks one by one",
+  group: "64 blocks",
+  fn: () => {
+    for (let i = 0; i < 64; i++) {
+      for (const id of pool.allocate(1)) pool.release(id);
+    }
+  },
+});
 
 Deno.bench({
   name: "reserve 4096 tokens at once, free",
   group: "reserve",
+  baseline: true,
   fn: () => tableOf(4096).free(),
 });
 

@@ -6,6 +6,8 @@
  * @module
  */
 
+import { formatTable } from "../src/cli/table.ts";
+import { standardOutput } from "../src/cli/terminal.ts";
 import { type Gpu, openGpu, timingUnsupported } from "../src/gpu/mod.ts";
 import {
   measureFmaPeak,
@@ -23,7 +25,6 @@ import {
 } from "./support/kernel_row.ts";
 import { quickAsked } from "./support/quick.ts";
 import { writeSection } from "./support/results.ts";
-import { formatTable } from "./support/table.ts";
 import type { Workload } from "./support/workload.ts";
 
 /** How much is measured. */
@@ -117,11 +118,16 @@ function report(gpu: Gpu, { peaks, rows }: Measured): string {
   return `${why ? `Timed by bursts and the host's clock: ${why}.\n` : ""}` +
     `${gpu.info.description}: ${peaks.fma.value.toFixed(1)} GFLOP/s ` +
     `of f32 multiply-adds, ${peaks.read.value.toFixed(1)} GB/s of reads\n\n` +
-    formatTable(ROW_COLUMNS, rows.map(rowCells));
+    formatTable(ROW_COLUMNS, rows.map(rowCells), {
+      width: standardOutput().columns,
+    });
 }
 
 async function main(): Promise<void> {
-  const quick = quickAsked("bench");
+  const quick = quickAsked(
+    "bench",
+    "Times the attention kernels beside this adapter's own peaks",
+  );
   const gpu = await openGpu({ label: "bench" });
   try {
     const result = await measure(gpu, quick ? QUICK : FULL);

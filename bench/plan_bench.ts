@@ -66,7 +66,7 @@ for (const { name, options } of CASES) {
   const problem = attentionProblem(options);
   Deno.bench({
     name: `check options, ${name}`,
-    group: name,
+    group: `check options, ${name}`,
     fn: () => {
       attentionProblem(options);
     },
@@ -79,7 +79,8 @@ for (const { name, options } of CASES) {
   for (const [way, partitions] of Object.entries(ways)) {
     Deno.bench({
       name: `schedule by ${way}, ${name}`,
-      group: name,
+      group: `schedule, ${name}`,
+      baseline: way === "fixed splits",
       fn: () => {
         const work = flatWork(problem);
         buildSchedule(problem, work, [{
@@ -104,7 +105,7 @@ function benchUpdate(
   let made: ReturnType<typeof planAttention> | undefined;
   Deno.bench({
     name: `update a plan, ${name}`,
-    group: name,
+    group: `update a plan, ${name}`,
     n: 20,
     warmup: 2,
     fn: async (b) => {

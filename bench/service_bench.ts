@@ -146,8 +146,8 @@ for (const running of [100, 10_000]) {
   step();
   Deno.bench({
     name: `schedule and commit a step of ${running} sequences`,
-    group: "scheduler",
-    baseline: running === 100,
+    // A group of its own: a hundred times the work is nothing to compare.
+    group: `a step of ${running} sequences`,
     fn: step,
   });
 }

@@ -7,6 +7,8 @@
  * @module
  */
 
+import { type Column, formatTable } from "../src/cli/table.ts";
+import { standardOutput } from "../src/cli/terminal.ts";
 import { type Gpu, openGpu, timingUnsupported } from "../src/gpu/mod.ts";
 import { measureReadBandwidth } from "../src/gpu/calibrate.ts";
 import type { PlanChoices } from "../src/ops/mod.ts";
@@ -21,7 +23,6 @@ import {
   type ServingBatch,
 } from "./support/serving_batch.ts";
 import { median, significant } from "./support/statistics.ts";
-import { formatTable } from "./support/table.ts";
 
 /** How much is measured. */
 interface Extent {
@@ -196,12 +197,13 @@ async function behindOnePrompt(gpu: Gpu, extent: Extent): Promise<Row[]> {
 
 function report(title: string, rows: readonly Row[], peak: number): string {
   const ways = Object.keys(rows[0].ms);
-  const columns = [
+  const number = (title: string): Column => ({ title, align: "right" });
+  const columns: Column[] = [
     { title },
-    ...ways.map((way) => ({ title: `${way} ms`, align: "right" as const })),
-    { title: `${ways[0]} over ${ways[1]}`, align: "right" as const },
-    { title: "GB/s", align: "right" as const },
-    { title: "of peak", align: "right" as const },
+    ...ways.map((way) => number(`${way} ms`)),
+    number(`${ways[0]} over ${ways[1]}`),
+    number("GB/s"),
+    number("of peak"),
     ...(rows[0].chosen ? [{ title: "the cost model took" }] : []),
   ];
   const cells = rows.map(({ name, ms, bytes, chosen }) => {
@@ -216,11 +218,14 @@ function report(title: string, rows: readonly Row[], peak: number): string {
       ...(chosen ? [chosen] : []),
     ];
   });
-  return formatTable(columns, cells);
+  return formatTable(columns, cells, { width: standardOutput().columns });
 }
 
 async function main(): Promise<void> {
-  const quick = quickAsked("bench:serving");
+  const quick = quickAsked(
+    "bench:serving",
+    "Times decode by context, block size and shared prompt",
+  );
   const extent = quick ? QUICK : FULL;
   const gpu = await openGpu({ label: "bench" });
   try {

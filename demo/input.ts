@@ -6,7 +6,7 @@
 
 import { relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { parseArgs } from "node:util";
+import { type Parsed, UsageError, wholeNumber } from "../src/cli/arguments.ts";
 import { MAX_POSITIONS } from "./encoding.ts";
 
 /** A sentence for the user, instead of a stack trace. */
@@ -30,46 +30,34 @@ export interface DemoArguments {
   readonly count: number;
 }
 
-/** How the demo is used. */
-export const USAGE =
-  `Usage: deno task demo [FILE] [--prompt TEXT]... [--bytes N]
+/** The demo as its user sees it. */
+export const COMMAND = {
+  usage: `Usage: deno task demo [FILE] [--prompt TEXT]... [--bytes N]
+  Completes prompts from a text by paged attention, and proves it
   FILE      read as bytes; README.md by default
-  --prompt  a prompt of yours, beside those taken from FILE
-  --bytes   how many bytes to complete; 64 by default, ${MAX_PROMPT} at most`;
+  --prompt  a prompt of yours, beside those taken from FILE; 1 to ${MAX_PROMPT} bytes
+  --bytes   how many bytes to complete; 64 by default, ${MAX_PROMPT} at most`,
+  flags: {
+    prompt: { type: "string", multiple: true, default: [] as string[] },
+    bytes: { type: "string", default: "64" },
+  },
+  words: 1,
+} as const;
 
 /**
- * Reads the arguments.
+ * What the arguments ask for.
  *
- * @throws {DemoError} where they are none of ours.
+ * @throws {UsageError} where one is out of its range.
  */
-export function parseDemoArguments(args: readonly string[]): DemoArguments {
-  let parsed;
-  try {
-    parsed = parseArgs({
-      args: [...args],
-      allowPositionals: true,
-      options: {
-        prompt: { type: "string", multiple: true, default: [] },
-        bytes: { type: "string", default: "64" },
-      },
-    });
-  } catch (error) {
-    throw new DemoError(`${(error as Error).message}\n${USAGE}`);
-  }
-  const { values, positionals } = parsed;
-  const count = Number(values.bytes);
-  if (!Number.isInteger(count) || count < 1 || count > MAX_PROMPT) {
-    throw new DemoError(
-      `--bytes must be an integer in 1..${MAX_PROMPT}: current value is ${values.bytes}`,
-    );
-  }
-  if (positionals.length > 1) {
-    throw new DemoError(`There is more than one FILE\n${USAGE}`);
-  }
+export function demoArguments(
+  { values, positionals }: Parsed<typeof COMMAND["flags"]>,
+): DemoArguments {
+  const range = { least: 1, most: MAX_PROMPT };
+  const count = wholeNumber("--bytes", values.bytes, range);
   for (const prompt of values.prompt) {
     const length = new TextEncoder().encode(prompt).length;
     if (length === 0 || length > MAX_PROMPT) {
-      throw new DemoError(
+      throw new UsageError(
         `--prompt must have 1 to ${MAX_PROMPT} bytes: current length is ${length}`,
       );
     }

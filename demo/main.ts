@@ -16,14 +16,19 @@ import {
   openGpu,
   UnsupportedError,
 } from "../mod.ts";
+import { readCommand } from "../src/cli/arguments.ts";
+import { formatTable } from "../src/cli/table.ts";
+import { standardOutput } from "../src/cli/terminal.ts";
 import { footprints, sharing } from "../src/cache/mod.ts";
 import { complete, type Completions } from "./completions.ts";
 import { MAX_POSITIONS, QUERY_HEADS, VALUE_HEAD_DIM } from "./encoding.ts";
 import {
+  COMMAND,
+  type DemoArguments,
+  demoArguments,
   DemoError,
   type Input,
   MAX_TEXT,
-  parseDemoArguments,
   promptsOf,
   readInput,
   shortPath,
@@ -32,7 +37,13 @@ import { checkCompletions, checkPredictions } from "./check.ts";
 import { maxError, measureDecode, measurePrefill } from "./measure.ts";
 import { type Prefill, prefill } from "./prefill.ts";
 import { BLOCK_SIZE, textCache } from "./text_cache.ts";
-import { bytesText, CompletionView, type Sink, table } from "./view.ts";
+import {
+  bytesText,
+  CompletionView,
+  Progress,
+  type Sink,
+  writeEntry,
+} from "./view.ts";
 
 /** Elements of one query's output. */
 const WIDTH = QUERY_HEADS * VALUE_HEAD_DIM;
@@ -40,10 +51,13 @@ const WIDTH = QUERY_HEADS * VALUE_HEAD_DIM;
 /** Prompts that are taken from the file. */
 const PLACES = 4;
 
+/** What is shown, in one line. */
+const WHAT =
+  "Paged attention completes your text by its longest matches, and proves it.";
+
 const out: Sink = {
+  ...standardOutput(),
   write: (text) => void Deno.stdout.writeSync(new TextEncoder().encode(text)),
-  terminal: Deno.stdout.isTerminal(),
-  columns: Deno.stdout.isTerminal() ? Deno.consoleSize().columns : 80,
 };
 
 interface Job {
@@ -53,8 +67,9 @@ interface Job {
   readonly count: number;
 }
 
-async function jobOf(args: readonly string[]): Promise<Job> {
-  const { file, prompts, count } = parseDemoArguments(args);
+async function jobOf(
+  { file, prompts, count }: DemoArguments,
+): Promise<Job> {
   const input = await readInput(file);
   const given = prompts.map((prompt) => new TextEncoder().encode(prompt));
   return {
@@ -76,24 +91,31 @@ function blocksOf({ input, prompts, count }: Job): number {
 
 async function run(gpu: Gpu, job: Job): Promise<void> {
   const { input: { text, truncated }, prompts, count } = job;
-  console.log(`Adapter   ${gpu.info.description}`);
-  console.log(
-    `Text      ${job.name}: ${text.length} bytes${
-      truncated ? `, the first of more: the cache holds ${MAX_TEXT}` : ""
-    }`,
+  out.write(`${WHAT}\n\n`);
+  writeEntry(out, "Adapter", gpu.info.description);
+  const cut = `, the first of more: the cache holds ${MAX_TEXT}`;
+  writeEntry(
+    out,
+    "Text",
+    `${job.name}: ${text.length} bytes${truncated ? cut : ""}`,
   );
   using cache = await textCache(gpu, blocksOf(job));
-  const read = await prefill(gpu, cache, text, (done) => {
-    if (!out.terminal) return;
-    out.write(`\rPrefill   ${done} of ${text.length} bytes`);
-  });
-  if (out.terminal) out.write("\r\x1b[2K");
+  const progress = new Progress(out, "Prefill", "bytes");
+  const read = await prefill(
+    gpu,
+    cache,
+    text,
+    (done) => progress.tell(done, text.length),
+  );
+  progress.end();
   reportPrefill(text, read);
 
-  console.log(
-    `Complete  ${prompts.length} prompts at once, ${count} bytes each`,
+  writeEntry(
+    out,
+    "Complete",
+    `${prompts.length} prompts at once, ${count} bytes each`,
   );
-  const view = new CompletionView(out, prompts);
+  const view = new CompletionView(out, prompts, count);
   const completions = await complete(gpu, cache, {
     text,
     prefix: read.sequence,
@@ -103,22 +125,24 @@ async function run(gpu: Gpu, job: Job): Promise<void> {
   });
   view.end();
   checkCompletions({ text, prompts, count, texts: completions.texts });
-  console.log(
-    `Proved    all ${prompts.length} completions equal a plain look-up of the longest context`,
+  writeEntry(
+    out,
+    "Proved",
+    `all ${prompts.length} completions equal a plain look-up of the longest context`,
   );
-  console.log(
-    `Kernels   ${[...read.kernels, ...completions.kernels].join(", ")}`,
-  );
-  console.log(await summary(gpu, cache, { job, read, completions }));
+  const kernels = [...read.kernels, ...completions.kernels].join(", ");
+  writeEntry(out, "Kernels", kernels);
+  out.write(`${await summary(gpu, cache, { job, read, completions })}\n`);
 }
 
 function reportPrefill(text: Uint8Array, { predictions }: Prefill): void {
   const right = predictions.filter((p, i) => p?.byte === text[i]).length;
   checkPredictions(text, predictions);
-  console.log(
-    `Prefill   ${right} of ${text.length} bytes foretold from those before (${
-      (100 * right / text.length).toFixed(0)
-    } %), each answer as looked up`,
+  const fraction = `${(100 * right / text.length).toFixed(0)} %`;
+  writeEntry(
+    out,
+    "Predicted",
+    `${right} of ${text.length} bytes right (${fraction}), each answer as looked up`,
   );
 }
 
@@ -133,7 +157,7 @@ async function summary(
 ): Promise<string> {
   const { text } = job.input;
   const { sequence } = read;
-  const { queries, tiled, standard } = await measurePrefill(gpu, cache, {
+  const { start, end, tiled, standard } = await measurePrefill(gpu, cache, {
     sequence,
     text,
   });
@@ -142,7 +166,7 @@ async function summary(
     throw new DemoError("Paged and contiguous decode differ");
   }
   const error = Math.max(
-    maxError({ text, start: text.length - queries, output: tiled.output }),
+    maxError({ text, start, output: tiled.output }),
     ...completions.texts.map((whole, i) =>
       maxError({
         text: whole,
@@ -151,7 +175,6 @@ async function summary(
       })
     ),
   );
-  const ms = (time: number) => `${time.toFixed(2)} ms`;
   const tables = [sequence, ...completions.sequences];
   const { logicalBlocks, uniqueBlocks, sharedBlocks } = sharing(
     tables.map(({ blocks }) => blocks),
@@ -161,47 +184,42 @@ async function summary(
     blockSize: BLOCK_SIZE,
     maxLength: MAX_POSITIONS,
   });
+  const number = (title: string) => ({ title, align: "right" as const });
+  const layout = { width: out.columns, indent: "  " };
+  const times = [
+    [`prefill of ${end - start} queries over ${end} keys, tiled`, tiled],
+    ["  the same in 3 dispatches", standard],
+    [`decode of ${job.prompts.length} sequences, paged`, paged],
+    ["  the same over contiguous keys", contiguous],
+  ] as const;
   return [
     "",
-    table([
-      ["", "time", "scratch"],
-      [
-        `prefill of ${queries} queries, tiled`,
-        ms(tiled.time),
-        bytesText(tiled.scratch),
-      ],
-      [
-        "  the same in 3 dispatches",
-        ms(standard.time),
-        bytesText(standard.scratch),
-      ],
-      [
-        `decode of ${job.prompts.length} sequences, paged`,
-        ms(paged.time),
-        bytesText(paged.scratch),
-      ],
-      [
-        "  the same over contiguous keys",
-        ms(contiguous.time),
-        bytesText(contiguous.scratch),
-      ],
-    ]),
+    formatTable(
+      [{ title: "measured here" }, number("time"), number("scratch")],
+      times.map(([name, { time, scratch }]) => [
+        name,
+        `${time.toFixed(2)} ms`,
+        bytesText(scratch),
+      ]),
+      layout,
+    ),
     "",
-    table([
+    formatTable([{ title: "" }, number("")], [
       ["largest error against float64", error.toExponential(1)],
       ["blocks used", `${uniqueBlocks}`],
       ["  with nothing shared", `${logicalBlocks}`],
       [`  reserving ${MAX_POSITIONS} tokens a sequence`, `${max.blocks}`],
       ["blocks shared", `${sharedBlocks}`],
       ["copies made on write", `${completions.copies}`],
-    ]),
+    ], layout),
   ].join("\n");
 }
 
 /** Runs the demo; returns its exit code. */
 async function main(): Promise<number> {
+  const given = readCommand(COMMAND, demoArguments);
   try {
-    const job = await jobOf(Deno.args);
+    const job = await jobOf(given);
     using gpu = await openGpu();
     await run(gpu, job);
     return 0;

@@ -39,6 +39,8 @@ export interface Measured {
 
 /** Queries of the measured chunk: the baseline's scratch must fit a binding. */
 const MEASURED_QUERIES = 256;
+/** Keys of it: no adapter ends the baseline's loops before it has seen them. */
+const MEASURED_KEYS = 4096;
 const REPEATS = 3;
 /** Queries that are compared with float64. */
 const SAMPLES = 8;
@@ -81,17 +83,27 @@ async function measure(
   return { time, output, scratch: plan.explain().scratchBytes };
 }
 
-/** The last chunk of a prefill, tiled and by the 3-dispatch baseline. */
+/** A chunk of a prefill, tiled and by the 3-dispatch baseline. */
 export async function measurePrefill(
   gpu: Gpu,
   cache: KvCache,
   { sequence, text }: { sequence: BlockTable; text: Uint8Array },
-): Promise<{ queries: number; tiled: Measured; standard: Measured }> {
-  const start = Math.max(0, text.length - MEASURED_QUERIES);
-  const range = { start, end: text.length };
-  const problem = attentionProblem(chunkAttention(cache, sequence, range));
+): Promise<{
+  start: number;
+  end: number;
+  tiled: Measured;
+  standard: Measured;
+}> {
+  const end = Math.min(text.length, MEASURED_KEYS);
+  const start = Math.max(0, end - MEASURED_QUERIES);
+  const beginning = sequence.fork();
+  beginning.truncate(end);
+  const problem = attentionProblem(
+    chunkAttention(cache, beginning, { start, end }),
+  );
+  beginning.free();
   using tensors = new StepTensors(gpu, {
-    query: queryRows(text, start, text.length),
+    query: queryRows(text, start, end),
     arenas: cache.arenas(),
   });
   using tiled = await AttentionPlan.create(gpu, problem);
@@ -99,7 +111,8 @@ export async function measurePrefill(
     algorithm: "standard",
   });
   return {
-    queries: text.length - start,
+    start,
+    end,
     tiled: await measure(gpu, tiled, tensors),
     standard: await measure(gpu, standard, tensors),
   };

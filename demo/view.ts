@@ -1,17 +1,33 @@
 /**
- * Bytes for a reader, and completions as they come.
+ * Bytes for a reader, how far the work has come, and completions.
  *
  * @module
  */
 
+import {
+  chopped,
+  styled,
+  type Terminal,
+  widthOf,
+  wrapped,
+} from "../src/cli/terminal.ts";
+
 /** A text sink, for instance standard output. */
-export interface Sink {
+export interface Sink extends Terminal {
   /** Writes as it is. */
   write(text: string): void;
-  /** Whether lines can be written over. */
-  readonly terminal: boolean;
-  /** Characters of a line. */
-  readonly columns: number;
+}
+
+/** Columns of a label and the space behind it. */
+const LABEL = 10;
+
+/** A label, and a text beside it that is broken between words. */
+export function writeEntry(sink: Sink, label: string, text: string): void {
+  const lines = wrapped(text, sink.columns - LABEL);
+  sink.write(
+    lines.map((line, i) => `${(i === 0 ? label : "").padEnd(LABEL)}${line}\n`)
+      .join(""),
+  );
 }
 
 /** Bytes as one line: what cannot be printed is escaped. */
@@ -23,77 +39,126 @@ export function printable(bytes: Uint8Array): string {
     .replaceAll(/[\u0000-\u001f\u007f-\u009f]/g, "·");
 }
 
-/** Bytes between lines of a sink that is no terminal. */
-const LINE_BYTES = 16;
+/** Lines at most that tell how far the work has come, where none grow. */
+const STAGES = 4;
 
 /**
- * Shows one line a completion. A terminal's lines grow in place; elsewhere
- * every few bytes make a line, headed by the prompt's number.
+ * How far the work has come: a line that is written over on a terminal, and a
+ * few lines elsewhere.
+ */
+export class Progress {
+  readonly #sink: Sink;
+  readonly #label: string;
+  readonly #unit: string;
+  #stage = 0;
+
+  /** Progress that is headed by a label, and counted in a unit. */
+  constructor(sink: Sink, label: string, unit: string) {
+    this.#sink = sink;
+    this.#label = label;
+    this.#unit = unit;
+  }
+
+  /** Says that `done` of `total` are done. */
+  tell(done: number, total: number): void {
+    const { interactive } = this.#sink;
+    const stage = Math.floor(STAGES * done / total);
+    if (!interactive && stage === this.#stage) return;
+    this.#stage = stage;
+    const text = `${
+      this.#label.padEnd(LABEL)
+    }${done} of ${total} ${this.#unit}`;
+    this.#sink.write(interactive ? `\r\x1b[2K${text}` : `${text}\n`);
+  }
+
+  /** Takes the line from the terminal again. */
+  end(): void {
+    if (this.#sink.interactive) this.#sink.write("\r\x1b[2K");
+  }
+}
+
+/** The end of a text, in so many columns. */
+function tail(text: string, columns: number): string {
+  const characters = [...text];
+  let width = 0;
+  let start = characters.length;
+  while (start > 0) {
+    width += widthOf(characters[start - 1]);
+    if (width > columns) break;
+    start--;
+  }
+  return characters.slice(start).join("");
+}
+
+/**
+ * Completions as they come. On a terminal a line each grows in place, and
+ * elsewhere lines say how far they are; at the end each prompt stands with its
+ * whole completion.
  */
 export class CompletionView {
   readonly #sink: Sink;
   readonly #prompts: readonly string[];
   readonly #bytes: number[][];
+  readonly #count: number;
+  readonly #progress: Progress;
   #drawn = false;
 
-  /** A view of completions that have no bytes yet. */
-  constructor(sink: Sink, prompts: readonly Uint8Array[]) {
+  /** A view of completions of `count` bytes, none of which are there yet. */
+  constructor(sink: Sink, prompts: readonly Uint8Array[], count: number) {
     this.#sink = sink;
     this.#prompts = prompts.map(printable);
     this.#bytes = prompts.map(() => []);
-    if (sink.terminal) this.#draw();
-    else {
-      this.#prompts.forEach((prompt, p) => {
-        sink.write(`  ${p + 1} ${prompt}\n`);
-      });
-    }
+    this.#count = count;
+    this.#progress = new Progress(sink, "", "bytes each");
+    if (sink.interactive) this.#draw();
   }
 
   /** Takes one byte a prompt. */
   push(bytes: readonly number[]): void {
     bytes.forEach((byte, p) => this.#bytes[p].push(byte));
-    if (this.#sink.terminal) this.#draw();
-    else if (this.#bytes[0].length % LINE_BYTES === 0) this.#flush();
+    if (this.#sink.interactive) this.#draw();
+    else this.#progress.tell(this.#bytes[0].length, this.#count);
   }
 
-  /** Shows what is left. */
+  /** Shows each prompt with its completion. */
   end(): void {
-    if (!this.#sink.terminal) this.#flush();
+    const { columns } = this.#sink;
+    const digits = `${this.#prompts.length}`.length;
+    const entry = (number: string, label: string, text: string) => {
+      const head = `  ${number.padStart(digits)}  ${label.padEnd(12)}`;
+      return chopped(text, columns - head.length)
+        .map((line, i) =>
+          `${i === 0 ? head : " ".repeat(head.length)}${line}\n`
+        )
+        .join("");
+    };
+    const all = this.#prompts.map((prompt, p) =>
+      entry(`${p + 1}`, "prompt", prompt) +
+      entry("", "completion", this.#done(p))
+    );
+    this.#sink.write(this.#up("\x1b[J") + all.join(""));
   }
 
-  #flush(): void {
-    this.#bytes.forEach((bytes, p) => {
-      const line = bytes.splice(0);
-      if (line.length === 0) return;
-      this.#sink.write(`  ${p + 1} > ${printable(Uint8Array.from(line))}\n`);
-    });
+  #done(p: number): string {
+    return printable(Uint8Array.from(this.#bytes[p]));
+  }
+
+  /** To the first of the lines that were drawn, and `then` more. */
+  #up(then: string): string {
+    return this.#drawn ? `\x1b[${this.#prompts.length}A${then}` : "";
   }
 
   #draw(): void {
-    const up = this.#drawn ? `\x1b[${this.#prompts.length}A` : "";
+    const room = this.#sink.columns - 8;
     const lines = this.#prompts.map((prompt, p) => {
-      const done = printable(Uint8Array.from(this.#bytes[p]));
-      const room = this.#sink.columns - 8 - prompt.length;
-      return `\r\x1b[2K  ${p + 1} ${prompt}\x1b[1m${
-        done.slice(-Math.max(8, room))
-      }\x1b[0m\n`;
+      const done = tail(this.#done(p), room);
+      const before = tail(prompt, room - widthOf(done));
+      const grown = styled(this.#sink, "bold", done);
+      return `\r\x1b[2K  ${p + 1}  ${before}${grown}\n`;
     });
-    this.#sink.write(up + lines.join(""));
+    this.#sink.write(this.#up("") + lines.join(""));
     this.#drawn = true;
   }
-}
-
-/** Columns of text, the first to the left and the others to the right. */
-export function table(rows: readonly (readonly string[])[]): string {
-  const widths = rows[0].map((_, column) =>
-    Math.max(...rows.map((row) => row[column].length))
-  );
-  return rows.map((row) =>
-    "  " +
-    row.map((cell, column) =>
-      column === 0 ? cell.padEnd(widths[column]) : cell.padStart(widths[column])
-    ).join("  ").trimEnd()
-  ).join("\n");
 }
 
 /** Bytes with a unit. */

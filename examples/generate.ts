@@ -8,6 +8,7 @@
  */
 
 import { CacheManager, KvCache, openGpu, PrefixIndex } from "../mod.ts";
+import { readCommand } from "../src/cli/arguments.ts";
 import {
   type FinishedRequest,
   type RequestOptions,
@@ -109,4 +110,10 @@ async function main(): Promise<void> {
   console.log(`\n${hitTokens} tokens of prompts were found in the cache`);
 }
 
-if (import.meta.main) await main();
+const USAGE = `Usage: deno task example:generate
+  Serves three requests of a tiny decoder, step by step, and proves the tokens`;
+
+if (import.meta.main) {
+  readCommand({ usage: USAGE, flags: {} }, () => {});
+  await main();
+}

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { doublings, names, numbers } from "./axes.ts";
+import { colours, dashes, doublings, numbers, PANEL, panels } from "./axes.ts";
 import type { Chart, Experiment, Report } from "./experiment.ts";
 import {
   countFlex,
@@ -16,45 +16,81 @@ import {
 } from "./flex_counts.ts";
 import { pagingTimes } from "./paging_times.ts";
 
+/** How a curve is named, and drawn where it lies on another. */
+const CURVES = {
+  "a block of 16 at a time": [],
+  "a block of 128 at a time": [],
+  "to a power of two": [],
+  "the longest (2048) at once": [6, 4],
+} as const;
+
+function curveName(
+  { policy, blockSize }: FlexData["memory"][number],
+): keyof typeof CURVES {
+  switch (policy) {
+    case "powerOfTwo":
+      return "to a power of two";
+    case "max":
+      return "the longest (2048) at once";
+    default:
+      return blockSize === 16
+        ? "a block of 16 at a time"
+        : "a block of 128 at a time";
+  }
+}
+
 function chartOf({ work, memory }: FlexData): Chart {
+  const ways = { cached: "with a cache", uncached: "without" } as const;
   const pairs = work.flatMap(({ context, pairs }) => [
-    { context, pairs: pairs.cached, cache: "with a cache" },
-    { context, pairs: pairs.uncached, cache: "without" },
+    { context, pairs: pairs.cached, way: ways.cached },
+    { context, pairs: pairs.uncached, way: ways.uncached },
   ]);
-  const slots = memory.flatMap((curve) => {
-    const name = `${curve.policy}, ${curve.blockSize}`;
-    return [...curve.steps, [MAX_LENGTH, slotsAt(curve, MAX_LENGTH)]]
-      .map(([length, slots]) => ({ length, slots, growth: name }));
-  });
-  return {
-    hconcat: [{
-      title: "Attention work a generated token",
-      width: 280,
-      height: 260,
+  const slots = memory.flatMap((curve) =>
+    [...curve.steps, [MAX_LENGTH, slotsAt(curve, MAX_LENGTH)]]
+      .map(([length, slots]) => ({ length, slots, growth: curveName(curve) }))
+  );
+  const quarters = [0, 1, 2, 3, 4].map((n) => n * MAX_LENGTH / 4);
+  return panels({
+    title: "Attention work of a generated token",
+    subtitle: "(query, key) pairs of one head, logarithmic",
+    marks: {
+      ...PANEL,
       data: { values: pairs },
       mark: { type: "line", point: true },
       encoding: {
-        x: doublings("context", "tokens of context"),
-        y: numbers("pairs", "(query, key) pairs a head", {
-          scale: { type: "log" },
-          axis: { format: "~s" },
+        x: doublings(
+          "context",
+          "tokens of context",
+          work.map(({ context }) => context),
+        ),
+        y: numbers("pairs", null, {
+          scale: { type: "log", domain: [100, 1e8] },
+          axis: { format: "~s", values: [100, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8] },
         }),
-        color: names("cache"),
+        color: colours("way", Object.values(ways)),
       },
-    }, {
-      title: "Memory of one sequence",
-      width: 280,
-      height: 260,
+    },
+  }, {
+    title: "Memory of one growing sequence",
+    subtitle: "token slots taken",
+    marks: {
+      ...PANEL,
       data: { values: slots },
       mark: { type: "line", interpolate: "step-after" },
       encoding: {
-        x: numbers("length", "tokens written"),
-        y: numbers("slots", "token slots taken"),
-        color: names("growth", { title: "growth, block" }),
+        x: numbers("length", "tokens written", {
+          scale: { domain: [0, MAX_LENGTH], nice: false },
+          axis: { values: quarters },
+        }),
+        y: numbers("slots", null, {
+          scale: { domain: [0, MAX_LENGTH], nice: false },
+          axis: { values: quarters },
+        }),
+        color: colours("growth", Object.keys(CURVES)),
+        strokeDash: dashes("growth", CURVES),
       },
-    }],
-    resolve: { scale: { color: "independent" } },
-  };
+    },
+  });
 }
 
 function near(value: number, expected: number, by: number): boolean {

@@ -5,7 +5,14 @@
  */
 
 import { Prng } from "../src/core/prng.ts";
-import { doublings, fractions, names, numbers } from "./axes.ts";
+import {
+  colours,
+  doublings,
+  fractions,
+  numbers,
+  PANEL,
+  panels,
+} from "./axes.ts";
 import {
   type Chart,
   type Experiment,
@@ -107,36 +114,62 @@ function chartOf({ grid, sawtooth }: LeanData): Chart {
         (WORKERS * row[of]),
     }))
   );
-  return {
-    hconcat: [{
-      title: "Busy workers, 64k keys",
-      width: 340,
-      height: 260,
+  const order = Object.values(SCHEDULES);
+  return panels({
+    title: "Busy workers, by schedule",
+    subtitle: `of the time of ${WORKERS}, each row tile ${SAWTOOTH_KEYS}k keys`,
+    marks: {
       data: { values: efficiency },
-      mark: { type: "line", strokeWidth: 1.2 },
-      encoding: {
-        x: numbers("rowTiles", `batch x kv heads, on ${WORKERS} workers`),
-        y: fractions("efficiency", "share of workers' time"),
-        color: names("schedule", { sort: Object.values(SCHEDULES) }),
+      // Above each other, as four saws in one frame cannot be told apart; the
+      // names stand in the panels, as headers would push them down.
+      facet: {
+        row: { field: "schedule", title: null, header: null, sort: order },
       },
-    }, {
-      title: "Unsplit over stream-K",
-      width: 280,
-      height: 260,
+      spacing: 14,
+      spec: {
+        width: PANEL.width,
+        height: 50,
+        encoding: {
+          x: numbers("rowTiles", "batch x kv heads", {
+            scale: { domain: [1, 2 * WORKERS], nice: false },
+            axis: { values: [1, 54, 108, 162, 216] },
+          }),
+        },
+        layer: [{
+          mark: { type: "area", line: true, opacity: 0.35 },
+          encoding: {
+            y: fractions("efficiency", {
+              axis: { format: "%", values: [0, 0.5, 1] },
+            }),
+            color: { ...colours("schedule", order), legend: null },
+          },
+        }, {
+          transform: [{ filter: `datum.rowTiles === ${2 * WORKERS}` }],
+          mark: { type: "text", align: "right", dx: -6, fontSize: 11 },
+          encoding: { text: { field: "schedule" }, y: { datum: 0.18 } },
+        }],
+      },
+    },
+  }, {
+    title: "Unsplit over stream-K",
+    subtitle: "times as many tiles on the busiest worker",
+    marks: {
+      ...PANEL,
       data: { values: speedups },
       mark: { type: "line", point: true },
       encoding: {
-        x: doublings("context", "keys (thousands)"),
-        y: doublings("speedup", "times as many tiles on the busiest worker"),
+        x: doublings("context", "thousands (1024) of keys", CONTEXTS),
+        y: doublings("speedup", null, [2, 4, 8, 16, 32, 64, 128]),
         color: {
           field: "rowTiles",
           type: "ordinal",
           title: "batch x kv heads",
+          scale: { scheme: "viridis" },
+          legend: { columns: ROW_TILES.length },
         },
       },
-    }],
-    resolve: { scale: { color: "independent" } },
-  };
+    },
+  });
 }
 
 function reportOf(data: LeanData): Report {

@@ -6,6 +6,8 @@
  * @module
  */
 
+import { readCommand, UsageError } from "../src/cli/arguments.ts";
+import { standardOutput, wrapped } from "../src/cli/terminal.ts";
 import { openGpu } from "../src/gpu/mod.ts";
 import { provenance, resultName } from "../bench/support/results.ts";
 import type { Experiment, Report } from "./experiment.ts";
@@ -24,13 +26,17 @@ const EXPERIMENTS: Readonly<Record<string, Experiment>> = {
   vattention,
 };
 
-async function show(report: Report): Promise<boolean> {
+function show(report: Report): boolean {
   const { title, paper, setting, tables, checks } = report;
-  console.log(`\n== ${title}\nPaper: ${paper}`);
-  for (const line of setting) console.log(`Here: ${line}`);
-  for (const table of tables) console.log("\n" + await formatTable(table));
+  const { columns } = standardOutput();
+  const say = (text: string) => console.log(wrapped(text, columns).join("\n"));
+  console.log("");
+  say(`== ${title}`);
+  say(`Paper: ${paper}`);
+  for (const line of setting) say(`Here: ${line}`);
+  for (const table of tables) console.log("\n" + formatTable(table));
   for (const { claim, holds } of checks) {
-    console.log(`${holds ? "holds" : "FAILS"}: ${claim}`);
+    say(`${holds ? "holds" : "FAILS"}: ${claim}`);
   }
   return checks.every(({ holds }) => holds);
 }
@@ -39,7 +45,7 @@ async function count(names: readonly string[]): Promise<boolean> {
   let good = true;
   for (const name of names) {
     const report = EXPERIMENTS[name].count();
-    good = await show(report) && good;
+    good = show(report) && good;
     console.log(`Written: ${await writeReport(name, report)}`);
   }
   return good;
@@ -52,7 +58,7 @@ async function time(names: readonly string[]): Promise<void> {
     const timings = names.flatMap((name) => EXPERIMENTS[name].timing ?? []);
     for (const { name, time } of new Set(timings)) {
       const report = await time(gpu);
-      await show(report);
+      show(report);
       const file = `${name}-${machine}`;
       const where = await provenance(gpu);
       console.log(`Written: ${await writeReport(file, report, where)}`);
@@ -62,16 +68,38 @@ async function time(names: readonly string[]): Promise<void> {
   }
 }
 
-async function main(): Promise<void> {
-  const timed = Deno.args.includes("--timed");
-  const named = Deno.args.filter((arg) => arg !== "--timed" && arg !== "all");
-  const unknown = named.find((name) => !(name in EXPERIMENTS));
+const COMMAND = {
+  usage: `Usage: deno task repro [NAME]... [--timed]
+  Counts again what papers promise of paged caches and even schedules
+  NAME     ${Object.keys(EXPERIMENTS).join(", ")}, or all (the default)
+  --timed  times on this machine's adapter instead, where NAME has any`,
+  flags: { timed: { type: "boolean", default: false } },
+  words: Infinity,
+} as const;
+
+/**
+ * The experiments that were named, each once.
+ *
+ * @throws {UsageError} if there is none of a name.
+ */
+export function experimentsOf(given: readonly string[]): string[] {
+  const known = Object.keys(EXPERIMENTS);
+  const unknown = given.find((name) => name !== "all" && !known.includes(name));
   if (unknown !== undefined) {
-    const known = Object.keys(EXPERIMENTS).join(", ");
-    console.error(`Unknown argument ${unknown}; there are ${known}, --timed`);
-    Deno.exit(2);
+    throw new UsageError(`There is no experiment ${JSON.stringify(unknown)}`);
   }
-  const names = named.length > 0 ? named : Object.keys(EXPERIMENTS);
+  const all = given.length === 0 || given.includes("all");
+  return all ? known : [...new Set(given)];
+}
+
+async function main(): Promise<void> {
+  const { timed, names } = readCommand(
+    COMMAND,
+    ({ values, positionals }) => ({
+      timed: values.timed,
+      names: experimentsOf(positionals),
+    }),
+  );
   if (timed) await time(names);
   else if (!await count(names)) Deno.exit(1);
 }

@@ -1,19 +1,16 @@
 /**
  * Tables, plots and files. The libraries for the first two are pinned in
- * `deno.json` beside this file.
+ * `deno.json` beside this file; only that for tables is the repository's own.
  *
  * @module
  */
 
+import { formatTable as drawTable } from "../src/cli/table.ts";
+import { standardOutput } from "../src/cli/terminal.ts";
 import { significant } from "../bench/support/statistics.ts";
 import type { Chart, Report, Table } from "./experiment.ts";
 
 const FOLDER = new URL("./results/", import.meta.url);
-
-/** As much of `cli-table3` as is used here. */
-interface CliTable {
-  default: new (options: object) => string[][] & { toString(): string };
-}
 
 /** As much of `vega-lite` as is used here. */
 interface VegaLite {
@@ -37,17 +34,28 @@ async function importLibrary<T>(specifier: string): Promise<T> {
   return await import(specifier);
 }
 
-/** The table with borders. */
-export async function formatTable(table: Table): Promise<string> {
-  const { default: CliTable } = await importLibrary<CliTable>("cli-table3");
-  const text = new CliTable({
-    head: table.columns,
-    colAligns: table.columns.map((_, i) => i === 0 ? "left" : "right"),
-    style: { head: [], border: [], compact: true },
-  });
-  for (const row of table.rows) text.push(row.map(String));
-  return `${table.title}\n${text}`;
+/** The table under its title, as wide as the terminal at most. */
+export function formatTable({ title, columns, rows }: Table): string {
+  const { columns: width } = standardOutput();
+  const drawn = drawTable(
+    columns.map((title, c) => ({ title, align: c === 0 ? "left" : "right" })),
+    rows.map((row) => row.map(String)),
+    { width },
+  );
+  return `${title}\n\n${drawn}`;
 }
+
+/** Colours that the colour-blind can tell apart (Okabe and Ito's). */
+const PALETTE = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00"];
+
+/** How every plot looks. */
+const CONFIG = {
+  title: { anchor: "start", subtitleColor: "#555", offset: 12 },
+  axis: { labelFlush: false, titleFontWeight: "normal", gridColor: "#e5e5e5" },
+  legend: { orient: "bottom", columns: 2, labelLimit: 0, symbolSize: 120 },
+  line: { strokeWidth: 2 },
+  range: { category: PALETTE },
+};
 
 /** The plot as SVG. */
 export async function drawChart(chart: Chart): Promise<string> {
@@ -56,7 +64,8 @@ export async function drawChart(chart: Chart): Promise<string> {
   const { spec } = vegaLite.compile({
     $schema: "https://vega.github.io/schema/vega-lite/v6.json",
     background: "white",
-    config: { legend: { labelLimit: 0 } },
+    padding: 12,
+    config: CONFIG,
     ...chart,
   });
   const view = new vega.View(vega.parse(spec), { renderer: "none" });

@@ -16,7 +16,7 @@ import { type Contestant, timeInTurns } from "../bench/support/gpu_time.ts";
 import { normals } from "../bench/support/inputs.ts";
 import { median } from "../bench/support/statistics.ts";
 import { shuffledCache } from "../bench/support/shuffled_cache.ts";
-import { doublings, names, numbers } from "./axes.ts";
+import { colours, doublings, numbers, PANEL, panels } from "./axes.ts";
 import type { Report, Timing } from "./experiment.ts";
 
 const BLOCK_SIZES: readonly number[] = [1, 4, 8, 16, 32, 64, 128];
@@ -161,17 +161,19 @@ async function timePaging(gpu: Gpu): Promise<Report> {
     }],
     checks: [],
     data: rows,
-    chart: {
+    chart: panels({
       title: "Time of paged over contiguous attention",
-      width: 320,
-      height: 260,
-      data: { values: rows },
-      mark: { type: "line", point: true },
-      encoding: {
-        x: doublings("blockSize", "tokens a block"),
-        y: numbers("ratio", "paged / contiguous", { scale: { zero: false } }),
-        color: names("kind"),
+      subtitle: "1 is as fast",
+      marks: {
+        ...PANEL,
+        data: { values: rows },
+        mark: { type: "line", point: true },
+        encoding: {
+          x: doublings("blockSize", "tokens of a block", BLOCK_SIZES),
+          y: numbers("ratio", null),
+          color: colours("kind", Object.keys(SHAPES)),
+        },
       },
-    },
+    }),
   };
 }

@@ -5,7 +5,14 @@
  * @module
  */
 
-import { fractions, names, numbers } from "./axes.ts";
+import {
+  type Channel,
+  colours,
+  fractions,
+  numbers,
+  PANEL,
+  panels,
+} from "./axes.ts";
 import {
   type Chart,
   type Experiment,
@@ -40,30 +47,33 @@ function chartOf(rows: readonly SharingRow[]): Chart {
     saved: row.saved,
     more: row.fit / row.fitUnshared,
   }));
-  const panel = (title: string, y: object) => ({
-    title,
-    width: 280,
-    height: 260,
+  const order = ["beams", "samples"].flatMap((decoding) =>
+    Object.keys(WORKLOADS).map((workload) => `${decoding}, ${workload}`)
+  );
+  const marks = (y: Channel) => ({
+    ...PANEL,
+    data: { values },
     mark: { type: "line", point: true },
     encoding: {
-      x: numbers("width", "samples or beams a request"),
+      x: numbers("width", "samples or beams of a request", {
+        scale: { domain: [2, 8] },
+        axis: { tickCount: WIDTHS.length },
+      }),
       y,
-      color: names("of"),
+      color: colours("of", order),
     },
   });
-  return {
-    data: { values },
-    hconcat: [
-      panel(
-        "Blocks saved",
-        fractions("saved", "of those with nothing shared"),
-      ),
-      panel(
-        "Requests that fit in the same memory",
-        numbers("more", "times as many as with nothing shared"),
-      ),
-    ],
-  };
+  return panels({
+    title: "Blocks saved by sharing",
+    subtitle: "of those with nothing shared",
+    marks: marks(fractions("saved")),
+  }, {
+    title: "Requests that fit in the same memory",
+    subtitle: "times as many as with nothing shared",
+    marks: marks(
+      numbers("more", null, { scale: { nice: 5 }, axis: { tickCount: 5 } }),
+    ),
+  });
 }
 
 function rises(rows: readonly SharingRow[]): boolean {

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { doublings, fractions, names } from "./axes.ts";
+import { colours, doublings, fractions, PANEL, panels } from "./axes.ts";
 import {
   type Chart,
   type Experiment,
@@ -87,50 +87,68 @@ function chartOf({ policies, blockSizes }: UtilisationData): Chart {
   const bars = Object.entries(policies).flatMap(([policy, { use }]) =>
     parts.map((part, order) => ({ policy, part, order, share: use[part] }))
   );
-  const points = blockSizes.flatMap(({ blockSize, served, expected }) => [
-    { blockSize, share: served.use.ofTaken, of: "of blocks in use" },
-    { blockSize, share: served.use.written, of: "of all memory" },
-    { blockSize, share: expected, of: "half a block lost" },
+  const lost = "half a block lost a request";
+  const measured = blockSizes.flatMap(({ blockSize, served }) => [
+    { blockSize, share: served.use.ofTaken, of: "blocks in use" },
+    { blockSize, share: served.use.written, of: "all memory" },
   ]);
-  return {
-    hconcat: [{
-      title: "What token slots are used for",
-      width: 260,
-      height: 260,
+  const expected = blockSizes.map(({ blockSize, expected }) => (
+    { blockSize, share: expected, of: lost }
+  ));
+  const order = [lost, "blocks in use", "all memory"];
+  const encoding = {
+    x: doublings(
+      "blockSize",
+      "tokens of a block",
+      blockSizes.map(({ blockSize }) => blockSize),
+    ),
+    y: fractions("share"),
+    color: {
+      ...colours("of", order),
+      scale: { domain: order, range: ["#c9ced4", "#0072b2", "#d55e00"] },
+    },
+  };
+  return panels({
+    title: "What token slots are used for",
+    subtitle: "of all memory, mean over steps",
+    marks: {
+      ...PANEL,
       data: { values: bars },
       mark: "bar",
       encoding: {
-        x: names("policy", {
+        x: {
+          field: "policy",
+          type: "nominal",
+          title: null,
           sort: Object.keys(policies),
           axis: { labelAngle: 0 },
-        }),
-        y: fractions("share", "share of memory, mean over steps"),
-        color: names("part", {
-          sort: parts,
+        },
+        y: fractions("share"),
+        color: {
+          ...colours("part", parts),
           scale: {
             domain: parts,
-            range: ["#2a7f62", "#f0b429", "#d9583b", "#9aa5b1"],
+            range: ["#009e73", "#e69f00", "#d55e00", "#9aa5b1"],
           },
-        }),
+        },
         order: { field: "order" },
       },
-    }, {
-      title: "Paged, by block size",
-      width: 300,
-      height: 260,
-      data: { values: points },
-      mark: { type: "line", point: true },
-      encoding: {
-        x: doublings("blockSize", "tokens a block"),
-        y: fractions("share", "slots that hold a token", {
-          scale: { zero: false },
-        }),
-        color: names("of"),
-        strokeDash: names("of"),
-      },
-    }],
-    resolve: { scale: { color: "independent" } },
-  };
+    },
+  }, {
+    title: "Paged, by block size",
+    subtitle: "slots that hold a token, of those in",
+    marks: {
+      ...PANEL,
+      // What is expected lies below, broad enough to be seen.
+      layer: [
+        {
+          data: { values: expected },
+          mark: { type: "line", strokeWidth: 9, clip: true },
+        },
+        { data: { values: measured }, mark: { type: "line", point: true } },
+      ].map((layer) => ({ ...layer, encoding })),
+    },
+  });
 }
 
 function reportOf(data: UtilisationData): Report {

@@ -6,7 +6,7 @@
  * @module
  */
 
-import { fractions, names, numbers } from "./axes.ts";
+import { colours, fractions, numbers, PANEL, panels } from "./axes.ts";
 import {
   type Chart,
   type Experiment,
@@ -98,36 +98,48 @@ function chartOf({ runs }: VattentionData): Chart {
         waste: run.waste,
       },
     ]);
-  const x = { field: "page", type: "ordinal", sort: pages, title: "page" };
-  return {
-    hconcat: [{
-      title: "Map calls (simulated)",
-      width: 360,
-      height: 260,
+  const x = {
+    field: "page",
+    type: "ordinal",
+    sort: pages,
+    title: "page",
+    axis: { labelAngle: 0 },
+  };
+  return panels({
+    title: "Map calls (simulated)",
+    subtitle: "left bar: as a step needs; right bar: one page ahead",
+    marks: {
+      ...PANEL,
       data: { values: calls },
       mark: "bar",
       encoding: {
         x,
         xOffset: { field: "mapping", sort: ["sync", "async"] },
-        y: numbers("calls", "calls; left bar sync, right bar async", {
-          axis: { format: "~s" },
-        }),
-        color: names("part"),
+        y: numbers("calls", null, { axis: { format: "~s" } }),
+        color: colours("part", [
+          "prompt waits",
+          "decode waits",
+          "in the background",
+        ]),
       },
-    }, {
-      title: "Waste by page size (simulated)",
-      width: 260,
-      height: 260,
+    },
+  }, {
+    title: "Waste by page size (simulated)",
+    subtitle: "mapped bytes without a token",
+    marks: {
+      ...PANEL,
       data: { values: waste },
       mark: { type: "line", point: true },
       encoding: {
         x,
-        y: fractions("waste", "mapped bytes without a token"),
-        color: names("of"),
+        y: fractions("waste"),
+        color: colours("of", [
+          "pages of the tokens",
+          "with those left by others",
+        ]),
       },
-    }],
-    resolve: { scale: { color: "independent" } },
-  };
+    },
+  });
 }
 
 const PLACING_NAMES: Readonly<Record<Placing, string>> = {

@@ -6,9 +6,12 @@
  * @module
  */
 
+import { readCommand } from "../../src/cli/arguments.ts";
+import { formatTable } from "../../src/cli/table.ts";
+import { standardOutput } from "../../src/cli/terminal.ts";
 import { type Gpu, openGpu } from "../../src/gpu/mod.ts";
 import { provenance, writeSection } from "../support/results.ts";
-import { formatTable } from "../support/table.ts";
+import { significant } from "../support/statistics.ts";
 import { peerCases } from "./cases.ts";
 import { compare, type Comparison, type Entry } from "./compare.ts";
 import type { Contestant } from "./contestant.ts";
@@ -69,8 +72,8 @@ function cell(entry: Entry): string {
   switch (entry.state) {
     case "timed":
       return entry.name === "quire"
-        ? entry.ms.median.toFixed(2)
-        : `${entry.ms.median.toFixed(2)} (${entry.ratio.toFixed(2)}x)`;
+        ? `${significant(entry.ms.median, 4)}`
+        : `${significant(entry.ms.median, 4)} (${entry.ratio.toFixed(2)}x)`;
     case "wrong":
       return `wrong (${entry.error ?? "NaN"})`;
     case "absent":
@@ -95,6 +98,7 @@ function table(names: readonly string[], rows: readonly Comparison[]): string {
       { title: "quire, beside the fastest right peer" },
     ],
     rows.map((row) => [row.case, ...row.entries.map(cell), barCell(row)]),
+    { width: standardOutput().columns },
   );
 }
 
@@ -108,28 +112,19 @@ function problems(rows: readonly Comparison[]): string[] {
   );
 }
 
-interface Arguments {
-  readonly quick: boolean;
-  readonly filter: string;
-}
-
-function parse(args: readonly string[]): Arguments {
-  const filter = args.find((arg) => arg.startsWith("--filter="));
-  const unknown = args.find((arg) => arg !== "--quick" && arg !== filter);
-  if (unknown !== undefined) {
-    console.error(
-      `Unknown argument ${unknown}; bench:peers takes --quick and --filter=TEXT`,
-    );
-    Deno.exit(2);
-  }
-  return {
-    quick: args.includes("--quick"),
-    filter: filter?.slice("--filter=".length) ?? "",
-  };
-}
+const COMMAND = {
+  usage: `Usage: deno task bench:peers [--quick] [--filter TEXT]
+  Compares with other libraries' attention on this adapter
+  --quick   shorter bursts, fewer rounds; writes no results
+  --filter  only cases whose name has TEXT in it; writes no results`,
+  flags: {
+    quick: { type: "boolean", default: false },
+    filter: { type: "string", default: "" },
+  },
+} as const;
 
 async function main(): Promise<void> {
-  const { quick, filter } = parse(Deno.args);
+  const { quick, filter } = readCommand(COMMAND, ({ values }) => values);
   silencePeers();
   const gpu = await openGpu({ label: "peers" });
   progress("Loading the peers; the first run installs about 220 MB ...");

@@ -6,10 +6,15 @@
  * @module
  */
 
-import { parseArgs } from "node:util";
+import {
+  readCommand,
+  UsageError,
+  wholeNumber,
+} from "../../src/cli/arguments.ts";
+import { formatTable } from "../../src/cli/table.ts";
+import { standardOutput } from "../../src/cli/terminal.ts";
 import { hostProvenance } from "../support/results.ts";
 import { significant } from "../support/statistics.ts";
-import { formatTable } from "../support/table.ts";
 import { OPERATIONS } from "./operations.ts";
 import {
   checkSoakOptions,
@@ -18,40 +23,48 @@ import {
   type SoakResult,
 } from "./soak.ts";
 
-const USAGE = `Usage: deno task soak [--operations N] [--blocks N] [--seed N]
-  --operations  1000000 by default, a multiple of 10
-  --blocks      100000 by default
-  --seed        1 by default; anything but the defaults writes no file`;
-
 const DEFAULTS = {
   operations: 1_000_000,
   blocks: 100_000,
   seed: 1,
 };
 
+const COMMAND = {
+  usage: `Usage: deno task soak [--operations N] [--blocks N] [--seed N]
+  Does random operations on a cache: nothing may leak, and none grow dearer
+  --operations  ${DEFAULTS.operations} by default, a multiple of 10
+  --blocks      ${DEFAULTS.blocks} by default
+  --seed        ${DEFAULTS.seed} by default; anything but the defaults writes no file`,
+  flags: {
+    operations: { type: "string", default: `${DEFAULTS.operations}` },
+    blocks: { type: "string", default: `${DEFAULTS.blocks}` },
+    seed: { type: "string", default: `${DEFAULTS.seed}` },
+  },
+} as const;
+
 const FILE = "bench/results/soak.json";
 
 /**
  * Reads the arguments.
  *
- * @throws {TypeError} if one is none of ours.
- * @throws {RangeError} if a number is out of its range.
+ * @throws {UsageError} if a number is out of its range.
  */
-function readArguments(args: readonly string[]): SoakOptions {
-  const { values } = parseArgs({
-    args: [...args],
-    options: {
-      operations: { type: "string" },
-      blocks: { type: "string" },
-      seed: { type: "string" },
-    },
-  });
+export function soakOptions(values: {
+  readonly operations: string;
+  readonly blocks: string;
+  readonly seed: string;
+}): SoakOptions {
+  const natural = { least: 0, most: Number.MAX_SAFE_INTEGER };
   const options = {
-    operations: Number(values.operations ?? DEFAULTS.operations),
-    blocks: Number(values.blocks ?? DEFAULTS.blocks),
-    seed: Number(values.seed ?? DEFAULTS.seed),
+    operations: wholeNumber("--operations", values.operations, natural),
+    blocks: wholeNumber("--blocks", values.blocks, natural),
+    seed: wholeNumber("--seed", values.seed, natural),
   };
-  checkSoakOptions(options);
+  try {
+    checkSoakOptions(options);
+  } catch (error) {
+    throw new UsageError((error as Error).message);
+  }
   return options;
 }
 
@@ -79,6 +92,7 @@ export function report({ tenths, done, counts, leaks }: SoakResult): string {
     formatTable(
       columns.map((title) => ({ title, align: "right" })),
       rows,
+      { width: standardOutput().columns },
     ),
     `\nLast over first tenth: ${number(costRatio(tenths))}`,
     `Operations: ${list(done)}`,
@@ -111,13 +125,7 @@ async function write(options: SoakOptions, result: SoakResult): Promise<void> {
 }
 
 async function main(): Promise<void> {
-  let options: SoakOptions;
-  try {
-    options = readArguments(Deno.args);
-  } catch (error) {
-    console.error(`${(error as Error).message}\n${USAGE}`);
-    Deno.exit(2);
-  }
+  const options = readCommand(COMMAND, ({ values }) => soakOptions(values));
   const result = soak({ ...options, heapBytes });
   console.log(report(result));
   if (Object.values(result.leaks).some((count) => count !== 0)) {

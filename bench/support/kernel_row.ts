@@ -5,11 +5,11 @@
  * @module
  */
 
+import type { Column } from "../../src/cli/table.ts";
 import type { Gpu } from "../../src/gpu/mod.ts";
 import type { Peak } from "../../src/gpu/calibrate.ts";
 import { timeInTurns } from "./gpu_time.ts";
 import { significant, summarize, type Summary } from "./statistics.ts";
-import type { Column } from "./table.ts";
 import {
   bytesOf,
   flopsOf,
@@ -103,24 +103,33 @@ function rounded({ median, min, max }: Summary): Summary {
 export const ROW_COLUMNS: readonly Column[] = [
   { title: "workload" },
   { title: "ms", align: "right" },
-  { title: "min..max", align: "right" },
+  { title: "spread", align: "right" },
   { title: "rate", align: "right" },
   { title: "of peak", align: "right" },
-  { title: "standard ms", align: "right" },
   { title: "speed-up", align: "right" },
   { title: "kernels" },
 ];
+
+/**
+ * A kernel's name and its tile, of a label such as
+ * `attention.decode/paged.f32.4x128`: the workload says the rest.
+ */
+function shortLabel(label: string): string {
+  const [, name, tile = ""] = /^(?:attention\.)?([^/]+)(?:.*?(\d+x\d+)$)?/.exec(
+    label,
+  )!;
+  return `${name} ${tile}`.trim();
+}
 
 /** A row for a reader. */
 export function rowCells(row: KernelRow): string[] {
   return [
     row.workload,
     row.ms.median.toFixed(2),
-    `${row.ms.min.toFixed(1)}..${row.ms.max.toFixed(1)}`,
+    `${(50 * (row.ms.max - row.ms.min) / row.ms.median).toFixed(0)} %`,
     `${row.rate.toFixed(1)} ${row.unit}`,
     `${(100 * row.fractionOfPeak).toFixed(0)} %`,
-    row.standardMs.median.toFixed(2),
     `${row.speedup.toFixed(2)}x`,
-    row.kernels.map((kernel) => kernel.replace("attention.", "")).join(" + "),
+    row.kernels.map(shortLabel).join(" + "),
   ];
 }

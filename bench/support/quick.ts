@@ -1,20 +1,21 @@
-// deno-lint-ignore-file no-console -- this is what a person runs
 /**
- * The one argument that most benches take.
+ * The one flag that most benches take.
  *
  * @module
  */
 
+import { readCommand } from "../../src/cli/arguments.ts";
+
 /**
- * Whether `--quick` was asked for; any other argument ends the process.
+ * Whether `--quick` was asked for; anything else ends the process.
  *
- * @param name What a person runs, for the message.
+ * @param task What a person runs: `deno task <task>`.
+ * @param what What that does, in one sentence.
  */
-export function quickAsked(name: string): boolean {
-  const unknown = Deno.args.find((arg) => arg !== "--quick");
-  if (unknown !== undefined) {
-    console.error(`Unknown argument ${unknown}; ${name} takes --quick only`);
-    Deno.exit(2);
-  }
-  return Deno.args.length > 0;
+export function quickAsked(task: string, what: string): boolean {
+  const usage = `Usage: deno task ${task} [--quick]
+  ${what}
+  --quick  smaller, with fewer repeats; writes no results`;
+  const flags = { quick: { type: "boolean", default: false } } as const;
+  return readCommand({ usage, flags }, ({ values }) => values.quick);
 }

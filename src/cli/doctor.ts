@@ -1,11 +1,12 @@
 // deno-lint-ignore-file no-console -- this is what a person runs
 /**
- * `deno task doctor`: what this machine's adapter is, can, and how fast.
+ * `deno task doctor`: what this machine's adapter is, can, and how fast; and
+ * whether the library works on it.
  *
  * @module
  */
 
-import { type Gpu, openGpu } from "../gpu/mod.ts";
+import { type Gpu, openGpu, UnsupportedError } from "../gpu/mod.ts";
 import {
   measureFmaPeak,
   measureReadBandwidth,
@@ -14,6 +15,11 @@ import {
 import type { ProbeResult } from "../gpu/probe.ts";
 import { runProbes } from "../gpu/probes.ts";
 import { WANTED_FEATURES, WANTED_LIMITS } from "../gpu/adapter.ts";
+import { readCommand } from "./arguments.ts";
+import { checkAttention, type CheckResult } from "./self_check.ts";
+import { formatTable } from "./table.ts";
+import { standardOutput, styled, type Terminal, wrapped } from "./terminal.ts";
+import { type Verdict, verdictOf } from "./verdict.ts";
 
 /** Whether kernels of one profile can run here. */
 export interface ProfileState {
@@ -45,6 +51,10 @@ export interface DoctorReport {
   readonly read: Peak;
   /** What the probes for miscompiled shaders found. */
   readonly probes: readonly ProbeResult[];
+  /** Whether attention comes out right. */
+  readonly checks: readonly CheckResult[];
+  /** Whether the library works here. */
+  readonly verdict: Verdict;
 }
 
 /** Which profiles a device with these features can run, and why not others. */
@@ -66,12 +76,14 @@ export function profilesOf(features: ReadonlySet<string>): ProfileState[] {
 /** Examines a device. */
 export async function examine(gpu: Gpu): Promise<DoctorReport> {
   const probes = await runProbes(gpu);
+  const checks = await checkAttention(gpu);
+  const { software } = gpu;
   const fma = await measureFmaPeak(gpu);
   const read = await measureReadBandwidth(gpu);
   return {
     runtime: `Deno ${Deno.version.deno}`,
     adapter: gpu.info,
-    software: gpu.software,
+    software,
     features: Object.fromEntries(
       WANTED_FEATURES.map((name) => [name, gpu.features.has(name)]),
     ),
@@ -82,92 +94,150 @@ export async function examine(gpu: Gpu): Promise<DoctorReport> {
     fma,
     read,
     probes,
+    checks,
+    verdict: verdictOf({ software, probes, checks }),
   };
 }
 
-function rows(table: readonly (readonly [string, string])[]): string {
-  const width = Math.max(...table.map(([name]) => name.length));
-  return table.map(([name, text]) => `  ${name.padEnd(width)}  ${text}`)
-    .join("\n");
+function peakText({ value, unit, variant, clock }: Peak): string {
+  return `${value.toFixed(1)} ${unit} (${variant}; ${clock})`;
 }
 
-function peakLine(peak: Peak): string {
-  return `${
-    peak.value.toFixed(1)
-  } ${peak.unit} (${peak.variant}; ${peak.clock})`;
+const yesOrNo = (yes: boolean) => yes ? "yes" : "no";
+
+/** A heading, and a row for each name and what is said of it. */
+function section(
+  terminal: Terminal,
+  title: string,
+  rows: readonly (readonly string[])[],
+): string {
+  return `${styled(terminal, "bold", title)}\n${
+    formatTable(rows[0].map(() => ({ title: "" })), rows, {
+      width: terminal.columns,
+      indent: "  ",
+    })
+  }`;
 }
 
-/** The report for a reader. */
-export function format(report: DoctorReport): string {
-  const { adapter, software } = report;
-  const mark = (ok: boolean | undefined) =>
-    ok === undefined ? "-" : ok ? "ok" : "WRONG";
-  return `Adapter
-${
-    rows([
+/** What was found of each probe, and by computing attention. */
+function findings(
+  { probes, checks, verdict }: DoctorReport,
+  terminal: Terminal,
+): string[][] {
+  const right = styled(terminal, "green", "ok");
+  const wrong = styled(terminal, "red", "WRONG");
+  const avoided = styled(terminal, "yellow", "avoided");
+  const state = ({ name, ok }: ProbeResult) => {
+    if (ok === undefined) return "-";
+    if (ok) return right;
+    return name in verdict.avoided ? avoided : wrong;
+  };
+  return [
+    ...probes.map((probe) => [probe.name, state(probe), probe.detail]),
+    ...checks.map(({ name, ok, error }) => [
+      name,
+      ok ? right : wrong,
+      `within ${error.toExponential(1)} of float64`,
+    ]),
+  ];
+}
+
+/** The verdict: one line, and a few for each fault. */
+export function formatVerdict(
+  { verdict: { works, avoided, wrong }, software }: Pick<
+    DoctorReport,
+    "verdict" | "software"
+  >,
+  terminal: Terminal,
+): string {
+  const item = (text: string) =>
+    wrapped(text, terminal.columns - 4)
+      .map((line, i) => `${i === 0 ? "  - " : "    "}${line}`).join("\n");
+  const faults = Object.entries(avoided);
+  const answer = works
+    ? styled(terminal, "green", "Quire works here")
+    : styled(terminal, "red", "Quire does not work here");
+  const lines = works
+    ? [
+      answer +
+      (software ? ", on a software adapter: right, but slow." : "."),
+    ]
+    : [`${answer}:`, ...wrong.map(item)];
+  if (faults.length > 0) {
+    lines.push(
+      styled(
+        terminal,
+        "yellow",
+        "These known faults of this driver are avoided:",
+      ),
+      ...faults.map(([name, text]) => item(`${name}: ${text}`)),
+    );
+  } else lines.push("No known fault of drivers was found.");
+  return lines.join("\n");
+}
+
+/** The report for a reader; its last lines are the verdict. */
+export function format(report: DoctorReport, terminal: Terminal): string {
+  const { adapter, software, features, limits, profiles } = report;
+  const part = (title: string, rows: readonly (readonly string[])[]) =>
+    section(terminal, title, rows);
+  return [
+    part("Adapter", [
       ["description", `${adapter.description}${software ? " (software)" : ""}`],
       ["vendor", adapter.vendor],
       ["architecture", adapter.architecture || "-"],
       ["device", adapter.device],
       ["runtime", report.runtime],
-    ])
-  }
-Features
-${
-    rows(
-      Object.entries(report.features).map((
-        [name, has],
-      ) => [name, has ? "yes" : "no"]),
-    )
-  }
-Limits
-${
-    rows(
-      Object.entries(report.limits).map(([name, value]) => [name, `${value}`]),
-    )
-  }
-Profiles
-${
-    rows(
-      report.profiles.map((
-        { name, possible, reason },
-      ) => [name, `${possible ? "possible" : "not possible"}: ${reason}`]),
-    )
-  }
-Measured
-${
-    rows([
-      ["multiply-adds (f32)", peakLine(report.fma)],
-      ["storage reads", peakLine(report.read)],
-    ])
-  }
-Shader probes
-${
-    rows(
-      report.probes.map((
-        { name, ok, detail },
-      ) => [name, `${mark(ok)}: ${detail}`]),
-    )
-  }`;
+    ]),
+    part(
+      "Features",
+      Object.entries(features).map(([name, has]) => [name, yesOrNo(has)]),
+    ),
+    part(
+      "Limits",
+      Object.entries(limits).map(([name, value]) => [name, `${value}`]),
+    ),
+    part(
+      "Profiles",
+      profiles.map(({ name, possible, reason }) => [
+        name,
+        yesOrNo(possible),
+        reason,
+      ]),
+    ),
+    part("Measured", [
+      ["multiply-adds (f32)", peakText(report.fma)],
+      ["storage reads", peakText(report.read)],
+    ]),
+    part("Tried", findings(report, terminal)),
+    "",
+    formatVerdict(report, terminal),
+  ].join("\n");
 }
 
-async function main(): Promise<void> {
-  const unknown = Deno.args.filter((arg) => arg !== "--json");
-  if (unknown.length > 0) {
-    console.error(`Unknown argument ${unknown[0]}; doctor takes --json only`);
-    Deno.exit(2);
-  }
-  const gpu = await openGpu();
+const COMMAND = {
+  usage: `Usage: deno task doctor [--json]
+  Says what this machine's adapter is, can, and how fast, and whether the
+  library works on it; exits with 1 if it does not
+  --json  the same for programs`,
+  flags: { json: { type: "boolean", default: false } },
+} as const;
+
+/** Prints the report; returns the exit code. */
+async function main(): Promise<number> {
+  const json = readCommand(COMMAND, ({ values }) => values.json);
   try {
+    using gpu = await openGpu();
     const report = await examine(gpu);
     console.log(
-      Deno.args.includes("--json")
-        ? JSON.stringify(report, null, 2)
-        : format(report),
+      json ? JSON.stringify(report, null, 2) : format(report, standardOutput()),
     );
-  } finally {
-    gpu.destroy();
+    return report.verdict.works ? 0 : 1;
+  } catch (error) {
+    if (!(error instanceof UnsupportedError)) throw error;
+    console.error(`Quire does not work here: ${error.message}`);
+    return 1;
   }
 }
 
-if (import.meta.main) await main();
+if (import.meta.main) Deno.exit(await main());

@@ -8,7 +8,7 @@
  * @module
  */
 
-import { parseArgs } from "node:util";
+import { readCommand } from "./arguments.ts";
 
 const MANIFEST = "package/package.json";
 const RECORD = 512;
@@ -167,26 +167,23 @@ function repositoryHere(): string | undefined {
   return server && name ? `git+${server}/${name}.git` : undefined;
 }
 
-const HELP = `deno task pack [--out FILE] [--repository URL] [--clean]
+const COMMAND = {
+  usage: `Usage: deno task pack [--out FILE] [--repository URL] [--clean]
+
+Makes the tarball for npm.
 
   --out FILE         the tarball; quire-attention-VERSION.tgz by default
   --repository URL   for package.json; in a GitHub workflow its own by default
-  --clean            refuse files that are not committed`;
+  --clean            refuse files that are not committed`,
+  flags: {
+    out: { type: "string" },
+    repository: { type: "string" },
+    clean: { type: "boolean", default: false },
+  },
+} as const;
 
 if (import.meta.main) {
-  const { values } = parseArgs({
-    args: Deno.args.filter((arg) => arg !== "--"),
-    options: {
-      out: { type: "string" },
-      repository: { type: "string" },
-      clean: { type: "boolean", default: false },
-      help: { type: "boolean", short: "h", default: false },
-    },
-  });
-  if (values.help) {
-    console.log(HELP);
-    Deno.exit(0);
-  }
+  const values = readCommand(COMMAND, (parsed) => parsed.values);
   const { version } = JSON.parse(await Deno.readTextFile("deno.json"));
   const out = values.out ?? `quire-attention-${version}.tgz`;
   const repository = values.repository ?? repositoryHere();

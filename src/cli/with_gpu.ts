@@ -1,3 +1,4 @@
+// deno-lint-ignore-file no-console -- this is what a person runs
 /**
  * Runs `deno <arguments>` on a machine that has a WebGPU adapter, which it
  * sets up first where it can:
@@ -6,15 +7,25 @@
  * deno run -A src/cli/with_gpu.ts test -A tests/
  * ```
  *
- * Exits with the child's code, or 2 where there is no adapter.
+ * Exits with the child's code, or 2 where there is no adapter. Help needs none.
  *
  * @module
  */
 
+import { asksForHelp } from "./arguments.ts";
 import { ensureGpu, gpuEnvironment } from "./setup.ts";
 
+const USAGE = `Usage: deno run -A src/cli/with_gpu.ts DENO_ARGUMENT...
+  Runs deno with these arguments where there is a WebGPU adapter; sets up
+  Mesa's software one where there is none and it may, or says what to type`;
+
 if (import.meta.main) {
-  if (!await ensureGpu()) Deno.exit(2);
+  const [first] = Deno.args;
+  if (first === undefined || asksForHelp([first])) {
+    (first === undefined ? console.error : console.log)(USAGE);
+    Deno.exit(first === undefined ? 2 : 0);
+  }
+  if (!asksForHelp(Deno.args) && !await ensureGpu()) Deno.exit(2);
   const child = new Deno.Command(Deno.execPath(), {
     args: Deno.args,
     env: gpuEnvironment(),

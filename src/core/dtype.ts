@@ -6,7 +6,11 @@
 
 import { fromFloat16 } from "./half.ts";
 
-/** The storage types of queries, keys, values and outputs. */
+/**
+ * The storage types of queries, keys, values and outputs.
+ *
+ * @category Device
+ */
 export type DType = "f32" | "f16";
 
 /** Element types of any tensor, indices included. */

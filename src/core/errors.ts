@@ -6,7 +6,25 @@
  * @module
  */
 
-/** Thrown when a block pool cannot serve a request; nothing was changed. */
+/**
+ * Thrown when a block pool cannot serve a request; nothing was changed.
+ *
+ * @example A pool that is too small
+ * ```ts
+ * import { BlockTable, OutOfBlocksError } from "@quire/attention";
+ * import { BlockPool } from "@quire/attention/cache";
+ *
+ * const table = new BlockTable(new BlockPool({ numBlocks: 3, blockSize: 4 }));
+ * try {
+ *   table.reserve(100);
+ * } catch (error) {
+ *   if (!(error instanceof OutOfBlocksError)) throw error;
+ *   console.log(table.length); // 0: nothing was reserved
+ * }
+ * ```
+ *
+ * @category Errors
+ */
 export class OutOfBlocksError extends Error {
   /** The name of the class. */
   override readonly name = "OutOfBlocksError";
@@ -40,7 +58,11 @@ export class OutOfBlocksError extends Error {
   }
 }
 
-/** Thrown by every call on a {@linkcode Gpu} whose device is lost. */
+/**
+ * Thrown by every call on a {@linkcode Gpu} whose device is lost.
+ *
+ * @category Errors
+ */
 export class DeviceLostError extends Error {
   /** The name of the class. */
   override readonly name = "DeviceLostError";
@@ -58,7 +80,22 @@ export class DeviceLostError extends Error {
   }
 }
 
-/** Thrown when valid input asks for what this device or version cannot do. */
+/**
+ * Thrown when valid input asks for what this device or version cannot do.
+ *
+ * @example Where there may be no adapter
+ * ```ts
+ * import { openGpu, UnsupportedError } from "@quire/attention";
+ *
+ * const gpu = await openGpu().catch((error) => {
+ *   if (!(error instanceof UnsupportedError)) throw error;
+ *   console.log(error.message); // what cannot be done, and why
+ * });
+ * gpu?.destroy();
+ * ```
+ *
+ * @category Errors
+ */
 export class UnsupportedError extends Error {
   /** The name of the class. */
   override readonly name = "UnsupportedError";

@@ -97,6 +97,8 @@ export interface SchedulerOptions extends SchedulerPolicy {
  *   }
  * }
  * ```
+ *
+ * @category Scheduling
  */
 export class Scheduler {
   readonly #parts: SchedulerParts;

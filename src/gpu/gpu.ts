@@ -30,6 +30,17 @@ import {
  *
  * Every method throws (or rejects with) a {@linkcode DeviceLostError} once the
  * device is lost or the `Gpu` destroyed.
+ *
+ * @example A tensor, there and back
+ * ```ts
+ * import { openGpu } from "@quire/attention";
+ *
+ * using gpu = await openGpu();
+ * using tensor = gpu.tensor(Float32Array.of(1, 2, 3, 4), [2, 2]);
+ * console.log(await gpu.readOne(tensor)); // 1 2 3 4
+ * ```
+ *
+ * @category Device
  */
 export class Gpu implements DeviceContext, Disposable {
   /** The WebGPU device. */

@@ -15,7 +15,11 @@ import {
 import { Gpu } from "./gpu.ts";
 import { keepReachable } from "./keep_reachable.ts";
 
-/** What {@linkcode openGpu} opens. */
+/**
+ * What {@linkcode openGpu} opens.
+ *
+ * @category Device
+ */
 export interface OpenGpuOptions {
   /** A device of the caller's own, which is used as it is, never destroyed. */
   readonly device?: GPUDevice;
@@ -53,6 +57,8 @@ export interface OpenGpuOptions {
  *
  * @throws {UnsupportedError} Where there is no adapter, only an OpenGL one, or
  * only a software one and `allowSoftware` is false.
+ *
+ * @category Device
  */
 export async function openGpu(options: OpenGpuOptions = {}): Promise<Gpu> {
   const { device, label = "quire" } = options;

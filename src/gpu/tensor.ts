@@ -21,7 +21,22 @@ import { BufferUsage, roundUp, TENSOR_USAGE } from "./usage.ts";
  */
 const TENSOR_ALIGNMENT = 16;
 
-/** A dense, row-major array on the device. */
+/**
+ * A dense, row-major array on the device.
+ *
+ * @example A buffer of one's own as a tensor
+ * ```ts
+ * import { openGpu } from "@quire/attention";
+ *
+ * using gpu = await openGpu();
+ * const { STORAGE, COPY_SRC } = GPUBufferUsage;
+ * const buffer = gpu.device.createBuffer({ size: 64, usage: STORAGE | COPY_SRC });
+ * const tensor = gpu.wrap(buffer, "f32", [4, 4]);
+ * console.log(tensor.size, tensor.byteLength); // 16 64
+ * ```
+ *
+ * @category Device
+ */
 export class GpuTensor implements Disposable {
   /** The device it lives on. */
   readonly gpu: DeviceContext;

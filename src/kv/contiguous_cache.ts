@@ -19,7 +19,11 @@ import type { ReserveRequest } from "./requests.ts";
 import { type ExtentKeys, extentKeys, ownSequence } from "./sequence_keys.ts";
 import { arenaLimit, cacheSizes, type KvCacheOptions } from "./sizes.ts";
 
-/** How large a {@linkcode ContiguousCache} is, and how its sequences grow. */
+/**
+ * How large a {@linkcode ContiguousCache} is, and how its sequences grow.
+ *
+ * @category Cache
+ */
 export interface ContiguousCacheOptions
   extends Omit<KvCacheOptions, "numBlocks" | "maxArenaBytes"> {
   /** Blocks a layer, at least 2; they must fit one buffer of the device. */
@@ -62,6 +66,8 @@ export interface ContiguousCacheOptions
  * console.log(output.data); // 5 6 7 8
  * gpu.destroy();
  * ```
+ *
+ * @category Cache
  */
 export class ContiguousCache extends KvArenas {
   /** Who owns which extent. */

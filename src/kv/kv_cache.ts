@@ -34,6 +34,8 @@ import { cacheSizes, type KvCacheOptions } from "./sizes.ts";
  * console.log(sequence.committed); // 1
  * gpu.destroy();
  * ```
+ *
+ * @category Cache
  */
 export class KvCache extends KvArenas {
   /** Who owns which block. */

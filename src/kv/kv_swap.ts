@@ -79,6 +79,8 @@ const STAGING_BYTES = 32 * 2 ** 20;
  * console.log(sequence.status); // running
  * gpu.destroy();
  * ```
+ *
+ * @category Cache
  */
 export class KvSwap implements Disposable {
   /** The cache whose blocks are moved. */

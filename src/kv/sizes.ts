@@ -15,7 +15,11 @@ import { bytesPerElement, type DType } from "../core/dtype.ts";
 import type { Gpu } from "../gpu/mod.ts";
 import { DEFAULT_BLOCK_SIZE } from "../cache/block/block_pool.ts";
 
-/** How large a `KvCache` is, and what it holds. */
+/**
+ * How large a `KvCache` is, and what it holds.
+ *
+ * @category Cache
+ */
 export interface KvCacheOptions {
   /** Blocks a layer, the null block included. */
   readonly numBlocks: number;

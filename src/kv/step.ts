@@ -90,6 +90,8 @@ export interface StepOptions {
  * console.log(sequence.length, sequence.committed); // 3 3
  * gpu.destroy();
  * ```
+ *
+ * @category Cache
  */
 export class CacheStep implements Disposable {
   /** Tokens that are added, in all sequences together. */

@@ -67,6 +67,20 @@ export interface CaptureOptions {
  * @throws {TypeError} If `data` has another type, or `shape` does not fit it.
  * @throws {RangeError} If it is empty, or an element is not finite or exceeds
  * the range of i32.
+ *
+ * @example A bias for each head
+ * ```ts
+ * import { capture, scoreMod } from "@quire/attention";
+ *
+ * const bias = capture(Float32Array.of(0, 0.5), { shape: [2] });
+ * const perHead = scoreMod(
+ *   "per head",
+ *   ({ score, head }) => score.add(bias.at(head)),
+ * );
+ * console.log(perHead.name); // per head
+ * ```
+ *
+ * @category Masks and scores
  */
 export function capture(
   data: Float32Array,

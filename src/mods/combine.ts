@@ -34,6 +34,25 @@ function combine(
  * What every mask lets through; everything when there are none.
  *
  * @throws {TypeError} If an argument is not a mask.
+ *
+ * @example Causal within documents
+ * ```ts
+ * import { and, causal, document } from "@quire/attention";
+ * import { drawMask } from "@quire/attention/mods";
+ *
+ * const ids = Int32Array.of(0, 0, 0, 1, 1, 1);
+ * const mask = and(document(ids), causal());
+ * const pairs = { keys: 6, tileQueries: 1, tileKeys: 1 };
+ * console.log(drawMask(mask, pairs).text);
+ * // █·····
+ * // ██····
+ * // ███···
+ * // ···█··
+ * // ···██·
+ * // ···███
+ * ```
+ *
+ * @category Masks and scores
  */
 export function and(...masks: readonly MaskMod[]): MaskMod {
   return combine("and", masks, "and");
@@ -43,6 +62,25 @@ export function and(...masks: readonly MaskMod[]): MaskMod {
  * What any mask lets through; nothing when there are none.
  *
  * @throws {TypeError} If an argument is not a mask.
+ *
+ * @example Blocks of two, and the first key
+ * ```ts
+ * import { blockDiagonal, maskMod, or } from "@quire/attention";
+ * import { drawMask } from "@quire/attention/mods";
+ *
+ * const first = maskMod("first", ({ key }) => key.eq(0));
+ * const mask = or(blockDiagonal(2), first);
+ * const pairs = { keys: 6, tileQueries: 1, tileKeys: 1 };
+ * console.log(drawMask(mask, pairs).text);
+ * // ██····
+ * // ██····
+ * // █·██··
+ * // █·██··
+ * // █···██
+ * // █···██
+ * ```
+ *
+ * @category Masks and scores
  */
 export function or(...masks: readonly MaskMod[]): MaskMod {
   return combine("or", masks, "or");
@@ -52,6 +90,22 @@ export function or(...masks: readonly MaskMod[]): MaskMod {
  * What a mask does not let through.
  *
  * @throws {TypeError} If the argument is not a mask.
+ *
+ * @example What causal hides
+ * ```ts
+ * import { causal, not } from "@quire/attention";
+ * import { drawMask } from "@quire/attention/mods";
+ *
+ * const mask = not(causal());
+ * const pairs = { keys: 4, tileQueries: 1, tileKeys: 1 };
+ * console.log(drawMask(mask, pairs).text);
+ * // ·███
+ * // ··██
+ * // ···█
+ * // ····
+ * ```
+ *
+ * @category Masks and scores
  */
 export function not(mask: MaskMod): MaskMod {
   checkType(mask?.kind === "mask", "not()", "must be given a mask", mask);

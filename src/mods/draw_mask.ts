@@ -9,6 +9,8 @@ import { maskSvg } from "./mask_svg.ts";
 import { tileGrid, type TileGridOptions, type TileKind } from "./tile_grid.ts";
 import type { MaskMod } from "./trace.ts";
 
+export type { TileKind };
+
 const MAX = 2 ** 31 - 1;
 
 /** Tiles along a side where their size is not given, at most. */

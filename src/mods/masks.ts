@@ -12,7 +12,25 @@ import { type MaskMod, maskMod } from "./trace.ts";
 
 const MAX = 2 ** 31 - 1;
 
-/** Keys up to the query's own position: `key <= query`. */
+/**
+ * Keys up to the query's own position: `key <= query`.
+ *
+ * @example Four tokens
+ * ```ts
+ * import { causal } from "@quire/attention";
+ * import { drawMask } from "@quire/attention/mods";
+ *
+ * const mask = causal();
+ * const pairs = { keys: 4, tileQueries: 1, tileKeys: 1 };
+ * console.log(drawMask(mask, pairs).text);
+ * // █···
+ * // ██··
+ * // ███·
+ * // ████
+ * ```
+ *
+ * @category Masks and scores
+ */
 export function causal(): MaskMod {
   return maskMod("causal", ({ query, key }) => key.le(query));
 }
@@ -29,6 +47,24 @@ export interface SlidingWindowOptions {
  * A window, both ends inclusive: `query - left <= key <= query + right`.
  *
  * @throws {RangeError} If a side is negative or not an integer.
+ *
+ * @example Two positions back, causal
+ * ```ts
+ * import { slidingWindow } from "@quire/attention";
+ * import { drawMask } from "@quire/attention/mods";
+ *
+ * const mask = slidingWindow({ left: 2, right: 0 });
+ * const pairs = { keys: 6, tileQueries: 1, tileKeys: 1 };
+ * console.log(drawMask(mask, pairs).text);
+ * // █·····
+ * // ██····
+ * // ███···
+ * // ·███··
+ * // ··███·
+ * // ···███
+ * ```
+ *
+ * @category Masks and scores
  */
 export function slidingWindow(options: SlidingWindowOptions): MaskMod {
   const { left, right } = options;
@@ -48,6 +84,24 @@ export function slidingWindow(options: SlidingWindowOptions): MaskMod {
  *
  * @param lengths The prefix's length, or that of each sequence of the batch.
  * @throws {RangeError} If a length is negative or not an integer.
+ *
+ * @example A prefix of three tokens
+ * ```ts
+ * import { prefixLm } from "@quire/attention";
+ * import { drawMask } from "@quire/attention/mods";
+ *
+ * const mask = prefixLm(3);
+ * const pairs = { keys: 6, tileQueries: 1, tileKeys: 1 };
+ * console.log(drawMask(mask, pairs).text);
+ * // ███···
+ * // ███···
+ * // ███···
+ * // ████··
+ * // █████·
+ * // ██████
+ * ```
+ *
+ * @category Masks and scores
  */
 export function prefixLm(lengths: number | Uint32Array): MaskMod {
   if (typeof lengths === "number") checkInteger("lengths", lengths, 0, MAX);
@@ -67,6 +121,24 @@ export function prefixLm(lengths: number | Uint32Array): MaskMod {
  * @param ids The document of each position.
  * @param shape `[positions]` (the default) or `[batch, positions]`.
  * @throws {TypeError} If `shape` does not fit `ids`.
+ *
+ * @example Three documents
+ * ```ts
+ * import { document } from "@quire/attention";
+ * import { drawMask } from "@quire/attention/mods";
+ *
+ * const mask = document(Int32Array.of(0, 0, 0, 1, 1, 2));
+ * const pairs = { keys: 6, tileQueries: 1, tileKeys: 1 };
+ * console.log(drawMask(mask, pairs).text);
+ * // ███···
+ * // ███···
+ * // ███···
+ * // ···██·
+ * // ···██·
+ * // ·····█
+ * ```
+ *
+ * @category Masks and scores
  */
 export function document(
   ids: Int32Array | Uint32Array,
@@ -96,6 +168,25 @@ export interface SinkWindowOptions {
  * `key <= query and (key < sinks or key >= query - window)`.
  *
  * @throws {RangeError} If an option is negative or not an integer.
+ *
+ * @example One sink, a window of two
+ * ```ts
+ * import { sinkWindow } from "@quire/attention";
+ * import { drawMask } from "@quire/attention/mods";
+ *
+ * const mask = sinkWindow({ sinks: 1, window: 2 });
+ * const pairs = { keys: 7, tileQueries: 1, tileKeys: 1 };
+ * console.log(drawMask(mask, pairs).text);
+ * // █······
+ * // ██·····
+ * // ███····
+ * // ████···
+ * // █·███··
+ * // █··███·
+ * // █···███
+ * ```
+ *
+ * @category Masks and scores
  */
 export function sinkWindow(options: SinkWindowOptions): MaskMod {
   const { sinks, window } = options;
@@ -122,6 +213,25 @@ export interface DilatedOptions {
  *
  * @throws {RangeError} If `window` is not an integer >= 0, or `dilation` not
  * one >= 1.
+ *
+ * @example Every other position, up to four away
+ * ```ts
+ * import { dilated } from "@quire/attention";
+ * import { drawMask } from "@quire/attention/mods";
+ *
+ * const mask = dilated({ window: 4, dilation: 2 });
+ * const pairs = { keys: 7, tileQueries: 1, tileKeys: 1 };
+ * console.log(drawMask(mask, pairs).text);
+ * // █·█·█··
+ * // ·█·█·█·
+ * // █·█·█·█
+ * // ·█·█·█·
+ * // █·█·█·█
+ * // ·█·█·█·
+ * // ··█·█·█
+ * ```
+ *
+ * @category Masks and scores
  */
 export function dilated(options: DilatedOptions): MaskMod {
   const { window, dilation } = options;
@@ -138,6 +248,24 @@ export function dilated(options: DilatedOptions): MaskMod {
  * (a negative position) sees none.
  *
  * @throws {RangeError} If `size` is not an integer >= 1.
+ *
+ * @example Blocks of two
+ * ```ts
+ * import { blockDiagonal } from "@quire/attention";
+ * import { drawMask } from "@quire/attention/mods";
+ *
+ * const mask = blockDiagonal(2);
+ * const pairs = { keys: 6, tileQueries: 1, tileKeys: 1 };
+ * console.log(drawMask(mask, pairs).text);
+ * // ██····
+ * // ██····
+ * // ··██··
+ * // ··██··
+ * // ····██
+ * // ····██
+ * ```
+ *
+ * @category Masks and scores
  */
 export function blockDiagonal(size: number): MaskMod {
   checkInteger("size", size, 1, MAX);
@@ -157,6 +285,22 @@ export function blockDiagonal(size: number): MaskMod {
  * @throws {TypeError} If `parents` is not an `Int32Array`.
  * @throws {RangeError} If a parent is not a node, or its own ancestor, or the
  * tree is empty.
+ *
+ * @example Two tokens, then a tree of four that are drafted
+ * ```ts
+ * import { tree } from "@quire/attention";
+ * import { drawMask } from "@quire/attention/mods";
+ *
+ * const mask = tree(Int32Array.of(-1, 0, 0, 1), 2);
+ * const pairs = { queries: 4, keys: 6, tileQueries: 1, tileKeys: 1 };
+ * console.log(drawMask(mask, pairs).text);
+ * // ███···
+ * // ████··
+ * // ███·█·
+ * // ████·█
+ * ```
+ *
+ * @category Masks and scores
  */
 export function tree(parents: Int32Array, start = 0): MaskMod {
   checkType(
@@ -215,6 +359,20 @@ export interface QueryRowsOptions {
  * `[batch, heads, queries, keys]`.
  * @throws {TypeError} If `shape` has another rank or does not fit `data`.
  * @throws {RangeError} If `data` is empty, or `queryOffset` not an integer.
+ *
+ * @example Two queries over three keys
+ * ```ts
+ * import { booleanMask } from "@quire/attention";
+ * import { drawMask } from "@quire/attention/mods";
+ *
+ * const mask = booleanMask(Uint8Array.of(1, 0, 1, 0, 1, 1), [2, 3]);
+ * const pairs = { queries: 2, keys: 3, tileQueries: 1, tileKeys: 1 };
+ * console.log(drawMask(mask, pairs).text);
+ * // █·█
+ * // ·██
+ * ```
+ *
+ * @category Masks and scores
  */
 export function booleanMask(
   data: Uint8Array,

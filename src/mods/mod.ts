@@ -29,6 +29,7 @@ export {
   type DrawMaskOptions,
   type MaskedProblem,
   type MaskPicture,
+  type TileKind,
 } from "./draw_mask.ts";
 export {
   type MaskFunction,
@@ -84,7 +85,6 @@ export type {
   VariableName,
   VariableNode,
 } from "./nodes.ts";
-export type { TileKind } from "./tile_grid.ts";
 export { additiveBias, alibi, relativeBias, softcap } from "./scores.ts";
 export {
   type MaskMod,

@@ -21,6 +21,17 @@ import { type ScoreMod, scoreMod } from "./trace.ts";
  *
  * @throws {TypeError} If `cap` is not a number.
  * @throws {RangeError} If it is not a positive normal float32.
+ *
+ * @example A score of 100, capped at 50
+ * ```ts
+ * import { softcap } from "@quire/attention";
+ * import { scoreFunction } from "@quire/attention/mods";
+ *
+ * const score = scoreFunction([softcap(50)]);
+ * console.log(score(100, 0, 0, 0, 0)); // 48.2, which is 50 tanh(2)
+ * ```
+ *
+ * @category Masks and scores
  */
 export function softcap(cap: number): ScoreMod {
   checkFinite("cap", cap);
@@ -39,6 +50,18 @@ export function softcap(cap: number): ScoreMod {
  * @throws {TypeError} If `slopes` is not a `Float32Array`, or `shape` does not
  * fit it.
  * @throws {RangeError} If a slope is not finite.
+ *
+ * @example Head 1 loses a quarter a position
+ * ```ts
+ * import { alibi } from "@quire/attention";
+ * import { scoreFunction } from "@quire/attention/mods";
+ *
+ * const slopes = Float32Array.of(0.5, 0.25);
+ * const score = scoreFunction([alibi(slopes)]);
+ * console.log(score(3, 0, 1, 10, 8)); // 2.5
+ * ```
+ *
+ * @category Masks and scores
  */
 export function alibi(
   slopes: Float32Array,
@@ -86,6 +109,22 @@ export function alibiSlopes(heads: number): Float32Array {
  * rank or does not fit.
  * @throws {RangeError} If `data` is empty or not finite, or `queryOffset` is
  * not an integer.
+ *
+ * @example One bias for each key
+ * ```ts
+ * import { additiveBias, attentionProblem } from "@quire/attention";
+ *
+ * const tensor = { dtype: "f32", shape: [1, 3, 1, 4] } as const;
+ * const problem = attentionProblem({
+ *   query: tensor,
+ *   key: tensor,
+ *   value: tensor,
+ *   scoreMod: additiveBias(Float32Array.of(0, -1, -2), [1, 3]),
+ * });
+ * console.log(problem.scoreMods[0].name); // additiveBias
+ * ```
+ *
+ * @category Masks and scores
  */
 export function additiveBias(
   data: Float32Array,
@@ -111,6 +150,19 @@ export function additiveBias(
  * @throws {TypeError} If `table` is not a `Float32Array`, or `shape` does not
  * fit it.
  * @throws {RangeError} If the second dimension is even, or a bias not finite.
+ *
+ * @example Three distances, one head
+ * ```ts
+ * import { relativeBias } from "@quire/attention";
+ * import { scoreFunction } from "@quire/attention/mods";
+ *
+ * // For keys before the query, at it, and after it.
+ * const table = Float32Array.of(-1, 0, 2);
+ * const score = scoreFunction([relativeBias(table, [1, 3])]);
+ * console.log(score(1, 0, 0, 5, 9)); // 3
+ * ```
+ *
+ * @category Masks and scores
  */
 export function relativeBias(
   table: Float32Array,

@@ -30,7 +30,11 @@ export interface ScoreVariables extends MaskVariables {
   readonly score: Float;
 }
 
-/** A modification of scores. */
+/**
+ * A modification of scores.
+ *
+ * @category Masks and scores
+ */
 export interface ScoreMod {
   /** Tells the kinds of mod apart. */
   readonly kind: "score";
@@ -40,7 +44,11 @@ export interface ScoreMod {
   readonly expression: ExpressionNode;
 }
 
-/** A predicate: which keys a query may see. */
+/**
+ * A predicate: which keys a query may see.
+ *
+ * @category Masks and scores
+ */
 export interface MaskMod {
   /** Tells the kinds of mod apart. */
   readonly kind: "mask";
@@ -64,6 +72,8 @@ const VARIABLES: ScoreVariables = {
 
 /**
  * Traces a score mod: `modify` is called once, with expressions.
+ *
+ * @category Masks and scores
  *
  * @example A bias that decays with distance
  * ```ts
@@ -93,6 +103,8 @@ export function scoreMod(
 
 /**
  * Traces a mask mod: `predicate` is called once, with expressions.
+ *
+ * @category Masks and scores
  *
  * @example A causal mask
  * ```ts

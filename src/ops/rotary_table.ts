@@ -31,6 +31,8 @@ export interface RotaryTableOptions {
  * const table = rotaryTable({ positions: 2, dim: 2 });
  * console.log(table); // 1 0, then cos 1 and sin 1
  * ```
+ *
+ * @category Attention
  */
 export function rotaryTable(options: RotaryTableOptions): Float32Array {
   const { positions, dim, base = 10000 } = options;

@@ -1,6 +1,5 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { adviceFor, mayInstall } from "../../src/cli/setup.ts";
-import { profilesOf } from "../../src/cli/doctor.ts";
 
 const linux = (distribution: string[], root: boolean) => ({
   os: "linux",
@@ -31,10 +30,4 @@ Deno.test("mayInstall() is for root on Debian and its kin only", () => {
   assert(mayInstall(linux(["ubuntu", "debian"], true)));
   assert(!mayInstall(linux(["debian"], false)));
   assert(!mayInstall(linux(["fedora"], true)));
-});
-
-Deno.test("profilesOf() gives a reason for each profile", () => {
-  const [portable, subgroups, matrix] = profilesOf(new Set(["subgroups"]));
-  assert(portable.possible && subgroups.possible && !matrix.possible);
-  assertStringIncludes(matrix.reason, "the device lacks");
 });

@@ -4,11 +4,17 @@
  * @module
  */
 
-import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertStringIncludes,
+} from "@std/assert";
 import { checkCompletions, checkPredictions } from "../../demo/check.ts";
 import { complete } from "../../demo/completions.ts";
+import { maxError, measurePrefill } from "../../demo/measure.ts";
 import { prefill } from "../../demo/prefill.ts";
-import { textCache } from "../../demo/text_cache.ts";
+import { appendText, textCache } from "../../demo/text_cache.ts";
 import { gpuEnvironment } from "../../src/cli/setup.ts";
 import { gpuTest, SKIP_REASON } from "../support/gpu.ts";
 
@@ -51,6 +57,26 @@ gpuTest("complete() goes on from forks of a prefill", async (_, gpu) => {
   }
 });
 
+gpuTest(
+  "measurePrefill() takes a text longer than the baseline's loops may be",
+  async (_, gpu) => {
+    const text = encode(RHYME.repeat(60)).slice(0, 8000);
+    using cache = await textCache(gpu, 500);
+    const sequence = cache.createSequence();
+    const addition = { sequence, text, start: 0, end: text.length };
+    appendText(gpu, cache, [addition]);
+    const used = cache.pool.usedBlocks;
+    const measured = await measurePrefill(gpu, cache, { sequence, text });
+    const { start, end, tiled, standard } = measured;
+    assertEquals([start, end], [3840, 4096]);
+    for (const { output, time } of [tiled, standard]) {
+      assert(maxError({ text, start, output }) < 1e-12);
+      assert(time > 0);
+    }
+    assertEquals(cache.pool.usedBlocks, used);
+  },
+);
+
 async function demo(...args: string[]) {
   const main = new URL("../../demo/main.ts", import.meta.url).href;
   const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
@@ -85,11 +111,18 @@ Deno.test({
       );
       assertEquals([code, err], [0, ""]);
       assertStringIncludes(out, `${2 * RHYME.length} bytes`);
-      assertStringIncludes(out, "5 >  a terrible");
+      assertEquals(
+        out.startsWith("Paged attention completes your text by its longest"),
+        true,
+      );
+      assertStringIncludes(
+        out,
+        "  5  prompt      With\n     completion   a terrible \n",
+      );
       assertStringIncludes(out, "Proved    all 5 completions equal");
       for (
         const line of [
-          /prefill of 256 queries, tiled +\d+\.\d\d ms +0 B/,
+          /prefill of 256 queries over 284 keys, tiled +\d+\.\d\d ms +0 B/,
           /the same in 3 dispatches +\d+\.\d\d ms +\d+\.\d [KM]iB/,
           /decode of 5 sequences, paged +\d+\.\d\d ms/,
           /the same over contiguous keys +\d+\.\d\d ms/,
@@ -100,6 +133,14 @@ Deno.test({
           /copies made on write +\d/,
         ]
       ) assertMatch(out, line);
+      // A pipe gets lines that say how far it is, and nothing for terminals.
+      assertStringIncludes(out, "\nPrefill   284 of 284 bytes\n");
+      for (const done of [3, 6, 9, 12]) {
+        assertStringIncludes(out, `\n          ${done} of 12 bytes each\n`);
+      }
+      // deno-lint-ignore no-control-regex -- those are what must not be there
+      assert(!/[\r\x1b]/.test(out));
+      for (const line of out.split("\n")) assert(line.length <= 80, line);
     }),
 });
 
@@ -121,6 +162,7 @@ Deno.test("demo says in one line why it cannot read a file", () =>
   inFolder(async (folder) => {
     await Deno.writeTextFile(`${folder}/empty`, "");
     const cases: [string[], string][] = [
+      [["--", `${folder}/none`], "there is no such file"],
       [[`${folder}/none`], "there is no such file"],
       [[`${folder}/empty`], "it is empty"],
       [[folder], "it is a directory"],

@@ -7,10 +7,11 @@
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { checkCompletions, checkPredictions } from "../../demo/check.ts";
 import {
+  COMMAND,
+  demoArguments,
   DemoError,
   MAX_PROMPT,
   MAX_TEXT,
-  parseDemoArguments,
   promptsOf,
   readInput,
 } from "../../demo/input.ts";
@@ -19,8 +20,14 @@ import {
   bytesText,
   CompletionView,
   printable,
-  table,
+  Progress,
+  writeEntry,
 } from "../../demo/view.ts";
+import { parseCommand, UsageError } from "../../src/cli/arguments.ts";
+import { widthOf } from "../../src/cli/terminal.ts";
+
+const read = (args: readonly string[]) =>
+  demoArguments(parseCommand(COMMAND, args));
 
 const encode = (text: string) => new TextEncoder().encode(text);
 
@@ -37,8 +44,8 @@ async function withFile(
   }
 }
 
-Deno.test("parseDemoArguments() takes a file, prompts and a count", () => {
-  const given = parseDemoArguments([
+Deno.test("demoArguments() takes a file, prompts and a count", () => {
+  const given = read([
     "/notes.txt",
     "--prompt",
     "one",
@@ -51,15 +58,15 @@ Deno.test("parseDemoArguments() takes a file, prompts and a count", () => {
     prompts: ["one", "two"],
     count: 7,
   });
-  const none = parseDemoArguments([]);
+  const none = read([]);
   assertEquals(none.file.endsWith("/README.md"), true);
   assertEquals(none.count, 64);
 });
 
-Deno.test("parseDemoArguments() refuses what it does not know", () => {
+Deno.test("demoArguments() refuses what it does not know", () => {
   const cases: [string[], string][] = [
-    [["--speed"], "Usage: deno task demo"],
-    [["a", "b"], "more than one FILE"],
+    [["--speed"], "Unknown option '--speed'"],
+    [["a", "b"], 'Unexpected argument "b"'],
     [["--bytes", "0"], `--bytes must be an integer in 1..${MAX_PROMPT}`],
     [["--bytes", "many"], "current value is many"],
     [["--bytes", "1.5"], "current value is 1.5"],
@@ -67,7 +74,7 @@ Deno.test("parseDemoArguments() refuses what it does not know", () => {
     [["--prompt", "é".repeat(MAX_PROMPT)], `length is ${2 * MAX_PROMPT}`],
   ];
   for (const [args, message] of cases) {
-    assertThrows(() => parseDemoArguments(args), DemoError, message);
+    assertThrows(() => read(args), UsageError, message);
   }
 });
 
@@ -168,41 +175,92 @@ Deno.test("checkCompletions() throws where one byte differs", () => {
   );
 });
 
-function sinkOf(terminal: boolean) {
+function sinkOf(interactive: boolean, columns = 40) {
   const written: string[] = [];
   const sink = {
     write: (s: string) => void written.push(s),
-    terminal,
-    columns: 40,
+    interactive,
+    colour: interactive,
+    columns,
   };
   return { sink, written };
 }
 
-Deno.test("CompletionView writes lines where lines cannot grow", () => {
+Deno.test("CompletionView writes each prompt with its whole completion", () => {
   const { sink, written } = sinkOf(false);
-  const view = new CompletionView(sink, [encode("a\n"), encode("b")]);
-  for (let i = 0; i < 17; i++) view.push([97 + i, 65 + i]);
+  const count = 26;
+  const view = new CompletionView(sink, [encode("a\n"), encode("b")], count);
+  for (let i = 0; i < count; i++) view.push([97 + i, 65 + i]);
   view.end();
   assertEquals(
     written.join(""),
-    `  1 a\\n
-  2 b
-  1 > abcdefghijklmnop
-  2 > ABCDEFGHIJKLMNOP
-  1 > q
-  2 > Q
+    `          7 of 26 bytes each
+          13 of 26 bytes each
+          20 of 26 bytes each
+          26 of 26 bytes each
+  1  prompt      a\\n
+     completion  abcdefghijklmnopqrstuvw
+                 xyz
+  2  prompt      b
+     completion  ABCDEFGHIJKLMNOPQRSTUVW
+                 XYZ
 `,
   );
 });
 
 Deno.test("CompletionView draws over its lines on a terminal", () => {
   const { sink, written } = sinkOf(true);
-  const view = new CompletionView(sink, [encode("a"), encode("b")]);
+  const view = new CompletionView(sink, [encode("a"), encode("b")], 1);
   view.push([120, 121]);
   view.end();
-  assertEquals(written.length, 2);
+  assertEquals(written.length, 3);
   assertEquals(written[1].startsWith("\x1b[2A"), true);
-  assertEquals(written[1].includes("a\x1b[1mx\x1b[0m\n"), true);
+  assertEquals(written[1].includes("a\x1b[1mx\x1b[22m\n"), true);
+  // The lines make room for what is written everywhere.
+  assertEquals(
+    written[2],
+    `\x1b[2A\x1b[J  1  prompt      a
+     completion  x
+  2  prompt      b
+     completion  y
+`,
+  );
+});
+
+Deno.test("CompletionView keeps a growing line within the terminal", () => {
+  const { sink, written } = sinkOf(true, 20);
+  const view = new CompletionView(sink, [encode("字".repeat(30))], 30);
+  for (let i = 0; i < 30; i++) view.push([97]);
+  for (const line of written.join("").split("\n")) {
+    // deno-lint-ignore no-control-regex -- a terminal's sequences
+    const seen = line.replaceAll(/\x1b\[\d*[A-Zm]|\r/g, "");
+    assertEquals(widthOf(seen) <= 20, true, seen);
+  }
+});
+
+Deno.test("Progress is a line on a terminal, and a few lines elsewhere", () => {
+  const piped = sinkOf(false);
+  const lines = new Progress(piped.sink, "Read", "bytes");
+  for (let done = 1; done <= 100; done++) lines.tell(done, 100);
+  lines.end();
+  assertEquals(
+    piped.written,
+    [25, 50, 75, 100].map((n) => `Read      ${n} of 100 bytes\n`),
+  );
+  const { sink, written } = sinkOf(true);
+  const line = new Progress(sink, "Read", "bytes");
+  line.tell(1, 2);
+  line.end();
+  assertEquals(written, ["\r\x1b[2KRead      1 of 2 bytes", "\r\x1b[2K"]);
+});
+
+Deno.test("writeEntry() breaks a text beside its label", () => {
+  const { sink, written } = sinkOf(false, 24);
+  writeEntry(sink, "Text", "some words to be broken");
+  assertEquals(
+    written.join(""),
+    "Text      some words to\n          be broken\n",
+  );
 });
 
 Deno.test("printable() leaves no control character", () => {
@@ -212,8 +270,7 @@ Deno.test("printable() leaves no control character", () => {
   assertEquals(printable(encode("é\n\t\0")), "é\\n\\t·");
 });
 
-Deno.test("table() and bytesText() are for reading", () => {
-  assertEquals(table([["a", "1"], ["bb", "22"]]), "  a    1\n  bb  22");
+Deno.test("bytesText() is for reading", () => {
   assertEquals(bytesText(0), "0 B");
   assertEquals(bytesText(1536), "1.5 KiB");
   assertEquals(bytesText(3 * 2 ** 20), "3.0 MiB");

@@ -245,6 +245,17 @@ const COUNTED: Readonly<Record<string, readonly Counted[]>> = {
       tiles: { decode: { ...SMALL.tiles.decode, maxRows: 8, keysPerLane: 4 } },
     },
   }],
+  "decode by one lane": [{
+    queries: 1,
+    keys: 1200,
+    dims: [256, 8],
+    choices: {
+      splits: 1,
+      tiles: {
+        decode: { maxRows: 1, lanes: 1, keysPerLane: 64, columnsPerLane: 4 },
+      },
+    },
+  }],
   "stream-K": [2, 9].map((queries) => ({
     queries,
     keys: 1500,
@@ -267,27 +278,34 @@ function optionsOf<T extends AnyTensor>(
   };
 }
 
-/** The grid's size of its first dispatch, where loops may take so many. */
-function workgroupsOf(
+/** Its plan, where loops may take so many. */
+function planOf(
   { limits, features, software }: Gpu,
   counted: Counted,
   maxLoopIterations: number,
-): number {
+): { workgroups: number; steps: number } {
   const device = { software, maxLoopIterations, limits, features };
   const problem = attentionProblem(
     optionsOf(counted, (_, shape): TensorShape => ({ dtype: "f32", shape })),
   );
-  const { parts } = attentionParts(problem, device, counted.choices);
+  const { parts, explanation } = attentionParts(
+    problem,
+    device,
+    counted.choices,
+  );
   const [x, y, z] = parts.dispatches[0].grid;
-  return x * y * z;
+  const [{ tile }] = Object.values(explanation.kernels);
+  const steps = Math.ceil(counted.queries / tile.rows) *
+    Math.ceil(counted.keys / tile.keys);
+  return { workgroups: x * y * z, steps };
 }
 
 /** A limit at which the work is cut, yet into more than single steps. */
 function limitOf(gpu: Gpu, counted: Counted): number {
   let most = 2 ** 24;
-  while (workgroupsOf(gpu, counted, most) < 3) most /= 2;
-  const single = workgroupsOf(gpu, counted, 1);
-  assert(workgroupsOf(gpu, counted, most) <= single / 2, "single steps");
+  while (planOf(gpu, counted, most).workgroups < 3) most /= 2;
+  const { workgroups, steps } = planOf(gpu, counted, most);
+  assert(workgroups <= steps / 2, "single steps");
   return most;
 }
 
@@ -356,7 +374,7 @@ gpuTest(
       };
       const takes = (most: number) => {
         try {
-          return workgroupsOf(gpu, counted, most) > 0;
+          return planOf(gpu, counted, most).workgroups > 0;
         } catch (error) {
           if (error instanceof UnsupportedError) return false;
           throw error;

@@ -47,24 +47,13 @@ export interface RunMutantsOptions {
   readonly onResult?: (result: MutantResult) => void;
 }
 
-/** What the tests may need, as far as it exists. */
-const TREE = [
-  ...FOLDERS,
-  "tests",
-  "mod.ts",
-  "deno.json",
-  "deno.lock",
-  "README.md",
-];
-
+/** Copies a folder, without what is installed or hidden. */
 async function copyTree(from: string, to: string): Promise<void> {
-  const info = await Deno.stat(from).catch(() => undefined);
-  if (info === undefined) return;
-  if (!info.isDirectory) return await Deno.copyFile(from, to);
   await Deno.mkdir(to, { recursive: true });
-  for await (const entry of Deno.readDir(from)) {
-    if (entry.name === "node_modules") continue;
-    await copyTree(`${from}/${entry.name}`, `${to}/${entry.name}`);
+  for await (const { name, isDirectory } of Deno.readDir(from)) {
+    if (name === "node_modules" || name.startsWith(".")) continue;
+    const [source, copy] = [`${from}/${name}`, `${to}/${name}`];
+    await (isDirectory ? copyTree(source, copy) : Deno.copyFile(source, copy));
   }
 }
 
@@ -213,12 +202,7 @@ export async function runMutants(
       { length: workers },
       (_, i) => ({ tree: `${base}/${i}`, index, runs, timeout }),
     );
-    for (const { tree } of benches) {
-      await Deno.mkdir(tree);
-      for (const name of TREE) {
-        await copyTree(`${root}/${name}`, `${tree}/${name}`);
-      }
-    }
+    for (const { tree } of benches) await copyTree(root, tree);
     const tests = [...new Set(faults.flatMap((fault) => fault.tests))];
     const patient = { ...benches[0], timeout: BASELINE_TIMEOUT };
     const outcome = await runTests(patient, tests);

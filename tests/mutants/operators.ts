@@ -67,7 +67,9 @@ export function changesOf(
     // Brackets of types and signs of numbers have no space on both sides.
     const binary = /^\w/.test(text) ||
       spaced(tokens[i - 1], tokens[i]) && spaced(tokens[i], tokens[i + 1]);
-    if (replace !== undefined && binary) {
+    // In WGSL, the number of a group or of a binding.
+    const attribute = tokens[i - 3]?.text === "@";
+    if (replace !== undefined && binary && !attribute) {
       changes.push({ first: i, end: i + 1, replace });
     }
     if (i > first && /^[;{}]$/.test(tokens[i - 1].text)) {

@@ -28,6 +28,7 @@ Deno.test("changesOf() turns each operator into its like", () => {
 Deno.test("changesOf() leaves types and signs as they are", () => {
   assertEquals(changed("Map<string, Set<T>>"), []);
   assertEquals(changed("f(-a, 2)"), []);
+  assertEquals(changed("@group(0) @binding(1) var"), []);
 });
 
 Deno.test("changesOf() leaves out calls that are statements", () => {

@@ -7,6 +7,7 @@
  * @module
  */
 
+import { readCommand } from "../../src/cli/arguments.ts";
 import { mayInstall, runQuietly, systemInfo } from "../../src/cli/setup.ts";
 import type { PageEnd, PageResult } from "./browser_page.ts";
 
@@ -204,4 +205,10 @@ async function main(): Promise<void> {
   Deno.exit(failed > 0 || passed === 0 ? 1 : 0);
 }
 
-if (import.meta.main) await main();
+const USAGE = `Usage: deno task test:browser
+  Runs a small kernel suite in headless Chromium`;
+
+if (import.meta.main) {
+  readCommand({ usage: USAGE, flags: {} }, () => {});
+  await main();
+}

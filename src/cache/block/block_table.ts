@@ -44,6 +44,8 @@ export type { BlockCopy, Reservation, ReserveOptions } from "./table_types.ts";
  * prompt.free();
  * fork.free();
  * ```
+ *
+ * @category Cache
  */
 export class BlockTable {
   readonly #pool: BlockPool;

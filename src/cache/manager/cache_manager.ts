@@ -61,6 +61,8 @@ import { checkTokens } from "../../core/tokens.ts";
  * cache.commit(first.sequence);
  * cache.create([1, 2, 3, 4, 9]).cached; // 4
  * ```
+ *
+ * @category Cache
  */
 export class CacheManager {
   readonly #pool: BlockPool;

@@ -57,7 +57,11 @@ export function newState(domain: PrefixDomain): SequenceState {
   };
 }
 
-/** A handle on one sequence of a {@linkcode CacheManager}, which makes it. */
+/**
+ * A handle on one sequence of a {@linkcode CacheManager}, which makes it.
+ *
+ * @category Cache
+ */
 export class CacheSequence {
   /** The pool of its manager. */
   readonly pool: BlockPool;

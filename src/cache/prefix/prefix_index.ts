@@ -51,6 +51,8 @@ import { checkTokens } from "../../core/tokens.ts";
  * index.match([5, 6, 7, 8], { salt: "tenant" }).length; // 3
  * index.match([5, 6, 7, 8, 9]).length; // 0
  * ```
+ *
+ * @category Cache
  */
 export class PrefixIndex {
   readonly #pool: BlockPool;

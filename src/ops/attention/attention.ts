@@ -13,7 +13,11 @@ import { attentionProblem } from "./options/attention_problem.ts";
 import type { PlanChoices } from "./options/choices.ts";
 import { AttentionPlan, type AttentionTensors } from "./plan.ts";
 
-/** The result of {@linkcode attention}; `T` is where the query was. */
+/**
+ * The result of {@linkcode attention}; `T` is where the query was.
+ *
+ * @category Attention
+ */
 export interface AttentionResult<T> {
   /** Like the query, with the value's head dim. */
   readonly output: T;
@@ -25,7 +29,11 @@ export interface AttentionResult<T> {
   readonly lse?: T;
 }
 
-/** What {@linkcode attention} takes besides the problem. */
+/**
+ * What {@linkcode attention} takes besides the problem.
+ *
+ * @category Attention
+ */
 export interface AttentionRunOptions extends PlanChoices {
   /** Checked before anything is submitted and before results are read. */
   readonly signal?: AbortSignal;
@@ -64,6 +72,8 @@ export interface AttentionRunOptions extends PlanChoices {
  * console.log(output.data); // 1 2 3 4 3 4 5 6
  * gpu.destroy();
  * ```
+ *
+ * @category Attention
  */
 export async function attention<T extends GpuTensor | HostTensor>(
   gpu: Gpu,
@@ -167,6 +177,8 @@ export async function attention(
  * gpu.submit("step", (encoder) => plan.encode(encoder, tensors));
  * gpu.destroy();
  * ```
+ *
+ * @category Attention
  */
 export async function planAttention(
   gpu: Gpu,

@@ -52,7 +52,11 @@ export interface SharedKeys {
   readonly rows: number;
 }
 
-/** What a plan will run, and why. */
+/**
+ * What a plan will run, and why.
+ *
+ * @category Attention
+ */
 export interface AttentionExplanation {
   /** Dispatches in order. */
   readonly dispatches: readonly ExplainedDispatch[];

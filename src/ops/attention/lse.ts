@@ -10,5 +10,7 @@ import { SENTINEL } from "../../core/sentinel.ts";
  * The log-sum-exp of a row without keys, in device memory: the lowest finite
  * float32, since WGSL may assume that there is no Inf. On the host it is
  * -Infinity.
+ *
+ * @category Attention
  */
 export const EMPTY_LSE: number = SENTINEL;

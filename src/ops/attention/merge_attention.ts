@@ -14,7 +14,11 @@ import { type Gpu, GpuTensor, Program } from "../../gpu/mod.ts";
 import { foldGrid } from "../../gpu/dispatch.ts";
 import { vecsOf } from "./problem.ts";
 
-/** Attention over a part of the keys, as `attention` returns it. */
+/**
+ * Attention over a part of the keys, as `attention` returns it.
+ *
+ * @category Attention
+ */
 export interface AttentionPart {
   /** `[..., heads, valueHeadDim]`. */
   readonly output: GpuTensor;
@@ -54,6 +58,8 @@ export interface AttentionPart {
  * console.log(await gpu.readOne(merged.output));
  * gpu.destroy();
  * ```
+ *
+ * @category Attention
  */
 export async function mergeAttention(
   gpu: Gpu,

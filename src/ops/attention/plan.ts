@@ -21,7 +21,11 @@ import { type AttentionParts, attentionParts } from "./parts.ts";
 import { type AttentionProblem, bufferTokens } from "./problem.ts";
 import { tensorElements } from "./rows.ts";
 
-/** What a plan's `encode` reads and writes. */
+/**
+ * What a plan's `encode` reads and writes.
+ *
+ * @category Attention
+ */
 export interface AttentionTensors {
   /**
    * As in the options; where they have `qkv`, that, which is then also the key
@@ -46,6 +50,35 @@ export type PassDescriptor = (label: string) => GPUComputePassDescriptor;
 /**
  * A plan for attention of one problem, or of later ones that differ only in
  * lengths, offsets and block table.
+ *
+ * @example One plan for all layers, and for the next step
+ * ```ts
+ * import { attentionProblem, openGpu, planAttention } from "@quire/attention";
+ *
+ * using gpu = await openGpu();
+ * const options = (keys: number) => ({
+ *   query: { dtype: "f32", shape: [1, 1, 4, 16] } as const,
+ *   key: { dtype: "f32", shape: [1, 64, 4, 16] } as const,
+ *   value: { dtype: "f32", shape: [1, 64, 4, 16] } as const,
+ *   keyLengths: [keys],
+ * });
+ * using plan = await planAttention(gpu, options(1));
+ * const layers = [0, 1].map(() => ({
+ *   query: gpu.empty("f32", [1, 1, 4, 16]),
+ *   key: gpu.empty("f32", [1, 64, 4, 16]),
+ *   value: gpu.empty("f32", [1, 64, 4, 16]),
+ *   output: gpu.empty("f32", [1, 1, 4, 16]),
+ * }));
+ * for (const step of [1, 2, 3]) {
+ *   await plan.update(attentionProblem(options(step)));
+ *   gpu.submit("step", (encoder) => {
+ *     for (const tensors of layers) plan.encode(encoder, tensors);
+ *   });
+ * }
+ * console.log(plan.explain().dispatches.length > 0); // true
+ * ```
+ *
+ * @category Attention
  */
 export class AttentionPlan implements Disposable {
   readonly #gpu: Gpu;

@@ -60,7 +60,11 @@ export interface PagedKeys {
  */
 export type Layout = "bshd" | "bhsd";
 
-/** One attention call. */
+/**
+ * One attention call.
+ *
+ * @category Attention
+ */
 export interface AttentionProblem {
   /** Storage of queries, keys, values and output. */
   readonly dtype: DType;

@@ -19,18 +19,20 @@ export const OPS_FAULTS: readonly SourceFault[] = [
   ...faultsIn("extentKeys", CONTIGUOUS, [
     [
       "every extent begins at the arena's start",
-      "keyStart: start",
-      "keyStart: 0 * start",
+      "extents.map(({ start }) => start)",
+      "extents.map(() => 0)",
     ],
     [
       "all room counts as written",
-      "extents.map(({ start, length })",
-      "extents.map(({ start, capacity: length })",
+      "extents.map(({ length }) => length)",
+      "extents.map(({ capacity }) => capacity)",
     ],
+  ]),
+  ...faultsIn("keysOf", CONTIGUOUS, [
     [
       "values are looked for too early",
-      "keyTokens: cache.numBlocks * cache.blockSize",
-      "keyTokens: (cache.numBlocks - 1) * cache.blockSize",
+      "const keyTokens = cache.numBlocks * cache.blockSize",
+      "const keyTokens = (cache.numBlocks - 1) * cache.blockSize",
     ],
   ]),
   ...faultsIn("ownSequence", DEVICE, [
@@ -43,8 +45,8 @@ export const OPS_FAULTS: readonly SourceFault[] = [
   ...faultsIn("checkIndexing", LIMITS, [
     [
       "an arena of extents is checked as two tensors",
-      "if (keys.segments > 0) {",
-      'if (keys.kind === "paged" && keys.segments > 0) {',
+      "keys.segments > 0 ?",
+      'keys.kind === "paged" && keys.segments > 0 ?',
     ],
   ]),
   ...faultsIn("checkArenas", DEVICE, [

@@ -25,6 +25,28 @@ import { checkIndices, type Indices, querySpans } from "./spans.ts";
  *
  * @throws {TypeError} for wrong types, ranks, shapes and combinations
  * @throws {RangeError} for values out of range
+ *
+ * @example The next step of a plan
+ * ```ts
+ * import { attentionProblem, openGpu, planAttention } from "@quire/attention";
+ *
+ * const gpu = await openGpu();
+ * const of = (length: number) => {
+ *   const cache = { dtype: "f32", shape: [1, 64, 2, 16] } as const;
+ *   return {
+ *     query: { dtype: "f32", shape: [1, 1, 4, 16] } as const,
+ *     key: cache,
+ *     value: cache,
+ *     keyLengths: [length], // of 64 that there is room for
+ *   };
+ * };
+ * const plan = await planAttention(gpu, of(10));
+ * await plan.update(attentionProblem(of(11)));
+ * console.log(plan.problem.sequences[0].keyCount); // 11
+ * gpu.destroy();
+ * ```
+ *
+ * @category Attention
  */
 export function attentionProblem(
   options: AttentionOptions<AnyTensor>,

@@ -10,7 +10,11 @@ import { type TileOptions, type Tiles, tilesOf } from "../variants/tiles.ts";
 import type { CostModel } from "../work/cost.ts";
 import type { Partition } from "../work/partition.ts";
 
-/** How to run a problem. */
+/**
+ * How to run a problem.
+ *
+ * @category Attention
+ */
 export interface PlanChoices {
   /**
    * `"fused"` (default): forward and decode kernels, each sequence by its

@@ -56,10 +56,19 @@ const ROWS_OF_A_LANE: readonly ListedKernel[] = [
     "all",
   ],
   [
-    "tokens are counted in kv heads",
-    "query_$r) * params.query_heads",
-    "query_$r) * params.kv_heads",
-    "all",
+    "queries lie as close as their heads",
+    "token * params.query_token_stride",
+    "token * params.query_head_stride",
+  ],
+  [
+    "all heads have the first one's queries",
+    "head * params.query_head_stride",
+    "0u",
+  ],
+  [
+    "all heads are written over the first one's rows",
+    "head * params.output_head_stride",
+    "0u",
   ],
 ];
 
@@ -111,8 +120,8 @@ const SCORE_MODS: readonly ListedKernel[] = [
 const LISTED_QUERIES: readonly ListedKernel[] = [
   [
     "a listed query's token is not looked up",
-    "let token_$r = listed_$r.token * params.query_heads",
-    "let token_$r = (sequence.query_start + query_$r) * params.query_heads",
+    "let token_$r = listed_$r.token",
+    "let token_$r = sequence.query_start + query_$r",
     "all",
   ],
   [
@@ -239,22 +248,41 @@ const PAGES: readonly ListedKernel[] = [
     "block * params.block_size",
   ],
   [
-    "blocks hold one kv head",
-    "((row * params.kv_heads + kv_head) * stride)",
-    "((row * params.kv_heads) * stride)",
+    "all kv heads have the first one's keys",
+    "kv_head * params.key_head_stride",
+    "0u",
+  ],
+  [
+    "all kv heads have the first one's values",
+    "kv_head * params.value_head_stride",
+    "0u",
   ],
 ];
 
 const ARENAS: readonly ListedKernel[] = [
   [
     "values are read where keys are",
-    "params.value_stride) + params.value_at",
-    "params.value_stride)",
+    "kv_head * params.value_head_stride + params.value_at",
+    "kv_head * params.value_head_stride",
   ],
   [
     "blocks are counted through all arenas",
     "id - segment * params.segment_blocks",
     "id",
+  ],
+];
+
+/** Tensors whose rows do not begin at the start, or lie otherwise. */
+const LAYOUTS: readonly ListedKernel[] = [
+  [
+    "queries begin where the buffer does",
+    "params.query_at + token",
+    "token",
+  ],
+  [
+    "keys begin where the buffer does",
+    "kv_head * params.key_head_stride + params.key_at",
+    "kv_head * params.key_head_stride",
   ],
 ];
 
@@ -285,6 +313,7 @@ export const ATTENTION_FAULTS: readonly Fault[] = [
     WALK,
   ),
   ...faultsInKernel("attention.", ["kernels/cache"], ARENAS),
+  ...faultsInKernel("attention.", ["laws/tensor_layouts"], LAYOUTS),
   ...faultsInKernel("attention.", ["laws/split"], SCHEDULE),
   ...faultsInKernel("attention.", ["laws/sharing"], LISTED_QUERIES),
   ...faultsInKernel("attention.forward", FORWARD, [
