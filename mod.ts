@@ -46,6 +46,7 @@ export {
   type AttentionTensors,
   EMPTY_LSE,
   type HostBits,
+  type HostMask,
   type HostTensor,
   mergeAttention,
   planAttention,

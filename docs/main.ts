@@ -1,5 +1,6 @@
 /** `deno task pictures`: draws the README's pictures anew. @module */
 
+import { readCommand } from "../src/cli/arguments.ts";
 import { masksPicture } from "./masks.ts";
 import { sharingPicture } from "./sharing.ts";
 
@@ -11,7 +12,11 @@ export function pictures(): ReadonlyMap<string, string> {
   ]);
 }
 
+const USAGE = `Usage: deno task pictures
+  Draws the README's pictures anew`;
+
 if (import.meta.main) {
+  readCommand({ usage: USAGE, flags: {} }, () => {});
   for (const [name, svg] of pictures()) {
     await Deno.writeTextFile(new URL(name, import.meta.url), svg);
   }

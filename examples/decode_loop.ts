@@ -27,6 +27,7 @@ import {
   openGpu,
   planAttention,
 } from "../mod.ts";
+import { readCommand } from "../src/cli/arguments.ts";
 import { Prng } from "../src/core/prng.ts";
 
 /** How large the toy is. */
@@ -395,4 +396,10 @@ async function main(): Promise<void> {
   device.destroy();
 }
 
-if (import.meta.main) await main();
+const USAGE = `Usage: deno task example:decode
+  Runs a decode loop of one's own: own device and buffers, 32 layers, forks`;
+
+if (import.meta.main) {
+  readCommand({ usage: USAGE, flags: {} }, () => {});
+  await main();
+}

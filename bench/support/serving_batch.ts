@@ -85,11 +85,11 @@ export class LoadedBatch {
 
   /** Fills a cache whose blocks lie in no order. */
   static async create(gpu: Gpu, batch: ServingBatch): Promise<LoadedBatch> {
-    const { keys, prompt, blockSize } = batch;
+    const { keys, prompt, blockSize, kvHeads, headDim, dtype } = batch;
     const blocks = (count: number) => Math.ceil(count / blockSize);
     const own = keys.reduce((sum, n) => sum + blocks(n) - blocks(prompt), 0);
     const cache = await shuffledCache(gpu, {
-      ...batch,
+      ...{ blockSize, kvHeads, headDim, dtype },
       numBlocks: 2 + keys.length + blocks(prompt) + own,
     });
     const first = cache.createSequence();

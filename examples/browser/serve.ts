@@ -6,6 +6,8 @@
  * @module
  */
 
+import { readCommand, wholeNumber } from "../../src/cli/arguments.ts";
+
 const ROOT = new URL("../../", import.meta.url);
 
 /** A script of this repository as one file for browsers. */
@@ -34,11 +36,23 @@ export async function pageFiles(): Promise<Map<string, Response>> {
   ]);
 }
 
+const COMMAND = {
+  usage: `Usage: deno task example:browser [PORT]
+  Serves a page that computes attention in a browser; at port 8000 by default`,
+  flags: {},
+  words: 1,
+};
+
 if (import.meta.main) {
+  const port = readCommand(
+    COMMAND,
+    ({ positionals: [port = "8000"] }) =>
+      wholeNumber("PORT", port, { least: 0, most: 65535 }),
+  );
   const files = await pageFiles();
   Deno.serve({
     hostname: "127.0.0.1",
-    port: Number(Deno.args[0] ?? 8000),
+    port,
     onListen: ({ port }) => console.log(`http://localhost:${port}/`),
   }, (request) => {
     const { pathname } = new URL(request.url);

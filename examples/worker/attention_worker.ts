@@ -8,6 +8,7 @@
  */
 
 import type { HostTensor } from "../../mod.ts";
+import { readCommand } from "../../src/cli/arguments.ts";
 import type { WorkerAnswer, WorkerRequest } from "./worker.ts";
 
 /** A worker that computes attention. */
@@ -79,4 +80,10 @@ async function main(): Promise<void> {
   console.log(`[${got}], while this thread took ${turns} turns of its own`);
 }
 
-if (import.meta.main) await main();
+const USAGE = `Usage: deno task example:worker
+  Computes attention in a Web Worker`;
+
+if (import.meta.main) {
+  readCommand({ usage: USAGE, flags: {} }, () => {});
+  await main();
+}

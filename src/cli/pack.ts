@@ -169,12 +169,10 @@ function repositoryHere(): string | undefined {
 
 const COMMAND = {
   usage: `Usage: deno task pack [--out FILE] [--repository URL] [--clean]
-
-Makes the tarball for npm.
-
-  --out FILE         the tarball; quire-attention-VERSION.tgz by default
-  --repository URL   for package.json; in a GitHub workflow its own by default
-  --clean            refuse files that are not committed`,
+  Packs the tarball for npm
+  --out         the tarball; quire-attention-VERSION.tgz by default
+  --repository  for package.json; in a GitHub workflow its own by default
+  --clean       refuse files that are not committed`,
   flags: {
     out: { type: "string" },
     repository: { type: "string" },
@@ -183,7 +181,7 @@ Makes the tarball for npm.
 } as const;
 
 if (import.meta.main) {
-  const values = readCommand(COMMAND, (parsed) => parsed.values);
+  const values = readCommand(COMMAND, ({ values }) => values);
   const { version } = JSON.parse(await Deno.readTextFile("deno.json"));
   const out = values.out ?? `quire-attention-${version}.tgz`;
   const repository = values.repository ?? repositoryHere();

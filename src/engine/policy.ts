@@ -5,6 +5,7 @@
  */
 
 import { checkInteger, checkRange } from "../core/check.ts";
+import { checkOptions, type OptionHints } from "../core/options.ts";
 
 /** How a scheduler fills its steps. */
 export interface SchedulerPolicy {
@@ -35,6 +36,23 @@ export interface SchedulerPolicy {
   readonly maxRestarts?: number;
 }
 
+const POLICY = [
+  "tokenBudget",
+  "maxSequences",
+  "longPrefill",
+  "aging",
+  "preemption",
+  "maxRestarts",
+];
+
+const HINTS: OptionHints = {
+  maxNumBatchedTokens: "write tokenBudget",
+  maxNumSeqs: "write maxSequences",
+  chunkSize: "write longPrefill",
+  longPrefillTokenThreshold: "write longPrefill",
+  preemptionMode: "write preemption",
+};
+
 /** A policy with everything filled in. */
 export type FullPolicy = Required<SchedulerPolicy>;
 
@@ -45,6 +63,7 @@ export type FullPolicy = Required<SchedulerPolicy>;
  * @throws {RangeError} if a field is out of its range.
  */
 export function checkPolicy(policy: SchedulerPolicy): FullPolicy {
+  checkOptions("a scheduler", policy, { known: POLICY, hints: HINTS });
   const { tokenBudget = 2048, maxSequences = 256, aging = 1000 } = policy;
   const { preemption = "recompute", maxRestarts = 3 } = policy;
   checkInteger("tokenBudget", tokenBudget, 1);

@@ -8,6 +8,7 @@ import type { CacheManager, PrefixDomain } from "../cache/mod.ts";
 import { copyDomain } from "../cache/manager/manager_checks.ts";
 import { checkTokens } from "../core/tokens.ts";
 import { checkInteger, checkRange, checkType } from "../core/check.ts";
+import { checkOptions, type OptionHints } from "../core/options.ts";
 import type { FullPolicy } from "./policy.ts";
 
 /** One prompt and how it is to be continued. */
@@ -32,6 +33,30 @@ export interface RequestOptions {
   /** What keeps the request's cached blocks apart from others'. */
   readonly domain?: PrefixDomain;
 }
+
+const REQUEST = [
+  "id",
+  "prompt",
+  "maxTokens",
+  "stop",
+  "priority",
+  "samples",
+  "beams",
+  "domain",
+];
+
+const HINTS: OptionHints = {
+  requestId: "write id",
+  n: "write samples",
+  tokens: "write prompt",
+  promptTokens: "write prompt",
+  maxNewTokens: "write maxTokens",
+  stopTokens: "write stop",
+  eos: "write stop",
+  eosTokenId: "write stop",
+  numBeams: "write beams",
+  beamWidth: "write beams",
+};
 
 /** Why a branch is finished. */
 export type FinishReason = "stop" | "length" | "aborted" | "failed";
@@ -89,6 +114,7 @@ export interface Request {
  * a number of the domain is not finite.
  */
 export function checkRequest(options: RequestOptions): Request {
+  checkOptions("a request", options, { known: REQUEST, hints: HINTS });
   const { id, prompt, maxTokens, stop = [], priority = 0 } = options;
   const { samples, beams, domain = {} } = options;
   checkType(typeof id === "string", "id", "must be a string", id);

@@ -21,7 +21,7 @@ import {
 import { ProgramScratch } from "./program_scratch.ts";
 import { noteUse } from "./recordings.ts";
 import { EMPTY_LAYOUT, fitLayout, slotAlignment } from "./slot_layout.ts";
-import { type Slot, Slots } from "./slots.ts";
+import { type Slot, Slots, writeWords } from "./slots.ts";
 import { roundUp } from "./usage.ts";
 
 /** How a program is recorded. */
@@ -62,6 +62,7 @@ interface Current {
  *
  * {@linkcode Program.update} takes other parts at any time. What was recorded
  * before keeps its own: until it is submitted, the update writes elsewhere.
+ * Of words that a buffer holds already, only what changed is written.
  * Buffers are used again as soon as that is known, which it is for encoders of
  * `Gpu.submit()`, and for a caller's own that go through `Gpu.submit(encoder)`.
  * An update and an encode whose sizes fit then make no buffer, and no bind group
@@ -139,13 +140,11 @@ export class Program implements Disposable {
     );
     if (this.#scratch.reserve(scratch, largest)) this.#slots.clearGroups();
     const slot = this.#slots.take(layout);
-    const write = (offset: number, data: Uint8Array | Uint32Array) => {
-      if (data.length === 0) return;
-      queue.writeBuffer(slot.buffer.buffer, offset, data as BufferSource);
-    };
-    write(0, packed.bytes);
+    if (packed.bytes.length > 0) {
+      queue.writeBuffer(slot.buffer.buffer, 0, packed.bytes as BufferSource);
+    }
     for (const [name, array] of Object.entries(words)) {
-      write(layout.words.get(name)!.offset, array);
+      writeWords(queue, slot, name, array);
     }
     this.#layout = layout;
     this.#current = {

@@ -8,6 +8,7 @@
 import { BindGroups } from "./bind_groups.ts";
 import type { GpuBuffer } from "./buffer.ts";
 import type { DeviceContext } from "./device_context.ts";
+import { HeldWords } from "./held_words.ts";
 import { RecordedUses } from "./recordings.ts";
 import type { SlotLayout } from "./slot_layout.ts";
 import { BufferUsage } from "./usage.ts";
@@ -24,6 +25,8 @@ export interface Slot {
   readonly uses: RecordedUses;
   /** The bind groups with it. */
   readonly groups: BindGroups;
+  /** What was written to each words binding, by name. */
+  readonly held: Map<string, HeldWords>;
 }
 
 /** The slots of one program. */
@@ -79,8 +82,28 @@ export class Slots {
       }),
       uses: new RecordedUses(),
       groups: new BindGroups(this.#gpu),
+      held: new Map(),
     };
   }
+}
+
+/** Writes to a words binding of a slot what it does not hold yet. */
+export function writeWords(
+  queue: GPUQueue,
+  { buffer, layout, held }: Slot,
+  name: string,
+  words: Uint32Array,
+): void {
+  let known = held.get(name);
+  if (known === undefined) held.set(name, known = new HeldWords());
+  const changed = known.take(words);
+  if (changed === undefined) return;
+  const { first, end } = changed;
+  queue.writeBuffer(
+    buffer.buffer,
+    layout.words.get(name)!.offset + 4 * first,
+    words.subarray(first, end) as BufferSource,
+  );
 }
 
 function giveUp({ buffer, uses, groups }: Slot): void {

@@ -90,7 +90,8 @@ export class ContiguousCache extends KvArenas {
     );
     const checked = checkedGrowth(growth, sizes.blockSize);
     super(gpu, sizes);
-    this.pool = new ExtentPool(sizes);
+    const { blockSize } = sizes;
+    this.pool = new ExtentPool({ numBlocks, blockSize });
     this.#growth = checked;
   }
 

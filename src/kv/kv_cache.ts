@@ -46,7 +46,8 @@ export class KvCache extends KvArenas {
   private constructor(gpu: Gpu, options: KvCacheOptions) {
     const sizes = cacheSizes(gpu, options);
     super(gpu, sizes);
-    this.pool = new BlockPool(sizes);
+    const { numBlocks, blockSize } = sizes;
+    this.pool = new BlockPool({ numBlocks, blockSize });
   }
 
   /**

@@ -11,6 +11,7 @@ import {
   SEGMENT_SHIFT,
 } from "../../kernels/fragments/rows.ts";
 import { checkInteger, checkRange, checkType } from "../core/check.ts";
+import { checkOptions, type OptionHints } from "../core/options.ts";
 import { bytesPerElement, type DType } from "../core/dtype.ts";
 import type { Gpu } from "../gpu/mod.ts";
 import { DEFAULT_BLOCK_SIZE } from "../cache/block/block_pool.ts";
@@ -64,6 +65,32 @@ export interface CacheSizes {
   readonly segmentBlocks: number;
 }
 
+const CACHE_OPTIONS = [
+  "numBlocks",
+  "blockSize",
+  "layers",
+  "kvHeads",
+  "headDim",
+  "valueHeadDim",
+  "dtype",
+  "maxArenaBytes",
+  "rope",
+  // Of a contiguous cache.
+  "growth",
+];
+
+const HINTS: OptionHints = {
+  numLayers: "write layers",
+  numHeads: "write kvHeads",
+  numKvHeads: "write kvHeads",
+  heads: "write kvHeads",
+  headSize: "write headDim",
+  pageSize: "write blockSize",
+  numPages: "write numBlocks",
+  blocks: "write numBlocks",
+  type: "write dtype",
+};
+
 /** Bytes of the largest arena that the device can bind. */
 export function arenaLimit({ limits }: Gpu): number {
   return Math.min(limits.maxBufferSize, limits.maxStorageBufferBindingSize);
@@ -77,6 +104,7 @@ export function arenaLimit({ limits }: Gpu): number {
  * more than the device can bind
  */
 export function cacheSizes(gpu: Gpu, options: KvCacheOptions): CacheSizes {
+  checkOptions("a cache", options, { known: CACHE_OPTIONS, hints: HINTS });
   const { numBlocks, blockSize = DEFAULT_BLOCK_SIZE, layers = 1 } = options;
   const { kvHeads, headDim, valueHeadDim = headDim } = options;
   const { dtype = "f32" } = options;

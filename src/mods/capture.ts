@@ -5,6 +5,7 @@
  */
 
 import { checkInteger, checkRange, checkType, show } from "../core/check.ts";
+import { checkOptions } from "../core/options.ts";
 import {
   type Bool,
   type Expression,
@@ -13,7 +14,12 @@ import {
   type Int,
   operandNode,
 } from "./expression.ts";
-import type { CapturedBuffer, CapturedData, ScalarType } from "./nodes.ts";
+import type {
+  CapturedAxis,
+  CapturedBuffer,
+  CapturedData,
+  ScalarType,
+} from "./nodes.ts";
 
 /** A buffer that expressions can read; made by {@linkcode capture}. */
 export class Capture<Element extends Expression = Expression> {
@@ -55,6 +61,14 @@ export interface CaptureOptions {
   readonly shape?: readonly number[];
   /** A name for messages; `"capture"` by default. */
   readonly name?: string;
+  /**
+   * What each dimension runs over, as far as that is to be checked: its size
+   * must then be 1, or as many sequences (`"batch"`), query heads (`"head"`),
+   * queries (`"row"`) or keys (`"key"`) as `attention()` has.
+   */
+  readonly axes?: readonly (CapturedAxis | undefined)[] | undefined;
+  /** For messages: the shape before dimensions of 1 were left out. */
+  readonly given?: readonly number[] | undefined;
 }
 
 /**
@@ -100,7 +114,8 @@ export function capture(
   data: CapturedData,
   options: CaptureOptions = {},
 ): Capture {
-  const { name = "capture" } = options;
+  checkOptions("capture()", options, { known: CAPTURE });
+  const { name = "capture", axes, given } = options;
   const type = typeOf(data);
   checkType(
     type !== undefined,
@@ -110,9 +125,17 @@ export function capture(
   );
   const shape = [...options.shape ?? [data.length]];
   checkShape(name, shape, data.length);
+  checkType(
+    axes === undefined || axes.length === shape.length,
+    `${name} axes`,
+    `must be as many as there are dimensions (${shape.length})`,
+    axes,
+  );
   checkElements(name, data);
-  return new Capture({ data, shape, type, name });
+  return new Capture({ data, shape, type, name, axes, given });
 }
+
+const CAPTURE = ["shape", "name", "axes", "given"];
 
 function typeOf(data: unknown): ScalarType | undefined {
   if (data instanceof Float32Array) return "f32";

@@ -6,6 +6,7 @@
 
 import { checkInteger, checkType } from "../core/check.ts";
 import { maskSvg } from "./mask_svg.ts";
+import { bindRows } from "./rows.ts";
 import { tileGrid, type TileGridOptions, type TileKind } from "./tile_grid.ts";
 import type { MaskMod } from "./trace.ts";
 
@@ -159,7 +160,8 @@ function checked(
   checkInteger("tileQueries", tileQueries, least(queries), MAX);
   checkInteger("tileKeys", tileKeys, least(keys), MAX);
   return {
-    masks,
+    // Rows are the queries', wherever they stand.
+    masks: bindRows(masks, [queryOffset]),
     grid: {
       batch,
       head,

@@ -109,7 +109,7 @@ function element(buffer: CapturedBuffer, indices: readonly number[]): number {
   return type === "bool" ? Number(data[flat] !== 0) : data[flat];
 }
 
-/** A tree as a function of its five variables; booleans are 0 and 1. */
+/** A tree as a function of its variables; booleans are 0 and 1. */
 export function evaluator(expression: ExpressionNode): ScoreFunction {
   const run = compile(expression, FLOAT64);
   return (score, batch, head, query, key) =>

@@ -11,6 +11,7 @@
  */
 
 import { show } from "../core/check.ts";
+import { noteCondition } from "./conditions.ts";
 import { literalNode, OPERANDS } from "./literal.ts";
 import type {
   BinaryOperation,
@@ -50,6 +51,14 @@ export abstract class Numeric<Self extends Numeric<Self>> {
       left: this.node,
       right,
     });
+  }
+
+  /** JavaScript's own operators have no value to work on; says what to write. */
+  [Symbol.toPrimitive](): never {
+    return refuseOperator(
+      this.node.type === "f32" ? "a Float" : "an Int",
+      "a.add(b), a.sub(b), a.mul(b), a.div(b), a.neg() for a + b, a - b, a * b, a / b, -a, and a.lt(b), a.le(b), a.gt(b), a.ge(b) for a < b, a <= b, a > b, a >= b",
+    );
   }
 
   #compare(operation: Comparison, other: Self | number): Bool {
@@ -215,6 +224,15 @@ export class Bool {
   /** Wraps a node of type `bool`. */
   constructor(node: ExpressionNode) {
     this.node = node;
+    if (node.kind !== "literal") noteCondition(node);
+  }
+
+  /** JavaScript's own operators have no value to work on; says what to write. */
+  [Symbol.toPrimitive](): never {
+    return refuseOperator(
+      "a Bool",
+      "a.and(b), a.or(b), a.not() and a.select(x, y)",
+    );
   }
 
   #binary(operation: "and" | "or", other: Bool | boolean): Bool {
@@ -284,6 +302,12 @@ type Operand = Expression | number | boolean;
 export function expressionOf(node: ExpressionNode): Expression {
   if (node.type === "f32") return new Float(node);
   return node.type === "i32" ? new Int(node) : new Bool(node);
+}
+
+function refuseOperator(what: string, write: string): never {
+  throw new TypeError(
+    `${what} must not be given to JavaScript's own operators, which run before there is a value; write ${write}: current value is an expression`,
+  );
 }
 
 function isExpression(value: unknown): value is Expression {

@@ -6,8 +6,14 @@
  */
 
 import { checkInteger, checkType } from "../core/check.ts";
+import { checkOptions } from "../core/options.ts";
 import { capture } from "./capture.ts";
 import { bool, int } from "./expression.ts";
+import {
+  checkRank,
+  queryKeyData,
+  type QueryRowsOptions,
+} from "./query_key_data.ts";
 import { type MaskMod, maskMod } from "./trace.ts";
 
 const MAX = 2 ** 31 - 1;
@@ -67,6 +73,7 @@ export interface SlidingWindowOptions {
  * @category Masks and scores
  */
 export function slidingWindow(options: SlidingWindowOptions): MaskMod {
+  checkOptions("slidingWindow()", options, { known: ["left", "right"] });
   const { left, right } = options;
   if (left !== undefined) checkInteger("left", left, 0, MAX);
   if (right !== undefined) checkInteger("right", right, 0, MAX);
@@ -107,7 +114,7 @@ export function prefixLm(lengths: number | Uint32Array): MaskMod {
   if (typeof lengths === "number") checkInteger("lengths", lengths, 0, MAX);
   const perBatch = typeof lengths === "number"
     ? undefined
-    : capture(lengths, { name: "prefixLm lengths" });
+    : capture(lengths, { name: "prefixLm lengths", axes: ["batch"] });
   return maskMod("prefixLm", ({ batch, query, key }) => {
     const prefix = perBatch?.at(batch) ?? int(lengths as number);
     return key.lt(prefix).or(key.le(query));
@@ -145,7 +152,11 @@ export function document(
   shape: readonly number[] = [ids.length],
 ): MaskMod {
   checkRank("document shape", shape, [1, 2]);
-  const captured = capture(ids, { shape, name: "document ids" });
+  const captured = capture(ids, {
+    shape,
+    name: "document ids",
+    axes: shape.length === 1 ? [undefined] : ["batch", undefined],
+  });
   return maskMod(
     "document",
     ({ batch, query, key }) =>
@@ -189,6 +200,7 @@ export interface SinkWindowOptions {
  * @category Masks and scores
  */
 export function sinkWindow(options: SinkWindowOptions): MaskMod {
+  checkOptions("sinkWindow()", options, { known: ["sinks", "window"] });
   const { sinks, window } = options;
   checkInteger("sinks", sinks, 0, MAX);
   checkInteger("window", window, 0, MAX);
@@ -234,6 +246,7 @@ export interface DilatedOptions {
  * @category Masks and scores
  */
 export function dilated(options: DilatedOptions): MaskMod {
+  checkOptions("dilated()", options, { known: ["window", "dilation"] });
   const { window, dilation } = options;
   checkInteger("window", window, 0, MAX);
   checkInteger("dilation", dilation, 1, MAX);
@@ -342,22 +355,16 @@ function ancestorMatrix(parents: Int32Array): Uint8Array {
   return matrix;
 }
 
-/** Options of mods whose data has a row per query. */
-export interface QueryRowsOptions {
-  /**
-   * The position of row 0's query. The default, keys - queries, is that of
-   * bottom-right alignment.
-   */
-  readonly queryOffset?: number;
-}
-
 /**
- * A given mask: nonzero lets the query see the key. Dimensions of 1 broadcast.
+ * A given mask: nonzero lets the query see the key. It broadcasts to
+ * `[batch, heads, queries, keys]` as NumPy has it: dimensions are aligned at
+ * the last, and those of 1 are for all.
  *
  * @param data The elements, row-major.
- * @param shape `[queries, keys]`, `[heads, queries, keys]` or
- * `[batch, heads, queries, keys]`.
- * @throws {TypeError} If `shape` has another rank or does not fit `data`.
+ * @param shape Of rank 1 to 4, for instance `[queries, keys]`; held against the
+ * problem by `attention()`.
+ * @throws {TypeError} If `data` is not a `Uint8Array`, or `shape` has another
+ * rank or does not fit it.
  * @throws {RangeError} If `data` is empty, or `queryOffset` not an integer.
  *
  * @example Two queries over three keys
@@ -379,36 +386,12 @@ export function booleanMask(
   shape: readonly number[],
   options: QueryRowsOptions = {},
 ): MaskMod {
-  checkRank("booleanMask shape", shape, [2, 3, 4]);
-  const mask = capture(data, { shape, name: "booleanMask" });
-  const offset = queryOffsetOf(shape, options);
-  return maskMod("booleanMask", ({ batch, head, query, key }) => {
-    const indices = [batch, head, query.sub(offset), key];
-    return mask.at(...indices.slice(4 - shape.length));
-  });
-}
-
-/** The position of row 0's query for data of `[..., queries, keys]`. */
-export function queryOffsetOf(
-  shape: readonly number[],
-  options: QueryRowsOptions,
-): number {
-  const [queries, keys] = shape.slice(-2);
-  const { queryOffset = keys - queries } = options;
-  checkInteger("queryOffset", queryOffset, -MAX, MAX);
-  return queryOffset;
-}
-
-/** Throws unless a shape has one of the given ranks. */
-export function checkRank(
-  name: string,
-  shape: readonly number[],
-  ranks: readonly number[],
-): void {
   checkType(
-    Array.isArray(shape) && ranks.includes(shape.length),
-    name,
-    `must have ${ranks.join(" or ")} dimensions`,
-    shape,
+    data instanceof Uint8Array,
+    "booleanMask data",
+    "must be a Uint8Array, nonzero where a key is seen",
+    data,
   );
+  const seen = queryKeyData("booleanMask", data, shape, options);
+  return maskMod("booleanMask", seen);
 }

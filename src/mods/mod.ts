@@ -61,7 +61,6 @@ export {
   type DilatedOptions,
   document,
   prefixLm,
-  type QueryRowsOptions,
   sinkWindow,
   type SinkWindowOptions,
   slidingWindow,
@@ -71,6 +70,7 @@ export {
 export type {
   BinaryNode,
   BinaryOperation,
+  CapturedAxis,
   CapturedBuffer,
   CapturedData,
   CompareNode,
@@ -85,6 +85,8 @@ export type {
   VariableName,
   VariableNode,
 } from "./nodes.ts";
+export type { QueryRowsOptions } from "./query_key_data.ts";
+export { bindRows } from "./rows.ts";
 export { additiveBias, alibi, relativeBias, softcap } from "./scores.ts";
 export {
   type MaskMod,

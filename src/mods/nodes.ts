@@ -9,7 +9,19 @@
 export type ScalarType = "f32" | "i32" | "bool";
 
 /** What a mod may depend on, apart from literals and captured buffers. */
-export type VariableName = "score" | "batch" | "head" | "query" | "key";
+export type VariableName =
+  | "score"
+  | "batch"
+  | "head"
+  | "query"
+  | "key"
+  | "row";
+
+/**
+ * What readings have a value for: all but `row`, which a problem turns into
+ * the query's position less its sequence's offset (`./rows.ts`).
+ */
+export type BoundName = Exclude<VariableName, "row">;
 
 /** Host arrays that can be captured; the class decides the element's type. */
 export type CapturedData =
@@ -17,6 +29,18 @@ export type CapturedData =
   | Int32Array
   | Uint32Array
   | Uint8Array;
+
+/**
+ * What a dimension of a captured buffer runs over, so that a problem can be
+ * held against its size: one entry a sequence, query head, query (`"row"`) or
+ * key, or one a position from `from` on.
+ */
+export type CapturedAxis =
+  | "batch"
+  | "head"
+  | "row"
+  | "key"
+  | { readonly from: number };
 
 /** A buffer that a mod reads. Two captures are the same if it is one object. */
 export interface CapturedBuffer {
@@ -28,6 +52,10 @@ export interface CapturedBuffer {
   readonly type: ScalarType;
   /** A name for people; it never reaches the emitted source. */
   readonly name: string;
+  /** What each dimension runs over, where that is known. */
+  readonly axes?: readonly (CapturedAxis | undefined)[] | undefined;
+  /** The shape as a caller gave it, where dimensions of 1 were left out. */
+  readonly given?: readonly number[] | undefined;
 }
 
 /** A constant. Its value never shows in the emitted source (but for bools). */
@@ -40,7 +68,7 @@ export interface LiteralNode {
   readonly value: number;
 }
 
-/** One of the five inputs of a mod. */
+/** One of the inputs of a mod. */
 export interface VariableNode {
   /** Tells the kinds of node apart. */
   readonly kind: "variable";

@@ -7,6 +7,7 @@
 
 import {
   type BinaryNode,
+  type BoundName,
   type CompareNode,
   evaluationOrder,
   type ExpressionNode,
@@ -14,8 +15,8 @@ import {
   type LoadNode,
   type SelectNode,
   type UnaryNode,
-  type VariableName,
 } from "./nodes.ts";
+import { boundName } from "./rows.ts";
 
 /** The meaning of each kind of node for values of type `Value`. */
 export interface Reading<Value> {
@@ -36,14 +37,18 @@ export interface Reading<Value> {
 }
 
 /** A value for every variable. */
-export type Environment<Value> = Readonly<Record<VariableName, Value>>;
+export type Environment<Value> = Readonly<Record<BoundName, Value>>;
 
 type Step<Value> = (
   values: readonly Value[],
   environment: Environment<Value>,
 ) => Value;
 
-/** The function that a tree computes; shared nodes are computed once. */
+/**
+ * The function that a tree computes; shared nodes are computed once.
+ *
+ * @throws {TypeError} If the tree reads the query's row and is not bound.
+ */
 export function compile<Value>(
   root: ExpressionNode,
   reading: Reading<Value>,
@@ -70,8 +75,10 @@ function step<Value>(
       const value = reading.literal(node);
       return () => value;
     }
-    case "variable":
-      return (_, environment) => environment[node.name];
+    case "variable": {
+      const name = boundName(node.name);
+      return (_, environment) => environment[name];
+    }
     case "unary": {
       const apply = reading.unary(node);
       const operand = slot(node.operand);

@@ -13,7 +13,11 @@ import {
 } from "../core/check.ts";
 import { capture } from "./capture.ts";
 import { float } from "./expression.ts";
-import { checkRank, queryOffsetOf, type QueryRowsOptions } from "./masks.ts";
+import {
+  checkRank,
+  queryKeyData,
+  type QueryRowsOptions,
+} from "./query_key_data.ts";
 import { type ScoreMod, scoreMod } from "./trace.ts";
 
 /**
@@ -69,7 +73,11 @@ export function alibi(
 ): ScoreMod {
   checkFloats("slopes", slopes);
   checkRank("alibi shape", shape, [1, 2]);
-  const captured = capture(slopes, { shape, name: "alibi slopes" });
+  const captured = capture(slopes, {
+    shape,
+    name: "alibi slopes",
+    axes: shape.length === 1 ? ["head"] : ["batch", "head"],
+  });
   return scoreMod("alibi", ({ score, batch, head, query, key }) => {
     const slope = shape.length === 1
       ? captured.at(head)
@@ -99,12 +107,13 @@ export function alibiSlopes(heads: number): Float32Array {
 }
 
 /**
- * A given bias per query and key, added to the score. Dimensions of 1
- * broadcast.
+ * A given bias per query and key, added to the score. It broadcasts to
+ * `[batch, heads, queries, keys]` as NumPy has it: dimensions are aligned at
+ * the last, and those of 1 are for all.
  *
  * @param data The elements, row-major; finite (hide keys with a mask).
- * @param shape `[queries, keys]`, `[heads, queries, keys]` or
- * `[batch, heads, queries, keys]`.
+ * @param shape Of rank 1 to 4, for instance `[heads, queries, keys]`; held
+ * against the problem by `attention()`.
  * @throws {TypeError} If `data` is not a `Float32Array`, or `shape` has another
  * rank or does not fit.
  * @throws {RangeError} If `data` is empty or not finite, or `queryOffset` is
@@ -131,14 +140,12 @@ export function additiveBias(
   shape: readonly number[],
   options: QueryRowsOptions = {},
 ): ScoreMod {
-  checkFloats("bias", data);
-  checkRank("additiveBias shape", shape, [2, 3, 4]);
-  const bias = capture(data, { shape, name: "additiveBias" });
-  const offset = queryOffsetOf(shape, options);
-  return scoreMod("additiveBias", ({ score, batch, head, query, key }) => {
-    const indices = [batch, head, query.sub(offset), key];
-    return score.add(bias.at(...indices.slice(4 - shape.length)));
-  });
+  checkFloats("additiveBias data", data);
+  const bias = queryKeyData("additiveBias", data, shape, options);
+  return scoreMod(
+    "additiveBias",
+    (variables) => variables.score.add(bias(variables)),
+  );
 }
 
 /**
@@ -172,7 +179,11 @@ export function relativeBias(
   checkRank("relativeBias shape", shape, [2]);
   const width = shape[1];
   checkRange(width % 2 === 1, "relativeBias shape[1]", "must be odd", width);
-  const captured = capture(table, { shape, name: "relativeBias table" });
+  const captured = capture(table, {
+    shape,
+    name: "relativeBias table",
+    axes: ["head", undefined],
+  });
   // The capture clamps its index, and so the distance.
   return scoreMod(
     "relativeBias",

@@ -5,8 +5,14 @@
  */
 
 import { checkType } from "../core/check.ts";
+import { collectConditions } from "./conditions.ts";
 import { Bool, Float, Int } from "./expression.ts";
-import { dependsOn, type ExpressionNode, type VariableName } from "./nodes.ts";
+import {
+  dependsOn,
+  evaluationOrder,
+  type ExpressionNode,
+  type VariableName,
+} from "./nodes.ts";
 
 /** What a mask may depend on. */
 export interface MaskVariables {
@@ -22,6 +28,11 @@ export interface MaskVariables {
   readonly query: Int;
   /** The key's position, which is its index in its sequence. */
   readonly key: Int;
+  /**
+   * The query's index in its sequence: query i's is i, whatever its position.
+   * For data with a row per query.
+   */
+  readonly row: Int;
 }
 
 /** What a score mod may depend on. */
@@ -68,6 +79,7 @@ const VARIABLES: ScoreVariables = {
   head: new Int(variable("head")),
   query: new Int(variable("query")),
   key: new Int(variable("key")),
+  row: new Int(variable("row")),
 };
 
 /**
@@ -85,19 +97,22 @@ const VARIABLES: ScoreVariables = {
  * );
  * ```
  *
- * @throws {TypeError} If `modify` does not return a `Float`.
+ * @throws {TypeError} If `modify` does not return a `Float`, or makes a
+ * condition that the result does not depend on, as JavaScript's own `? :`,
+ * `&&`, `if` and `!` do.
  */
 export function scoreMod(
   name: string,
   modify: (variables: ScoreVariables) => Float,
 ): ScoreMod {
-  const result = modify(VARIABLES);
+  const { result, conditions } = collectConditions(() => modify(VARIABLES));
   checkType(
     result instanceof Float,
     `score mod ${name}`,
     "must return a Float",
     result,
   );
+  checkConditions(`score mod ${name}`, result.node, conditions);
   return { kind: "score", name, expression: result.node };
 }
 
@@ -114,14 +129,17 @@ export function scoreMod(
  * ```
  *
  * @throws {TypeError} If `predicate` does not return a `Bool`, or one that
- * depends on a score.
+ * depends on a score, or makes a condition that the result does not depend on,
+ * as JavaScript's own `? :`, `&&`, `if` and `!` do.
  */
 export function maskMod(
   name: string,
   predicate: (variables: MaskVariables) => Bool,
 ): MaskMod {
-  const { batch, head, query, key } = VARIABLES;
-  const result = predicate({ batch, head, query, key });
+  const { batch, head, query, key, row } = VARIABLES;
+  const { result, conditions } = collectConditions(() =>
+    predicate({ batch, head, query, key, row })
+  );
   checkType(
     result instanceof Bool,
     `mask mod ${name}`,
@@ -134,7 +152,35 @@ export function maskMod(
     "must not depend on a score",
     result,
   );
+  checkConditions(`mask mod ${name}`, result.node, conditions);
   return { kind: "mask", name, expression: result.node };
+}
+
+/**
+ * Throws unless the result depends on every condition that was made for it.
+ * JavaScript takes any object for true, so `condition ? a : b` is `a`,
+ * `condition && a` is `a`, and the condition is in neither.
+ */
+function checkConditions(
+  name: string,
+  result: ExpressionNode,
+  conditions: readonly ExpressionNode[],
+): void {
+  if (conditions.length === 0) return;
+  const used = new Set(evaluationOrder(result));
+  const unused = conditions.find((condition) => !used.has(condition));
+  checkType(
+    unused === undefined,
+    name,
+    "must use each condition that it makes: write condition.select(a, b) for condition ? a : b and if, a.and(b) for a && b, a.or(b) for a || b, a.not() for !a",
+    unused && describeCondition(unused),
+  );
+}
+
+/** A condition in the words of who wrote it. */
+function describeCondition(node: ExpressionNode): string {
+  const method = "operation" in node ? node.operation : node.kind;
+  return `.${method === "load" ? "at" : method}() that is not used`;
 }
 
 /** Whether any of the mods depends on a variable. */

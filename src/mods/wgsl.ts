@@ -65,7 +65,8 @@ const POSITION = "batch: i32, head: i32, query: i32, key: i32";
 /**
  * Emits score and mask mods as WGSL functions.
  *
- * @throws {TypeError} If `prefix` is not an identifier.
+ * @throws {TypeError} If `prefix` is not an identifier, or a mod reads the
+ * query's row and is not bound (see {@linkcode bindRows}).
  * @throws {RangeError} If `base` is not a word's index.
  */
 export function emitMods(options: EmitOptions): EmittedMods {

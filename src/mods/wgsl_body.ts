@@ -13,6 +13,7 @@ import {
   operandsOf,
   type UnaryNode,
 } from "./nodes.ts";
+import { boundName } from "./rows.ts";
 
 /** Where an expression is emitted. */
 export interface BodyOptions {
@@ -104,8 +105,10 @@ function nodeText(
   switch (node.kind) {
     case "literal":
       return table.literal(node);
-    case "variable":
-      return node.name === "score" ? score : node.name;
+    case "variable": {
+      const name = boundName(node.name);
+      return name === "score" ? score : name;
+    }
     case "unary":
       return unaryText(node, operands[0], table);
     case "binary":

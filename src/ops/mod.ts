@@ -22,6 +22,7 @@ export {
   type AttentionPart,
   mergeAttention,
 } from "./attention/merge_attention.ts";
+export type { HostMask } from "./attention/options/attention_mask.ts";
 export type { AttentionOptions } from "./attention/options/attention_options.ts";
 export { attentionProblem } from "./attention/options/attention_problem.ts";
 export type { PlanChoices } from "./attention/options/choices.ts";

@@ -86,12 +86,18 @@ Deno.test("asksForHelp() looks no further than a --", () => {
 const COMMANDS: Readonly<Record<string, string[]>> = {
   demo: ["demo/main.ts"],
   "example:generate": ["examples/generate.ts"],
+  "example:decode": ["examples/decode_loop.ts"],
+  "example:worker": ["examples/worker/attention_worker.ts"],
+  "example:browser": ["examples/browser/serve.ts"],
+  pictures: ["docs/main.ts"],
+  pack: ["src/cli/pack.ts"],
   doctor: ["src/cli/doctor.ts"],
   bench: ["bench/gpu.ts"],
   "bench:serving": ["bench/serving.ts"],
   soak: ["bench/soak/main.ts"],
   repro: ["--config", "repro/deno.json", "repro/main.ts"],
   "test:browser": ["tests/runtimes/browser.ts"],
+  "test:node": ["tests/runtimes/node.ts"],
 };
 
 async function run(...args: string[]) {
@@ -127,6 +133,7 @@ Deno.test("commands refuse values that they cannot take, with the usage", async 
     ["soak", ["--operations", "15"], "operations must be a multiple of 10"],
     ["soak", ["--seed", "x"], "--seed must be an integer in 0.."],
     ["repro", ["leen"], 'There is no experiment "leen"'],
+    ["example:browser", ["here"], "PORT must be an integer in 0..65535"],
     ["bench", ["now"], 'Unexpected argument "now"'],
   ];
   for (const [task, args, message] of cases) {

@@ -69,7 +69,12 @@ class Twins implements Disposable {
 
   static async create(gpu: Gpu, shape: Shape, seed: number): Promise<Twins> {
     // Room for every sequence, however the free blocks are scattered.
-    const options = { ...shape, numBlocks: 6 * TOKENS / 5, blockSize: 5 };
+    const { kvHeads, headDim, valueHeadDim, dtype } = shape;
+    const options = {
+      ...{ kvHeads, headDim, valueHeadDim, dtype },
+      numBlocks: 6 * TOKENS / 5,
+      blockSize: 5,
+    };
     const paged = await KvCache.create(gpu, options);
     const contiguous = await ContiguousCache.create(gpu, options);
     return new Twins(shape, new Prng(seed), paged, contiguous);

@@ -9,6 +9,7 @@ import {
   int,
   maskMod,
   scoreMod,
+  type ScoreVariables,
 } from "../../src/mods/mod.ts";
 
 // deno-lint-ignore no-explicit-any
@@ -129,16 +130,99 @@ Deno.test("scoreMod() and maskMod() trace a function once", () => {
     calls++;
     assertEquals(
       Object.values(variables).map((v) => v.constructor),
-      [Float, Int, Int, Int, Int],
+      [Float, Int, Int, Int, Int, Int],
     );
     return variables.score;
   });
   assertEquals([calls, mod.kind, mod.name], [1, "score", "mine"]);
   const mask = maskMod("mask", (variables) => {
-    assertEquals(Object.keys(variables), ["batch", "head", "query", "key"]);
+    assertEquals(Object.keys(variables), [
+      "batch",
+      "head",
+      "query",
+      "key",
+      "row",
+    ]);
     return variables.key.ge(1);
   });
   assertEquals([mask.kind, mask.expression.type], ["mask", "bool"]);
+});
+
+Deno.test("a mod must use the conditions that it makes", () => {
+  const table = capture(Uint8Array.of(1, 0, 1), { name: "table" });
+  const wrongs: [() => unknown, string][] = [
+    [
+      () => scoreMod("m", ({ score, query }) => query.lt(3) ? score : score),
+      "score mod m must use each condition that it makes: write condition.select(a, b)",
+    ],
+    [
+      () => maskMod("m", ({ query, key }) => query.lt(3) && key.lt(2)),
+      'for !a: current value is ".lt() that is not used"',
+    ],
+    [
+      () =>
+        maskMod("m", ({ query, key }) => {
+          if (query.rem(2).eq(0)) return key.lt(2);
+          return key.gt(2);
+        }),
+      ".eq() that is not used",
+    ],
+    [
+      () =>
+        scoreMod("m", ({ score, key }) => table.at(key) ? score : score.neg()),
+      ".at() that is not used",
+    ],
+    [
+      () => maskMod("m", ({ query, key }) => key.lt(2).and(!query.lt(3))),
+      ".lt() that is not used",
+    ],
+  ];
+  for (const [trace, message] of wrongs) {
+    const error = assertThrows(trace, TypeError);
+    assertEquals(error.message.includes(message), true, error.message);
+  }
+  // Masks that are made within another count by themselves.
+  const mask = maskMod("outer", ({ key }) => {
+    const inner = maskMod("inner", ({ query }) => query.lt(3));
+    return new Bool(inner.expression).and(key.gt(1));
+  });
+  assertEquals(mask.kind, "mask");
+  assertThrows(
+    () =>
+      scoreMod("throws", ({ score }) => {
+        score.lt(1);
+        throw new RangeError("own");
+      }),
+    RangeError,
+    "own",
+  );
+  // What is made when no mod is traced is no one's.
+  float(1).lt(2);
+  assertEquals(scoreMod("m", ({ score }) => score).kind, "score");
+});
+
+Deno.test("expressions refuse JavaScript's own operators", () => {
+  const wrongs: [(v: ScoreVariables) => unknown, string][] = [
+    // deno-lint-ignore no-explicit-any
+    [({ score }) => (score as any) + 1, "a Float must not be given to"],
+    // deno-lint-ignore no-explicit-any
+    [({ key }) => (key as any) * 2, "an Int must not be given to"],
+    [({ key, query }) => key < query, "a.lt(b), a.le(b)"],
+    [({ key }) => `${key}`, "write a.add(b)"],
+    // deno-lint-ignore no-explicit-any
+    [({ key }) => (key.lt(2) as any) | 1, "a Bool must not be given to"],
+    // deno-lint-ignore no-explicit-any
+    [({ score }) => -(score as any), "a.neg()"],
+    // deno-lint-ignore no-explicit-any
+    [({ score }) => Math.exp(score as any), "a Float"],
+  ];
+  for (const [modify, message] of wrongs) {
+    const error = assertThrows(
+      () => scoreMod("m", wrong(modify)),
+      TypeError,
+    );
+    assertEquals(error.message.includes(message), true, error.message);
+  }
 });
 
 Deno.test("scoreMod() and maskMod() refuse results of another type", () => {
@@ -155,7 +239,7 @@ Deno.test("scoreMod() and maskMod() refuse results of another type", () => {
   let leaked = new Bool(bool(true).node);
   scoreMod("leak", ({ score }) => {
     leaked = score.gt(0);
-    return score;
+    return leaked.select(score, 0);
   });
   assertThrows(
     () => maskMod("mine", () => leaked),

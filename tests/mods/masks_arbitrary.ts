@@ -3,6 +3,7 @@
 import fc from "fast-check";
 import {
   and,
+  bindRows,
   blockDiagonal,
   booleanMask,
   causal,
@@ -146,7 +147,8 @@ const booleanCase: fc.Arbitrary<MaskCase> = fc.record({
     [1, 64],
   ),
   density: fc.constantFrom(0.02, 0.5, 0.98),
-}).map(({ seed, shape, density }) => {
+  offset: fc.constantFrom<number | "each" | undefined>(undefined, 0, 3, "each"),
+}).map(({ seed, shape, density, offset }) => {
   const random = new Prng(seed);
   const data = Uint8Array.from(
     { length: shape.reduce((a, b) => a * b) },
@@ -154,10 +156,17 @@ const booleanCase: fc.Arbitrary<MaskCase> = fc.record({
   );
   const sizes = [1, 1, ...shape].slice(-4);
   const [, , queries, keys] = sizes;
+  // Of all sequences, of each its own, or by positions.
+  const offsets = offset === "each"
+    ? [0, keys - queries, -3]
+    : [offset ?? keys - queries];
+  const mask = typeof offset === "number"
+    ? booleanMask(data, shape, { queryOffset: offset })
+    : bindRows([booleanMask(data, shape)], offsets)[0];
   return {
-    mask: booleanMask(data, shape),
+    mask,
     meaning: (b, h, q, k) => {
-      const at = [b, h, q - (keys - queries), k];
+      const at = [b, h, q - offsets[clamp(b, offsets.length)], k];
       const flat = at.reduce(
         (sum, index, axis) => sum * sizes[axis] + clamp(index, sizes[axis]),
         0,

@@ -1,13 +1,18 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import {
   and,
+  bindRows,
   blockDiagonal,
   booleanMask,
   causal,
   dilated,
   document,
+  emitMods,
   maskFunction,
   type MaskMod,
+  maskMod,
+  maskRuns,
+  type MaskRunsOptions,
   not,
   or,
   prefixLm,
@@ -18,6 +23,15 @@ import {
 import { property } from "../support/property.ts";
 import { maskCases } from "./masks_arbitrary.ts";
 import { boxes, forEachPosition } from "./trees.ts";
+
+const ONE_TILE: MaskRunsOptions = {
+  batch: [0, 0],
+  head: [0, 0],
+  queryStart: 0,
+  queryEnd: 1,
+  keyLength: 3,
+  tileKeys: 4,
+};
 
 /** Rows of queries 0..5 against keys 0..5, as text. */
 function draw(mask: MaskMod): string[] {
@@ -73,12 +87,36 @@ Deno.test("masks look as drawn", () => {
   }
 });
 
-Deno.test("booleanMask() aligns its rows bottom-right, or as told", () => {
+Deno.test("booleanMask() goes by rows, or by positions as told", () => {
   const data = Uint8Array.of(1, 0, 0, 0, 1, 1);
-  const sees = maskFunction([booleanMask(data, [2, 3])]);
+  const unbound = booleanMask(data, [2, 3]);
+  assertThrows(() => maskFunction([unbound]), TypeError, "must be bound");
+  assertThrows(() => maskRuns([unbound], ONE_TILE), TypeError, "must be bound");
+  assertThrows(
+    () => emitMods({ scoreMods: [], maskMods: [unbound] }),
+    TypeError,
+    "must be bound",
+  );
+  const sees = maskFunction(bindRows([unbound], [1]));
   assertEquals([sees(0, 0, 1, 0), sees(0, 0, 2, 0)], [true, false]);
+  const each = maskFunction(bindRows([unbound], [1, 0]));
+  assertEquals([each(0, 0, 1, 0), each(0, 0, 2, 0)], [true, false]);
+  assertEquals([each(1, 0, 0, 0), each(1, 0, 1, 0)], [true, false]);
   const top = maskFunction([booleanMask(data, [2, 3], { queryOffset: 0 })]);
   assertEquals([top(0, 0, 0, 0), top(0, 0, 1, 0)], [true, false]);
+});
+
+Deno.test("bindRows() leaves mods alone that do not read the row", () => {
+  assertEquals(bindRows([causal()], [5, 7]), [causal()]);
+  const [row] = bindRows(
+    [maskMod("row", ({ row, key }) => key.le(row).or(row.rem(2).eq(0)))],
+    [10, -3],
+  );
+  const sees = maskFunction([row]);
+  assertEquals([sees(0, 0, 11, 1), sees(0, 0, 11, 2)], [true, false]);
+  assertEquals([sees(1, 0, -2, 1), sees(1, 0, -2, 2)], [true, false]);
+  const given = booleanMask(Uint8Array.of(1, 0), [2, 1]);
+  assertThrows(() => bindRows([given], [0.5]), RangeError, "offsets[0]");
 });
 
 Deno.test("and() and or() of no masks are all and nothing", () => {
@@ -107,7 +145,8 @@ Deno.test("masks refuse bad parameters", () => {
     [() => tree(Int32Array.of(1, 0)), RangeError, "must not form a cycle"],
     [() => tree(Int32Array.of(0)), RangeError, "must not form a cycle"],
     [() => tree(Int32Array.of(-1), -1), RangeError, "start must be"],
-    [() => booleanMask(new Uint8Array(4), [4]), TypeError, "2 or 3 or 4 dim"],
+    [() => booleanMask(new Uint8Array(4), []), TypeError, "1 or 2 or 3 or 4"],
+    [() => booleanMask(wrong([1, 0]), [2]), TypeError, "must be a Uint8Array"],
     [() => booleanMask(new Uint8Array(4), [2, 3]), TypeError, "booleanMask"],
     [() => and(causal(), wrong(1)), TypeError, "and[1] must be a mask"],
     [() => not(wrong(undefined)), TypeError, "not() must be given a mask"],

@@ -2,6 +2,7 @@ import { assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
 import {
   additiveBias,
   alibi,
+  bindRows,
   relativeBias,
   scoreFunction,
   type ScoreMod,
@@ -48,9 +49,13 @@ Deno.test("alibiSlopes() follows the paper for any head count", () => {
 
 Deno.test("additiveBias() reads each rank and broadcasts ones", () => {
   const data = Float32Array.from({ length: 24 }, (_, i) => i);
-  assertEquals(apply(additiveBias(data, [4, 6]), 0.5, 9, 9, 3, 5), 11.5);
-  assertEquals(apply(additiveBias(data, [2, 3, 4]), 0, 9, 1, 2, 1), 17);
-  assertEquals(apply(additiveBias(data, [2, 1, 3, 4]), 0, 1, 5, 3, 3), 23);
+  const bias = (shape: number[], offset: number) =>
+    bindRows([additiveBias(data, shape)], [offset])[0];
+  assertEquals(apply(bias([24], 9), 0.5, 9, 9, 3, 5), 5.5);
+  assertEquals(apply(bias([4, 6], 2), 0.5, 9, 9, 3, 5), 11.5);
+  assertEquals(apply(bias([2, 3, 4], 1), 0, 9, 1, 2, 1), 17);
+  assertEquals(apply(bias([2, 1, 3, 4], 1), 0, 1, 5, 3, 3), 23);
+  assertEquals(apply(bias([2, 3, 1, 4], 1), 0, 1, 2, 99, 3), 23);
   const top = additiveBias(data, [4, 6], { queryOffset: 0 });
   assertEquals(apply(top, 0, 0, 0, 3, 5), 23);
 });
@@ -79,7 +84,7 @@ Deno.test("score mods refuse bad parameters", () => {
     [() => alibi(Float32Array.of(1, 2), [3]), TypeError, "alibi slopes shape"],
     [() => alibi(Float32Array.of(NaN)), RangeError, "alibi slopes data[0]"],
     [() => alibiSlopes(0), RangeError, "heads must be"],
-    [() => additiveBias(new Float32Array(3), [3]), TypeError, "2 or 3 or 4"],
+    [() => additiveBias(new Float32Array(3), []), TypeError, "1 or 2 or 3"],
     [
       () => additiveBias(Float32Array.of(-Infinity), [1, 1]),
       RangeError,

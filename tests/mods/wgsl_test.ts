@@ -10,6 +10,7 @@ import {
   additiveBias,
   alibi,
   and,
+  bindRows,
   blockDiagonal,
   booleanMask,
   capture,
@@ -51,6 +52,10 @@ function emitMask(...maskMods: MaskMod[]) {
 
 function words(...values: number[]): number[] {
   return [...new Uint32Array(Float32Array.from(values).buffer)];
+}
+
+function bound<M extends MaskMod | ScoreMod>(mod: M, ...offsets: number[]): M {
+  return bindRows([mod], offsets)[0];
 }
 
 Deno.test("emitMods() emits the identity and true for no mods", () => {
@@ -160,8 +165,8 @@ Deno.test("emitMods() gives one source for one structure", () => {
       () => emitScore(alibi(Float32Array.of(0.5, 0.25, 0.125))),
     ],
     [
-      () => emitMask(booleanMask(bits(6), [2, 3])),
-      () => emitMask(booleanMask(bits(4000), [40, 100])),
+      () => emitMask(bound(booleanMask(bits(6), [2, 3]), 1)),
+      () => emitMask(bound(booleanMask(bits(4000), [40, 100]), 0)),
     ],
     [() => emitMask(prefixLm(0)), () => emitMask(prefixLm(1))],
     [
@@ -381,15 +386,17 @@ Deno.test({
       dilated({ window: 12, dilation: 4 }),
       blockDiagonal(4),
       tree(Int32Array.of(-1, 0, 0, 1, 3), 2),
-      booleanMask(bits, [6, 17]),
-      booleanMask(bits, [3, 2, 17]),
+      bound(booleanMask(bits, [6, 17]), 11),
+      bound(booleanMask(bits, [3, 2, 17]), 15, 0, -2),
+      bound(booleanMask(bits, [102]), 0),
       booleanMask(bits, [2, 3, 1, 17]),
       and(causal(), not(blockDiagonal(2))),
       or(dilated({ window: 9, dilation: 2 }), causal()),
       softcap(1.5),
       alibi(Float32Array.of(0.5, 0.25, 0.125, 0.0625)),
       alibi(values.subarray(0, 6), [3, 2]),
-      additiveBias(values, [2, 3, 17, 1]),
+      bound(additiveBias(values, [2, 3, 17, 1]), -16),
+      bound(additiveBias(values, [2, 3, 17, 1]), 4, -16),
       additiveBias(values, [6, 17], { queryOffset: 1 }),
       relativeBias(values.subarray(0, 44), [4, 11]),
     ], GRID);

@@ -10,6 +10,7 @@
  * @module
  */
 
+import { readCommand } from "../../src/cli/arguments.ts";
 import { pack } from "../../src/cli/pack.ts";
 import { bundleSizes } from "./node_bundles.ts";
 import { output, run } from "./node_process.ts";
@@ -268,4 +269,11 @@ async function main(): Promise<void> {
   Deno.exit(count("failed") > 0 ? 1 : 0);
 }
 
-if (import.meta.main) await main();
+const USAGE = `Usage: deno task test:node
+  Packs for npm, installs into a fresh Node project, type-checks, runs and
+  bundles there`;
+
+if (import.meta.main) {
+  readCommand({ usage: USAGE, flags: {} }, () => {});
+  await main();
+}

@@ -190,6 +190,11 @@ export function offsetOf(c: AttentionCase, [queries, keys]: Lengths): number {
   return c.queryOffset ?? keys - queries;
 }
 
+/** That of each sequence. */
+export function offsetsOf(c: AttentionCase): number[] {
+  return c.sequences.map((lengths) => offsetOf(c, lengths));
+}
+
 /** One sequence of a case as the oracle takes it. */
 export function referenceProblem(
   c: AttentionCase,
@@ -198,12 +203,16 @@ export function referenceProblem(
 ): ReferenceProblem {
   const [queryLength, keyLength] = c.sequences[index];
   const { queryHeads, kvHeads, headDim, valueHeadDim } = c;
+  const offsets = offsetsOf(c);
   const sees = [
-    ...(c.causal ? [readMask({ kind: "causal" }, 0)] : []),
-    ...(c.window ? [readMask({ kind: "window", ...c.window }, 0)] : []),
-    ...(c.masks ?? []).map((mask) => readMask(mask, c.seed)),
+    ...(c.causal ? [readMask({ kind: "causal" }, 0, offsets)] : []),
+    ...(c.window
+      ? [readMask({ kind: "window", ...c.window }, 0, offsets)]
+      : []),
+    ...(c.masks ?? []).map((mask) => readMask(mask, c.seed, offsets)),
   ].map((mask) => mask.sees);
-  const score = readScore(c.score ?? {}, queryHeads, c.seed);
+  const { seed } = c;
+  const score = readScore(c.score ?? {}, queryHeads, { seed, offsets });
   return {
     ...data,
     batch: 1,

@@ -11,6 +11,7 @@ import {
   additiveBias,
   and,
   booleanMask,
+  capture,
   causal,
   document,
   type MaskMod,
@@ -65,8 +66,17 @@ export interface ScoreReadings {
   readonly change: ScoreFunction;
 }
 
-/** Both readings of a mask; random content comes from `seed`. */
-export function readMask(spec: MaskSpec, seed: number): MaskReadings {
+/**
+ * Both readings of a mask; random content comes from `seed`.
+ *
+ * @param offsets The position of query 0 of each sequence, for masks whose data
+ * has a row per query.
+ */
+export function readMask(
+  spec: MaskSpec,
+  seed: number,
+  offsets: readonly number[],
+): MaskReadings {
   switch (spec.kind) {
     case "causal":
       return { mod: causal(), sees: (_b, _h, q, k) => k <= q };
@@ -95,7 +105,7 @@ export function readMask(spec: MaskSpec, seed: number): MaskReadings {
           k <= q && (k < spec.sinks || k >= q - spec.window),
       };
     case "boolean":
-      return readBoolean(spec, seed);
+      return readBoolean(spec, seed, offsets);
     case "headParity":
       // Even heads look back, odd heads look ahead.
       return {
@@ -116,7 +126,9 @@ export function readMask(spec: MaskSpec, seed: number): MaskReadings {
       };
     case "and":
     case "or": {
-      const parts = spec.of.map((part, i) => readMask(part, seed + i + 1));
+      const parts = spec.of.map((part, i) =>
+        readMask(part, seed + i + 1, offsets)
+      );
       const mods = parts.map(({ mod }) => mod);
       return spec.kind === "and"
         ? {
@@ -129,16 +141,17 @@ export function readMask(spec: MaskSpec, seed: number): MaskReadings {
         };
     }
     case "not": {
-      const { mod, sees } = readMask(spec.of, seed + 1);
+      const { mod, sees } = readMask(spec.of, seed + 1, offsets);
       return { mod: not(mod), sees: (...at) => !sees(...at) };
     }
   }
 }
 
-/** The readings of the bias of a case. */
+/** The readings of the bias of a case; `offsets` as for {@linkcode readMask}. */
 export function readBias(
   shape: readonly [number, number, number],
   seed: number,
+  offsets: readonly number[],
 ): ScoreReadings {
   const random = new Prng(seed ^ 0xb1a5);
   const [heads, queries, keys] = shape;
@@ -146,12 +159,11 @@ export function readBias(
     { length: heads * queries * keys },
     () => random.normal(),
   );
-  const offset = keys - queries;
   return {
     mod: additiveBias(data, [...shape]),
-    change: (score, _b, h, q, k) =>
+    change: (score, b, h, q, k) =>
       score + data[
-        (clamp(h, heads) * queries + clamp(q - offset, queries)) * keys +
+        (clamp(h, heads) * queries + clamp(q - offsets[b], queries)) * keys +
         clamp(k, keys)
       ],
   };
@@ -161,7 +173,10 @@ export function readBias(
 export function readScore(
   spec: ScoreSpec,
   heads: number,
-  seed: number,
+  { seed, offsets }: {
+    readonly seed: number;
+    readonly offsets: readonly number[];
+  },
 ): ScoreFunction | undefined {
   const steps: ScoreFunction[] = [];
   const { softcap } = spec;
@@ -172,14 +187,15 @@ export function readScore(
     const slopes = alibiSlopes(heads);
     steps.push((score, _b, h, q, k) => score - slopes[h] * Math.abs(q - k));
   }
-  if (spec.bias) steps.push(readBias(spec.bias, seed).change);
+  if (spec.bias) steps.push(readBias(spec.bias, seed, offsets).change);
   if (steps.length === 0) return undefined;
   return (score, ...at) => steps.reduce((s, step) => step(s, ...at), score);
 }
 
 function headMask(parity: number): MaskMod {
   const bits = Uint8Array.from({ length: 64 }, (_, h) => +(h % 2 === parity));
-  return booleanMask(bits, [64, 1, 1]);
+  const captured = capture(bits);
+  return maskMod("headMask", ({ head }) => captured.at(head));
 }
 
 function readDocument(
@@ -197,6 +213,7 @@ function readDocument(
 function readBoolean(
   { shape, density }: Extract<MaskSpec, { kind: "boolean" }>,
   seed: number,
+  offsets: readonly number[],
 ): MaskReadings {
   const random = new Prng(seed ^ 0xb001);
   const [heads, queries, keys] = shape;
@@ -204,12 +221,11 @@ function readBoolean(
     { length: heads * queries * keys },
     () => +(random.uniform() < density),
   );
-  const offset = keys - queries;
   return {
     mod: booleanMask(data, [...shape]),
-    sees: (_b, h, q, k) =>
+    sees: (b, h, q, k) =>
       data[
-        (clamp(h, heads) * queries + clamp(q - offset, queries)) * keys +
+        (clamp(h, heads) * queries + clamp(q - offsets[b], queries)) * keys +
         clamp(k, keys)
       ] !== 0,
   };

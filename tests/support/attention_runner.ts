@@ -22,6 +22,7 @@ import {
 import {
   type AttentionCase,
   dataOf,
+  offsetsOf,
   type SequenceData,
 } from "./attention_cases.ts";
 import { readBias, readMask } from "./attention_mods.ts";
@@ -80,11 +81,12 @@ export function modOptions(
     ...(c.causal !== undefined && { causal: c.causal }),
     ...(c.window && { window: c.window }),
     ...(c.masks && {
-      maskMod: c.masks.map((mask) => readMask(mask, c.seed).mod),
+      maskMod: c.masks.map((mask) => readMask(mask, c.seed, offsetsOf(c)).mod),
     }),
     ...(score.softcap !== undefined && { softcap: score.softcap }),
     ...(score.alibi && { alibi: true }),
-    ...(score.bias && { scoreMod: readBias(score.bias, c.seed).mod }),
+    ...(score.bias &&
+      { scoreMod: readBias(score.bias, c.seed, offsetsOf(c)).mod }),
     ...(c.queryOffset !== undefined && { queryOffset: c.queryOffset }),
     returnLse: c.lse ?? true,
   };

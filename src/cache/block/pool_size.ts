@@ -5,6 +5,7 @@
  */
 
 import { checkInteger, checkRange } from "../../core/check.ts";
+import { checkOptions } from "../../core/options.ts";
 import type { BlockPoolOptions } from "./pool_types.ts";
 
 /** Tokens per block where a pool is not told otherwise. */
@@ -20,9 +21,11 @@ export const DEFAULT_BLOCK_SIZE = 16;
  * fit in a `u32`.
  */
 export function checkPoolSize(
-  { numBlocks, blockSize = DEFAULT_BLOCK_SIZE }: BlockPoolOptions,
+  options: BlockPoolOptions,
   { fewest }: { readonly fewest: number },
 ): Required<BlockPoolOptions> {
+  checkOptions("a pool", options, { known: ["numBlocks", "blockSize"] });
+  const { numBlocks, blockSize = DEFAULT_BLOCK_SIZE } = options;
   checkInteger("numBlocks", numBlocks, fewest, 2 ** 31 - 1);
   checkInteger("blockSize", blockSize, 1);
   checkRange(

@@ -10,6 +10,7 @@ import {
   checkRange,
   checkType,
 } from "../../core/check.ts";
+import { checkOptions } from "../../core/options.ts";
 import { BlockPool } from "../block/block_pool.ts";
 import type { SequenceState, SequenceStatus } from "./cache_sequence.ts";
 import { checkGroups } from "./group_match.ts";
@@ -24,6 +25,16 @@ export type FullManagerOptions =
   & Required<Omit<CacheManagerOptions, "index">>
   & Pick<CacheManagerOptions, "index">;
 
+const MANAGER = [
+  "pool",
+  "index",
+  "groups",
+  "watermark",
+  "hostBlocks",
+  "growth",
+  "maxLength",
+];
+
 /**
  * Checks options and fills them in; the groups are copied.
  *
@@ -34,6 +45,7 @@ export type FullManagerOptions =
 export function checkManagerOptions(
   options: CacheManagerOptions,
 ): FullManagerOptions {
+  checkOptions("a CacheManager", options, { known: MANAGER });
   const { pool, index, groups = [{}], watermark = 0.01 } = options;
   const { hostBlocks = 0, growth = "page", maxLength = Infinity } = options;
   checkType(pool instanceof BlockPool, "pool", "must be a BlockPool", pool);

@@ -17,6 +17,7 @@ import {
 import type { AttentionExplanation } from "./explanation.ts";
 import { checkIndexing } from "./limits.ts";
 import { checkChoices, type PlanChoices } from "./options/choices.ts";
+import { checkAttentionOptions } from "./options/known_options.ts";
 import { type AttentionParts, attentionParts } from "./parts.ts";
 import { type AttentionProblem, bufferTokens } from "./problem.ts";
 import { tensorElements } from "./rows.ts";
@@ -117,6 +118,7 @@ export class AttentionPlan implements Disposable {
   ): Promise<AttentionPlan> {
     checkType(gpu instanceof Gpu, "gpu", "must be a Gpu", gpu);
     gpu.check();
+    checkAttentionOptions(choices);
     checkChoices(choices, gpu);
     const { parts, explanation } = checkedParts(gpu, problem, choices);
     const program = await Program.create(gpu, "attention", parts);

@@ -64,7 +64,8 @@ export class ExtentModel implements CommandModel {
   /** Starts with a fresh pool. */
   constructor(setup: ExtentSetup) {
     this.#setup = setup;
-    this.pool = new ExtentPool(setup);
+    const { numBlocks, blockSize } = setup;
+    this.pool = new ExtentPool({ numBlocks, blockSize });
     this.#memory = new Int32Array(setup.numBlocks * setup.blockSize);
     this.trace = [JSON.stringify(setup)];
   }

@@ -10,6 +10,7 @@ import { faultsIn, type SourceFault } from "../fault.ts";
 const INTERVAL_ARITHMETIC = ["mods/interval_arithmetic"];
 const INTERVAL = ["mods/interval"];
 const RANGE_TABLE = ["mods/range_table"];
+const DRAW_MASK = ["mods/draw_mask"];
 
 /** Every fault listed for it. */
 export const MODS_FAULTS: readonly SourceFault[] = [
@@ -44,7 +45,7 @@ export const MODS_FAULTS: readonly SourceFault[] = [
       "",
     ],
   ]),
-  ...faultsIn("wrapped", INTERVAL_ARITHMETIC, [
+  ...faultsIn("src/mods/interval_arithmetic.ts: wrapped", INTERVAL_ARITHMETIC, [
     [
       "a product wraps unnoticed",
       "return low >= INT_MIN && high <= INT_MAX ?",
@@ -85,6 +86,30 @@ export const MODS_FAULTS: readonly SourceFault[] = [
       "one false element of a range does not count",
       "count === high - low + 1 ? 1 : 0",
       "count >= high - low ? 1 : 0",
+    ],
+  ]),
+  ...faultsIn("tileGrid", DRAW_MASK, [
+    [
+      "a drawn row tile takes the next one's first query in",
+      "queryEnd: queryOffset + end - 1,",
+      "queryEnd: queryOffset + end,",
+    ],
+    [
+      "a mask is drawn for the first head only",
+      "head: [head, head],",
+      "head: [0, 0],",
+    ],
+  ]),
+  ...faultsIn("pairs", DRAW_MASK, [
+    [
+      "the last run of a drawn tile is left out",
+      "key <= endKey; key++",
+      "key < endKey; key++",
+    ],
+    [
+      "a tile's pairs are drawn at positions, not at rows",
+      "path += box(start, query, key - start, 1);",
+      "path += box(start, query + queryOffset, key - start, 1);",
     ],
   ]),
 ];

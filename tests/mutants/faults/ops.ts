@@ -112,20 +112,8 @@ export const OPS_FAULTS: readonly SourceFault[] = [
   ...faultsIn("iterationsOf", LOOP_LIMIT, [
     [
       "masked steps are taken for full ones",
-      "run.full ? full : masked",
-      "full",
-    ],
-  ]),
-  ...faultsIn("stepIterations", LOOP_LIMIT, [
-    [
-      "what masked steps take besides is forgotten",
-      "(masked ? step * (2 * vecs + 8) : 0)",
-      "0",
-    ],
-    [
-      "what a step takes along its vec4s is forgotten",
-      "return vecs + 8 * step",
-      "return 1",
+      "run.full ? fullStep : maskedStep",
+      "fullStep",
     ],
   ]),
   ...faultsIn("MERGE_WORDS", LONG_LOOPS, [

@@ -132,8 +132,8 @@ export const VARIANT_FAULTS: readonly SourceFault[] = [
   ...faultsIn("cutRuns", LOOP_LIMIT, [
     [
       "a cut lies within a step",
-      "first + Math.floor(steps / 2) * sizes.step",
-      "first + Math.floor(steps * sizes.step / 2)",
+      "first + Math.floor(steps / 2) * counts.step",
+      "first + Math.floor(steps * counts.step / 2)",
     ],
     [
       "only the first kv head's keys are cut",
@@ -142,7 +142,7 @@ export const VARIANT_FAULTS: readonly SourceFault[] = [
     ],
     [
       "halves are not cut again",
-      ".flatMap((half) => cutRuns(half, most, sizes))",
+      ".flatMap((half) => cutRuns(half, most, counts))",
       "",
     ],
   ]),
@@ -153,11 +153,31 @@ export const VARIANT_FAULTS: readonly SourceFault[] = [
       "Math.min(...lists.map(ofRuns))",
     ],
   ]),
-  ...faultsIn("tileIterations", LOOP_LIMIT, [
+  ...faultsIn("src/ops/attention/variants/forward.ts: loopsOf", LONG_LOOPS, [
+    ["a guarded step takes no more", "+ keys + guarded", "+ keys"],
     [
-      "beginning and ending are free",
-      "return 16 * (vecs + 4 * lanes + 8)",
-      "return 0 * (vecs + lanes)",
+      "vec4s of queries and keys are not counted",
+      "headVecs + valueVecs + (scoreMods",
+      "(scoreMods",
+    ],
+  ]),
+  ...faultsIn("src/ops/attention/variants/decode.ts: loopsOf", LONG_LOOPS, [
+    [
+      "the scores of a step are not counted",
+      "own * (headVecs + 7)",
+      "own",
+    ],
+    [
+      "the reduction over lanes is not counted",
+      "rows * (lanes + own + 2)",
+      "0",
+    ],
+  ]),
+  ...faultsIn("chunksOf", ["ops/attention/parts"], [
+    [
+      "a row of too many states is merged all the same",
+      "if (vecs < Math.ceil(valueVecs / lanes)) {",
+      "if (false) {",
     ],
   ]),
   ...faultsIn("checkLoops", LONG_LOOPS, [

@@ -136,7 +136,7 @@ gpuTest(
         ["a key of integers", { ...SMALL, key: words }, TypeError, "key.dtype"],
         [
           "a query of another device",
-          { ...tensors, query: foreign.query },
+          { query: foreign.query, key: tensors.key, value: tensors.value },
           TypeError,
           "query must be of the plan's Gpu",
         ],

@@ -14,6 +14,7 @@ import type { ContiguousCache, KvCache } from "../../../kv/mod.ts";
 import type { MaskMod, ScoreMod } from "../../../mods/mod.ts";
 import type { HostBits, HostTensor } from "../../tensors.ts";
 import type { Layout } from "../problem.ts";
+import type { HostMask } from "./attention_mask.ts";
 import type { Indices } from "./spans.ts";
 
 /** What attention computes; `T` is where its tensors are. */
@@ -74,13 +75,22 @@ export interface AttentionOptions<T = GpuTensor | HostTensor | HostBits> {
    * Position of query 0 in the keys' coordinate, for all or for each sequence.
    * By default keys - queries: the last query stands at the last key.
    */
-  readonly queryOffset?: number | Indices;
+  readonly queryOffset?: number | bigint | Indices;
   /** Inclusive: `position - left <= key <= position + right`. */
   readonly window?: { readonly left?: number; readonly right?: number };
   /** `cap * tanh(score / cap)`, before all other score mods. */
   readonly softcap?: number;
   /** ALiBi: `true`, or slopes `[queryHeads]` or `[batch, queryHeads]`. */
   readonly alibi?: boolean | Float32Array;
+  /**
+   * A mask of booleans (true where a query sees a key) or of floats (added to
+   * the score; -Infinity hides), which broadcasts to
+   * `[batch, queryHeads, queries, keys]` as NumPy has it, of rank 1 to 4. Row i
+   * is query i's. It is on top of `causal` and all else, and added after
+   * `softcap` and `alibi`. A GPU tensor (u32 for booleans) is read back first
+   * by `attention()` and `planAttention()`, which then wait for the device.
+   */
+  readonly attnMask?: HostMask | GpuTensor;
   /** More score mods, in order. */
   readonly scoreMod?: ScoreMod | readonly ScoreMod[];
   /** More masks; a key is seen where all hold. */

@@ -16,9 +16,10 @@ import type { AnyTensor } from "../../tensors.ts";
 import type { AttentionProblem } from "../problem.ts";
 import type { AttentionOptions } from "./attention_options.ts";
 import { keyInputs } from "./keys.ts";
+import { checkAttentionOptions } from "./known_options.ts";
 import { layoutOf, queryOf } from "./layouts.ts";
-import { maskMods, scoreMods } from "./mods.ts";
-import { checkIndices, type Indices, querySpans } from "./spans.ts";
+import { boundMods } from "./mods.ts";
+import { type Indices, indicesOf, integerOf, querySpans } from "./spans.ts";
 
 /**
  * Checks options and turns them into a problem.
@@ -57,6 +58,7 @@ export function attentionProblem(
     "must be an object",
     options,
   );
+  checkAttentionOptions(options);
   const layout = layoutOf(options);
   const query = queryOf(options, layout);
   const rank = query.shape.length;
@@ -108,27 +110,37 @@ export function attentionProblem(
     sequences,
     keys: keys.keys,
     scale,
-    scoreMods: scoreMods(options, queries.length, queryHeads),
-    maskMods: maskMods(options),
+    ...boundMods(options, {
+      sequences,
+      heads: queryHeads,
+      keys: rank === 4 && options.blockTable === undefined &&
+          keys.keys.kind === "contiguous" && options.cache === undefined
+        ? keys.keys.keyTokens / queries.length
+        : undefined,
+    }),
     lse: options.returnLse ?? false,
   };
 }
 
 function queryOffsets(
-  queryOffset: number | Indices | undefined,
+  given: number | bigint | Indices | undefined,
   batch: number,
 ): number[] | undefined {
-  if (queryOffset === undefined) return undefined;
-  if (typeof queryOffset === "number") {
-    checkInteger("queryOffset", queryOffset, -(2 ** 31), 2 ** 31 - 1);
-    return new Array(batch).fill(queryOffset);
+  if (given === undefined) return undefined;
+  if (typeof given === "number" || typeof given === "bigint") {
+    const offset = integerOf("queryOffset", given);
+    checkInteger("queryOffset", offset, -(2 ** 31), 2 ** 31 - 1);
+    return new Array(batch).fill(offset);
   }
-  checkIndices("queryOffset", queryOffset);
+  const offsets = indicesOf("queryOffset", given);
   checkType(
-    queryOffset.length === batch,
+    offsets.length === batch,
     "queryOffset.length",
     `must be the number of sequences (${batch})`,
-    queryOffset.length,
+    offsets.length,
   );
-  return Array.from(queryOffset);
+  offsets.forEach((offset, i) =>
+    checkInteger(`queryOffset[${i}]`, offset, -(2 ** 31), 2 ** 31 - 1)
+  );
+  return offsets;
 }

@@ -15,7 +15,7 @@ import type { AttentionOptions } from "./attention_options.ts";
 import type { Layout } from "../problem.ts";
 import type { KeyInputs } from "./key_inputs.ts";
 import { describeRows, packedKeys } from "./layouts.ts";
-import { checkIndices, cumulativeSpans, type Indices } from "./spans.ts";
+import { cumulativeSpans, type Indices, indicesOf } from "./spans.ts";
 
 export function keyInputs(
   options: AttentionOptions<AnyTensor>,
@@ -71,11 +71,11 @@ export function keyInputs(
 
 /** Written lengths, each at most the capacity of its sequence. */
 function checkedLengths(
-  keyLengths: Indices | undefined,
+  given: Indices | undefined,
   capacities: readonly number[],
 ): number[] {
-  if (keyLengths === undefined) return [...capacities];
-  checkIndices("keyLengths", keyLengths);
+  if (given === undefined) return [...capacities];
+  const keyLengths = indicesOf("keyLengths", given);
   checkType(
     keyLengths.length === capacities.length,
     "keyLengths.length",

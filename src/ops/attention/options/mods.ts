@@ -1,13 +1,14 @@
 /**
  * Options such as `causal` and `softcap` as mods, in the order in which they
- * apply: softcap, ALiBi, other score mods; then all masks.
+ * apply: softcap, ALiBi, `attnMask`, other score mods; then all masks.
  *
  * @module
  */
 
-import { checkBoolean, checkType } from "../../../core/check.ts";
+import { checkBoolean, checkRange, checkType } from "../../../core/check.ts";
 import {
   alibi,
+  bindRows,
   causal,
   type MaskMod,
   type ScoreMod,
@@ -16,15 +17,57 @@ import {
 } from "../../../mods/mod.ts";
 import { alibiSlopes } from "../../../mods/scores.ts";
 import type { AnyTensor } from "../../tensors.ts";
+import type { AttentionProblem } from "../problem.ts";
+import { attentionMask, type MaskParts } from "./attention_mask.ts";
 import type { AttentionOptions } from "./attention_options.ts";
+import { checkCaptureSizes, type MaskExtents } from "./capture_sizes.ts";
+import { checkWindow } from "./known_options.ts";
 
-export function scoreMods(
+const NO_MASK: MaskParts = { scoreMods: [], maskMods: [] };
+
+/**
+ * The mods of a problem, held against its sizes, with the rows that they read
+ * bound to its offsets.
+ *
+ * @throws {TypeError} for wrong types, and data of another size
+ * @throws {RangeError} for values out of range
+ */
+export function boundMods(
+  options: AttentionOptions<AnyTensor>,
+  extents: MaskExtents,
+): Pick<AttentionProblem, "scoreMods" | "maskMods"> {
+  const { sequences, heads } = extents;
+  const given = options.attnMask === undefined
+    ? NO_MASK
+    : attentionMask(options.attnMask);
+  const score = [
+    ...shippedScores(options, sequences.length, heads),
+    ...given.scoreMods,
+    ...listOf<ScoreMod>("scoreMod", "score", options.scoreMod),
+  ];
+  const mask = [
+    ...shippedMasks(options),
+    ...given.maskMods,
+    ...listOf<MaskMod>("maskMod", "mask", options.maskMod),
+  ];
+  checkCaptureSizes([...score, ...mask], extents);
+  const offsets = sequences.map(({ queryOffset }) => queryOffset);
+  return {
+    scoreMods: bindRows(score, offsets),
+    maskMods: bindRows(mask, offsets),
+  };
+}
+
+function shippedScores(
   options: AttentionOptions<AnyTensor>,
   batch: number,
   heads: number,
 ): ScoreMod[] {
   const mods: ScoreMod[] = [];
-  if (options.softcap !== undefined) mods.push(softcap(options.softcap));
+  if (options.softcap !== undefined) {
+    checkSoftcap(options.softcap);
+    mods.push(softcap(options.softcap));
+  }
   const { alibi: slopes } = options;
   if (slopes !== undefined && slopes !== false) {
     const given = slopes === true ? alibiSlopes(heads) : slopes;
@@ -40,28 +83,40 @@ export function scoreMods(
       `must be queryHeads (${heads}) or batch x queryHeads (${batch * heads})`,
       given.length,
     );
+    const wrong = given.findIndex((slope) => !Number.isFinite(slope));
+    checkRange(wrong < 0, `alibi[${wrong}]`, "must be finite", given[wrong]);
     mods.push(
       alibi(given, given.length === heads ? [heads] : [batch, heads]),
     );
   }
-  return [...mods, ...listOf<ScoreMod>("scoreMod", "score", options.scoreMod)];
+  return mods;
 }
 
-export function maskMods(options: AttentionOptions<AnyTensor>): MaskMod[] {
+function shippedMasks(options: AttentionOptions<AnyTensor>): MaskMod[] {
   const mods: MaskMod[] = [];
   const { window } = options;
   checkBoolean("causal", options.causal);
   if (options.causal) mods.push(causal());
   if (window !== undefined) {
-    checkType(
-      typeof window === "object" && window !== null,
-      "window",
-      "must be { left, right }",
-      window,
-    );
+    checkWindow(window);
     mods.push(slidingWindow(window));
   }
-  return [...mods, ...listOf<MaskMod>("maskMod", "mask", options.maskMod)];
+  return mods;
+}
+
+function checkSoftcap(value: unknown): void {
+  checkType(
+    typeof value === "number",
+    "softcap",
+    "must be a number; leave it out for none",
+    value,
+  );
+  checkRange(
+    value >= 2 ** -126 && Number.isFinite(Math.fround(value)),
+    "softcap",
+    "must be a float32 above 0; leave it out for none",
+    value,
+  );
 }
 
 function listOf<M extends { readonly kind: string }>(

@@ -6,8 +6,17 @@
 
 import { checkInteger, checkRange, checkType } from "../../../core/check.ts";
 
-/** Lengths, offsets or indices: one a sequence, or `batch + 1` of them. */
-export type Indices = readonly number[] | Uint32Array | Int32Array;
+/**
+ * Lengths, offsets or indices: one a sequence, or `batch + 1` of them. As
+ * bigints, which int64 tensors are on the host, where they are safe integers.
+ */
+export type Indices =
+  | readonly number[]
+  | readonly bigint[]
+  | Uint32Array
+  | Int32Array
+  | BigUint64Array
+  | BigInt64Array;
 
 /** Sequences of one call at most: their records alone fill a binding. */
 const MAX_SEQUENCES = 2 ** 22;
@@ -39,10 +48,10 @@ export function querySpans(
 
 export function cumulativeSpans(
   name: string,
-  cumulative: Indices,
+  given: Indices,
   tokens: number,
 ): [start: number, count: number][] {
-  checkIndices(name, cumulative);
+  const cumulative = indicesOf(name, given);
   checkType(
     cumulative.length >= 1,
     name,
@@ -70,15 +79,30 @@ export function cumulativeSpans(
   return spans;
 }
 
-export function checkIndices(name: string, indices: unknown): void {
+/**
+ * Indices as numbers.
+ *
+ * @throws {TypeError} for another class, or an element of another type
+ * @throws {RangeError} for an element that is no integer of 32 bits
+ */
+export function indicesOf(name: string, given: unknown): number[] {
   checkType(
-    Array.isArray(indices) || indices instanceof Uint32Array ||
-      indices instanceof Int32Array,
+    Array.isArray(given) || given instanceof Uint32Array ||
+      given instanceof Int32Array || given instanceof BigInt64Array ||
+      given instanceof BigUint64Array,
     name,
     "must be an array of integers",
-    indices,
+    given,
   );
-  for (let i = 0; i < indices.length; i++) {
-    checkInteger(`${name}[${i}]`, indices[i], -(2 ** 31), 2 ** 32 - 1);
-  }
+  return Array.from(
+    given,
+    (value: unknown, i) => integerOf(`${name}[${i}]`, value),
+  );
+}
+
+/** An integer of 32 bits, signed or not, that may be given as a bigint. */
+export function integerOf(name: string, value: unknown): number {
+  const number = typeof value === "bigint" ? Number(value) : value;
+  checkInteger(name, number, -(2 ** 31), 2 ** 32 - 1);
+  return number;
 }

@@ -1,0 +1,135 @@
+/**
+ * The query's row: its index in its sequence, where `query` is its position in
+ * the keys' coordinate. Only a problem knows how far the two are apart, for
+ * each of its sequences, so a mod that reads the row is bound to those offsets
+ * before it is read: the row becomes the position less the offset. No reading
+ * and no kernel then knows of rows, and a query that is listed among those of
+ * other sequences, by its position and its sequence, has the right one.
+ *
+ * @module
+ */
+
+import { checkInteger, checkType } from "../core/check.ts";
+import {
+  type BoundName,
+  type CapturedBuffer,
+  dependsOn,
+  evaluationOrder,
+  type ExpressionNode,
+  type VariableName,
+} from "./nodes.ts";
+import type { MaskMod, ScoreMod } from "./trace.ts";
+
+/**
+ * A variable that readings have a value for.
+ *
+ * @throws {TypeError} For `row`.
+ */
+export function boundName(name: VariableName): BoundName {
+  checkType(
+    name !== "row",
+    "mod",
+    "that reads the query's row must be bound to its sequences' offsets (bindRows())",
+    name,
+  );
+  return name;
+}
+
+/**
+ * Mods whose `row` is the index of the query in its sequence, where query 0 of
+ * sequence `i` is at position `offsets[i]`. Mods that do not read it stay as
+ * they are. `attention()` does this by itself.
+ *
+ * @param offsets The position of query 0 of each sequence.
+ * @throws {TypeError} If an offset is not a number.
+ * @throws {RangeError} If one is not an i32.
+ */
+export function bindRows<M extends MaskMod | ScoreMod>(
+  mods: readonly M[],
+  offsets: readonly number[],
+): M[] {
+  if (!mods.some(({ expression }) => dependsOn(expression, "row"))) {
+    return [...mods];
+  }
+  const row = rowNode(offsets);
+  return mods.map((mod) => ({
+    ...mod,
+    expression: replaceRow(mod.expression, row),
+  }));
+}
+
+/** `query - offset`, with a table of offsets only where they differ. */
+function rowNode(offsets: readonly number[]): ExpressionNode {
+  offsets.forEach((offset, i) =>
+    checkInteger(`offsets[${i}]`, offset, -(2 ** 31), 2 ** 31 - 1)
+  );
+  const [first = 0] = offsets;
+  const offset: ExpressionNode = offsets.every((other) => other === first)
+    ? { kind: "literal", type: "i32", value: first }
+    : {
+      kind: "load",
+      type: "i32",
+      buffer: offsetTable(offsets),
+      indices: [{ kind: "variable", type: "i32", name: "batch" }],
+    };
+  return {
+    kind: "binary",
+    type: "i32",
+    operation: "sub",
+    left: { kind: "variable", type: "i32", name: "query" },
+    right: offset,
+  };
+}
+
+function offsetTable(offsets: readonly number[]): CapturedBuffer {
+  return {
+    data: Int32Array.from(offsets),
+    shape: [offsets.length],
+    type: "i32",
+    name: "query offsets",
+  };
+}
+
+/** A tree with `row` in the place of that variable. */
+function replaceRow(
+  root: ExpressionNode,
+  row: ExpressionNode,
+): ExpressionNode {
+  const replaced = new Map<ExpressionNode, ExpressionNode>();
+  const of = (node: ExpressionNode) => replaced.get(node)!;
+  for (const node of evaluationOrder(root)) {
+    replaced.set(
+      node,
+      node.kind === "variable" && node.name === "row"
+        ? row
+        : withOperands(node, of),
+    );
+  }
+  return of(root);
+}
+
+/** A node with other operands. */
+function withOperands(
+  node: ExpressionNode,
+  of: (operand: ExpressionNode) => ExpressionNode,
+): ExpressionNode {
+  switch (node.kind) {
+    case "literal":
+    case "variable":
+      return node;
+    case "unary":
+      return { ...node, operand: of(node.operand) };
+    case "binary":
+    case "compare":
+      return { ...node, left: of(node.left), right: of(node.right) };
+    case "select":
+      return {
+        ...node,
+        condition: of(node.condition),
+        whenTrue: of(node.whenTrue),
+        whenFalse: of(node.whenFalse),
+      };
+    case "load":
+      return { ...node, indices: node.indices.map(of) };
+  }
+}
