@@ -35,7 +35,6 @@ import {
   checkCopies,
   checkOrder,
   checkSlots,
-  type DeviceRows,
   type LayerRows,
   uploadRows,
 } from "./rows.ts";
@@ -217,26 +216,19 @@ export abstract class KvArenas implements Disposable {
         made.push(...layer.made);
         return layer.rows;
       });
-      this.#append(requests, uploaded);
+      const step = this.reserve(requests);
+      try {
+        this.#submit("kv.append", (encoder) => {
+          for (const own of uploaded) step.encode(encoder, own);
+        });
+      } catch (error) {
+        this.#cancel(step);
+        throw error;
+      }
+      step.commit();
     } finally {
       for (const tensor of made) tensor.destroy();
     }
-  }
-
-  #append(
-    requests: readonly ReserveRequest[],
-    layers: readonly DeviceRows[],
-  ): void {
-    const step = this.reserve(requests);
-    try {
-      this.#submit("kv.append", (encoder) => {
-        for (const own of layers) step.encode(encoder, own);
-      });
-    } catch (error) {
-      this.#cancel(step);
-      throw error;
-    }
-    step.commit();
   }
 
   /**

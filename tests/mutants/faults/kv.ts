@@ -10,6 +10,7 @@ const CONTIGUOUS = ["kv/contiguous_cache", "kv/contiguous_cache_errors"];
 const KV_CACHE = ["kv/kv_cache"];
 const COPIER = ["kv/copier", "kv/kv_swap", "kv/kv_swap_failure"];
 const STEP = ["kv/step"];
+const READ = ["kv/read_rows"];
 const LAYOUT = ["kv/kv_cache_layout"];
 const SWAP = ["kv/kv_swap", "kv/kv_swap_failure"];
 
@@ -115,7 +116,29 @@ export const KV_FAULTS: readonly SourceFault[] = [
       "true",
     ],
   ]),
-  ...faultsIn("KvArenas.#append", STEP, [
+  ...faultsIn("KvArenas.read", READ, [
+    ["rows are read before they are copied", "this.copyPending();", ""],
+  ]),
+  ...faultsIn("rowBytes", READ, [
+    [
+      "rows begin where the copy does",
+      "const first = to + from - copyFrom;",
+      "const first = to;",
+    ],
+  ]),
+  ...faultsIn("KvCache.writtenSlots", READ, [
+    [
+      "dropped tokens are read",
+      "Math.min(table.dropped, table.committed)",
+      "0",
+    ],
+    [
+      "tokens that are not written are read",
+      "table.committed - start",
+      "table.length - start",
+    ],
+  ]),
+  ...faultsIn("KvArenas.append", STEP, [
     ["an append that failed keeps its tokens", "this.#cancel(step);", ""],
   ]),
   ...faultsIn("checkRequests", STEP, [
