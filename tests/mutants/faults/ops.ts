@@ -117,7 +117,7 @@ export const OPS_FAULTS: readonly SourceFault[] = [
     ],
     ["beginning and ending are free", "}, tile)", "}, 0)"],
   ]),
-  ...faultsIn("MERGE_WORDS", LONG_LOOPS, [
+  ...faultsIn("MERGE_WORDS", ["ops/attention/parts"], [
     ["merges are never divided", "2 ** 17", "2 ** 40"],
   ]),
   ...faultsIn("checkLoops", LONG_LOOPS, [

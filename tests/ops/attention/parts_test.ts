@@ -20,10 +20,10 @@ const DEVICE: PlanDevice = {
 };
 
 /** One query of 256 columns over keys in `splits` splits of a step. */
-function partsOf(splits: number, maxLoopIterations: number) {
+function partsOf(splits: number, maxLoopIterations: number, heads = 1) {
   const keys = { dtype: "f32", shape: [1, 128 * splits, 1, 256] } as const;
   const problem = attentionProblem({
-    query: { dtype: "f32", shape: [1, 1, 1, 256] },
+    query: { dtype: "f32", shape: [1, 1, heads, 256] },
     key: keys,
     value: keys,
   });
@@ -42,4 +42,12 @@ Deno.test("attentionParts() refuses more states of a row than can be merged", ()
     "Cannot merge 4200 states of a row",
   );
   assertEquals(partsOf(4200, Infinity).parts.dispatches.length, 2);
+});
+
+Deno.test("attentionParts() divides a merge of many states by rows", () => {
+  // 1000 states of 256 columns are more than a workgroup reads for one row.
+  const [, merge] = partsOf(1000, Infinity, 4).parts.dispatches;
+  assertEquals(merge.grid, [4, 1, 1]);
+  const [, small] = partsOf(100, Infinity, 4).parts.dispatches;
+  assertEquals(small.grid, [1, 1, 1]);
 });
