@@ -15,6 +15,7 @@ import { type VulkanDriver, vulkanDrivers } from "./vulkan_driver.ts";
 const WITHOUT_GPU = [
   "cli",
   "demo",
+  "mutants",
   "reference",
   "runtimes",
   "snapshots",
