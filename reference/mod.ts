@@ -30,8 +30,22 @@
  */
 
 export { attention } from "./attention.ts";
+export {
+  attentionBackward,
+  type BackwardProblem,
+  type BackwardResult,
+  type ScoreGradientVisitor,
+  type UpstreamGradients,
+} from "./attention_backward.ts";
+export {
+  pagedAttentionBackward,
+  type PagedBackwardProblem,
+  raggedAttentionBackward,
+  type RaggedBackwardProblem,
+} from "./ragged_backward.ts";
 export type {
   HeadOptions,
+  KeepFunction,
   MaskFunction,
   ReferenceProblem,
   ReferenceResult,
