@@ -24,6 +24,7 @@
 export { maskRuns, type MaskRunsOptions, type Run } from "./block_mask.ts";
 export { Capture, capture, type CaptureOptions } from "./capture.ts";
 export { and, not, or } from "./combine.ts";
+export { scoreDerivative } from "./derivative.ts";
 export {
   drawMask,
   type DrawMaskOptions,
