@@ -19,6 +19,7 @@
 
 import type { KernelSource } from "../../src/core/kernel.ts";
 import { kernelOf } from "../fragment.ts";
+import { dropoutRows, dropTile } from "../fragments/dropout.ts";
 import { nonFinite } from "../fragments/online_softmax.ts";
 import { eachStep, entryPoint } from "../fragments/schedule.ts";
 import { wgsl } from "../wgsl.ts";
@@ -54,11 +55,14 @@ export function forwardWorkgroupBytes(tile: ForwardTile): number {
 export function forwardKernel(spec: ForwardSpec): KernelSource {
   const { tile } = spec;
   const { lanes, rowsPerLane: rows, keysPerStep: keys } = tile;
+  const dropout = spec.dropout ?? false;
   const step = wgsl(STEP, {
     rows,
     keys,
     scores: scoreTile(spec),
-    addGuarded: wgsl(ADD_GUARDED, { rows, keys }),
+    addGuarded: wgsl(ADD_GUARDED, { rows, keys, dropout }),
+    dropout,
+    dropTile: dropTile(rows, keys),
     add: wgsl(ADD, { rows, keys }),
   });
   const store = Array.from({ length: rows }, (_, r) => {
@@ -84,6 +88,7 @@ export function forwardKernel(spec: ForwardSpec): KernelSource {
       [
         ownRows(tile, spec.queries),
         placeRows(rows),
+        ...dropout ? [dropoutRows(spec, rows)] : [],
         wgsl(BEGIN, { rows }),
         eachStep(keys, step, "var cursor = seek(sequence, run.first_key);"),
         ...store,
@@ -141,6 +146,14 @@ sum_$r += s_$r_$j;
 @end
 l_$r = carry_sum(l_$r, alpha_$r, sum_$r);
 @end
+@if dropout
+$dropTile
+@each r in rows
+@each j in keys
+s_$r_$j *= kept(extractBits(dropped_$r, $j, 1u) != 0u);
+@end
+@end
+@end
 if (masked && step_has_non_finite(sequence, first_key, kv_head)) {
   $addGuarded
 } else {
@@ -192,7 +205,12 @@ for (var j = 0u; j < $keys; j++) {
     @end
   }
   @each r in rows
+  @if dropout
+  let p_$r = weight(modify(guarded_$r * params.scale, batch_$r, i32(head_$r), position_$r, key), m_$r)
+    * kept(extractBits(dropped_$r, j, 1u) != 0u);
+  @else
   let p_$r = weight(modify(guarded_$r * params.scale, batch_$r, i32(head_$r), position_$r, key), m_$r);
+  @end
   let seen_$r = extractBits(hidden_$r, j, 1u) == 0u;
   @end
   for (var vec = 0u; vec < params.value_vecs; vec++) {
