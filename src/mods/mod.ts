@@ -54,20 +54,20 @@ export {
   type PositionRanges,
 } from "./interval.ts";
 export type { Interval } from "./interval_arithmetic.ts";
+export { blockDiagonal } from "./masks/blocks.ts";
+export { booleanMask } from "./masks/boolean.ts";
+export { document } from "./masks/document.ts";
+export { prefixLm } from "./masks/prefix.ts";
+export { tree } from "./masks/tree.ts";
 export {
-  blockDiagonal,
-  booleanMask,
   causal,
   dilated,
   type DilatedOptions,
-  document,
-  prefixLm,
   sinkWindow,
   type SinkWindowOptions,
   slidingWindow,
   type SlidingWindowOptions,
-  tree,
-} from "./masks.ts";
+} from "./masks/windows.ts";
 export type {
   BinaryNode,
   BinaryOperation,
