@@ -14,7 +14,11 @@ import { checkFinite, checkInteger, checkType } from "../src/core/check.ts";
 
 export type { MaskFunction, ScoreFunction };
 
-/** What a problem has in every layout: heads, scale, score and mask. */
+/**
+ * What a problem has in every layout: heads, scale, score and mask.
+ *
+ * @category Reference
+ */
 export interface HeadOptions {
   /** Query heads; a multiple of `kvHeads`. */
   queryHeads: number;
@@ -37,7 +41,11 @@ export interface HeadOptions {
   mask?: MaskFunction | undefined;
 }
 
-/** One dense attention problem. */
+/**
+ * One dense attention problem.
+ *
+ * @category Reference
+ */
 export interface ReferenceProblem extends HeadOptions {
   /** `[batch, queryLength, queryHeads, headDim]`. */
   query: ArrayLike<number>;
@@ -58,7 +66,11 @@ export interface ReferenceProblem extends HeadOptions {
   keyLengths?: ArrayLike<number> | undefined;
 }
 
-/** What attention gives, in float64. */
+/**
+ * What attention gives, in float64.
+ *
+ * @category Reference
+ */
 export interface ReferenceResult {
   /** `[batch, queryLength, queryHeads, valueHeadDim]`. */
   output: Float64Array;

@@ -50,7 +50,11 @@ export interface AttentionTensors {
   readonly lse?: GpuTensor | undefined;
 }
 
-/** A pass encoder's descriptor, for instance with timestamps. */
+/**
+ * A pass encoder's descriptor, for instance with timestamps.
+ *
+ * @category Plans
+ */
 export type PassDescriptor = (label: string) => GPUComputePassDescriptor;
 
 /**
