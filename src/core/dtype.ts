@@ -13,10 +13,18 @@ import { fromFloat16 } from "./half.ts";
  */
 export type DType = "f32" | "f16";
 
-/** Element types of any tensor, indices included. */
+/**
+ * Element types of any tensor, indices included.
+ *
+ * @category Device
+ */
 export type ElementType = DType | "u32";
 
-/** Host arrays that can be uploaded; the class decides the element type. */
+/**
+ * Host arrays that can be uploaded; the class decides the element type.
+ *
+ * @category Device
+ */
 export type HostArray = Float32Array | Float16Array | Uint32Array;
 
 /** Bytes of one element. */

@@ -5,10 +5,18 @@
  * @module
  */
 
-/** The type of an expression's value, named as in WGSL. */
+/**
+ * The type of an expression's value, named as in WGSL.
+ *
+ * @category Expressions
+ */
 export type ScalarType = "f32" | "i32" | "bool";
 
-/** What a mod may depend on, apart from literals and captured buffers. */
+/**
+ * What a mod may depend on, apart from literals and captured buffers.
+ *
+ * @category Expressions
+ */
 export type VariableName =
   | "score"
   | "batch"
@@ -23,7 +31,11 @@ export type VariableName =
  */
 export type BoundName = Exclude<VariableName, "row">;
 
-/** Host arrays that can be captured; the class decides the element's type. */
+/**
+ * Host arrays that can be captured; the class decides the element's type.
+ *
+ * @category Expressions
+ */
 export type CapturedData =
   | Float32Array
   | Int32Array
@@ -34,6 +46,8 @@ export type CapturedData =
  * What a dimension of a captured buffer runs over, so that a problem can be
  * held against its size: one entry a sequence, query head, query (`"row"`) or
  * key, or one a position from `from` on.
+ *
+ * @category Expressions
  */
 export type CapturedAxis =
   | "batch"
@@ -42,7 +56,11 @@ export type CapturedAxis =
   | "key"
   | { readonly from: number };
 
-/** A buffer that a mod reads. Two captures are the same if it is one object. */
+/**
+ * A buffer that a mod reads. Two captures are the same if it is one object.
+ *
+ * @category Expressions
+ */
 export interface CapturedBuffer {
   /** The elements in row-major order; read when a mod is emitted or evaluated. */
   readonly data: CapturedData;
@@ -58,7 +76,11 @@ export interface CapturedBuffer {
   readonly given?: readonly number[] | undefined;
 }
 
-/** A constant. Its value never shows in the emitted source (but for bools). */
+/**
+ * A constant. Its value never shows in the emitted source (but for bools).
+ *
+ * @category Expressions
+ */
 export interface LiteralNode {
   /** Tells the kinds of node apart. */
   readonly kind: "literal";
@@ -71,7 +93,11 @@ export interface LiteralNode {
   readonly value: number;
 }
 
-/** One of the inputs of a mod. */
+/**
+ * One of the inputs of a mod.
+ *
+ * @category Expressions
+ */
 export interface VariableNode {
   /** Tells the kinds of node apart. */
   readonly kind: "variable";
@@ -81,7 +107,11 @@ export interface VariableNode {
   readonly name: VariableName;
 }
 
-/** The operations on one operand. */
+/**
+ * The operations on one operand.
+ *
+ * @category Expressions
+ */
 export type UnaryOperation =
   | "neg"
   | "abs"
@@ -93,7 +123,11 @@ export type UnaryOperation =
   | "not"
   | "toFloat";
 
-/** An operation on one operand. */
+/**
+ * An operation on one operand.
+ *
+ * @category Expressions
+ */
 export interface UnaryNode {
   /** Tells the kinds of node apart. */
   readonly kind: "unary";
@@ -105,7 +139,11 @@ export interface UnaryNode {
   readonly operand: ExpressionNode;
 }
 
-/** The operations on two operands of the result's type. */
+/**
+ * The operations on two operands of the result's type.
+ *
+ * @category Expressions
+ */
 export type BinaryOperation =
   | "add"
   | "sub"
@@ -117,7 +155,11 @@ export type BinaryOperation =
   | "and"
   | "or";
 
-/** An operation on two operands of the result's type. */
+/**
+ * An operation on two operands of the result's type.
+ *
+ * @category Expressions
+ */
 export interface BinaryNode {
   /** Tells the kinds of node apart. */
   readonly kind: "binary";
@@ -131,10 +173,18 @@ export interface BinaryNode {
   readonly right: ExpressionNode;
 }
 
-/** The comparisons. */
+/**
+ * The comparisons.
+ *
+ * @category Expressions
+ */
 export type Comparison = "lt" | "le" | "gt" | "ge" | "eq" | "ne";
 
-/** A comparison of two numbers of one type. */
+/**
+ * A comparison of two numbers of one type.
+ *
+ * @category Expressions
+ */
 export interface CompareNode {
   /** Tells the kinds of node apart. */
   readonly kind: "compare";
@@ -148,7 +198,11 @@ export interface CompareNode {
   readonly right: ExpressionNode;
 }
 
-/** A choice between two values; both are computed. */
+/**
+ * A choice between two values; both are computed.
+ *
+ * @category Expressions
+ */
 export interface SelectNode {
   /** Tells the kinds of node apart. */
   readonly kind: "select";
@@ -162,7 +216,11 @@ export interface SelectNode {
   readonly whenFalse: ExpressionNode;
 }
 
-/** An element of a captured buffer, each index clamped to its dimension. */
+/**
+ * An element of a captured buffer, each index clamped to its dimension.
+ *
+ * @category Expressions
+ */
 export interface LoadNode {
   /** Tells the kinds of node apart. */
   readonly kind: "load";
@@ -174,7 +232,11 @@ export interface LoadNode {
   readonly indices: readonly ExpressionNode[];
 }
 
-/** Any node of the tree. */
+/**
+ * Any node of the tree.
+ *
+ * @category Expressions
+ */
 export type ExpressionNode =
   | LiteralNode
   | VariableNode

@@ -16,7 +16,11 @@ import { isLiteral } from "./simplify.ts";
 import type { MaskMod, ScoreMod } from "./trace.ts";
 import { emitBody } from "./wgsl_body.ts";
 
-/** What {@linkcode emitMods} emits. */
+/**
+ * What {@linkcode emitMods} emits.
+ *
+ * @category Readings
+ */
 export interface EmitOptions {
   /** Applied in order; the identity when empty. */
   readonly scoreMods: readonly ScoreMod[];
@@ -33,7 +37,11 @@ export interface EmitOptions {
   readonly derivative?: boolean;
 }
 
-/** The emitted functions and the data that they read. */
+/**
+ * The emitted functions and the data that they read.
+ *
+ * @category Readings
+ */
 export interface EmittedMods {
   /**
    * Module-scope WGSL: `fn mod_score(score: f32, batch: i32, head: i32,
@@ -84,6 +92,19 @@ const POSITION = "batch: i32, head: i32, query: i32, key: i32";
  * row and is not bound (see {@linkcode bindRows}), or the derivative is asked
  * for and an operation has none.
  * @throws {RangeError} If `base` is not a word's index.
+ *
+ * @example The WGSL of a mask
+ * ```ts
+ * import { emitMods, maskMod } from "@quire/attention/mods";
+ * import { assert, assertEquals } from "@std/assert";
+ *
+ * const later = maskMod("later", ({ query, key }) => key.le(query));
+ * const { code, data } = emitMods({ scoreMods: [], maskMods: [later] });
+ * assert(code.includes("fn mod_mask("));
+ * assertEquals(data.length, 0);
+ * ```
+ *
+ * @category Readings
  */
 export function emitMods(options: EmitOptions): EmittedMods {
   const { scoreMods, maskMods, prefix = "mod", base = 0 } = options;

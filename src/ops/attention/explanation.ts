@@ -15,7 +15,11 @@ import type { PartitionCost } from "./work/cost.ts";
 import type { TileCounts } from "./work/key_runs.ts";
 import type { Schedule } from "./work/schedule.ts";
 
-/** One dispatch of a plan. */
+/**
+ * One dispatch of a plan.
+ *
+ * @category Plans
+ */
 export interface ExplainedDispatch {
   /** The kernel's label. */
   readonly kernel: string;
@@ -25,7 +29,11 @@ export interface ExplainedDispatch {
   readonly tile?: TileSize;
 }
 
-/** The work of one variant. */
+/**
+ * The work of one variant.
+ *
+ * @category Plans
+ */
 export interface ExplainedKernel {
   /** The features that it uses. */
   readonly profile: Profile;
@@ -42,7 +50,11 @@ export interface ExplainedKernel {
   readonly passedOver: readonly PassedOver[];
 }
 
-/** Keys that several sequences read together. */
+/**
+ * Keys that several sequences read together.
+ *
+ * @category Plans
+ */
 export interface SharedKeys {
   /** First key. */
   readonly from: number;

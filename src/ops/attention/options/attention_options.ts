@@ -17,7 +17,11 @@ import type { Layout } from "../problem.ts";
 import type { HostMask } from "./attention_mask.ts";
 import type { Indices } from "./spans.ts";
 
-/** What attention computes; `T` is where its tensors are. */
+/**
+ * What attention computes; `T` is where its tensors are.
+ *
+ * @category Attention
+ */
 export interface AttentionOptions<T = GpuTensor | HostTensor | HostBits> {
   /**
    * `[batch, queries, queryHeads, headDim]`, or ragged
