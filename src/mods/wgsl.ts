@@ -10,6 +10,7 @@
 
 import { checkInteger, checkType } from "../core/check.ts";
 import { CaptureTable } from "./capture_table.ts";
+import type { TensorBinding, TensorPlacement } from "./device_table.ts";
 import { dependsOn, type VariableName } from "./nodes.ts";
 import type { MaskMod, ScoreMod } from "./trace.ts";
 import { emitBody } from "./wgsl_body.ts";
@@ -27,6 +28,11 @@ export interface EmitOptions {
    * It is written into the source.
    */
   readonly base?: number;
+  /**
+   * Captured tensors on a device: `"bound"` (default), each at a binding of its
+   * own, or `"gathered"`, copied one after the other into one.
+   */
+  readonly tensors?: TensorPlacement;
 }
 
 /** The emitted functions and the data that they read. */
@@ -44,6 +50,12 @@ export interface EmittedMods {
    * with these words at `base`.
    */
   readonly data: Uint32Array;
+  /**
+   * Captured tensors on a device, in the order of first use, and from which
+   * word of which binding they are read; the kernel must declare each binding
+   * as `var<storage, read>` of `array<u32>`.
+   */
+  readonly tensors: readonly TensorBinding[];
   /** Whether `captures` is read, so must be declared. */
   readonly usesCaptures: boolean;
   /** Whether there are score mods. */
@@ -70,7 +82,7 @@ const POSITION = "batch: i32, head: i32, query: i32, key: i32";
  * @throws {RangeError} If `base` is not a word's index.
  */
 export function emitMods(options: EmitOptions): EmittedMods {
-  const { scoreMods, maskMods, prefix = "mod", base = 0 } = options;
+  const { scoreMods, maskMods, prefix = "mod", base = 0, tensors } = options;
   checkType(
     /^[A-Za-z][A-Za-z0-9_]*$/.test(prefix),
     "prefix",
@@ -78,7 +90,7 @@ export function emitMods(options: EmitOptions): EmittedMods {
     prefix,
   );
   checkInteger("base", base, 0, 2 ** 31 - 1);
-  const table = new CaptureTable(prefix, base);
+  const table = new CaptureTable(prefix, base, tensors);
   const score = scoreCode(scoreMods, prefix, table);
   const mask = maskCode(maskMods, prefix, table);
   const data = table.data();
@@ -87,6 +99,7 @@ export function emitMods(options: EmitOptions): EmittedMods {
   return {
     code: [...table.helpers(), score, mask].join("\n\n") + "\n",
     data,
+    tensors: table.tensors,
     usesCaptures: data.length > 0,
     hasScore: scoreMods.length > 0,
     hasMask: maskMods.length > 0,

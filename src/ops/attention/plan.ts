@@ -5,15 +5,16 @@
  * @module
  */
 
-import { checkType } from "../../core/check.ts";
+import { checkRange, checkType, show } from "../../core/check.ts";
 import { bytesPerElement } from "../../core/dtype.ts";
 import {
   type BindingResource,
   Gpu,
   type GpuBuffer,
-  type GpuTensor,
+  GpuTensor,
   Program,
 } from "../../gpu/mod.ts";
+import type { TensorBinding } from "../../mods/mod.ts";
 import type { AttentionExplanation } from "./explanation.ts";
 import { checkIndexing } from "./limits.ts";
 import { checkChoices, type PlanChoices } from "./options/choices.ts";
@@ -86,6 +87,7 @@ export class AttentionPlan implements Disposable {
   readonly #choices: PlanChoices;
   readonly #program: Program;
   #problem: AttentionProblem;
+  #captures: AttentionParts["captures"];
   #explanation: AttentionExplanation;
   #destroyed = false;
 
@@ -95,6 +97,7 @@ export class AttentionPlan implements Disposable {
       readonly gpu: Gpu;
       readonly choices: PlanChoices;
       readonly problem: AttentionProblem;
+      readonly captures: AttentionParts["captures"];
       readonly explanation: AttentionExplanation;
     },
   ) {
@@ -102,6 +105,7 @@ export class AttentionPlan implements Disposable {
     this.#choices = made.choices;
     this.#program = program;
     this.#problem = made.problem;
+    this.#captures = made.captures;
     this.#explanation = made.explanation;
   }
 
@@ -120,9 +124,9 @@ export class AttentionPlan implements Disposable {
     gpu.check();
     checkAttentionOptions(choices);
     checkChoices(choices, gpu);
-    const { parts, explanation } = checkedParts(gpu, problem, choices);
+    const { parts, ...rest } = checkedParts(gpu, problem, choices);
     const program = await Program.create(gpu, "attention", parts);
-    return new AttentionPlan(program, { gpu, choices, problem, explanation });
+    return new AttentionPlan(program, { gpu, choices, problem, ...rest });
   }
 
   /** The problem that the plan is for now. */
@@ -146,7 +150,7 @@ export class AttentionPlan implements Disposable {
    */
   async update(problem: AttentionProblem): Promise<void> {
     this.#check();
-    const { parts, explanation } = checkedParts(
+    const { parts, captures, explanation } = checkedParts(
       this.#gpu,
       problem,
       this.#choices,
@@ -155,6 +159,7 @@ export class AttentionPlan implements Disposable {
     this.#check();
     this.#program.update(parts);
     this.#problem = problem;
+    this.#captures = captures;
     this.#explanation = explanation;
   }
 
@@ -171,7 +176,16 @@ export class AttentionPlan implements Disposable {
   ): void {
     this.#check();
     this.#checkTensors(tensors);
-    checkWritten(tensors);
+    const names: Record<string, string> = {};
+    const captures: [name: string, tensor: GpuTensor][] = [];
+    for (const [resource, own] of Object.entries(this.#captures)) {
+      names[resource] = nameOfCapture(own);
+      captures.push([resource, own.tensor as GpuTensor]);
+    }
+    checkWritten(
+      tensors,
+      captures.map(([resource, tensor]) => [names[resource], tensor.buffer]),
+    );
     const { arenas = [], query, key, value, output, lse } = tensors;
     const resources: Record<string, BindingResource | undefined> = {
       query,
@@ -179,9 +193,10 @@ export class AttentionPlan implements Disposable {
       value,
       output,
       lse,
+      ...Object.fromEntries(captures),
     };
     arenas.forEach((arena, i) => resources[`arena_${i}`] = arena);
-    this.#program.encode(encoder, resources, { describe });
+    this.#program.encode(encoder, resources, { describe, names });
   }
 
   /** Frees the plan's buffers; further calls do nothing. */
@@ -265,7 +280,10 @@ function checkArenas(
  * that it writes twice, whose second result then is the only one. Checked for
  * all dispatches together, so that it does not depend on which kernels run.
  */
-function checkWritten(tensors: AttentionTensors): void {
+function checkWritten(
+  tensors: AttentionTensors,
+  captures: readonly [name: string, buffer: GPUBuffer][],
+): void {
   const bound: [name: string, buffer: GPUBuffer | undefined][] = [
     ["query", tensors.query.buffer],
     ["key", tensors.key?.buffer],
@@ -274,6 +292,7 @@ function checkWritten(tensors: AttentionTensors): void {
       `arenas[${i}]`,
       arena.buffer,
     ]),
+    ...captures,
   ];
   const { output, lse } = tensors;
   for (const [name, written] of [["output", output], ["lse", lse]] as const) {
@@ -295,5 +314,32 @@ function checkedParts(
   choices: PlanChoices,
 ): AttentionParts {
   checkIndexing(gpu, problem);
-  return attentionParts(problem, gpu, choices);
+  const parts = attentionParts(problem, gpu, choices);
+  for (const own of Object.values(parts.captures)) checkCapture(gpu, own);
+  return parts;
+}
+
+/** What errors call a captured tensor. */
+function nameOfCapture({ names }: TensorBinding): string {
+  return names[0] === "attnMask" ? "attnMask" : `capture ${show(names[0])}`;
+}
+
+function checkCapture(gpu: Gpu, own: TensorBinding): void {
+  const { tensor } = own;
+  const name = nameOfCapture(own);
+  checkType(
+    tensor instanceof GpuTensor && tensor.gpu === gpu,
+    name,
+    "must be a GpuTensor of the plan's Gpu",
+    tensor,
+  );
+  void tensor.buffer;
+  const bytes = tensor.byteLength;
+  const most = gpu.limits.maxStorageBufferBindingSize;
+  checkRange(
+    bytes <= most,
+    name,
+    `must fit one binding: maxStorageBufferBindingSize is ${most} bytes`,
+    bytes,
+  );
 }
