@@ -22,7 +22,11 @@
  */
 
 export { maskRuns, type MaskRunsOptions, type Run } from "./block_mask.ts";
-export { Capture, capture, type CaptureOptions } from "./capture.ts";
+export { Capture, capture } from "./capture.ts";
+export type {
+  CaptureOptions,
+  TensorCaptureOptions,
+} from "./capture_options.ts";
 export { and, not, or } from "./combine.ts";
 export { scoreDerivative } from "./derivative.ts";
 export {
@@ -48,6 +52,7 @@ export {
   int,
   Numeric,
 } from "./expression.ts";
+export type { FloatBits, FloatData } from "./floats.ts";
 export {
   classifyMask,
   type MaskClass,
@@ -74,8 +79,11 @@ export type {
   CapturedAxis,
   CapturedBuffer,
   CapturedData,
+  CapturedTensor,
   CompareNode,
   Comparison,
+  DeviceData,
+  DeviceReading,
   ExpressionNode,
   LiteralNode,
   LoadNode,
@@ -86,6 +94,7 @@ export type {
   VariableName,
   VariableNode,
 } from "./nodes.ts";
+export type { TensorBinding, TensorPlacement } from "./device_table.ts";
 export type { QueryRowsOptions } from "./query_key_data.ts";
 export { bindRows } from "./rows.ts";
 export { additiveBias, alibi, relativeBias, softcap } from "./scores.ts";

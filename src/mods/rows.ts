@@ -14,11 +14,10 @@ import {
   type BoundName,
   type CapturedBuffer,
   dependsOn,
-  evaluationOrder,
   type ExpressionNode,
-  operandsOf,
   type VariableName,
 } from "./nodes.ts";
+import { replaceVariable } from "./rewrite.ts";
 import type { MaskMod, ScoreMod } from "./trace.ts";
 
 /**
@@ -102,55 +101,4 @@ function offsetTable(offsets: readonly number[]): CapturedBuffer {
     type: "i32",
     name: "query offsets",
   };
-}
-
-/**
- * Trees with `value` in the place of a variable; what they share stays shared.
- */
-export function replaceVariable(
-  roots: readonly ExpressionNode[],
-  name: VariableName,
-  value: ExpressionNode,
-): ExpressionNode[] {
-  const replaced = new Map<ExpressionNode, ExpressionNode>();
-  const of = (node: ExpressionNode) => replaced.get(node)!;
-  for (const root of roots) {
-    for (const node of evaluationOrder(root)) {
-      if (replaced.has(node)) continue;
-      replaced.set(
-        node,
-        node.kind === "variable" && node.name === name
-          ? value
-          : withOperands(node, of),
-      );
-    }
-  }
-  return roots.map(of);
-}
-
-/** A node with other operands; itself where they are the same. */
-function withOperands(
-  node: ExpressionNode,
-  of: (operand: ExpressionNode) => ExpressionNode,
-): ExpressionNode {
-  if (operandsOf(node).every((operand) => of(operand) === operand)) return node;
-  switch (node.kind) {
-    case "literal":
-    case "variable":
-      return node;
-    case "unary":
-      return { ...node, operand: of(node.operand) };
-    case "binary":
-    case "compare":
-      return { ...node, left: of(node.left), right: of(node.right) };
-    case "select":
-      return {
-        ...node,
-        condition: of(node.condition),
-        whenTrue: of(node.whenTrue),
-        whenFalse: of(node.whenFalse),
-      };
-    case "load":
-      return { ...node, indices: node.indices.map(of) };
-  }
 }

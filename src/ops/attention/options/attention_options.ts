@@ -91,8 +91,10 @@ export interface AttentionOptions<T = GpuTensor | HostTensor | HostBits> {
    * the score; -Infinity hides), which broadcasts to
    * `[batch, queryHeads, queries, keys]` as NumPy has it, of rank 1 to 4. Row i
    * is query i's. It is on top of `causal` and all else, and added after
-   * `softcap` and `alibi`. A GPU tensor (u32 for booleans) is read back first
-   * by `attention()` and `planAttention()`, which then wait for the device.
+   * `softcap` and `alibi`. A GPU tensor (u8, u32 or i32 for booleans, f32 or
+   * f16 for floats) stays on the device: a plan reads it each time that it runs.
+   * No tile is skipped by it, as what it hides is not known here; what is not
+   * finite in it hides.
    */
   readonly attnMask?: HostMask | GpuTensor;
   /** More score mods, in order. */
