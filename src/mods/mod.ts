@@ -22,6 +22,26 @@
  */
 
 export { maskRuns, type MaskRunsOptions, type Run } from "./block_mask.ts";
+export {
+  type BlockDensity,
+  type BlockGeometry,
+  type BlockGrid,
+  type BlockLists,
+  BlockMask,
+  blockMask,
+  blockMaskFromLists,
+  blockMaskFromPattern,
+  type BlockMaskParts,
+  type BlockPattern,
+  type DrawBlocksOptions,
+  type GivenLists,
+  type ListedBlocks,
+  type MaskLists,
+  type Meaning,
+  type RowsBy,
+  throughTable,
+  type ThroughTableOptions,
+} from "./block_mask/mod.ts";
 export { Capture, capture } from "./capture.ts";
 export type {
   CaptureOptions,
