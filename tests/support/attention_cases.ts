@@ -17,6 +17,7 @@ import {
   readScore,
   type ScoreSpec,
 } from "./attention_mods.ts";
+import { type BlocksSpec, seesBlocks } from "./block_specs.ts";
 
 /** What queries, keys and values look like. */
 export type Distribution =
@@ -68,6 +69,7 @@ export interface AttentionCase {
   readonly window?: { readonly left?: number; readonly right?: number };
   readonly masks?: readonly MaskSpec[];
   readonly score?: ScoreSpec;
+  readonly blocks?: BlocksSpec;
   readonly queryOffset?: number;
   readonly dropout?: Dropout;
   /** How many keys each sequence has from one before it; 0 by default. */
@@ -213,6 +215,9 @@ export function referenceProblem(
       : []),
     ...(c.masks ?? []).map((mask) => readMask(mask, c.seed, offsets)),
   ].map((mask) => mask.sees);
+  if (c.blocks) {
+    sees.push(seesBlocks(c.blocks, c.seed, { offsets, queryHeads }));
+  }
   const { seed } = c;
   const keep = c.dropout && dropoutKeep(c.dropout);
   const score = readScore(c.score ?? {}, queryHeads, { seed, offsets });
