@@ -21,7 +21,13 @@
  * @module
  */
 
-export { maskRuns, type MaskRunsOptions, type Run } from "./block_mask.ts";
+export {
+  maskRowRuns,
+  type MaskRowRunsOptions,
+  maskRuns,
+  type MaskRunsOptions,
+  type Run,
+} from "./block_mask.ts";
 export { Capture, capture, type CaptureOptions } from "./capture.ts";
 export { and, not, or } from "./combine.ts";
 export {
