@@ -43,6 +43,22 @@ export {
   raggedAttentionBackward,
   type RaggedBackwardProblem,
 } from "./ragged_backward.ts";
+export {
+  type LowPrecisionGradients,
+  naiveAttentionBackward,
+  type NaiveBackwardProblem,
+} from "./naive_backward.ts";
+export {
+  shadowAttentionBackward,
+  type ShadowBackwardOptions,
+} from "./shadow_backward.ts";
+export {
+  GRADIENT_GATES,
+  type GradientBound,
+  gradientBound,
+  type GradientFloor,
+  storedOutputError,
+} from "./gradient_bound.ts";
 export type {
   HeadOptions,
   KeepFunction,

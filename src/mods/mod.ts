@@ -30,6 +30,7 @@ export {
 } from "./block_mask.ts";
 export { Capture, capture, type CaptureOptions } from "./capture.ts";
 export { and, not, or } from "./combine.ts";
+export { scoreDerivative } from "./derivative.ts";
 export {
   drawMask,
   type DrawMaskOptions,

@@ -64,7 +64,10 @@ export interface LiteralNode {
   readonly kind: "literal";
   /** The type of the value. */
   readonly type: ScalarType;
-  /** The value: a float32, an i32, or 0 and 1 for `false` and `true`. */
+  /**
+   * The value: a float32 (a float64 near one where a derivative was
+   * simplified), an i32, or 0 and 1 for `false` and `true`.
+   */
   readonly value: number;
 }
 

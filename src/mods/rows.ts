@@ -16,6 +16,7 @@ import {
   dependsOn,
   evaluationOrder,
   type ExpressionNode,
+  operandsOf,
   type VariableName,
 } from "./nodes.ts";
 import type { MaskMod, ScoreMod } from "./trace.ts";
@@ -54,7 +55,7 @@ export function bindRows<M extends MaskMod | ScoreMod>(
   const row = rowNode(offsets);
   return mods.map((mod) => ({
     ...mod,
-    expression: replaceRow(mod.expression, row),
+    expression: replaceVariable([mod.expression], "row", row)[0],
   }));
 }
 
@@ -90,29 +91,36 @@ function offsetTable(offsets: readonly number[]): CapturedBuffer {
   };
 }
 
-/** A tree with `row` in the place of that variable. */
-function replaceRow(
-  root: ExpressionNode,
-  row: ExpressionNode,
-): ExpressionNode {
+/**
+ * Trees with `value` in the place of a variable; what they share stays shared.
+ */
+export function replaceVariable(
+  roots: readonly ExpressionNode[],
+  name: VariableName,
+  value: ExpressionNode,
+): ExpressionNode[] {
   const replaced = new Map<ExpressionNode, ExpressionNode>();
   const of = (node: ExpressionNode) => replaced.get(node)!;
-  for (const node of evaluationOrder(root)) {
-    replaced.set(
-      node,
-      node.kind === "variable" && node.name === "row"
-        ? row
-        : withOperands(node, of),
-    );
+  for (const root of roots) {
+    for (const node of evaluationOrder(root)) {
+      if (replaced.has(node)) continue;
+      replaced.set(
+        node,
+        node.kind === "variable" && node.name === name
+          ? value
+          : withOperands(node, of),
+      );
+    }
   }
-  return of(root);
+  return roots.map(of);
 }
 
-/** A node with other operands. */
+/** A node with other operands; itself where they are the same. */
 function withOperands(
   node: ExpressionNode,
   of: (operand: ExpressionNode) => ExpressionNode,
 ): ExpressionNode {
+  if (operandsOf(node).every((operand) => of(operand) === operand)) return node;
   switch (node.kind) {
     case "literal":
     case "variable":
