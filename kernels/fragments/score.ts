@@ -10,7 +10,11 @@ import type { Fragment } from "../fragment.ts";
 import { wgsl } from "../wgsl.ts";
 import { onlineSoftmax } from "./online_softmax.ts";
 
-/** The traced mods of a call as WGSL: what `emitMods` of `src/mods` returns. */
+/**
+ * The traced mods of a call as WGSL: what `emitMods` of `src/mods` returns.
+ *
+ * @category Kernels
+ */
 export interface ModSource {
   /** Declares `mod_score(score, batch, head, query, key)` and `mod_mask(...)`. */
   readonly code: string;
@@ -23,6 +27,8 @@ export interface ModSource {
    * too; without it, the derivative is 1.
    */
   readonly hasDerivative?: boolean;
+  /** From where captured tensors are read; several may have one binding. */
+  readonly tensors: readonly { readonly binding: string }[];
 }
 
 /** Where the words of mods are. */
@@ -44,9 +50,10 @@ export function scoreMods(
 ): Fragment {
   return {
     needs: [onlineSoftmax],
-    bindings: mods && mods.data.length > 0
-      ? [{ name: captures, type: "array<u32>", access: "read" }]
-      : [],
+    bindings: [
+      ...(mods && mods.data.length > 0 ? [captures] : []),
+      ...(mods?.tensors.map(({ binding }) => binding) ?? []),
+    ].map((name) => ({ name, type: "array<u32>", access: "read" })),
     uniforms: { scale: "f32" },
     code: wgsl(
       `

@@ -18,7 +18,7 @@ import {
   type ExpressionNode,
   type UnaryNode,
 } from "./nodes.ts";
-import { replaceVariable } from "./rows.ts";
+import { replaceVariable } from "./rewrite.ts";
 import { Simplifier } from "./simplify.ts";
 import type { ScoreMod } from "./trace.ts";
 

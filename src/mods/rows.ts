@@ -14,11 +14,10 @@ import {
   type BoundName,
   type CapturedBuffer,
   dependsOn,
-  evaluationOrder,
   type ExpressionNode,
-  operandsOf,
   type VariableName,
 } from "./nodes.ts";
+import { replaceVariable } from "./rewrite.ts";
 import type { MaskMod, ScoreMod } from "./trace.ts";
 
 /**
@@ -44,6 +43,19 @@ export function boundName(name: VariableName): BoundName {
  * @param offsets The position of query 0 of each sequence.
  * @throws {TypeError} If an offset is not a number.
  * @throws {RangeError} If one is not an i32.
+ *
+ * @example A mask with a row a query, read elsewhere
+ * ```ts
+ * import { bindRows, maskFunction, maskMod } from "@quire/attention/mods";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const evenRows = maskMod("even rows", ({ row }) => row.rem(2).eq(0));
+ * // Query 0 of the only sequence is at position 5.
+ * const sees = maskFunction(bindRows([evenRows], [5]));
+ * assertEquals([5, 6].map((query) => sees(0, 0, query, 0)), [true, false]);
+ * ```
+ *
+ * @category Readings
  */
 export function bindRows<M extends MaskMod | ScoreMod>(
   mods: readonly M[],
@@ -89,55 +101,4 @@ function offsetTable(offsets: readonly number[]): CapturedBuffer {
     type: "i32",
     name: "query offsets",
   };
-}
-
-/**
- * Trees with `value` in the place of a variable; what they share stays shared.
- */
-export function replaceVariable(
-  roots: readonly ExpressionNode[],
-  name: VariableName,
-  value: ExpressionNode,
-): ExpressionNode[] {
-  const replaced = new Map<ExpressionNode, ExpressionNode>();
-  const of = (node: ExpressionNode) => replaced.get(node)!;
-  for (const root of roots) {
-    for (const node of evaluationOrder(root)) {
-      if (replaced.has(node)) continue;
-      replaced.set(
-        node,
-        node.kind === "variable" && node.name === name
-          ? value
-          : withOperands(node, of),
-      );
-    }
-  }
-  return roots.map(of);
-}
-
-/** A node with other operands; itself where they are the same. */
-function withOperands(
-  node: ExpressionNode,
-  of: (operand: ExpressionNode) => ExpressionNode,
-): ExpressionNode {
-  if (operandsOf(node).every((operand) => of(operand) === operand)) return node;
-  switch (node.kind) {
-    case "literal":
-    case "variable":
-      return node;
-    case "unary":
-      return { ...node, operand: of(node.operand) };
-    case "binary":
-    case "compare":
-      return { ...node, left: of(node.left), right: of(node.right) };
-    case "select":
-      return {
-        ...node,
-        condition: of(node.condition),
-        whenTrue: of(node.whenTrue),
-        whenFalse: of(node.whenFalse),
-      };
-    case "load":
-      return { ...node, indices: node.indices.map(of) };
-  }
 }

@@ -11,12 +11,17 @@
 import { checkInteger, checkType } from "../core/check.ts";
 import { CaptureTable } from "./capture_table.ts";
 import { scoreDerivativeNode } from "./derivative.ts";
+import type { TensorBinding, TensorPlacement } from "./device_table.ts";
 import { dependsOn, type ExpressionNode, type VariableName } from "./nodes.ts";
 import { isLiteral } from "./simplify.ts";
 import type { MaskMod, ScoreMod } from "./trace.ts";
 import { emitBody } from "./wgsl_body.ts";
 
-/** What {@linkcode emitMods} emits. */
+/**
+ * What {@linkcode emitMods} emits.
+ *
+ * @category Readings
+ */
 export interface EmitOptions {
   /** Applied in order; the identity when empty. */
   readonly scoreMods: readonly ScoreMod[];
@@ -31,9 +36,18 @@ export interface EmitOptions {
   readonly base?: number;
   /** Whether to emit the derivative of the score mods too; not by default. */
   readonly derivative?: boolean;
+  /**
+   * Captured tensors on a device: `"bound"` (default), each at a binding of its
+   * own, or `"gathered"`, copied one after the other into one.
+   */
+  readonly tensors?: TensorPlacement;
 }
 
-/** The emitted functions and the data that they read. */
+/**
+ * The emitted functions and the data that they read.
+ *
+ * @category Readings
+ */
 export interface EmittedMods {
   /**
    * Module-scope WGSL: `fn mod_score(score: f32, batch: i32, head: i32,
@@ -51,6 +65,12 @@ export interface EmittedMods {
    * with these words at `base`.
    */
   readonly data: Uint32Array;
+  /**
+   * Captured tensors on a device, in the order of first use, and from which
+   * word of which binding they are read; the kernel must declare each binding
+   * as `var<storage, read>` of `array<u32>`.
+   */
+  readonly tensors: readonly TensorBinding[];
   /** Whether `captures` is read, so must be declared. */
   readonly usesCaptures: boolean;
   /** Whether there are score mods. */
@@ -84,9 +104,22 @@ const POSITION = "batch: i32, head: i32, query: i32, key: i32";
  * row and is not bound (see {@linkcode bindRows}), or the derivative is asked
  * for and an operation has none.
  * @throws {RangeError} If `base` is not a word's index.
+ *
+ * @example The WGSL of a mask
+ * ```ts
+ * import { emitMods, maskMod } from "@quire/attention/mods";
+ * import { assert, assertEquals } from "@std/assert";
+ *
+ * const later = maskMod("later", ({ query, key }) => key.le(query));
+ * const { code, data } = emitMods({ scoreMods: [], maskMods: [later] });
+ * assert(code.includes("fn mod_mask("));
+ * assertEquals(data.length, 0);
+ * ```
+ *
+ * @category Readings
  */
 export function emitMods(options: EmitOptions): EmittedMods {
-  const { scoreMods, maskMods, prefix = "mod", base = 0 } = options;
+  const { scoreMods, maskMods, prefix = "mod", base = 0, tensors } = options;
   checkType(
     /^[A-Za-z][A-Za-z0-9_]*$/.test(prefix),
     "prefix",
@@ -94,7 +127,7 @@ export function emitMods(options: EmitOptions): EmittedMods {
     prefix,
   );
   checkInteger("base", base, 0, 2 ** 31 - 1);
-  const table = new CaptureTable(prefix, base);
+  const table = new CaptureTable(prefix, base, tensors);
   const score = scoreCode(scoreMods, prefix, table);
   const mask = maskCode(maskMods, prefix, table);
   const slope = options.derivative ? scoreDerivativeNode(scoreMods) : undefined;
@@ -105,6 +138,7 @@ export function emitMods(options: EmitOptions): EmittedMods {
   return {
     code: [...table.helpers(), score, mask, ...derivative].join("\n\n") + "\n",
     data,
+    tensors: table.tensors,
     usesCaptures: data.length > 0,
     hasScore: scoreMods.length > 0,
     hasDerivative: slope !== undefined && !isLiteral(slope, 1),

@@ -13,6 +13,7 @@ export {
 } from "./attention/attention.ts";
 export type {
   AttentionExplanation,
+  ExplainedCapture,
   ExplainedDispatch,
   ExplainedKernel,
   SharedKeys,
@@ -77,6 +78,7 @@ export {
   HARDWARE_BACKWARD_TILES,
   SOFTWARE_BACKWARD_TILES,
 } from "./attention_backward/tiles.ts";
+export { hostMods } from "./host_mods.ts";
 export { rotaryTable, type RotaryTableOptions } from "./rotary_table.ts";
 export type {
   AnyTensor,

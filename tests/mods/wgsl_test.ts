@@ -60,6 +60,7 @@ function bound<M extends MaskMod | ScoreMod>(mod: M, ...offsets: number[]): M {
 
 Deno.test("emitMods() emits the identity and true for no mods", () => {
   assertEquals(emitMods(NONE), {
+    tensors: [],
     code:
       `fn mod_score(score: f32, batch: i32, head: i32, query: i32, key: i32) -> f32 {
   return score;

@@ -10,7 +10,6 @@ import { type Gpu, GpuTensor } from "../../gpu/mod.ts";
 import { EMPTY_LSE } from "./lse.ts";
 import type { AnyTensor, HostBits, HostTensor } from "../tensors.ts";
 import type { AttentionOptions } from "./options/attention_options.ts";
-import { withHostMask } from "./options/attention_mask.ts";
 import { attentionProblem } from "./options/attention_problem.ts";
 import type { PlanChoices } from "./options/choices.ts";
 import { outputShape } from "./rows.ts";
@@ -113,14 +112,9 @@ export async function attention(
   options: AttentionOptions & AttentionRunOptions,
 ): Promise<AttentionResult<GpuTensor | HostTensor>> {
   options?.signal?.throwIfAborted();
-  const { attnMask, signal } = options ?? {};
   checkBoolean("forBackward", options?.forBackward);
-  const asked = attentionProblem(
-    attnMask instanceof GpuTensor
-      ? await withHostMask(gpu, options, attnMask, signal && { signal })
-      // At once: a cache's sequences may grow while this waits.
-      : options,
-  );
+  // At once: a cache's sequences may grow while this waits.
+  const asked = attentionProblem(options);
   const { forBackward = false } = options;
   const problem = forBackward ? { ...asked, lse: true } : asked;
   const plan = await AttentionPlan.create(gpu, problem, options);
@@ -225,13 +219,7 @@ export async function planAttention(
   gpu: Gpu,
   options: AttentionOptions<AnyTensor> & PlanChoices,
 ): Promise<AttentionPlan> {
-  const { attnMask } = options ?? {};
-  const problem = attentionProblem(
-    attnMask instanceof GpuTensor
-      ? await withHostMask(gpu, options, attnMask)
-      : options,
-  );
-  return await AttentionPlan.create(gpu, problem, options);
+  return await AttentionPlan.create(gpu, attentionProblem(options), options);
 }
 
 async function readResult(

@@ -7,7 +7,6 @@
 import { checkType } from "../../core/check.ts";
 import { type Gpu, GpuTensor } from "../../gpu/mod.ts";
 import { uploadHost } from "../../gpu/host_tensor.ts";
-import { withHostMask } from "../attention/options/attention_mask.ts";
 import type { AttentionOptions } from "../attention/options/attention_options.ts";
 import { attentionProblem } from "../attention/options/attention_problem.ts";
 import type { AttentionTensors } from "../attention/plan.ts";
@@ -140,7 +139,7 @@ export async function attentionBackward(
   try {
     const saved = inputs instanceof SavedAttention
       ? inputs
-      : await uploaded(gpu, inputs, temporary);
+      : uploaded(gpu, inputs, temporary);
     const { problem, tensors, onHost } = saved.parts;
     checkType(
       saved.parts.gpu === gpu,
@@ -233,27 +232,17 @@ export async function planAttentionBackward(
   options: AttentionOptions<AnyTensor>,
   choices: BackwardPlanOptions = {},
 ): Promise<AttentionBackwardPlan> {
-  const { attnMask } = options ?? {};
-  const problem = attentionProblem(
-    attnMask instanceof GpuTensor
-      ? await withHostMask(gpu, options, attnMask)
-      : options,
-  );
+  const problem = attentionProblem(options);
   return await AttentionBackwardPlan.create(gpu, problem, choices);
 }
 
 /** A state of what the caller has, on the device. */
-async function uploaded(
+function uploaded(
   gpu: Gpu,
   { output, lse, ...options }: BackwardInputs,
   temporary: { destroy(): void }[],
-): Promise<SavedAttention> {
-  const { attnMask } = options;
-  const problem = attentionProblem(
-    attnMask instanceof GpuTensor
-      ? await withHostMask(gpu, options, attnMask)
-      : options,
-  );
+): SavedAttention {
+  const problem = attentionProblem(options);
   const upload = (
     name: string,
     given: GpuTensor | HostTensor | HostBits | undefined,

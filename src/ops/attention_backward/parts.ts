@@ -21,6 +21,7 @@ import {
 import {
   type BackwardSpec,
   KEY_GRADIENTS,
+  OTHER_BACKWARD_BUFFERS,
 } from "../../../kernels/attention/backward/spec.ts";
 import {
   sumKernel,
@@ -31,7 +32,11 @@ import { rowFormat, rowStride } from "../../../kernels/fragments/rows.ts";
 import type { KernelSource } from "../../core/kernel.ts";
 import { foldGrid } from "../../gpu/dispatch.ts";
 import type { Dispatch, ProgramParts } from "../../gpu/mod.ts";
-import { emitMods } from "../../mods/mod.ts";
+import {
+  type CaptureParts,
+  captureParts,
+  placedMods,
+} from "../attention/captures.ts";
 import {
   attentionSpec,
   dispatchOf,
@@ -71,6 +76,8 @@ import {
 export interface BackwardParts {
   /** What the program is made of. */
   readonly parts: ProgramParts;
+  /** Captured tensors, by the name of their resource. */
+  readonly captures: CaptureParts["captures"];
   /** For people. */
   readonly explanation: BackwardExplanation;
 }
@@ -118,11 +125,12 @@ export function backwardParts(
   device: PlanDevice,
   choices: BackwardChoices = {},
 ): BackwardParts {
-  const { scoreMods, maskMods } = problem;
   const { tiles, splits } = checkBackwardChoices(choices, device);
-  const mods = scoreMods.length + maskMods.length > 0
-    ? emitMods({ scoreMods, maskMods })
-    : undefined;
+  const { mods, placement } = placedMods(problem, device, {
+    derivative: true,
+    others: OTHER_BACKWARD_BUFFERS,
+  });
+  const tensors = captureParts(mods?.tensors ?? [], placement);
   const spec: BackwardSpec = {
     ...attentionSpec(problem, undefined),
     mods,
@@ -146,6 +154,7 @@ export function backwardParts(
       passes.map(({ sums }, i) => [sums, written[i].sumBytes] as const)
         .filter(([, bytes]) => bytes > 0),
     ),
+    ...tensors.scratch,
   };
   const dispatches = [delta, ...written.flatMap((pass) => pass.dispatches)]
     .filter(({ grid }) => grid.every((count) => count > 0));
@@ -156,7 +165,9 @@ export function backwardParts(
         passes.map(({ schedule }, i) => [schedule, written[i].words]),
       ),
       scratch,
+      copies: tensors.copies,
     },
+    captures: tensors.captures,
     explanation: {
       dispatches: dispatches.map(({ source, grid }) => ({
         kernel: source.label,

@@ -7,7 +7,7 @@
 import { checkType } from "../../core/check.ts";
 import { Gpu, type GpuBuffer, type GpuTensor, Program } from "../../gpu/mod.ts";
 import { checkIndexing } from "../attention/limits.ts";
-import type { PassDescriptor } from "../attention/plan.ts";
+import { nameOfCapture, type PassDescriptor } from "../attention/plan.ts";
 import type { AttentionProblem } from "../attention/problem.ts";
 import type { BackwardChoices } from "./choices.ts";
 import type { BackwardExplanation } from "./explanation.ts";
@@ -48,6 +48,15 @@ export interface BackwardTensors {
   /** Written: the same of values, with `valueHeadDim`. */
   readonly valueGradient: GpuTensor;
 }
+
+/** What errors call resources. */
+const NAMES = {
+  output_gradient: "outputGradient",
+  lse_gradient: "lseGradient",
+  query_gradient: "queryGradient",
+  key_gradient: "keyGradient",
+  value_gradient: "valueGradient",
+};
 
 /** What a backward plan is for, and how it runs. */
 export interface BackwardPlanOptions extends BackwardChoices {
@@ -94,6 +103,7 @@ export class AttentionBackwardPlan implements Disposable {
   readonly #options: BackwardPlanOptions;
   readonly #program: Program;
   #problem: AttentionProblem;
+  #captures: BackwardParts["captures"];
   #explanation: BackwardExplanation;
   #destroyed = false;
 
@@ -103,6 +113,7 @@ export class AttentionBackwardPlan implements Disposable {
       readonly gpu: Gpu;
       readonly options: BackwardPlanOptions;
       readonly problem: AttentionProblem;
+      readonly captures: BackwardParts["captures"];
       readonly explanation: BackwardExplanation;
     },
   ) {
@@ -110,6 +121,7 @@ export class AttentionBackwardPlan implements Disposable {
     this.#options = made.options;
     this.#program = program;
     this.#problem = made.problem;
+    this.#captures = made.captures;
     this.#explanation = made.explanation;
   }
 
@@ -128,13 +140,13 @@ export class AttentionBackwardPlan implements Disposable {
     checkType(gpu instanceof Gpu, "gpu", "must be a Gpu", gpu);
     gpu.check();
     checkBackwardOptions("AttentionBackwardPlan.create()", options);
-    const { parts, explanation } = checkedParts(gpu, problem, options);
+    const { parts, ...rest } = checkedParts(gpu, problem, options);
     const program = await Program.create(gpu, "attention.backward", parts);
     return new AttentionBackwardPlan(program, {
       gpu,
       options,
       problem,
-      explanation,
+      ...rest,
     });
   }
 
@@ -158,7 +170,7 @@ export class AttentionBackwardPlan implements Disposable {
    */
   async update(problem: AttentionProblem): Promise<void> {
     this.#check();
-    const { parts, explanation } = checkedParts(
+    const { parts, captures, explanation } = checkedParts(
       this.#gpu,
       problem,
       this.#options,
@@ -167,6 +179,7 @@ export class AttentionBackwardPlan implements Disposable {
     this.#check();
     this.#program.update(parts);
     this.#problem = problem;
+    this.#captures = captures;
     this.#explanation = explanation;
   }
 
@@ -186,7 +199,12 @@ export class AttentionBackwardPlan implements Disposable {
       problem: this.#problem,
       lseGradient: this.#options.lseGradient ?? false,
     });
-    checkBackwardWritten(tensors);
+    const captures = Object.entries(this.#captures).map(([resource, own]) => ({
+      resource,
+      name: nameOfCapture(own),
+      tensor: own.tensor as GpuTensor,
+    }));
+    checkBackwardWritten(tensors, captures);
     const arenas = (tensors.arenas ?? []).map((arena, i) =>
       [`arena_${i}`, arena] as const
     );
@@ -202,7 +220,18 @@ export class AttentionBackwardPlan implements Disposable {
       key_gradient: tensors.keyGradient,
       value_gradient: tensors.valueGradient,
       ...Object.fromEntries(arenas),
-    }, { describe });
+      ...Object.fromEntries(
+        captures.map(({ resource, tensor }) => [resource, tensor]),
+      ),
+    }, {
+      describe,
+      names: {
+        ...NAMES,
+        ...Object.fromEntries(
+          captures.map(({ resource, name }) => [resource, name]),
+        ),
+      },
+    });
   }
 
   /** Frees the plan's buffers; further calls do nothing. */

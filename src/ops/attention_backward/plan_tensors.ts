@@ -70,11 +70,15 @@ export function checkBackwardTensors(
  *
  * @throws {TypeError} naming both
  */
-export function checkBackwardWritten(tensors: BackwardTensors): void {
+export function checkBackwardWritten(
+  tensors: BackwardTensors,
+  captures: readonly { readonly name: string; readonly tensor: GpuTensor }[],
+): void {
   const { arenas = [] } = tensors;
   const bound: [name: string, buffer: GPUBuffer][] = arenas.map(
     (arena, i) => [`arenas[${i}]`, arena.buffer],
   );
+  for (const { name, tensor } of captures) bound.push([name, tensor.buffer]);
   const read = [
     "query",
     "key",
