@@ -19,6 +19,7 @@
 
 import type { KernelSource } from "../../src/core/kernel.ts";
 import { kernelOf } from "../fragment.ts";
+import { dropoutRows, dropTile } from "../fragments/dropout.ts";
 import { nonFinite } from "../fragments/online_softmax.ts";
 import { eachStep, entryPoint } from "../fragments/schedule.ts";
 import { wgsl } from "../wgsl.ts";
@@ -29,6 +30,7 @@ import {
   localRow,
   ownRows,
   type RegisterTile,
+  rowPairs,
   scoreTile,
   tileRows,
 } from "./score_tile.ts";
@@ -107,11 +109,14 @@ export function forwardWorkgroupBytes(tile: ForwardTile): number {
 export function forwardKernel(spec: ForwardSpec): KernelSource {
   const { tile } = spec;
   const { lanes, rowsPerLane: rows, keysPerStep: keys } = tile;
+  const dropout = spec.dropout ?? false;
   const step = wgsl(STEP, {
     rows,
     keys,
     scores: scoreTile(spec),
-    addGuarded: wgsl(ADD_GUARDED, { rows, keys }),
+    addGuarded: wgsl(ADD_GUARDED, { rows, keys, dropout }),
+    dropout,
+    dropTile: dropTile(rowPairs(tile)),
     add: addTile({
       own: rows,
       step: keys,
@@ -142,6 +147,7 @@ export function forwardKernel(spec: ForwardSpec): KernelSource {
       [
         ownRows(tile, spec.queries),
         placeRows(rows),
+        ...dropout ? [dropoutRows(spec, rows)] : [],
         wgsl(BEGIN, { rows }),
         eachStep(keys, step, {
           before: "var cursor = seek(sequence, run.first_key);",
@@ -181,6 +187,14 @@ sum_$r += s_$r_$j;
 @end
 l_$r = carry_sum(l_$r, alpha_$r, sum_$r);
 @end
+@if dropout
+$dropTile
+@each r in rows
+@each j in keys
+s_$r_$j *= kept(extractBits(dropped_$r, $j, 1u) != 0u);
+@end
+@end
+@end
 if (masked && step_has_non_finite(sequence, first_key, kv_head)) {
   $addGuarded
 } else {
@@ -212,7 +226,12 @@ for (var j = 0u; j < $keys; j++) {
     @end
   }
   @each r in rows
+  @if dropout
+  let p_$r = weight(modify(guarded_$r * params.scale, batch_$r, i32(head_$r), position_$r, key), m_$r)
+    * kept(extractBits(dropped_$r, j, 1u) != 0u);
+  @else
   let p_$r = weight(modify(guarded_$r * params.scale, batch_$r, i32(head_$r), position_$r, key), m_$r);
+  @end
   let seen_$r = extractBits(hidden_$r, j, 1u) == 0u;
   @end
   for (var vec = 0u; vec < params.value_vecs; vec++) {
