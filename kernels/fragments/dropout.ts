@@ -83,23 +83,38 @@ export function dropoutRows({ dropout }: DropoutSpec, count: number): string {
   );
 }
 
+/** The pairs of a tile's own rows with the rows of a step. */
+export interface DropTile {
+  /** Rows that a lane owns: `$r` below. */
+  readonly own: number;
+  /** Rows of a step. */
+  readonly step: number;
+  /** Names what is needed of row `j` of the step. */
+  readonly each: string;
+  /** A query row's state and the key of own row `$r` and that row. */
+  readonly drops?: string;
+}
+
 /**
- * Declares `dropped_{row}`, one bit a key of a step from `first_key` on. A loop
- * at run time: unrolled, the hash would be inlined once a weight.
+ * Declares `dropped_{row}`, one bit a row of a step, whose rows are keys from
+ * `first_key` on by default. A loop at run time: unrolled, the hash would be
+ * inlined once a weight.
  */
-export function dropTile(rows: number, keys: number): string {
+export function dropTile(
+  { own, step, each, drops = "dropout_$r, key" }: DropTile,
+): string {
   return wgsl(
     `
-    @each r in rows
+    @each r in own
     var dropped_$r = 0u;
     @end
-    for (var j = 0u; j < $keys; j++) {
-      let key = i32(first_key + j);
-      @each r in rows
-      dropped_$r |= select(0u, 1u << j, drops(dropout_$r, key));
+    for (var j = 0u; j < $step; j++) {
+      ${each}
+      @each r in own
+      dropped_$r |= select(0u, 1u << j, drops(${drops}));
       @end
     }
     `,
-    { rows, keys },
+    { own, step },
   );
 }

@@ -21,7 +21,13 @@
  * @module
  */
 
-export { maskRuns, type MaskRunsOptions, type Run } from "./block_mask.ts";
+export {
+  maskRowRuns,
+  type MaskRowRunsOptions,
+  maskRuns,
+  type MaskRunsOptions,
+  type Run,
+} from "./block_mask.ts";
 export {
   type BlockDensity,
   type BlockGeometry,

@@ -85,7 +85,8 @@ export function attentionParts(
   };
 }
 
-function attentionSpec(
+/** What the sources of a problem's kernels depend on. */
+export function attentionSpec(
   problem: AttentionProblem,
   mods: EmittedMods | undefined,
 ): AttentionSpec {
@@ -117,10 +118,10 @@ function attentionSpec(
 }
 
 /** Values of the uniforms that are the same for all dispatches. */
-function uniformsOf(
+export function uniformsOf(
   problem: AttentionProblem,
   spec: AttentionSpec,
-  { sequencesAt }: Schedule,
+  { sequencesAt }: Pick<Schedule, "sequencesAt">,
 ): Record<string, number> {
   const { keys, headDim, valueHeadDim, queryHeads, kvHeads } = problem;
   const paged = keys.kind === "paged" ? keys : undefined;
@@ -162,7 +163,7 @@ export function dropoutUniforms(
 }
 
 /** A tensor's strides, in its storage units. */
-function strideUniforms(
+export function strideUniforms(
   name: string,
   { vector }: RowFormat,
   { at, token, head }: RowStrides,
@@ -176,7 +177,7 @@ function strideUniforms(
 }
 
 /** Tiles go along x and fold into z: y is the kv head's. */
-function dispatchOf(
+export function dispatchOf(
   { source, tilesAt, groups, heads, uniforms }: TileDispatch,
   values: Readonly<Record<string, number>>,
   widest: number,
