@@ -103,15 +103,12 @@ export interface AttentionOptions<T = GpuTensor | HostTensor | HostBits> {
   /** More masks; a key is seen where all hold. */
   readonly maskMod?: MaskMod | readonly MaskMod[];
   /**
-<<<<<<< HEAD
-=======
    * A mask in blocks, on top of `causal` and all else: blocks that it has not
    * are not visited. Its heads are 1, the query heads or a divisor of them, its
    * batch 1 or the number of sequences.
    */
   readonly blockMask?: BlockMask;
   /**
->>>>>>> backward
    * Dropout of the weights, for training: `rate` of them, in `[0, 1)`, do not
    * count, and the others `1 / (1 - rate)` times as much; the log-sum-exp is
    * that of all. `seed`, an integer in `[0, 2^64)`, says which, with the batch
@@ -119,15 +116,6 @@ export interface AttentionOptions<T = GpuTensor | HostTensor | HostBits> {
    * tiles, splits, or where keys lie. Give every call a seed of its own.
    */
   readonly dropout?: Dropout;
-<<<<<<< HEAD
-  /**
-   * A mask in blocks, on top of `causal` and all else: blocks that it has not
-   * are not visited. Its heads are 1, the query heads or a divisor of them, its
-   * batch 1 or the number of sequences.
-   */
-  readonly blockMask?: BlockMask;
-=======
->>>>>>> backward
   /** Whether the log-sum-exp is wanted too. */
   readonly returnLse?: boolean;
 }
