@@ -11,6 +11,8 @@ import { nameOfCapture, type PassDescriptor } from "../attention/plan.ts";
 import type { AttentionProblem } from "../attention/problem.ts";
 import type { BackwardChoices } from "./choices.ts";
 import type { BackwardExplanation } from "./explanation.ts";
+import type { CapturedFloats } from "../../mods/mod.ts";
+import { checkCaptured } from "./capture_pass.ts";
 import { checkBackwardOptions } from "./options.ts";
 import { type BackwardParts, backwardParts } from "./parts.ts";
 import { checkBackwardTensors, checkBackwardWritten } from "./plan_tensors.ts";
@@ -47,6 +49,11 @@ export interface BackwardTensors {
   readonly keyGradient: GpuTensor;
   /** Written: the same of values, with `valueHeadDim`. */
   readonly valueGradient: GpuTensor;
+  /**
+   * Written: one for each of the plan's `captureGradients`, f32, with as many
+   * elements as what is captured.
+   */
+  readonly captureGradients?: readonly GpuTensor[] | undefined;
 }
 
 /** What errors call resources. */
@@ -62,6 +69,11 @@ const NAMES = {
 export interface BackwardPlanOptions extends BackwardChoices {
   /** Whether a gradient flows into the log-sum-exp; `false` by default. */
   readonly lseGradient?: boolean;
+  /**
+   * What score mods capture and is to have a gradient too: what `capture()`
+   * gave, or the `Float32Array` or GPU tensor that a mod was made of.
+   */
+  readonly captureGradients?: readonly CapturedFloats[] | undefined;
 }
 
 /**
@@ -198,6 +210,7 @@ export class AttentionBackwardPlan implements Disposable {
     checkBackwardTensors(this.#gpu, tensors, {
       problem: this.#problem,
       lseGradient: this.#options.lseGradient ?? false,
+      captureGradients: this.#options.captureGradients ?? [],
     });
     const captures = Object.entries(this.#captures).map(([resource, own]) => ({
       resource,
@@ -219,6 +232,12 @@ export class AttentionBackwardPlan implements Disposable {
       query_gradient: tensors.queryGradient,
       key_gradient: tensors.keyGradient,
       value_gradient: tensors.valueGradient,
+      ...Object.fromEntries(
+        (tensors.captureGradients ?? []).map((
+          tensor,
+          g,
+        ) => [`capture_gradient_${g}`, tensor]),
+      ),
       ...Object.fromEntries(arenas),
       ...Object.fromEntries(
         captures.map(({ resource, tensor }) => [resource, tensor]),
@@ -254,8 +273,11 @@ export class AttentionBackwardPlan implements Disposable {
 function checkedParts(
   gpu: Gpu,
   problem: AttentionProblem,
-  { lseGradient = false, ...choices }: BackwardPlanOptions,
+  { lseGradient = false, captureGradients = [], ...choices }:
+    BackwardPlanOptions,
 ): BackwardParts {
   checkIndexing(gpu, problem);
-  return backwardParts({ problem, lseGradient }, gpu, choices);
+  checkCaptured(captureGradients);
+  const backward = { problem, lseGradient, captureGradients };
+  return backwardParts(backward, gpu, choices);
 }
