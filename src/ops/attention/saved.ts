@@ -10,7 +10,11 @@ import type { HostTensor } from "../tensors.ts";
 import type { AttentionTensors } from "./plan.ts";
 import type { AttentionProblem } from "./problem.ts";
 
-/** What a saved state is made of. */
+/**
+ * What a saved state is made of.
+ *
+ * @category Plans
+ */
 export interface SavedParts {
   /** The device. */
   readonly gpu: Gpu;
@@ -58,7 +62,6 @@ export interface SavedParts {
  */
 export class SavedAttention<
   // Where the query was, and gradients are to be.
-  // deno-lint-ignore no-unused-vars
   T extends GpuTensor | HostTensor = GpuTensor | HostTensor,
 > implements Disposable {
   readonly #parts: SavedParts;

@@ -25,7 +25,11 @@ import { gradientShapes } from "./gradient_spans.ts";
 import { checkBackwardRun, checkGradientNames } from "./options.ts";
 import { AttentionBackwardPlan, type BackwardPlanOptions } from "./plan.ts";
 
-/** What a loss sends back. */
+/**
+ * What a loss sends back.
+ *
+ * @category Attention
+ */
 export interface OutputGradients {
   /** Its derivative by the output: the output's shape and dtype. */
   readonly outputGradient: GpuTensor | HostTensor | HostBits;
@@ -59,7 +63,11 @@ export interface AttentionGradients<T> {
   readonly captures?: readonly T[] | undefined;
 }
 
-/** How {@linkcode attentionBackward} runs. */
+/**
+ * How {@linkcode attentionBackward} runs.
+ *
+ * @category Attention
+ */
 export interface BackwardRunOptions extends BackwardChoices {
   /**
    * What score mods capture and is to have a gradient too (a relative-bias
@@ -71,7 +79,11 @@ export interface BackwardRunOptions extends BackwardChoices {
   readonly signal?: AbortSignal;
 }
 
-/** The options of `attention()`, and what it gave. */
+/**
+ * The options of `attention()`, and what it gave.
+ *
+ * @category Attention
+ */
 export interface BackwardInputs extends AttentionOptions {
   /** The output. */
   readonly output: GpuTensor | HostTensor | HostBits;

@@ -1,3 +1,4 @@
+// deno-lint-ignore-file camelcase -- uniforms and bindings have the names of WGSL
 /**
  * The passes of gradients with respect to captured floats: dQ's work once more,
  * by workgroups with tables of their own, then the sum over tables.

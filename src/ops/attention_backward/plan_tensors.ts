@@ -12,7 +12,7 @@ import { tensorElements } from "../attention/rows.ts";
 import type { CapturedFloats } from "../../mods/mod.ts";
 import { captureElements } from "./capture_pass.ts";
 import { gradientElements } from "./gradient_spans.ts";
-import type { BackwardTensors } from "./plan.ts";
+import type { BackwardTensors } from "./backward_tensors.ts";
 
 /**
  * Throws unless every tensor is there, alive, of this device, and as the
