@@ -22,6 +22,8 @@ export interface ModSource {
   readonly data: Uint32Array;
   /** Whether any score mod is among them: if so, full steps need a pass too. */
   readonly hasScore: boolean;
+  /** From where captured tensors are read; several may have one binding. */
+  readonly tensors: readonly { readonly binding: string }[];
 }
 
 /**
@@ -31,9 +33,10 @@ export interface ModSource {
 export function scoreMods(mods: ModSource | undefined): Fragment {
   return {
     needs: [onlineSoftmax],
-    bindings: mods && mods.data.length > 0
-      ? [{ name: "captures", type: "array<u32>", access: "read" }]
-      : [],
+    bindings: [
+      ...(mods && mods.data.length > 0 ? ["captures"] : []),
+      ...(mods?.tensors.map(({ binding }) => binding) ?? []),
+    ].map((name) => ({ name, type: "array<u32>", access: "read" })),
     uniforms: { scale: "f32" },
     code: wgsl(
       `

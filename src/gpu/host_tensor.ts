@@ -6,7 +6,12 @@
 
 import { checkInteger, checkRange, checkType } from "../core/check.ts";
 import { type DType, elementTypeOf } from "../core/dtype.ts";
-import { fromBfloat16, fromFloat16, toFloat16 } from "../core/half.ts";
+import {
+  fromBfloat16,
+  fromFloat16,
+  toFloat16,
+  widenBits,
+} from "../core/half.ts";
 import type { Gpu } from "./gpu.ts";
 import { GpuTensor } from "./tensor.ts";
 
@@ -142,7 +147,7 @@ export function uploadHost(
     return { tensor: gpu.tensor(data, shape, label), made: true };
   }
   if (dtype === "f32") {
-    const widened = widenBfloat16(data);
+    const widened = widenBits(data, "bf16");
     return { tensor: gpu.tensor(widened, shape, label), made: true };
   }
   const bits = (tensor as HostBits).dtype === "bf16"
@@ -151,12 +156,6 @@ export function uploadHost(
   const made = gpu.empty("f16", shape, label);
   made.writeBits(bits);
   return { tensor: made, made: true };
-}
-
-function widenBfloat16(bits: Uint16Array): Float32Array {
-  const words = new Uint32Array(bits.length);
-  for (let i = 0; i < bits.length; i++) words[i] = bits[i] << 16;
-  return new Float32Array(words.buffer);
 }
 
 function narrowBfloat16(name: string, bits: Uint16Array): Uint16Array {

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { checkType } from "../core/check.ts";
+import { checkRange, checkType } from "../core/check.ts";
 import type { Binding, KernelSource } from "../core/kernel.ts";
 import {
   type BindingResource,
@@ -16,13 +16,14 @@ import type { Gpu } from "./gpu.ts";
 import {
   type CheckedDispatch,
   checkParts,
+  type ProgramCopy,
   type ProgramParts,
 } from "./program_parts.ts";
 import { ProgramScratch } from "./program_scratch.ts";
 import { noteUse } from "./recordings.ts";
 import { EMPTY_LAYOUT, fitLayout, slotAlignment } from "./slot_layout.ts";
 import { type Slot, Slots, writeWords } from "./slots.ts";
-import { roundUp } from "./usage.ts";
+import { BufferUsage, roundUp } from "./usage.ts";
 
 /**
  * How a program is recorded.
@@ -63,6 +64,14 @@ interface Current {
   /** Where the uniforms of each dispatch start in the slot. */
   readonly uniformsAt: readonly number[];
   readonly scratchBytes: number;
+  readonly copies: readonly ProgramCopy[];
+}
+
+/** A copy that can be recorded. */
+interface CheckedCopy {
+  readonly from: BoundRange;
+  readonly to: GPUBuffer;
+  readonly at: number;
 }
 
 /**
@@ -169,7 +178,7 @@ export class Program implements Disposable {
   update(parts: ProgramParts): void {
     this.#check();
     const { limits, queue } = this.#gpu;
-    const { words = {}, scratch = {} } = parts;
+    const { words = {}, scratch = {}, copies = [] } = parts;
     const dispatches = checkParts(this.#gpu, parts);
     const packed = packAll(dispatches, slotAlignment(limits));
     const layout = fitLayout(this.#layout, {
@@ -196,6 +205,7 @@ export class Program implements Disposable {
       dispatches,
       uniformsAt: packed.offsets,
       scratchBytes: Object.values(scratch).reduce((sum, n) => sum + n, 0),
+      copies,
     };
   }
 
@@ -228,9 +238,15 @@ export class Program implements Disposable {
     const groups = dispatches.map((_, i) =>
       this.#bind(current, i, resources, names)
     );
+    const copies = current.copies.map((copy) =>
+      this.#checkCopy(copy, resources, names)
+    );
     noteUse(encoder, slot.uses);
     for (const { uses } of this.#scratch.all) noteUse(encoder, uses);
     this.#scratch.encodePoison(encoder);
+    for (const { from: { buffer, offset, size }, to, at } of copies) {
+      encoder.copyBufferToBuffer(buffer, offset, to, at, size);
+    }
     if (describe === undefined) {
       const pass = encoder.beginComputePass({ label: this.#label });
       dispatches.forEach((dispatch, i) => record(pass, dispatch, groups[i]));
@@ -281,6 +297,29 @@ export class Program implements Disposable {
       "must not be destroyed",
       this.#label,
     );
+  }
+
+  #checkCopy(
+    { from, to, at }: ProgramCopy,
+    resources: Readonly<Record<string, BindingResource | undefined>>,
+    names: Readonly<Record<string, string>>,
+  ): CheckedCopy {
+    const name = names[from] ?? from;
+    const range = rangeOf(this.#gpu, name, resources[from]);
+    const scratch = this.#scratch.get(to);
+    checkType(
+      (range.buffer.usage & BufferUsage.copySrc) !== 0,
+      `${name}.buffer.usage`,
+      "must include COPY_SRC",
+      range.buffer.usage,
+    );
+    checkRange(
+      range.size % 4 === 0 && at + range.size <= scratch.size,
+      `${name}.size`,
+      `must be a multiple of 4 within the ${scratch.size} bytes of ${to} from ${at}`,
+      range.size,
+    );
+    return { from: range, to: scratch.buffer, at };
   }
 
   #bind(

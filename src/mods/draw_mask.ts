@@ -5,7 +5,7 @@
  */
 
 import { checkInteger, checkType } from "../core/check.ts";
-import { maskSvg } from "./mask_svg.ts";
+import { maskSvg, type MaskSvgParts } from "./mask_svg.ts";
 import { bindRows } from "./rows.ts";
 import { tileGrid, type TileGridOptions, type TileKind } from "./tile_grid.ts";
 import type { MaskMod } from "./trace.ts";
@@ -128,7 +128,13 @@ export function drawMask(
   const { masks, grid } = checked(masked, options);
   const names = masks.map(({ name }) => name).join(", ") || "no mask";
   const { title = names } = options;
-  const tiles = tileGrid(masks, grid);
+  return pictureOf({ masks, grid, tiles: tileGrid(masks, grid), title });
+}
+
+/** The picture of tiles whose kinds are known. */
+export function pictureOf(
+  { masks, grid, tiles, title }: Omit<MaskSvgParts, "counts">,
+): MaskPicture {
   const counts = { empty: 0, full: 0, mixed: 0 };
   for (const kind of tiles.flat()) counts[kind]++;
   return {

@@ -11,10 +11,12 @@
 import type {
   BinaryOperation,
   CapturedBuffer,
+  CapturedData,
   Comparison,
   ExpressionNode,
   UnaryOperation,
 } from "./nodes.ts";
+import { hostDataOf } from "./device_data.ts";
 import { compile, type Reading } from "./reading.ts";
 import type { MaskMod, ScoreMod } from "./trace.ts";
 
@@ -103,11 +105,17 @@ const FLOAT64: Reading<number> = {
   compare: ({ operation }) => COMPARE[operation],
   select: () => (condition, whenTrue, whenFalse) =>
     condition === 1 ? whenTrue : whenFalse,
-  load: ({ buffer }) => (indices) => element(buffer, indices),
+  load: ({ buffer }) => {
+    const data = hostDataOf(buffer);
+    return (indices) => element(buffer, data, indices);
+  },
 };
 
-function element(buffer: CapturedBuffer, indices: readonly number[]): number {
-  const { data, shape, type } = buffer;
+function element(
+  { shape, type }: CapturedBuffer,
+  data: CapturedData,
+  indices: readonly number[],
+): number {
   let flat = 0;
   for (const [axis, size] of shape.entries()) {
     flat = flat * size + Math.min(Math.max(indices[axis], 0), size - 1);

@@ -9,9 +9,11 @@
 import { checkInteger, checkRange } from "../core/check.ts";
 import * as arithmetic from "./interval_arithmetic.ts";
 import { type Interval, UNKNOWN } from "./interval_arithmetic.ts";
+import { isOnDevice } from "./device_data.ts";
 import type {
   BinaryOperation,
   Comparison,
+  DeviceData,
   ExpressionNode,
   LoadNode,
   UnaryOperation,
@@ -112,7 +114,11 @@ const INTERVALS: Reading<Interval> = {
 };
 
 function loadRange(node: LoadNode): (indices: readonly Interval[]) => Interval {
-  const { shape } = node.buffer;
+  const { shape, data } = node.buffer;
+  if (isOnDevice(data)) {
+    const range = deviceRange(data);
+    return () => range;
+  }
   return (indices) =>
     elementRange(
       node.buffer,
@@ -121,6 +127,16 @@ function loadRange(node: LoadNode): (indices: readonly Interval[]) => Interval {
         Math.min(Math.max(high, 0), shape[axis] - 1),
       ]),
     );
+}
+
+/** What elements may be that only a device sees. */
+function deviceRange({ tensor, as, range }: DeviceData): Interval {
+  if (range !== undefined) return range;
+  if (as === "float") return UNKNOWN;
+  if (as === "int") {
+    return tensor.dtype === "u8" ? [0, 255] : arithmetic.ANY_INT;
+  }
+  return arithmetic.UNDECIDED;
 }
 
 type IntervalEvaluator = (environment: Environment<Interval>) => Interval;

@@ -35,7 +35,8 @@ const FLOAT_MAX = 3.4028234663852886e38;
 const FLOAT_MIN = 2 ** -126;
 const INT_MIN = -(2 ** 31);
 const INT_MAX = 2 ** 31 - 1;
-const ANY_INT: Interval = [INT_MIN, INT_MAX];
+/** Any i32. */
+export const ANY_INT: Interval = [INT_MIN, INT_MAX];
 
 /** `[low, high]` widened by `relative` and `absolute` errors. */
 function rounded(

@@ -22,8 +22,33 @@
  */
 
 export { maskRuns, type MaskRunsOptions, type Run } from "./block_mask.ts";
-export { Capture, capture, type CaptureOptions } from "./capture.ts";
+export {
+  type BlockDensity,
+  type BlockGeometry,
+  type BlockGrid,
+  type BlockLists,
+  BlockMask,
+  blockMask,
+  blockMaskFromLists,
+  blockMaskFromPattern,
+  type BlockMaskParts,
+  type BlockPattern,
+  type DrawBlocksOptions,
+  type GivenLists,
+  type ListedBlocks,
+  type MaskLists,
+  type Meaning,
+  type RowsBy,
+  throughTable,
+  type ThroughTableOptions,
+} from "./block_mask/mod.ts";
+export { Capture, capture } from "./capture.ts";
+export type {
+  CaptureOptions,
+  TensorCaptureOptions,
+} from "./capture_options.ts";
 export { and, not, or } from "./combine.ts";
+export { scoreDerivative } from "./derivative.ts";
 export {
   drawMask,
   type DrawMaskOptions,
@@ -47,34 +72,38 @@ export {
   int,
   Numeric,
 } from "./expression.ts";
+export type { FloatBits, FloatData } from "./floats.ts";
 export {
   classifyMask,
   type MaskClass,
   type PositionRanges,
 } from "./interval.ts";
 export type { Interval } from "./interval_arithmetic.ts";
+export { blockDiagonal } from "./masks/blocks.ts";
+export { booleanMask } from "./masks/boolean.ts";
+export { document } from "./masks/document.ts";
+export { prefixLm } from "./masks/prefix.ts";
+export { tree } from "./masks/tree.ts";
 export {
-  blockDiagonal,
-  booleanMask,
   causal,
   dilated,
   type DilatedOptions,
-  document,
-  prefixLm,
   sinkWindow,
   type SinkWindowOptions,
   slidingWindow,
   type SlidingWindowOptions,
-  tree,
-} from "./masks.ts";
+} from "./masks/windows.ts";
 export type {
   BinaryNode,
   BinaryOperation,
   CapturedAxis,
   CapturedBuffer,
   CapturedData,
+  CapturedTensor,
   CompareNode,
   Comparison,
+  DeviceData,
+  DeviceReading,
   ExpressionNode,
   LiteralNode,
   LoadNode,
@@ -85,6 +114,7 @@ export type {
   VariableName,
   VariableNode,
 } from "./nodes.ts";
+export type { TensorBinding, TensorPlacement } from "./device_table.ts";
 export type { QueryRowsOptions } from "./query_key_data.ts";
 export { bindRows } from "./rows.ts";
 export { additiveBias, alibi, relativeBias, softcap } from "./scores.ts";

@@ -42,6 +42,37 @@ export type CapturedData =
   | Uint32Array
   | Uint8Array;
 
+/** A tensor on a device that can be captured; a `GpuTensor` is one. */
+export interface CapturedTensor {
+  /** Where it lives. */
+  readonly gpu: object;
+  /** The type of its elements. */
+  readonly dtype: "f32" | "f16" | "u32" | "i32" | "u8";
+  /** The lengths of its dimensions, outermost first. */
+  readonly shape: readonly number[];
+  /** The number of its elements. */
+  readonly size: number;
+  /** Whether its memory is freed. */
+  readonly destroyed: boolean;
+}
+
+/**
+ * How an element on a device is read: `"float"`, what is not finite as 0;
+ * `"int"`, by its bits; `"bool"`, true where it is not 0; `"finite"`, whether a
+ * float is a finite number.
+ */
+export type DeviceReading = "float" | "int" | "bool" | "finite";
+
+/** Elements that stay on a device: kernels read them, the CPU never does. */
+export interface DeviceData {
+  /** Where they are. */
+  readonly tensor: CapturedTensor;
+  /** What an element is read as. */
+  readonly as: DeviceReading;
+  /** The least and the greatest element, where a caller has said so. */
+  readonly range?: readonly [number, number] | undefined;
+}
+
 /**
  * What a dimension of a captured buffer runs over, so that a problem can be
  * held against its size: one entry a sequence, query head, query (`"row"`) or
@@ -62,8 +93,11 @@ export type CapturedAxis =
  * @category Expressions
  */
 export interface CapturedBuffer {
-  /** The elements in row-major order; read when a mod is emitted or evaluated. */
-  readonly data: CapturedData;
+  /**
+   * The elements in row-major order: on the host, where they are read when a mod
+   * is emitted or evaluated, or on a device.
+   */
+  readonly data: CapturedData | DeviceData;
   /** The size of each dimension; every one is at least 1. */
   readonly shape: readonly number[];
   /** The type that an element is read as. */
@@ -86,7 +120,10 @@ export interface LiteralNode {
   readonly kind: "literal";
   /** The type of the value. */
   readonly type: ScalarType;
-  /** The value: a float32, an i32, or 0 and 1 for `false` and `true`. */
+  /**
+   * The value: a float32 (a float64 near one where a derivative was
+   * simplified), an i32, or 0 and 1 for `false` and `true`.
+   */
   readonly value: number;
 }
 

@@ -28,7 +28,12 @@ export function describeTensor(name: string, tensor: unknown): TensorShape {
   if (tensor instanceof GpuTensor) {
     void tensor.buffer; // Throws where it is destroyed.
     const { dtype, shape } = tensor;
-    checkType(dtype !== "u32", `${name}.dtype`, "must be f32 or f16", dtype);
+    checkType(
+      dtype === "f32" || dtype === "f16",
+      `${name}.dtype`,
+      "must be f32 or f16",
+      dtype,
+    );
     return { dtype, shape };
   }
   checkType(

@@ -8,7 +8,8 @@
 import type { AttentionSpec } from "../../../kernels/attention/spec.ts";
 import { type RowFormat, rowFormat } from "../../../kernels/fragments/rows.ts";
 import type { Dispatch, ProgramParts } from "../../gpu/mod.ts";
-import { emitMods, type EmittedMods } from "../../mods/mod.ts";
+import type { EmittedMods, TensorBinding } from "../../mods/mod.ts";
+import { captureParts, explainCaptures, placedMods } from "./captures.ts";
 import { type AttentionExplanation, explain } from "./explanation.ts";
 import type { CheckedChoices } from "./options/choices.ts";
 import { type AttentionProblem, vecsOf } from "./problem.ts";
@@ -22,6 +23,8 @@ import { buildSchedule, type Schedule } from "./work/schedule.ts";
 export interface AttentionParts {
   /** What the program is made of. */
   readonly parts: ProgramParts;
+  /** Captured tensors, by the name of the program's resource. */
+  readonly captures: Readonly<Record<string, TensorBinding>>;
   /** For people. */
   readonly explanation: AttentionExplanation;
 }
@@ -44,10 +47,7 @@ export function attentionParts(
   device: PlanDevice,
   { choices, algorithm: make }: PartsOptions,
 ): AttentionParts {
-  const { scoreMods, maskMods } = problem;
-  const mods = scoreMods.length + maskMods.length > 0
-    ? emitMods({ scoreMods, maskMods })
-    : undefined;
+  const { mods, placement } = placedMods(problem, device);
   const spec = attentionSpec(problem, mods);
   const algorithm = make(problem, spec, choices, device);
   const schedule = buildSchedule(
@@ -60,7 +60,8 @@ export function attentionParts(
   const widest = device.limits.maxComputeWorkgroupsPerDimension;
   const tiles = algorithm.dispatches(schedule);
   const dispatches = tiles.map((one) => dispatchOf(one, values, widest));
-  const scratch = algorithm.scratch(schedule);
+  const tensors = captureParts(mods?.tensors ?? [], placement);
+  const scratch = { ...algorithm.scratch(schedule), ...tensors.scratch };
   return {
     parts: {
       dispatches,
@@ -69,8 +70,17 @@ export function attentionParts(
         ...(mods && mods.data.length > 0 && { captures: mods.data }),
       },
       scratch,
+      copies: tensors.copies,
     },
-    explanation: explain({ algorithm, schedule, tiles, dispatches, scratch }),
+    captures: tensors.captures,
+    explanation: explain({
+      algorithm,
+      schedule,
+      tiles,
+      dispatches,
+      scratch,
+      captures: explainCaptures(mods?.tensors ?? [], placement, problem),
+    }),
   };
 }
 

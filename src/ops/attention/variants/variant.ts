@@ -22,6 +22,8 @@ export interface PlanDevice {
   readonly limits: {
     readonly maxComputeWorkgroupStorageSize: number;
     readonly maxComputeWorkgroupsPerDimension: number;
+    /** 8, as WebGPU promises, where it is not said. */
+    readonly maxStorageBuffersPerShaderStage?: number;
   };
 }
 
