@@ -14,10 +14,10 @@ import {
   type BoundName,
   type CapturedBuffer,
   dependsOn,
-  evaluationOrder,
   type ExpressionNode,
   type VariableName,
 } from "./nodes.ts";
+import { substitute } from "./substitute.ts";
 import type { MaskMod, ScoreMod } from "./trace.ts";
 
 /**
@@ -54,7 +54,7 @@ export function bindRows<M extends MaskMod | ScoreMod>(
   const row = rowNode(offsets);
   return mods.map((mod) => ({
     ...mod,
-    expression: replaceRow(mod.expression, row),
+    expression: substitute(mod.expression, { row }),
   }));
 }
 
@@ -88,48 +88,4 @@ function offsetTable(offsets: readonly number[]): CapturedBuffer {
     type: "i32",
     name: "query offsets",
   };
-}
-
-/** A tree with `row` in the place of that variable. */
-function replaceRow(
-  root: ExpressionNode,
-  row: ExpressionNode,
-): ExpressionNode {
-  const replaced = new Map<ExpressionNode, ExpressionNode>();
-  const of = (node: ExpressionNode) => replaced.get(node)!;
-  for (const node of evaluationOrder(root)) {
-    replaced.set(
-      node,
-      node.kind === "variable" && node.name === "row"
-        ? row
-        : withOperands(node, of),
-    );
-  }
-  return of(root);
-}
-
-/** A node with other operands. */
-function withOperands(
-  node: ExpressionNode,
-  of: (operand: ExpressionNode) => ExpressionNode,
-): ExpressionNode {
-  switch (node.kind) {
-    case "literal":
-    case "variable":
-      return node;
-    case "unary":
-      return { ...node, operand: of(node.operand) };
-    case "binary":
-    case "compare":
-      return { ...node, left: of(node.left), right: of(node.right) };
-    case "select":
-      return {
-        ...node,
-        condition: of(node.condition),
-        whenTrue: of(node.whenTrue),
-        whenFalse: of(node.whenFalse),
-      };
-    case "load":
-      return { ...node, indices: node.indices.map(of) };
-  }
 }

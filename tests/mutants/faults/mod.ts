@@ -17,6 +17,7 @@ import { DECODE_FAULTS } from "./kernels/decode.ts";
 import { NOTATION_FAULTS } from "./kernels/notation.ts";
 import { STANDARD_FAULTS } from "./kernels/standard.ts";
 import { KV_FAULTS } from "./kv.ts";
+import { MASK_FAULTS } from "./masks.ts";
 import { MODS_FAULTS } from "./mods.ts";
 import { OPS_FAULTS } from "./ops.ts";
 import { REFERENCE_FAULTS } from "./reference.ts";
@@ -35,6 +36,7 @@ export const FAULTS: readonly Fault[] = [
   ...OPS_FAULTS,
   ...VARIANT_FAULTS,
   ...MODS_FAULTS,
+  ...MASK_FAULTS,
   ...REFERENCE_FAULTS,
   ...REPRO_FAULTS,
   ...NOTATION_FAULTS,
