@@ -10,7 +10,11 @@ import type { Fragment } from "../fragment.ts";
 import { wgsl } from "../wgsl.ts";
 import { onlineSoftmax } from "./online_softmax.ts";
 
-/** The traced mods of a call as WGSL: what `emitMods` of `src/mods` returns. */
+/**
+ * The traced mods of a call as WGSL: what `emitMods` of `src/mods` returns.
+ *
+ * @category Kernels
+ */
 export interface ModSource {
   /** Declares `mod_score(score, batch, head, query, key)` and `mod_mask(...)`. */
   readonly code: string;
@@ -18,6 +22,8 @@ export interface ModSource {
   readonly data: Uint32Array;
   /** Whether any score mod is among them: if so, full steps need a pass too. */
   readonly hasScore: boolean;
+  /** From where captured tensors are read; several may have one binding. */
+  readonly tensors: readonly { readonly binding: string }[];
 }
 
 /**
@@ -27,9 +33,10 @@ export interface ModSource {
 export function scoreMods(mods: ModSource | undefined): Fragment {
   return {
     needs: [onlineSoftmax],
-    bindings: mods && mods.data.length > 0
-      ? [{ name: "captures", type: "array<u32>", access: "read" }]
-      : [],
+    bindings: [
+      ...(mods && mods.data.length > 0 ? ["captures"] : []),
+      ...(mods?.tensors.map(({ binding }) => binding) ?? []),
+    ].map((name) => ({ name, type: "array<u32>", access: "read" })),
     uniforms: { scale: "f32" },
     code: wgsl(
       `

@@ -22,8 +22,33 @@
  */
 
 export { maskRuns, type MaskRunsOptions, type Run } from "./block_mask.ts";
-export { Capture, capture, type CaptureOptions } from "./capture.ts";
+export {
+  type BlockDensity,
+  type BlockGeometry,
+  type BlockGrid,
+  type BlockLists,
+  BlockMask,
+  blockMask,
+  blockMaskFromLists,
+  blockMaskFromPattern,
+  type BlockMaskParts,
+  type BlockPattern,
+  type DrawBlocksOptions,
+  type GivenLists,
+  type ListedBlocks,
+  type MaskLists,
+  type Meaning,
+  type RowsBy,
+  throughTable,
+  type ThroughTableOptions,
+} from "./block_mask/mod.ts";
+export { Capture, capture } from "./capture.ts";
+export type {
+  CaptureOptions,
+  TensorCaptureOptions,
+} from "./capture_options.ts";
 export { and, not, or } from "./combine.ts";
+export { scoreDerivative } from "./derivative.ts";
 export {
   drawMask,
   type DrawMaskOptions,
@@ -47,6 +72,7 @@ export {
   int,
   Numeric,
 } from "./expression.ts";
+export type { FloatBits, FloatData } from "./floats.ts";
 export {
   classifyMask,
   type MaskClass,
@@ -112,8 +138,11 @@ export type {
   CapturedAxis,
   CapturedBuffer,
   CapturedData,
+  CapturedTensor,
   CompareNode,
   Comparison,
+  DeviceData,
+  DeviceReading,
   ExpressionNode,
   LiteralNode,
   LoadNode,
@@ -124,6 +153,7 @@ export type {
   VariableName,
   VariableNode,
 } from "./nodes.ts";
+export type { TensorBinding, TensorPlacement } from "./device_table.ts";
 export type { QueryRowsOptions } from "./query_key_data.ts";
 export { bindRows } from "./rows.ts";
 export { additiveBias, alibi, relativeBias, softcap } from "./scores.ts";

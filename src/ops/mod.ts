@@ -13,6 +13,7 @@ export {
 } from "./attention/attention.ts";
 export type {
   AttentionExplanation,
+  ExplainedCapture,
   ExplainedDispatch,
   ExplainedKernel,
   SharedKeys,
@@ -52,6 +53,7 @@ export {
 export type { PassedOver, Profile } from "./attention/variants/variant.ts";
 export type { PartitionCost } from "./attention/work/cost.ts";
 export type { TileCounts } from "./attention/work/key_runs.ts";
+export { hostMods } from "./host_mods.ts";
 export { rotaryTable, type RotaryTableOptions } from "./rotary_table.ts";
 export type {
   AnyTensor,

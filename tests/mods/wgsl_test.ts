@@ -79,6 +79,7 @@ function bound<M extends MaskMod | ScoreMod>(mod: M, ...offsets: number[]): M {
 
 Deno.test("emitMods() emits the identity and true for no mods", () => {
   assertEquals(emitMods(NONE), {
+    tensors: [],
     code:
       `fn mod_score(score: f32, batch: i32, head: i32, query: i32, key: i32) -> f32 {
   return score;
@@ -91,6 +92,7 @@ fn mod_mask(batch: i32, head: i32, query: i32, key: i32) -> bool {
     data: new Uint32Array(),
     usesCaptures: false,
     hasScore: false,
+    hasDerivative: false,
     hasMask: false,
     usesBatch: false,
     usesHead: false,

@@ -7,7 +7,7 @@
 import { checkInteger, checkType } from "../../core/check.ts";
 import { Bool, type Int, int } from "../expression.ts";
 import { type CapturedBuffer, dependsOn } from "../nodes.ts";
-import { substitute } from "../substitute.ts";
+import { rewrite } from "../rewrite.ts";
 import { type MaskMod, maskMod, type MaskVariables } from "../trace.ts";
 
 const MAX = 2 ** 31 - 1;
@@ -146,18 +146,25 @@ export function maskAt(
     name,
   );
   const unsized = new Map<CapturedBuffer, CapturedBuffer>();
-  const bufferOf = (buffer: CapturedBuffer) => {
-    const { axes } = buffer;
-    if (axes === undefined) return buffer;
-    const kept = axes.map((axis) =>
-      axis === "batch" || axis === "head" ? axis : undefined
-    );
-    const copy = unsized.get(buffer) ?? { ...buffer, axes: kept };
-    unsized.set(buffer, copy);
-    return copy;
-  };
-  const replacements = { query: query.node, key: key.node };
-  return new Bool(substitute(expression, replacements, bufferOf));
+  const [moved] = rewrite([expression], (node) => {
+    if (node.kind === "variable") {
+      if (node.name === "query") return query.node;
+      return node.name === "key" ? key.node : node;
+    }
+    if (node.kind !== "load" || node.buffer.axes === undefined) return node;
+    const buffer = unsized.get(node.buffer) ?? withoutPlaces(node.buffer);
+    unsized.set(node.buffer, buffer);
+    return { ...node, buffer };
+  });
+  return new Bool(moved);
+}
+
+/** A buffer whose sizes are not held against a problem's queries and keys. */
+function withoutPlaces(buffer: CapturedBuffer): CapturedBuffer {
+  const axes = buffer.axes?.map((axis) =>
+    axis === "batch" || axis === "head" ? axis : undefined
+  );
+  return { ...buffer, axes };
 }
 
 /** Throws unless `mask` is one. */

@@ -34,7 +34,11 @@ export function causal(): MaskMod {
   return maskMod("causal", ({ query, key }) => key.le(query));
 }
 
-/** How far a query sees; a missing side is unbounded. */
+/**
+ * How far a query sees; a missing side is unbounded.
+ *
+ * @category Masks and scores
+ */
 export interface SlidingWindowOptions {
   /** Positions before the query's own that are seen. */
   readonly left?: number;
@@ -78,7 +82,11 @@ export function slidingWindow(options: SlidingWindowOptions): MaskMod {
   });
 }
 
-/** What {@linkcode sinkWindow} keeps. */
+/**
+ * What {@linkcode sinkWindow} keeps.
+ *
+ * @category Masks and scores
+ */
 export interface SinkWindowOptions {
   /** The first positions, which every later query sees. */
   readonly sinks: number;
@@ -123,7 +131,11 @@ export function sinkWindow(options: SinkWindowOptions): MaskMod {
   );
 }
 
-/** The shape of a dilated window. */
+/**
+ * The shape of a dilated window.
+ *
+ * @category Masks and scores
+ */
 export interface DilatedOptions {
   /** The greatest distance that is seen. */
   readonly window: number;

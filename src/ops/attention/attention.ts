@@ -9,7 +9,6 @@ import { type Gpu, GpuTensor } from "../../gpu/mod.ts";
 import { EMPTY_LSE } from "./lse.ts";
 import type { AnyTensor, HostBits, HostTensor } from "../tensors.ts";
 import type { AttentionOptions } from "./options/attention_options.ts";
-import { withHostMask } from "./options/attention_mask.ts";
 import { attentionProblem } from "./options/attention_problem.ts";
 import type { PlanChoices } from "./options/choices.ts";
 import { AttentionPlan, type AttentionTensors } from "./plan.ts";
@@ -101,13 +100,8 @@ export async function attention(
   options: AttentionOptions & AttentionRunOptions,
 ): Promise<AttentionResult<GpuTensor | HostTensor>> {
   options?.signal?.throwIfAborted();
-  const { attnMask, signal } = options ?? {};
-  const problem = attentionProblem(
-    attnMask instanceof GpuTensor
-      ? await withHostMask(gpu, options, attnMask, signal && { signal })
-      // At once: a cache's sequences may grow while this waits.
-      : options,
-  );
+  // At once: a cache's sequences may grow while this waits.
+  const problem = attentionProblem(options);
   const plan = await AttentionPlan.create(gpu, problem, options);
   const temporary: { destroy(): void }[] = [plan];
   const results: GpuTensor[] = [];
@@ -191,13 +185,7 @@ export async function planAttention(
   gpu: Gpu,
   options: AttentionOptions<AnyTensor> & PlanChoices,
 ): Promise<AttentionPlan> {
-  const { attnMask } = options ?? {};
-  const problem = attentionProblem(
-    attnMask instanceof GpuTensor
-      ? await withHostMask(gpu, options, attnMask)
-      : options,
-  );
-  return await AttentionPlan.create(gpu, problem, options);
+  return await AttentionPlan.create(gpu, attentionProblem(options), options);
 }
 
 async function readResult(

@@ -8,14 +8,14 @@
 import type { AttentionSpec } from "../../../kernels/attention/spec.ts";
 import { type RowFormat, rowFormat } from "../../../kernels/fragments/rows.ts";
 import type { Dispatch, ProgramParts } from "../../gpu/mod.ts";
-import { emitMods, type EmittedMods } from "../../mods/mod.ts";
+import type { EmittedMods, TensorBinding } from "../../mods/mod.ts";
+import { captureParts, explainCaptures, placedMods } from "./captures.ts";
 import { type AttentionExplanation, explain } from "./explanation.ts";
-import { checkChoices, type PlanChoices } from "./options/choices.ts";
+import type { CheckedChoices } from "./options/choices.ts";
 import { type AttentionProblem, vecsOf } from "./problem.ts";
 import { type RowStrides, rowStrides } from "./rows.ts";
 import type { TileDispatch } from "./variants/algorithm.ts";
-import { fusedAlgorithm } from "./variants/fused.ts";
-import { standardAlgorithm } from "./variants/standard.ts";
+import type { AlgorithmMaker } from "./variants/load.ts";
 import type { PlanDevice } from "./variants/variant.ts";
 import { buildSchedule, type Schedule } from "./work/schedule.ts";
 
@@ -23,8 +23,18 @@ import { buildSchedule, type Schedule } from "./work/schedule.ts";
 export interface AttentionParts {
   /** What the program is made of. */
   readonly parts: ProgramParts;
+  /** Captured tensors, by the name of the program's resource. */
+  readonly captures: Readonly<Record<string, TensorBinding>>;
   /** For people. */
   readonly explanation: AttentionExplanation;
+}
+
+/** How {@linkcode attentionParts} works a program out. */
+export interface PartsOptions {
+  /** For the device. */
+  readonly choices: CheckedChoices;
+  /** What they ask for (`loadAlgorithm()`). */
+  readonly algorithm: AlgorithmMaker;
 }
 
 /**
@@ -35,17 +45,11 @@ export interface AttentionParts {
 export function attentionParts(
   problem: AttentionProblem,
   device: PlanDevice,
-  choices: PlanChoices = {},
+  { choices, algorithm: make }: PartsOptions,
 ): AttentionParts {
-  const { scoreMods, maskMods } = problem;
-  const mods = scoreMods.length + maskMods.length > 0
-    ? emitMods({ scoreMods, maskMods })
-    : undefined;
+  const { mods, placement } = placedMods(problem, device);
   const spec = attentionSpec(problem, mods);
-  const checked = checkChoices(choices, device);
-  const algorithm = checked.algorithm === "standard"
-    ? standardAlgorithm(problem, spec, checked, device)
-    : fusedAlgorithm(problem, spec, checked, device);
+  const algorithm = make(problem, spec, choices, device);
   const schedule = buildSchedule(
     problem,
     algorithm.work,
@@ -56,7 +60,8 @@ export function attentionParts(
   const widest = device.limits.maxComputeWorkgroupsPerDimension;
   const tiles = algorithm.dispatches(schedule);
   const dispatches = tiles.map((one) => dispatchOf(one, values, widest));
-  const scratch = algorithm.scratch(schedule);
+  const tensors = captureParts(mods?.tensors ?? [], placement);
+  const scratch = { ...algorithm.scratch(schedule), ...tensors.scratch };
   return {
     parts: {
       dispatches,
@@ -65,8 +70,17 @@ export function attentionParts(
         ...(mods && mods.data.length > 0 && { captures: mods.data }),
       },
       scratch,
+      copies: tensors.copies,
     },
-    explanation: explain({ algorithm, schedule, tiles, dispatches, scratch }),
+    captures: tensors.captures,
+    explanation: explain({
+      algorithm,
+      schedule,
+      tiles,
+      dispatches,
+      scratch,
+      captures: explainCaptures(mods?.tensors ?? [], placement, problem),
+    }),
   };
 }
 

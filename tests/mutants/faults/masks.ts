@@ -109,19 +109,26 @@ export const MASK_FAULTS: readonly SourceFault[] = [
   ]),
   ...faultsIn("maskAt", ZOO, [
     [
-      "a block's mask is held against the whole row",
-      "const kept = axes.map((axis) =>",
-      "const kept = axes; axes.map((axis) =>",
+      "a mask's keys are moved to where its queries are",
+      "key.node : node",
+      "query.node : node",
     ],
     [
-      "a moved mask forgets that it has one for each sequence",
-      'axis === "batch" || axis === "head"',
-      'axis === "head"',
+      "a block's mask is held against the whole row",
+      "withoutPlaces(node.buffer)",
+      "node.buffer",
     ],
     [
       "a mask by rows is moved as if by positions",
       '!dependsOn(expression, "row")',
       "true",
+    ],
+  ]),
+  ...faultsIn("withoutPlaces", ZOO, [
+    [
+      "a moved mask forgets that it has one for each sequence",
+      'axis === "batch" || axis === "head"',
+      'axis === "head"',
     ],
   ]),
   ...faultsIn("withinBlocks", ZOO, [
@@ -174,13 +181,6 @@ export const MASK_FAULTS: readonly SourceFault[] = [
       "a bucket behind the table is its last",
       "0, tableShape[1] - 1",
       "0, tableShape[1]",
-    ],
-  ]),
-  ...faultsIn("substitute", ZOO, [
-    [
-      "a variable that is replaced stays",
-      "replacements[node.name] ?? node",
-      "node",
     ],
   ]),
 ];

@@ -12,6 +12,7 @@ import { PREFIX_FAULTS } from "./cache/prefix.ts";
 import { SWAP_FAULTS } from "./cache/swap.ts";
 import { ENGINE_FAULTS } from "./engine.ts";
 import { ATTENTION_FAULTS } from "./kernels/attention.ts";
+import { CAPTURE_FAULTS } from "./captures.ts";
 import { CACHE_KERNEL_FAULTS } from "./kernels/cache.ts";
 import { DECODE_FAULTS } from "./kernels/decode.ts";
 import { NOTATION_FAULTS } from "./kernels/notation.ts";
@@ -35,6 +36,7 @@ export const FAULTS: readonly Fault[] = [
   ...KV_FAULTS,
   ...OPS_FAULTS,
   ...VARIANT_FAULTS,
+  ...CAPTURE_FAULTS,
   ...MODS_FAULTS,
   ...MASK_FAULTS,
   ...REFERENCE_FAULTS,
