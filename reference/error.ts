@@ -95,24 +95,26 @@ export interface ErrorComparison extends Difference {
  * `u mean|expected|` for the mean. So a correctly rounded result always passes.
  * A naive version that overflowed excuses nothing beyond the floor.
  *
- * @param options The result, the float64 one, the naive one, and the precision
- * that result and naive are stored in (default `"f16"`).
+ * @param options The result, the float64 one, the naive one, the precision that
+ * result and naive are stored in (default `"f16"`), and what else to add to the
+ * floors (default nothing): what is lost before an implementation begins.
  * @throws {TypeError} if the lengths differ.
  */
 export function compareErrors(
-  { actual, expected, naive, precision = "f16" }: {
+  { actual, expected, naive, precision = "f16", lost = { max: 0, mean: 0 } }: {
     actual: ArrayLike<number>;
     expected: ArrayLike<number>;
     naive: ArrayLike<number>;
     precision?: Precision;
+    lost?: { readonly max: number; readonly mean: number };
   },
 ): ErrorComparison {
   const difference = differenceOf(actual, expected);
   const { max: naiveMax, mean: naiveMean } = differenceOf(naive, expected);
   const floor = floorOf(expected, precision);
-  const maxBound = 2 * finiteOr0(naiveMax) + floor.max;
+  const maxBound = 2 * finiteOr0(naiveMax) + floor.max + lost.max;
   const meanBound = precision === "f16"
-    ? 1.1 * finiteOr0(naiveMean) + floor.mean
+    ? 1.1 * finiteOr0(naiveMean) + floor.mean + lost.mean
     : Infinity;
   const ok = difference.max <= maxBound && difference.mean <= meanBound;
   return { ...difference, naiveMax, naiveMean, maxBound, meanBound, ok };

@@ -25,7 +25,7 @@ import { geometryOf, type ReferenceProblem } from "./problem.ts";
 import { dot, seenScores } from "./scores.ts";
 
 /** Unit roundoff of float32. */
-const ROUNDOFF = 2 ** -24;
+export const ROUNDOFF = 2 ** -24;
 
 /** How many times the working bound an implementation may be off. */
 export interface Gate {
@@ -67,8 +67,7 @@ export function errorBound(
 ): ErrorBound {
   checkInteger("keys", keys, 1);
   const { largestScore, largestValue } = largestOf(problem);
-  const n = Math.ceil(problem.keyLength / keys) + Math.ceil(Math.log2(keys)) +
-    2;
+  const n = roundings(problem.keyLength, keys);
   const bound = ROUNDOFF *
     (4 + Math.sqrt(n) + (1 + Math.log2(problem.headDim)) * largestScore);
   return {
@@ -77,8 +76,13 @@ export function errorBound(
   };
 }
 
+/** Roundings on the way of a sum of `length` terms, `tile` at a time. */
+export function roundings(length: number, tile: number): number {
+  return Math.ceil(length / tile) + Math.ceil(Math.log2(tile)) + 2;
+}
+
 /** The largest score and value element, by magnitude, that any row sees. */
-function largestOf(
+export function largestOf(
   problem: ReferenceProblem,
 ): { largestScore: number; largestValue: number } {
   const geometry = geometryOf(problem);

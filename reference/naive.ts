@@ -50,7 +50,7 @@ export function roundAll(
 }
 
 /** `sum_t a[aStart + t] * b[bStart + t]`, rounded to float32 at every step. */
-function dotF32(
+export function dotF32(
   a: ArrayLike<number>,
   aStart: number,
   b: ArrayLike<number>,
@@ -75,7 +75,7 @@ function dotF32(
 export function naiveAttention(problem: NaiveProblem): LowPrecisionResult {
   const geometry = geometryOf(problem);
   const { batch, queryLength, queryHeads, headDim, precision } = problem;
-  const { score, mask } = problem;
+  const { score, mask, keep } = problem;
   const { valueHeadDim } = geometry;
   const scale = f32(geometry.scale);
   const query = roundAll(precision, problem.query);
@@ -107,7 +107,8 @@ export function naiveAttention(problem: NaiveProblem): LowPrecisionResult {
         const softmax = softmaxF32(scores);
         lse[row] = softmax.lse;
         for (let n = 0; n < seen.length; n++) {
-          const p = roundTo(precision, softmax.probabilities[n]);
+          const kept = f32(keep?.(b, h, position, seen[n]) ?? 1);
+          const p = roundTo(precision, f32(softmax.probabilities[n] * kept));
           const valueAt = geometry.valueAt(b, seen[n], h);
           for (let c = 0; c < valueHeadDim; c++) {
             output[row * valueHeadDim + c] += f32(p * value[valueAt + c]);
@@ -120,7 +121,7 @@ export function naiveAttention(problem: NaiveProblem): LowPrecisionResult {
 }
 
 /** The softmax and log-sum-exp of at least one score, in float32. */
-function softmaxF32(
+export function softmaxF32(
   scores: number[],
 ): { probabilities: number[]; lse: number } {
   let max = -Infinity;

@@ -14,7 +14,11 @@ import {
   type HeadOptions,
   type ReferenceResult,
 } from "./problem.ts";
-import { checkCuSeqlens, raggedAttention } from "./ragged.ts";
+import {
+  checkCuSeqlens,
+  raggedAttention,
+  type RaggedAttentionProblem,
+} from "./ragged.ts";
 
 /** One paged attention problem. */
 export interface PagedAttentionProblem extends HeadOptions {
@@ -53,18 +57,32 @@ export interface PagedAttentionProblem extends HeadOptions {
 export function pagedAttention(
   problem: PagedAttentionProblem,
 ): ReferenceResult {
+  return raggedAttention(gathered(problem));
+}
+
+/**
+ * A paged problem with its keys and values gathered: those that its sequences
+ * have written, one sequence after another.
+ *
+ * @throws {TypeError} if an array is not as long as its shape says.
+ * @throws {RangeError} if a used table entry is no block, a length is past the
+ * table's capacity, or a size is out of range.
+ */
+export function gathered<P extends PagedAttentionProblem>(
+  problem: P,
+): P & RaggedAttentionProblem {
   checkPaged(problem);
   const { kvHeads, headDim, valueHeadDim = headDim, keyLengths } = problem;
   const cuSeqlensKey = [0];
   for (let b = 0; b < keyLengths.length; b++) {
     cuSeqlensKey.push(cuSeqlensKey[b] + keyLengths[b]);
   }
-  return raggedAttention({
+  return {
     ...problem,
     key: gather(problem, problem.keyBlocks, kvHeads * headDim),
     value: gather(problem, problem.valueBlocks, kvHeads * valueHeadDim),
     cuSeqlensKey,
-  });
+  };
 }
 
 /** The written tokens of every sequence, one after another. */

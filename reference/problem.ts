@@ -35,7 +35,23 @@ export interface HeadOptions {
   score?: ScoreFunction | undefined;
   /** Which keys a query sees; default all. */
   mask?: MaskFunction | undefined;
+  /**
+   * Dropout: by how much the weight of each (query, key) is multiplied before
+   * it multiplies the value, 0 where it is dropped; default 1.
+   */
+  keep?: KeepFunction | undefined;
 }
+
+/**
+ * What dropout multiplies the weight of a pair by: 0 or `1 / (1 - rate)`. Takes
+ * batch entry, query head, the query's position and the key's index.
+ */
+export type KeepFunction = (
+  batch: number,
+  head: number,
+  query: number,
+  key: number,
+) => number;
 
 /** One dense attention problem. */
 export interface ReferenceProblem extends HeadOptions {

@@ -14,6 +14,7 @@ import {
   checkLength,
   type HeadOptions,
   offsetOf,
+  type ReferenceProblem,
   type ReferenceResult,
 } from "./problem.ts";
 
@@ -45,9 +46,53 @@ export interface RaggedAttentionProblem extends HeadOptions {
 export function raggedAttention(
   problem: RaggedAttentionProblem,
 ): ReferenceResult {
+  const { parts, queryTokens, queryHeads, valueHeadDim } = sequencesOf(problem);
+  const output = new Float64Array(queryTokens * queryHeads * valueHeadDim);
+  const lse = new Float64Array(queryTokens * queryHeads);
+  for (const { dense, firstQuery } of parts) {
+    const one = attention(dense);
+    output.set(one.output, firstQuery * queryHeads * valueHeadDim);
+    lse.set(one.lse, firstQuery * queryHeads);
+  }
+  return { output, lse };
+}
+
+/** A sequence of a ragged problem as a dense one, and where it starts. */
+export interface SequencePart {
+  /** The problem of this sequence alone. */
+  readonly dense: ReferenceProblem;
+  /** Its first query token. */
+  readonly firstQuery: number;
+  /** Its first key token. */
+  readonly firstKey: number;
+}
+
+/** A checked ragged problem, cut into its sequences. */
+export interface Sequences {
+  /** One dense problem a sequence. */
+  readonly parts: SequencePart[];
+  /** Query tokens of all. */
+  readonly queryTokens: number;
+  /** Key tokens of all. */
+  readonly keyTokens: number;
+  /** Query heads. */
+  readonly queryHeads: number;
+  /** Elements of one value vector. */
+  readonly valueHeadDim: number;
+}
+
+/**
+ * Cuts a ragged problem into a dense one for each sequence, whose functions
+ * are given the sequence's index as `batch`.
+ *
+ * @throws {TypeError} if an array is not as long as its shape says.
+ * @throws {RangeError} if the sequences' starts decrease, or a size is out of
+ * range.
+ */
+export function sequencesOf(problem: RaggedAttentionProblem): Sequences {
   checkHeads(problem);
   const { query, key, value, cuSeqlensQuery, cuSeqlensKey } = problem;
-  const { queryHeads, kvHeads, headDim, score, mask } = problem;
+  const { queryHeads, kvHeads, headDim, score, mask, keep } = problem;
   const { valueHeadDim = headDim } = problem;
   const sequences = checkCuSeqlens("cuSeqlensQuery", cuSeqlensQuery);
   checkLength("cuSeqlensKey", cuSeqlensKey, [sequences + 1]);
@@ -61,12 +106,11 @@ export function raggedAttention(
   checkLength("key", key, [keyTokens, kvHeads, headDim]);
   checkLength("value", value, [keyTokens, kvHeads, valueHeadDim]);
 
-  const output = new Float64Array(queryTokens * queryHeads * valueHeadDim);
-  const lse = new Float64Array(queryTokens * queryHeads);
+  const parts: SequencePart[] = [];
   for (let b = 0; b < sequences; b++) {
     const firstQuery = cuSeqlensQuery[b], endQuery = cuSeqlensQuery[b + 1];
     const firstKey = cuSeqlensKey[b], endKey = cuSeqlensKey[b + 1];
-    const one = attention({
+    const dense: ReferenceProblem = {
       queryHeads,
       kvHeads,
       headDim,
@@ -81,11 +125,11 @@ export function raggedAttention(
       queryOffset: offsetOf(problem.queryOffset, b),
       score: score && ((s, _, h, i, j) => score(s, b, h, i, j)),
       mask: mask && ((_, h, i, j) => mask(b, h, i, j)),
-    });
-    output.set(one.output, firstQuery * queryHeads * valueHeadDim);
-    lse.set(one.lse, firstQuery * queryHeads);
+      keep: keep && ((_, h, i, j) => keep(b, h, i, j)),
+    };
+    parts.push({ dense, firstQuery, firstKey });
   }
-  return { output, lse };
+  return { parts, queryTokens, keyTokens, queryHeads, valueHeadDim };
 }
 
 /**
@@ -109,7 +153,7 @@ export function checkCuSeqlens(
 }
 
 /** Rows `first` to `end` (exclusive) of an array of rows of `width`. */
-function rows(
+export function rows(
   array: ArrayLike<number>,
   first: number,
   end: number,

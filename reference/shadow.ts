@@ -12,7 +12,7 @@
  *   s     = score(scale * <q, k>), where the mask allows
  *   mNew  = max(m, max s)
  *   alpha = exp(m - mNew)            p = exp(s - mNew), 0 where masked
- *   l     = alpha l + sum p          A = alpha A + P V
+ *   l     = alpha l + sum p          A = alpha A + (keep P) V
  *   m     = mNew
  * ```
  *
@@ -34,6 +34,7 @@ import {
   finishRow,
   mergeRowStates,
   type RowState,
+  type SeenTile,
 } from "./shadow_row.ts";
 
 /** How the kernel cuts the problem, and what it reads and writes. */
@@ -185,14 +186,15 @@ function scoreTile(
   { b, i, h }: { b: number; i: number; h: number },
   keyTile: number,
   masked: boolean,
-): { scores: number[]; valuesAt: number[] } {
+): SeenTile {
   const { problem, geometry, scale, options } = run;
-  const { query, key, headDim, score, mask } = problem;
+  const { query, key, headDim, score, mask, keep } = problem;
   const position = i + geometry.queryOffset(b);
   const queryAt = geometry.queryAt(b, i, h);
   const firstKey = keyTile * options.keys;
   const endKey = Math.min(firstKey + options.keys, geometry.keyCount(b));
   const scores: number[] = [];
+  const kept: number[] = [];
   const valuesAt: number[] = [];
   for (let j = firstKey; j < endKey; j++) {
     if (masked && mask && !mask(b, h, position, j)) continue;
@@ -201,7 +203,8 @@ function scoreTile(
     const s = Math.fround(scale * product);
     const modified = score ? Math.fround(score(s, b, h, position, j)) : s;
     scores.push(modified < SENTINEL ? SENTINEL : modified);
+    kept.push(Math.fround(keep?.(b, h, position, j) ?? 1));
     valuesAt.push(geometry.valueAt(b, j, h));
   }
-  return { scores, valuesAt };
+  return { scores, kept, valuesAt };
 }
