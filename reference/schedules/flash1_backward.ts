@@ -5,11 +5,11 @@
  * @module
  */
 
+import type { BackwardProblem } from "../attention_backward.ts";
 import { flash1Heads } from "./flash1.ts";
 import {
   type BackwardHead,
   backwardHead,
-  type BackwardProblem,
   type BackwardScheduleResult,
   checkBackward,
   deltaOf,

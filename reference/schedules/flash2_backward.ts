@@ -6,11 +6,11 @@
  * @module
  */
 
+import type { BackwardProblem } from "../attention_backward.ts";
 import { flash2Heads } from "./flash2.ts";
 import {
   type BackwardHead,
   backwardHead,
-  type BackwardProblem,
   type BackwardScheduleResult,
   checkBackward,
   deltaOf,

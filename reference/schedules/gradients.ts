@@ -12,16 +12,11 @@
 
 import { checkType } from "../../src/core/check.ts";
 import { SENTINEL } from "../../src/core/sentinel.ts";
-import { checkLength, type ReferenceProblem } from "../problem.ts";
+import type { BackwardProblem } from "../attention_backward.ts";
+import { checkLength } from "../problem.ts";
 import { addDots } from "./products.ts";
 import type { Head, ScheduleCounts, ScheduleRun } from "./run.ts";
 import type { FastTile, SlowMatrix } from "./slow_memory.ts";
-
-/** A backward's input. */
-export interface BackwardProblem extends ReferenceProblem {
-  /** `[batch, queryLength, queryHeads, valueHeadDim]`. */
-  readonly outputGradient: ArrayLike<number>;
-}
 
 /** A backward's result, and what it took. */
 export interface BackwardScheduleResult extends ScheduleCounts {
@@ -48,8 +43,9 @@ export interface BackwardHead extends Head {
 /**
  * Checks a backward's input.
  *
- * @throws {TypeError} if `outputGradient` is not as long as its shape says, or there
- * is a score mod, whose derivative these schedules do not take
+ * @throws {TypeError} if `outputGradient` is not as long as its shape says, or
+ * there is a score mod or a gradient of the log-sum-exp, which these schedules
+ * do not take
  */
 export function checkBackward(problem: BackwardProblem): void {
   const { batch, queryLength, queryHeads, headDim } = problem;
@@ -59,12 +55,14 @@ export function checkBackward(problem: BackwardProblem): void {
     queryHeads,
     problem.valueHeadDim ?? headDim,
   ]);
-  checkType(
-    problem.score === undefined,
-    "score",
-    "must not be given, as its derivative is not known here",
-    problem.score,
-  );
+  for (const name of ["score", "lseGradient"] as const) {
+    checkType(
+      problem[name] === undefined,
+      name,
+      "must not be given, as this schedule does not take it",
+      problem[name],
+    );
+  }
 }
 
 /** A forward's head with gradients beside it, in the slow memory of a run. */

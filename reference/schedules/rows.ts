@@ -5,7 +5,12 @@
  */
 
 import { SENTINEL } from "../../src/core/sentinel.ts";
-import { absorbStep, emptyRow, type RowState } from "../shadow_row.ts";
+import {
+  absorbStep,
+  emptyRow,
+  type RowState,
+  type SeenTile,
+} from "../shadow_row.ts";
 import type { ScheduleRun } from "./run.ts";
 import type { FastTile } from "./slow_memory.ts";
 
@@ -35,7 +40,7 @@ export function seenOf(
   scores: FastTile,
   row: number,
   valueHeadDim: number,
-): { scores: number[]; valuesAt: number[] } {
+): SeenTile {
   const all = Array.from(
     { length: scores.columns },
     (_, j) => ({ s: scores.data[row * scores.columns + j], j }),
@@ -44,6 +49,7 @@ export function seenOf(
   return {
     scores: seen.map(({ s }) => s),
     valuesAt: seen.map(({ j }) => j * valueHeadDim),
+    kept: seen.map(() => 1),
   };
 }
 

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { checkInteger } from "../../src/core/check.ts";
+import { checkInteger, checkType } from "../../src/core/check.ts";
 import { SENTINEL } from "../../src/core/sentinel.ts";
 import { dotFma } from "../fma.ts";
 import type { LowPrecisionResult } from "../naive.ts";
@@ -116,7 +116,14 @@ export class ScheduleRun {
   readonly #problem: ReferenceProblem;
   readonly #scale: number;
 
+  /** @throws {TypeError} if there is dropout, which no schedule here takes */
   constructor(problem: ReferenceProblem) {
+    checkType(
+      problem.keep === undefined,
+      "keep",
+      "must not be given, as this schedule does not take it",
+      problem.keep,
+    );
     this.#problem = problem;
     this.geometry = geometryOf(problem);
     this.#scale = Math.fround(this.geometry.scale);

@@ -5,10 +5,10 @@
  * @module
  */
 
+import type { BackwardProblem } from "../attention_backward.ts";
 import {
   type BackwardHead,
   backwardHead,
-  type BackwardProblem,
   type BackwardScheduleResult,
   checkBackward,
   finishBackward,

@@ -53,3 +53,13 @@ export {
   smallCacheTile,
 } from "./traffic/small_cache.ts";
 export { flash1BackwardCost, flash2BackwardCost } from "./traffic/backward.ts";
+export { type TrafficBound, trafficBound } from "./traffic/bound.ts";
+export {
+  type MicroTile,
+  planTiles,
+  type ScheduleCandidate,
+  type ScheduleName,
+  type TileLimits,
+  type TilePlan,
+} from "./planner.ts";
+export { type BandOptions, type MaskSlice, TilingMask } from "./tiling_mask.ts";

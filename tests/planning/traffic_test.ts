@@ -7,14 +7,10 @@ import {
 } from "../../reference/mod.ts";
 import { flash1Schedule } from "../../reference/schedules/flash1.ts";
 import { flash2Schedule } from "../../reference/schedules/flash2.ts";
-import type {
-  ScheduleCounts,
-  ScheduleTiles,
-} from "../../reference/schedules/run.ts";
+import type { ScheduleTiles } from "../../reference/schedules/run.ts";
 import { smallCacheSchedule } from "../../reference/schedules/small_cache.ts";
 import { standardSchedule } from "../../reference/schedules/standard.ts";
 import {
-  type AttentionSizes,
   flash1Cost,
   flash2Cost,
   type ScheduleCost,
@@ -23,15 +19,9 @@ import {
   standardCost,
   tileElements,
 } from "../../src/planning/mod.ts";
-import { trafficOf } from "../../src/planning/traffic/cost.ts";
-import {
-  assertWithin,
-  type Case,
-  cases,
-  coin,
-  problemOf,
-} from "../reference/cases.ts";
+import { assertWithin, cases, problemOf } from "../reference/cases.ts";
 import { property } from "../support/property.ts";
+import { assertCost, sizesOf, sparse } from "./schedule_cases.ts";
 
 const odd = cases({
   queryLength: fc.oneof(fc.nat(9), fc.constantFrom(16, 33)),
@@ -44,58 +34,9 @@ const tileSizes: fc.Arbitrary<ScheduleTiles> = fc.record({
   keys: fc.integer({ min: 1, max: 20 }),
 });
 
-/** The sizes of a case. */
-export function sizesOf(c: Case): AttentionSizes {
-  return {
-    batch: c.batch,
-    queries: c.queryLength,
-    keys: c.keyLength,
-    queryHeads: c.kvHeads * c.queriesPerKvHead,
-    kvHeads: c.kvHeads,
-    headDim: c.headDim,
-    valueHeadDim: c.valueHeadDim,
-  };
-}
-
-/** Fails unless what was counted is what was foretold, tensor by tensor. */
-export function assertCost(
-  { traffic, flops }: ScheduleCounts,
-  cost: ScheduleCost,
-): void {
-  const counted = trafficOf(Object.fromEntries(
-    Object.entries(traffic).map(([name, { reads, writes }]) => [
-      name,
-      [reads, writes] as const,
-    ]),
-  ));
-  assertEquals(counted, cost.traffic);
-  assertEquals(flops, cost.flops);
-}
-
 /** It rounds three times a step: it normalises in every one. */
 function flash1Bound(problem: ReferenceProblem, { keys }: ScheduleTiles) {
   return errorBound(problem, { keys: Math.max(1, Math.floor(keys / 3)) });
-}
-
-/** Tiles of a problem that a case visits, of which those left out are hidden. */
-function sparse(c: Case, tiles: ScheduleTiles) {
-  const visits = (...tile: number[]) => coin(c.seed, ...tile);
-  const problem = problemOf(c);
-  const { mask = () => true } = problem;
-  const group = c.queriesPerKvHead;
-  return {
-    visits,
-    problem: {
-      ...problem,
-      queryOffset: 0,
-      mask: (b: number, h: number, q: number, key: number) => {
-        const row = q * group + h % group;
-        const tile = [row / tiles.rows, key / tiles.keys].map(Math.floor);
-        return visits(tile[0], tile[1], b, Math.floor(h / group)) &&
-          mask(b, h, q, key);
-      },
-    },
-  };
 }
 
 property(

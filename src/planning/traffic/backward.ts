@@ -73,13 +73,13 @@ export function flash1BackwardCost(
  *
  * @example
  * ```ts
- * import { flash2BackwardCost, totalFlops } from "@quire/attention/planning";
+ * import { flash2BackwardCost } from "@quire/attention/planning";
  *
  * const { flops } = flash2BackwardCost(
  *   { queries: 512, keys: 512, headDim: 64 },
  *   { rows: 64, keys: 64 },
  * );
- * console.log(flops.matmul / (2 * 512 * 512 * 64)); // 7.001953125: D is the rest
+ * console.log(flops.matmul / (2 * 512 * 512 * 64)); // 7 products, and D: 7.001953125
  * ```
  *
  * @category Planning

@@ -11,30 +11,6 @@
 
 import { bytesPerElement, type DType } from "../../core/dtype.ts";
 
-/** Tensors in the type that queries, keys and values are stored in. */
-const STORED = [
-  "query",
-  "key",
-  "value",
-  "output",
-  "outputGradient",
-  "queryGradient",
-  "keyGradient",
-  "valueGradient",
-] as const;
-
-/** Tensors that are float32 whatever the storage type is. */
-const SINGLE = [
-  "lse",
-  "statistics",
-  "scores",
-  "weights",
-  "states",
-  "delta",
-  "weightGradient",
-  "scoreGradient",
-] as const;
-
 /**
  * A tensor that a schedule moves. `scores` is S, `weights` is P, `statistics`
  * are m and l, `states` are partial results of splits, `delta` is the row sum of
@@ -42,7 +18,43 @@ const SINGLE = [
  *
  * @category Planning
  */
-export type TrafficTensor = typeof STORED[number] | typeof SINGLE[number];
+export type TrafficTensor =
+  | "query"
+  | "key"
+  | "value"
+  | "output"
+  | "outputGradient"
+  | "queryGradient"
+  | "keyGradient"
+  | "valueGradient"
+  | "lse"
+  | "statistics"
+  | "scores"
+  | "weights"
+  | "states"
+  | "delta"
+  | "weightGradient"
+  | "scoreGradient";
+
+/** Whether a tensor is float32 whatever the storage type is. */
+const SINGLE: Readonly<Record<TrafficTensor, boolean>> = {
+  query: false,
+  key: false,
+  value: false,
+  output: false,
+  outputGradient: false,
+  queryGradient: false,
+  keyGradient: false,
+  valueGradient: false,
+  lse: true,
+  statistics: true,
+  scores: true,
+  weights: true,
+  states: true,
+  delta: true,
+  weightGradient: true,
+  scoreGradient: true,
+};
 
 /** Elements, or bytes, that move each way. */
 export interface Moved {
@@ -92,7 +104,9 @@ export interface ScheduleCost {
 export const NO_FLOPS: Flops = { matmul: 0, exp: 0, rescale: 0 };
 
 /** All tensors, in the order in which they are shown. */
-export const TRAFFIC_TENSORS: readonly TrafficTensor[] = [...STORED, ...SINGLE];
+export const TRAFFIC_TENSORS: readonly TrafficTensor[] = Object.keys(
+  SINGLE,
+) as TrafficTensor[];
 
 /** Traffic from numbers, without tensors that do not move. */
 export function trafficOf(
@@ -171,12 +185,12 @@ export function trafficBytes(traffic: Traffic, dtype: DType): Traffic {
   const stored = bytesPerElement(dtype);
   const single = bytesPerElement("f32");
   return trafficOf(Object.fromEntries(
-    Object.entries(traffic).map(([name, { reads, writes }]) => {
-      const bytes = (STORED as readonly string[]).includes(name)
-        ? stored
-        : single;
-      return [name, [bytes * reads, bytes * writes]];
-    }),
+    (Object.entries(traffic) as [TrafficTensor, Moved][]).map(
+      ([name, { reads, writes }]) => {
+        const bytes = SINGLE[name] ? single : stored;
+        return [name, [bytes * reads, bytes * writes]];
+      },
+    ),
   ));
 }
 

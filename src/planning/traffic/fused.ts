@@ -35,7 +35,7 @@ import { checkTiles, type CostTiles, visitSums } from "./tiles.ts";
  * const fa1 = flash1Cost(sizes, { rows: 16, keys: 16 });
  * const ratio = totalTraffic(fa1.traffic) /
  *   totalTraffic(standardCost(sizes).traffic);
- * console.log(ratio.toFixed(2)); // 3.02
+ * console.log(ratio.toFixed(2)); // 3.03
  * ```
  *
  * @category Planning
