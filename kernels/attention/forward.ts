@@ -22,6 +22,7 @@ import { kernelOf } from "../fragment.ts";
 import { nonFinite } from "../fragments/online_softmax.ts";
 import { eachStep, entryPoint } from "../fragments/schedule.ts";
 import { wgsl } from "../wgsl.ts";
+import { accumulatorOf, addTile, nonFiniteStep } from "./add_tile.ts";
 import { rowPlace } from "./epilogue.ts";
 import { placeRows } from "./query_rows.ts";
 import {
@@ -111,7 +112,14 @@ export function forwardKernel(spec: ForwardSpec): KernelSource {
     keys,
     scores: scoreTile(spec),
     addGuarded: wgsl(ADD_GUARDED, { rows, keys }),
-    add: wgsl(ADD, { rows, keys }),
+    add: addTile({
+      own: rows,
+      step: keys,
+      vecs: "value_vecs",
+      row: ["v", "load_value(value_$j, vec)"],
+      weights: "s",
+      carried: (old) => `carry_values(${old}, alpha_$r, x_$r)`,
+    }),
   });
   const store = Array.from({ length: rows }, (_, r) => {
     const { row, stats } = rowPlace(spec, r, localRow(tile, r));
@@ -123,12 +131,10 @@ export function forwardKernel(spec: ForwardSpec): KernelSource {
       ...attentionFragments(spec),
       nonFinite,
       {
-        code: wgsl(DECLARATIONS, {
-          lanes,
-          rows,
-          keys,
-          room: tileRows(tile) * tile.accumulatorVecs,
-        }),
+        code: [
+          accumulatorOf(tile, tile.accumulatorVecs),
+          nonFiniteStep("value", keys),
+        ].join("\n\n"),
       },
     ],
     main: entryPoint(
@@ -137,33 +143,15 @@ export function forwardKernel(spec: ForwardSpec): KernelSource {
         ownRows(tile, spec.queries),
         placeRows(rows),
         wgsl(BEGIN, { rows }),
-        eachStep(keys, step, "var cursor = seek(sequence, run.first_key);"),
+        eachStep(keys, step, {
+          before: "var cursor = seek(sequence, run.first_key);",
+        }),
         ...store,
       ].join("\n\n"),
       spec,
     ),
   });
 }
-
-const DECLARATIONS = `
-var<workgroup> accumulator: array<vec4f, $room>;
-
-// Where a lane's row r has column vec: lanes side by side.
-fn own(r: u32, vec: u32, lane: u32) -> u32 {
-  return (vec * $rows + r) * $lanes + lane;
-}
-
-fn step_has_non_finite(sequence: Sequence, first_key: u32, kv_head: u32) -> bool {
-  var found = vec4<bool>(false);
-  for (var j = 0u; j < $keys; j++) {
-    let at = value_place(seek(sequence, min(first_key + j, sequence.key_count - 1u)), kv_head);
-    for (var vec = 0u; vec < params.value_vecs; vec++) {
-      found |= non_finite(load_value(at, vec));
-    }
-  }
-  return any(found);
-}
-`;
 
 const BEGIN = `
 @each r in rows
@@ -197,26 +185,6 @@ if (masked && step_has_non_finite(sequence, first_key, kv_head)) {
   $addGuarded
 } else {
   $add
-}
-`;
-
-// A step is summed by itself first: the error grows with steps, not keys.
-const ADD = `
-for (var vec = 0u; vec < params.value_vecs; vec++) {
-  @each r in rows
-  var x_$r = vec4f(0.0);
-  @end
-  @each j in keys
-  {
-    let v = load_value(value_$j, vec);
-    @each r in rows
-    x_$r = fma(vec4f(s_$r_$j), v, x_$r);
-    @end
-  }
-  @end
-  @each r in rows
-  accumulator[own($r, vec, lane)] = carry_values(accumulator[own($r, vec, lane)], alpha_$r, x_$r);
-  @end
 }
 `;
 

@@ -84,7 +84,8 @@ export function attentionParts(
   };
 }
 
-function attentionSpec(
+/** What the sources of a problem's kernels depend on. */
+export function attentionSpec(
   problem: AttentionProblem,
   mods: EmittedMods | undefined,
 ): AttentionSpec {
@@ -115,10 +116,10 @@ function attentionSpec(
 }
 
 /** Values of the uniforms that are the same for all dispatches. */
-function uniformsOf(
+export function uniformsOf(
   problem: AttentionProblem,
   spec: AttentionSpec,
-  { sequencesAt }: Schedule,
+  { sequencesAt }: Pick<Schedule, "sequencesAt">,
 ): Record<string, number> {
   const { keys, headDim, valueHeadDim, queryHeads, kvHeads } = problem;
   const paged = keys.kind === "paged" ? keys : undefined;
@@ -144,7 +145,7 @@ function uniformsOf(
 }
 
 /** A tensor's strides, in its storage units. */
-function strideUniforms(
+export function strideUniforms(
   name: string,
   { vector }: RowFormat,
   { at, token, head }: RowStrides,
@@ -158,7 +159,7 @@ function strideUniforms(
 }
 
 /** Tiles go along x and fold into z: y is the kv head's. */
-function dispatchOf(
+export function dispatchOf(
   { source, tilesAt, groups, heads, uniforms }: TileDispatch,
   values: Readonly<Record<string, number>>,
   widest: number,

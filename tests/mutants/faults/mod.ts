@@ -18,6 +18,7 @@ import { DECODE_FAULTS } from "./kernels/decode.ts";
 import { NOTATION_FAULTS } from "./kernels/notation.ts";
 import { STANDARD_FAULTS } from "./kernels/standard.ts";
 import { KV_FAULTS } from "./kv.ts";
+import { MASK_FAULTS } from "./masks.ts";
 import { MODS_FAULTS } from "./mods.ts";
 import { OPS_FAULTS } from "./ops.ts";
 import { REFERENCE_FAULTS } from "./reference.ts";
@@ -37,6 +38,7 @@ export const FAULTS: readonly Fault[] = [
   ...VARIANT_FAULTS,
   ...CAPTURE_FAULTS,
   ...MODS_FAULTS,
+  ...MASK_FAULTS,
   ...REFERENCE_FAULTS,
   ...REPRO_FAULTS,
   ...NOTATION_FAULTS,
