@@ -25,6 +25,8 @@ import type { FastTile, SlowMatrix } from "./slow_memory.ts";
  *
  * @throws {TypeError} if an array is not as long as its shape says.
  * @throws {RangeError} if a size is out of range, or the heads do not divide.
+ *
+ * @category Schedules
  */
 export function flash1Schedule(
   problem: ReferenceProblem,

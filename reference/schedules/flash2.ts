@@ -21,6 +21,8 @@ import {
  *
  * @throws {TypeError} if an array is not as long as its shape says.
  * @throws {RangeError} if a size is out of range, or the heads do not divide.
+ *
+ * @category Schedules
  */
 export function flash2Schedule(
   problem: ReferenceProblem,

@@ -44,6 +44,8 @@ interface RowOperands {
  * @throws {TypeError} if an array is not as long as its shape says, or there is
  * a score mod.
  * @throws {RangeError} if a size is out of range, or the heads do not divide.
+ *
+ * @category Schedules
  */
 export function flash2BackwardSchedule(
   problem: BackwardProblem,

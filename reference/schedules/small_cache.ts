@@ -26,6 +26,8 @@ const f32 = Math.fround;
  *
  * @throws {TypeError} if an array is not as long as its shape says.
  * @throws {RangeError} if a size is out of range, or the heads do not divide.
+ *
+ * @category Schedules
  */
 export function smallCacheSchedule(
   problem: ReferenceProblem,

@@ -17,7 +17,11 @@ import {
 } from "./run.ts";
 import type { SlowMatrix } from "./slow_memory.ts";
 
-/** How the dispatches go through their operands. */
+/**
+ * How the dispatches go through their operands.
+ *
+ * @category Schedules
+ */
 export interface StandardScheduleTiles {
   /** Packed rows that read all keys together; default all. */
   readonly rows?: number;
@@ -32,6 +36,8 @@ export interface StandardScheduleTiles {
  *
  * @throws {TypeError} if an array is not as long as its shape says.
  * @throws {RangeError} if a size is out of range, or the heads do not divide.
+ *
+ * @category Schedules
  */
 export function standardSchedule(
   problem: ReferenceProblem,

@@ -24,6 +24,8 @@ import { standardHeads } from "./standard.ts";
  * @throws {TypeError} if an array is not as long as its shape says, or there is
  * a score mod.
  * @throws {RangeError} if a size is out of range, or the heads do not divide.
+ *
+ * @category Schedules
  */
 export function standardBackwardSchedule(
   problem: BackwardProblem,

@@ -102,7 +102,11 @@ export function maskRuns(
   );
 }
 
-/** A tile of keys, and how the rows that may see it are tiled. */
+/**
+ * A tile of keys, and how the rows that may see it are tiled.
+ *
+ * @category Tiles
+ */
 export interface MaskRowRunsOptions {
   /** Inclusive range of batch indices that share the runs. */
   readonly batch: Interval;
@@ -130,6 +134,8 @@ export interface MaskRowRunsOptions {
  * @throws {TypeError} If an option is not a number.
  * @throws {RangeError} If one is not an integer of its range, or a range is
  * empty.
+ *
+ * @category Tiles
  */
 export function maskRowRuns(
   mods: readonly MaskMod[],

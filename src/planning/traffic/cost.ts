@@ -56,7 +56,11 @@ const SINGLE: Readonly<Record<TrafficTensor, boolean>> = {
   scoreGradient: true,
 };
 
-/** Elements, or bytes, that move each way. */
+/**
+ * Elements, or bytes, that move each way.
+ *
+ * @category Traffic
+ */
 export interface Moved {
   /** From slow memory. */
   readonly reads: number;
@@ -103,7 +107,11 @@ export interface ScheduleCost {
 /** A cost of nothing. */
 export const NO_FLOPS: Flops = { matmul: 0, exp: 0, rescale: 0 };
 
-/** All tensors, in the order in which they are shown. */
+/**
+ * All tensors, in the order in which they are shown.
+ *
+ * @category Traffic
+ */
 export const TRAFFIC_TENSORS: readonly TrafficTensor[] = Object.keys(
   SINGLE,
 ) as TrafficTensor[];
@@ -120,7 +128,11 @@ export function trafficOf(
   );
 }
 
-/** Traffic one after the other. */
+/**
+ * Traffic one after the other.
+ *
+ * @category Traffic
+ */
 export function addTraffic(...all: readonly Traffic[]): Traffic {
   return trafficOf(Object.fromEntries(
     TRAFFIC_TENSORS.map((name) => [
@@ -133,7 +145,11 @@ export function addTraffic(...all: readonly Traffic[]): Traffic {
   ));
 }
 
-/** Costs one after the other, for instance of forward and backward. */
+/**
+ * Costs one after the other, for instance of forward and backward.
+ *
+ * @category Traffic
+ */
 export function addCosts(...all: readonly ScheduleCost[]): ScheduleCost {
   const sum = (kind: keyof Flops) =>
     all.reduce((total, { flops }) => total + flops[kind], 0);
@@ -167,7 +183,11 @@ export function timesCost(
   };
 }
 
-/** All elements, or bytes, of all tensors, both ways. */
+/**
+ * All elements, or bytes, of all tensors, both ways.
+ *
+ * @category Traffic
+ */
 export function totalTraffic(traffic: Traffic): number {
   return Object.values(traffic).reduce(
     (sum, { reads, writes }) => sum + reads + writes,
@@ -194,7 +214,11 @@ export function trafficBytes(traffic: Traffic, dtype: DType): Traffic {
   ));
 }
 
-/** All arithmetic, each operation counted as one. */
+/**
+ * All arithmetic, each operation counted as one.
+ *
+ * @category Traffic
+ */
 export function totalFlops({ matmul, exp, rescale }: Flops): number {
   return matmul + exp + rescale;
 }
