@@ -66,7 +66,7 @@ export interface MicroTile {
 /**
  * A schedule on the tiles that it moves least with.
  *
- * @category Traffic
+ * @category Planning
  */
 export interface ScheduleCandidate {
   /** The schedule. */

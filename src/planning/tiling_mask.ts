@@ -10,7 +10,7 @@ import { checkInteger, checkRange } from "../core/check.ts";
 /**
  * Where a tile's slice of the triangle begins.
  *
- * @category Traffic
+ * @category Planning
  */
 export interface MaskSlice {
   /** First row of the triangle. */
@@ -22,7 +22,7 @@ export interface MaskSlice {
 /**
  * A causal mask, or a window about the diagonal.
  *
- * @category Traffic
+ * @category Planning
  */
 export interface BandOptions {
   /**

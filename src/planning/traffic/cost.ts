@@ -59,7 +59,7 @@ const SINGLE: Readonly<Record<TrafficTensor, boolean>> = {
 /**
  * Elements, or bytes, that move each way.
  *
- * @category Traffic
+ * @category Planning
  */
 export interface Moved {
   /** From slow memory. */
@@ -110,7 +110,7 @@ export const NO_FLOPS: Flops = { matmul: 0, exp: 0, rescale: 0 };
 /**
  * All tensors, in the order in which they are shown.
  *
- * @category Traffic
+ * @category Planning
  */
 export const TRAFFIC_TENSORS: readonly TrafficTensor[] = Object.keys(
   SINGLE,
@@ -131,7 +131,16 @@ export function trafficOf(
 /**
  * Traffic one after the other.
  *
- * @category Traffic
+ * @example The keys twice
+ * ```ts
+ * import { addTraffic } from "@quire/attention/planning";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const once = { key: { reads: 64, writes: 0 } };
+ * assertEquals(addTraffic(once, once), { key: { reads: 128, writes: 0 } });
+ * ```
+ *
+ * @category Planning
  */
 export function addTraffic(...all: readonly Traffic[]): Traffic {
   return trafficOf(Object.fromEntries(
@@ -148,7 +157,18 @@ export function addTraffic(...all: readonly Traffic[]): Traffic {
 /**
  * Costs one after the other, for instance of forward and backward.
  *
- * @category Traffic
+ * @example Forward and backward
+ * ```ts
+ * import { addCosts, standardBackwardCost, standardCost } from "@quire/attention/planning";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const sizes = { queries: 64, keys: 64, headDim: 16 };
+ * const [forward, backward] = [standardCost(sizes), standardBackwardCost(sizes)];
+ * const { flops } = addCosts(forward, backward);
+ * assertEquals(flops.matmul, forward.flops.matmul + backward.flops.matmul);
+ * ```
+ *
+ * @category Planning
  */
 export function addCosts(...all: readonly ScheduleCost[]): ScheduleCost {
   const sum = (kind: keyof Flops) =>
@@ -186,7 +206,19 @@ export function timesCost(
 /**
  * All elements, or bytes, of all tensors, both ways.
  *
- * @category Traffic
+ * @example Both ways
+ * ```ts
+ * import { totalTraffic } from "@quire/attention/planning";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const traffic = {
+ *   key: { reads: 64, writes: 0 },
+ *   output: { reads: 0, writes: 16 },
+ * };
+ * assertEquals(totalTraffic(traffic), 80);
+ * ```
+ *
+ * @category Planning
  */
 export function totalTraffic(traffic: Traffic): number {
   return Object.values(traffic).reduce(
@@ -198,6 +230,21 @@ export function totalTraffic(traffic: Traffic): number {
 /**
  * The same traffic in bytes. Scores, statistics and states are float32 in every
  * schedule here.
+ *
+ * @example float16 keys, float32 statistics
+ * ```ts
+ * import { trafficBytes } from "@quire/attention/planning";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const bytes = trafficBytes({
+ *   key: { reads: 64, writes: 0 },
+ *   lse: { reads: 0, writes: 8 },
+ * }, "f16");
+ * assertEquals(bytes, {
+ *   key: { reads: 128, writes: 0 },
+ *   lse: { reads: 0, writes: 32 },
+ * });
+ * ```
  *
  * @category Planning
  */
@@ -217,7 +264,15 @@ export function trafficBytes(traffic: Traffic, dtype: DType): Traffic {
 /**
  * All arithmetic, each operation counted as one.
  *
- * @category Traffic
+ * @example All kinds
+ * ```ts
+ * import { totalFlops } from "@quire/attention/planning";
+ * import { assertEquals } from "@std/assert";
+ *
+ * assertEquals(totalFlops({ matmul: 100, exp: 10, rescale: 1 }), 111);
+ * ```
+ *
+ * @category Planning
  */
 export function totalFlops({ matmul, exp, rescale }: Flops): number {
   return matmul + exp + rescale;
