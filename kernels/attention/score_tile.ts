@@ -42,22 +42,29 @@ export function ownRows(
   return nameRows(rows, queries);
 }
 
+/** Places of a step's keys and values, by a `cursor` at `first_key`. */
+const CURSOR_PLACES = `
+@each j in keys
+let key_$j = key_place(cursor, kv_head);
+let value_$j = value_place(cursor, kv_head);
+cursor = advance(cursor, first_key + $j + 1u < sequence.key_count);
+@end
+`;
+
 /**
  * Places of the step's keys and values, dot products, scale, mods and mask.
- * Expects `cursor` at `first_key`, and `masked`; declares `hidden_{row}`, one
- * bit a key that the row does not see.
+ * Expects `cursor` at `first_key`, where `places` does not say where keys and
+ * values are, and `masked`; declares `hidden_{row}`, one bit a key that the row
+ * does not see.
  */
 export function scoreTile(
   spec: { readonly tile: RegisterTile; readonly mods?: ModSource | undefined },
+  places: string = CURSOR_PLACES,
 ): string {
   const { rowsPerLane: rows, keysPerStep: keys } = spec.tile;
   return wgsl(
     `
-    @each j in keys
-    let key_$j = key_place(cursor, kv_head);
-    let value_$j = value_place(cursor, kv_head);
-    cursor = advance(cursor, first_key + $j + 1u < sequence.key_count);
-    @end
+    $places
     $dots
 
     // A loop at run time: unrolled, the mask would be inlined once a score, and
@@ -85,10 +92,39 @@ export function scoreTile(
     {
       rows,
       keys,
+      places: wgsl(places, { keys }),
       dots: dotRows(rows, keys),
       modified: spec.mods?.hasScore ?? false,
       modify: modifyScores(spec.tile),
     },
+  );
+}
+
+/**
+ * A step of scores taken into the rows' `m_{row}` and `l_{row}`: scores become
+ * weights, and `alpha_{row}` is what the accumulator is to be multiplied by.
+ */
+export function softmaxStep(
+  { rowsPerLane: rows, keysPerStep: keys }: RegisterTile,
+): string {
+  return wgsl(
+    `
+    @each r in rows
+    var max_$r = m_$r;
+    @each j in keys
+    max_$r = max(max_$r, s_$r_$j);
+    @end
+    let alpha_$r = rescale(m_$r, max_$r);
+    m_$r = max_$r;
+    var sum_$r = 0.0;
+    @each j in keys
+    s_$r_$j = weight(s_$r_$j, m_$r);
+    sum_$r += s_$r_$j;
+    @end
+    l_$r = carry_sum(l_$r, alpha_$r, sum_$r);
+    @end
+    `,
+    { rows, keys },
   );
 }
 

@@ -14,6 +14,7 @@ import { checkChoices, type PlanChoices } from "./options/choices.ts";
 import { type AttentionProblem, vecsOf } from "./problem.ts";
 import { type RowStrides, rowStrides } from "./rows.ts";
 import type { TileDispatch } from "./variants/algorithm.ts";
+import { flash1Algorithm } from "./variants/fa1.ts";
 import { fusedAlgorithm } from "./variants/fused.ts";
 import { standardAlgorithm } from "./variants/standard.ts";
 import type { PlanDevice } from "./variants/variant.ts";
@@ -26,6 +27,12 @@ export interface AttentionParts {
   /** For people. */
   readonly explanation: AttentionExplanation;
 }
+
+const ALGORITHMS = {
+  fused: fusedAlgorithm,
+  standard: standardAlgorithm,
+  fa1: flash1Algorithm,
+} as const;
 
 /**
  * Works out the program of a problem.
@@ -43,9 +50,12 @@ export function attentionParts(
     : undefined;
   const spec = attentionSpec(problem, mods);
   const checked = checkChoices(choices, device);
-  const algorithm = checked.algorithm === "standard"
-    ? standardAlgorithm(problem, spec, checked, device)
-    : fusedAlgorithm(problem, spec, checked, device);
+  const algorithm = ALGORITHMS[checked.algorithm](
+    problem,
+    spec,
+    checked,
+    device,
+  );
   const schedule = buildSchedule(
     problem,
     algorithm.work,
@@ -66,7 +76,14 @@ export function attentionParts(
       },
       scratch,
     },
-    explanation: explain({ algorithm, schedule, tiles, dispatches, scratch }),
+    explanation: explain(problem, {
+      algorithm,
+      schedule,
+      tiles,
+      dispatches,
+      scratch,
+      workgroupBytes: device.limits.maxComputeWorkgroupStorageSize,
+    }),
   };
 }
 
