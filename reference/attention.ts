@@ -53,6 +53,8 @@ export type { ReferenceProblem, ReferenceResult } from "./problem.ts";
  * assertEquals([...output], [1.5]);
  * assertEquals([...lse], [Math.log(2)]);
  * ```
+ *
+ * @category Reference
  */
 export function attention(problem: ReferenceProblem): ReferenceResult {
   const geometry = geometryOf(problem);

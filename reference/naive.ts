@@ -16,16 +16,28 @@
 import { roundToFloat16 } from "../src/core/half.ts";
 import { geometryOf, type ReferenceProblem } from "./problem.ts";
 
-/** Storage precision of the naive version. */
+/**
+ * Storage precision of the naive version.
+ *
+ * @category In float32
+ */
 export type Precision = "f32" | "f16";
 
-/** A problem, and the precision to store its numbers in. */
+/**
+ * A problem, and the precision to store its numbers in.
+ *
+ * @category In float32
+ */
 export interface NaiveProblem extends ReferenceProblem {
   /** How inputs, scores, probabilities and output are stored. */
   precision: Precision;
 }
 
-/** What an implementation in float32 or float16 gives. */
+/**
+ * What an implementation in float32 or float16 gives.
+ *
+ * @category In float32
+ */
 export interface LowPrecisionResult {
   /** `[batch, queryLength, queryHeads, valueHeadDim]`. */
   output: Float32Array;
@@ -71,6 +83,29 @@ export function dotF32(
  * @returns Output (rounded to the precision) and log-sum-exp (float32).
  * @throws {TypeError} if an array is not as long as its shape says.
  * @throws {RangeError} if a size is out of range, or the heads do not divide.
+ *
+ * @example How wrong float16 storage is
+ * ```ts
+ * import { attention, naiveAttention } from "@quire/attention/reference";
+ * import { assert } from "@std/assert";
+ *
+ * const problem = {
+ *   query: [0.5, 1],
+ *   key: [1, 0, 0, 1],
+ *   value: [1, 2, 3, 4],
+ *   batch: 1,
+ *   queryLength: 1,
+ *   keyLength: 2,
+ *   queryHeads: 1,
+ *   kvHeads: 1,
+ *   headDim: 2,
+ * };
+ * const { output } = naiveAttention({ ...problem, precision: "f16" });
+ * const exact = attention(problem).output;
+ * assert(output.every((x, i) => Math.abs(x - exact[i]) < 0.01));
+ * ```
+ *
+ * @category In float32
  */
 export function naiveAttention(problem: NaiveProblem): LowPrecisionResult {
   const geometry = geometryOf(problem);

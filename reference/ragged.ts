@@ -18,7 +18,11 @@ import {
   type ReferenceResult,
 } from "./problem.ts";
 
-/** One ragged attention problem. */
+/**
+ * One ragged attention problem.
+ *
+ * @category Reference
+ */
 export interface RaggedAttentionProblem extends HeadOptions {
   /** `[queryTokens, queryHeads, headDim]`. */
   query: ArrayLike<number>;
@@ -42,6 +46,26 @@ export interface RaggedAttentionProblem extends HeadOptions {
  * @throws {TypeError} if an array is not as long as its shape says.
  * @throws {RangeError} if the sequences' starts decrease, or a size is out of
  * range.
+ *
+ * @example Sequences of one and two tokens
+ * ```ts
+ * import { raggedAttention } from "@quire/attention/reference";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const { output } = raggedAttention({
+ *   query: [0, 0, 0],
+ *   key: [0, 0, 0],
+ *   value: [5, 1, 3],
+ *   cuSeqlensQuery: [0, 1, 3],
+ *   cuSeqlensKey: [0, 1, 3],
+ *   queryHeads: 1,
+ *   kvHeads: 1,
+ *   headDim: 1,
+ * });
+ * assertEquals([...output], [5, 2, 2]);
+ * ```
+ *
+ * @category Reference
  */
 export function raggedAttention(
   problem: RaggedAttentionProblem,

@@ -37,7 +37,11 @@ import {
   type SeenTile,
 } from "./shadow_row.ts";
 
-/** How the kernel cuts the problem, and what it reads and writes. */
+/**
+ * How the kernel cuts the problem, and what it reads and writes.
+ *
+ * @category In float32
+ */
 export interface ShadowOptions {
   /** Queries in one tile. */
   rows: number;
@@ -64,7 +68,11 @@ export interface ShadowOptions {
     | undefined;
 }
 
-/** What the shadow gives. */
+/**
+ * What the shadow gives.
+ *
+ * @category In float32
+ */
 export interface ShadowResult extends LowPrecisionResult {
   /** Tiles by what was known of their mask, over batch and heads. */
   tiles: Record<TileKind, number>;
@@ -96,6 +104,30 @@ interface QueryTile {
  * @returns Output, log-sum-exp, and how many tiles of each kind there were.
  * @throws {TypeError} if an array is not as long as its shape says.
  * @throws {RangeError} if a size is out of range, or the heads do not divide.
+ *
+ * @example Tiles of one key, in float32
+ * ```ts
+ * import { attention, shadowAttention } from "@quire/attention/reference";
+ * import { assert, assertEquals } from "@std/assert";
+ *
+ * const problem = {
+ *   query: [0.5, 1],
+ *   key: [1, 0, 0, 1],
+ *   value: [1, 2, 3, 4],
+ *   batch: 1,
+ *   queryLength: 1,
+ *   keyLength: 2,
+ *   queryHeads: 1,
+ *   kvHeads: 1,
+ *   headDim: 2,
+ * };
+ * const { output, tiles } = shadowAttention(problem, { rows: 1, keys: 1 });
+ * const exact = attention(problem).output;
+ * assert(output.every((x, i) => Math.abs(x - exact[i]) < 1e-6));
+ * assertEquals(tiles.some, 2);
+ * ```
+ *
+ * @category In float32
  */
 export function shadowAttention(
   problem: ReferenceProblem,

@@ -86,7 +86,7 @@ export function flash1Kernel(spec: Flash1Spec): KernelSource {
   const step = wgsl(STEP, {
     ...scope,
     places: placeRows(rows),
-    scores: scoreTile(spec, STAGED_PLACES),
+    scores: scoreTile(spec, wgsl(STAGED_PLACES, { keys })),
     softmax: softmaxStep(tile),
   });
   return kernelOf({

@@ -10,7 +10,11 @@ import type { ModSource } from "../fragments/score.ts";
 import { wgsl } from "../wgsl.ts";
 import { nameRows, type QuerySpec } from "./query_rows.ts";
 
-/** A register tile with lanes along query rows. */
+/**
+ * A register tile with lanes along query rows.
+ *
+ * @category Kernels
+ */
 export interface RegisterTile {
   /** Invocations of a workgroup. */
   readonly lanes: number;
@@ -42,14 +46,48 @@ export function ownRows(
   return nameRows(rows, queries);
 }
 
-/** Places of a step's keys and values, by a `cursor` at `first_key`. */
-const CURSOR_PLACES = `
-@each j in keys
-let key_$j = key_place(cursor, kv_head);
-let value_$j = value_place(cursor, kv_head);
-cursor = advance(cursor, first_key + $j + 1u < sequence.key_count);
-@end
-`;
+/**
+ * How a tile's pairs of an own row and a row of the step are told to mods,
+ * which loops at run time do.
+ */
+export interface TilePairs {
+  /** Rows that a lane owns. */
+  readonly own: number;
+  /** Rows of a step. */
+  readonly step: number;
+  /** Names what the mods need of row `j` of the step. */
+  readonly each: string;
+  /** Batch, head, query and key of own row `$r` and that row. */
+  readonly pair: string;
+  /** What else must hold for the two to see each other. */
+  readonly exists?: string;
+}
+
+/** Lanes along query rows, steps along keys. */
+export function rowPairs(
+  { rowsPerLane, keysPerStep }: RegisterTile,
+): TilePairs {
+  return {
+    own: rowsPerLane,
+    step: keysPerStep,
+    each: "let key = i32(first_key + j);",
+    pair: "batch_$r, i32(head_$r), position_$r, key",
+  };
+}
+
+/** Names for the places of a step's keys and values. */
+export function placeKeys(keys: number): string {
+  return wgsl(
+    `
+    @each j in keys
+    let key_$j = key_place(cursor, kv_head);
+    let value_$j = value_place(cursor, kv_head);
+    cursor = advance(cursor, first_key + $j + 1u < sequence.key_count);
+    @end
+    `,
+    { keys },
+  );
+}
 
 /**
  * Places of the step's keys and values, dot products, scale, mods and mask.
@@ -59,43 +97,26 @@ cursor = advance(cursor, first_key + $j + 1u < sequence.key_count);
  */
 export function scoreTile(
   spec: { readonly tile: RegisterTile; readonly mods?: ModSource | undefined },
-  places: string = CURSOR_PLACES,
+  places: string = placeKeys(spec.tile.keysPerStep),
 ): string {
   const { rowsPerLane: rows, keysPerStep: keys } = spec.tile;
+  const pairs = rowPairs(spec.tile);
   return wgsl(
     `
     $places
     $dots
 
-    // A loop at run time: unrolled, the mask would be inlined once a score, and
-    // compiling would take seconds.
-    @each r in rows
-    var hidden_$r = 0u;
-    @end
-    if (masked) {
-      for (var j = 0u; j < $keys; j++) {
-        let key = i32(first_key + j);
-        @each r in rows
-        hidden_$r |= select(1u << j, 0u, sees(batch_$r, i32(head_$r), position_$r, key, i32(sequence.key_count)));
-        @end
-      }
-    }
-    @each r in rows
-    @each j in keys
-    s_$r_$j = select(s_$r_$j * params.scale, SENTINEL, extractBits(hidden_$r, $j, 1u) != 0u);
-    @end
-    @end
+    $hide
     @if modified
     $modify
     @end
     `,
     {
-      rows,
-      keys,
-      places: wgsl(places, { keys }),
+      places,
       dots: dotRows(rows, keys),
+      hide: hideScores(pairs),
       modified: spec.mods?.hasScore ?? false,
-      modify: modifyScores(spec.tile),
+      modify: modifyScores(pairs),
     },
   );
 }
@@ -128,32 +149,71 @@ export function softmaxStep(
   );
 }
 
-/** Score mods, in a loop at run time over a copy of the tile. */
-function modifyScores(
-  { rowsPerLane: rows, keysPerStep: keys }: RegisterTile,
+/** Scales the products `s_{r}_{j}` of a tile and hides those the mask rules out. */
+export function hideScores(
+  { own, step, each, pair, exists = "" }: TilePairs,
+): string {
+  return wgsl(
+    `
+    // A loop at run time: unrolled, the mask would be inlined once a score, and
+    // compiling would take seconds.
+    @each r in own
+    var hidden_$r = 0u;
+    @end
+    if (masked) {
+      for (var j = 0u; j < $step; j++) {
+        ${each}
+        @each r in own
+        hidden_$r |= select(1u << j, 0u, ${exists}sees(${pair}, i32(sequence.key_count)));
+        @end
+      }
+    }
+    @each r in own
+    @each j in step
+    s_$r_$j = select(s_$r_$j * params.scale, SENTINEL, extractBits(hidden_$r, $j, 1u) != 0u);
+    @end
+    @end
+    `,
+    { own, step },
+  );
+}
+
+/**
+ * Score mods, in a loop at run time over a copy of the tile; with `derivatives`
+ * also declares the array of that name: of each score, by the dot product.
+ */
+export function modifyScores(
+  { own, step, each, pair }: TilePairs,
+  derivatives = false,
 ): string {
   return wgsl(
     `
     var scores: array<f32, $size>;
-    @each r in rows
-    @each j in keys
-    scores[$r * $keys + $j] = s_$r_$j;
+    @if derivatives
+    var derivatives: array<f32, $size>;
+    @end
+    @each r in own
+    @each j in step
+    scores[$r * $step + $j] = s_$r_$j;
     @end
     @end
-    for (var j = 0u; j < $keys; j++) {
-      let key = i32(first_key + j);
-      @each r in rows
+    for (var j = 0u; j < $step; j++) {
+      ${each}
+      @each r in own
       if (extractBits(hidden_$r, j, 1u) == 0u) {
-        scores[$r * $keys + j] = modify(scores[$r * $keys + j], batch_$r, i32(head_$r), position_$r, key);
+        @if derivatives
+        derivatives[$r * $step + j] = modify_derivative(scores[$r * $step + j], ${pair});
+        @end
+        scores[$r * $step + j] = modify(scores[$r * $step + j], ${pair});
       }
       @end
     }
-    @each r in rows
-    @each j in keys
-    s_$r_$j = scores[$r * $keys + $j];
+    @each r in own
+    @each j in step
+    s_$r_$j = scores[$r * $step + $j];
     @end
     @end
     `,
-    { rows, keys, size: rows * keys },
+    { own, step, size: own * step, derivatives },
   );
 }

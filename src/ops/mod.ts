@@ -13,6 +13,7 @@ export {
 } from "./attention/attention.ts";
 export type {
   AttentionExplanation,
+  ExplainedCapture,
   ExplainedDispatch,
   ExplainedKernel,
   SharedKeys,
@@ -53,6 +54,32 @@ export {
 export type { PassedOver, Profile } from "./attention/variants/variant.ts";
 export type { PartitionCost } from "./attention/work/cost.ts";
 export type { TileCounts } from "./attention/work/key_runs.ts";
+export { SavedAttention, type SavedParts } from "./attention/saved.ts";
+export {
+  attentionBackward,
+  type AttentionGradients,
+  type BackwardInputs,
+  type BackwardRunOptions,
+  type OutputGradients,
+  planAttentionBackward,
+} from "./attention_backward/attention_backward.ts";
+export type { BackwardChoices } from "./attention_backward/choices.ts";
+export type {
+  BackwardExplanation,
+  ExplainedBackwardKernel,
+} from "./attention_backward/explanation.ts";
+export {
+  AttentionBackwardPlan,
+  type BackwardPlanOptions,
+  type BackwardTensors,
+} from "./attention_backward/plan.ts";
+export {
+  type BackwardTileOptions,
+  type BackwardTiles,
+  HARDWARE_BACKWARD_TILES,
+  SOFTWARE_BACKWARD_TILES,
+} from "./attention_backward/tiles.ts";
+export { hostMods } from "./host_mods.ts";
 export { rotaryTable, type RotaryTableOptions } from "./rotary_table.ts";
 export type {
   AnyTensor,

@@ -1,6 +1,5 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { UnsupportedError } from "../../src/core/errors.ts";
-import { attentionParts } from "../../src/ops/attention/parts.ts";
 import type { PlanDevice } from "../../src/ops/attention/variants/variant.ts";
 import { attentionProblem } from "../../src/ops/mod.ts";
 import { type AttentionCase, PLAIN } from "../support/attention_cases.ts";
@@ -9,6 +8,7 @@ import {
   assertSameBits,
   checkCase,
 } from "../support/attention_check.ts";
+import { partsFor } from "../support/attention_parts.ts";
 import { runCases } from "../support/attention_runner.ts";
 import { gpuTest } from "../support/gpu.ts";
 
@@ -114,7 +114,7 @@ Deno.test("flash1Algorithm() refuses f16, and loops that would be cut off", () =
       key: tensor,
       value: tensor,
     });
-    return attentionParts(problem, { ...DEVICE, ...limits }, {
+    return partsFor(problem, { ...DEVICE, ...limits }, {
       algorithm: "fa1",
     });
   };

@@ -8,15 +8,14 @@
 import type { AttentionSpec } from "../../../kernels/attention/spec.ts";
 import { type RowFormat, rowFormat } from "../../../kernels/fragments/rows.ts";
 import type { Dispatch, ProgramParts } from "../../gpu/mod.ts";
-import { emitMods, type EmittedMods } from "../../mods/mod.ts";
+import type { EmittedMods, TensorBinding } from "../../mods/mod.ts";
+import { captureParts, explainCaptures, placedMods } from "./captures.ts";
 import { type AttentionExplanation, explain } from "./explanation.ts";
-import { checkChoices, type PlanChoices } from "./options/choices.ts";
+import type { CheckedChoices } from "./options/choices.ts";
 import { type AttentionProblem, vecsOf } from "./problem.ts";
 import { type RowStrides, rowStrides } from "./rows.ts";
 import type { TileDispatch } from "./variants/algorithm.ts";
-import { flash1Algorithm } from "./variants/fa1.ts";
-import { fusedAlgorithm } from "./variants/fused.ts";
-import { standardAlgorithm } from "./variants/standard.ts";
+import type { AlgorithmMaker } from "./variants/load.ts";
 import type { PlanDevice } from "./variants/variant.ts";
 import { buildSchedule, type Schedule } from "./work/schedule.ts";
 
@@ -24,15 +23,19 @@ import { buildSchedule, type Schedule } from "./work/schedule.ts";
 export interface AttentionParts {
   /** What the program is made of. */
   readonly parts: ProgramParts;
+  /** Captured tensors, by the name of the program's resource. */
+  readonly captures: Readonly<Record<string, TensorBinding>>;
   /** For people. */
   readonly explanation: AttentionExplanation;
 }
 
-const ALGORITHMS = {
-  fused: fusedAlgorithm,
-  standard: standardAlgorithm,
-  fa1: flash1Algorithm,
-} as const;
+/** How {@linkcode attentionParts} works a program out. */
+export interface PartsOptions {
+  /** For the device. */
+  readonly choices: CheckedChoices;
+  /** What they ask for (`loadAlgorithm()`). */
+  readonly algorithm: AlgorithmMaker;
+}
 
 /**
  * Works out the program of a problem.
@@ -42,20 +45,11 @@ const ALGORITHMS = {
 export function attentionParts(
   problem: AttentionProblem,
   device: PlanDevice,
-  choices: PlanChoices = {},
+  { choices, algorithm: make }: PartsOptions,
 ): AttentionParts {
-  const { scoreMods, maskMods } = problem;
-  const mods = scoreMods.length + maskMods.length > 0
-    ? emitMods({ scoreMods, maskMods })
-    : undefined;
+  const { mods, placement } = placedMods(problem, device);
   const spec = attentionSpec(problem, mods);
-  const checked = checkChoices(choices, device);
-  const algorithm = ALGORITHMS[checked.algorithm](
-    problem,
-    spec,
-    checked,
-    device,
-  );
+  const algorithm = make(problem, spec, choices, device);
   const schedule = buildSchedule(
     problem,
     algorithm.work,
@@ -66,7 +60,8 @@ export function attentionParts(
   const widest = device.limits.maxComputeWorkgroupsPerDimension;
   const tiles = algorithm.dispatches(schedule);
   const dispatches = tiles.map((one) => dispatchOf(one, values, widest));
-  const scratch = algorithm.scratch(schedule);
+  const tensors = captureParts(mods?.tensors ?? [], placement);
+  const scratch = { ...algorithm.scratch(schedule), ...tensors.scratch };
   return {
     parts: {
       dispatches,
@@ -75,7 +70,9 @@ export function attentionParts(
         ...(mods && mods.data.length > 0 && { captures: mods.data }),
       },
       scratch,
+      copies: tensors.copies,
     },
+    captures: tensors.captures,
     explanation: explain(problem, {
       algorithm,
       schedule,
@@ -83,11 +80,13 @@ export function attentionParts(
       dispatches,
       scratch,
       workgroupBytes: device.limits.maxComputeWorkgroupStorageSize,
+      captures: explainCaptures(mods?.tensors ?? [], placement, problem),
     }),
   };
 }
 
-function attentionSpec(
+/** What the sources of a problem's kernels depend on. */
+export function attentionSpec(
   problem: AttentionProblem,
   mods: EmittedMods | undefined,
 ): AttentionSpec {
@@ -118,10 +117,10 @@ function attentionSpec(
 }
 
 /** Values of the uniforms that are the same for all dispatches. */
-function uniformsOf(
+export function uniformsOf(
   problem: AttentionProblem,
   spec: AttentionSpec,
-  { sequencesAt }: Schedule,
+  { sequencesAt }: Pick<Schedule, "sequencesAt">,
 ): Record<string, number> {
   const { keys, headDim, valueHeadDim, queryHeads, kvHeads } = problem;
   const paged = keys.kind === "paged" ? keys : undefined;
@@ -147,7 +146,7 @@ function uniformsOf(
 }
 
 /** A tensor's strides, in its storage units. */
-function strideUniforms(
+export function strideUniforms(
   name: string,
   { vector }: RowFormat,
   { at, token, head }: RowStrides,
@@ -161,7 +160,7 @@ function strideUniforms(
 }
 
 /** Tiles go along x and fold into z: y is the kv head's. */
-function dispatchOf(
+export function dispatchOf(
   { source, tilesAt, groups, heads, uniforms }: TileDispatch,
   values: Readonly<Record<string, number>>,
   widest: number,

@@ -6,7 +6,6 @@
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
 import { attentionProblem, type PlanChoices } from "../../../src/ops/mod.ts";
-import { attentionParts } from "../../../src/ops/attention/parts.ts";
 import type { PlanDevice } from "../../../src/ops/attention/variants/variant.ts";
 import {
   type AttentionSizes,
@@ -19,6 +18,7 @@ import {
   trafficBound,
   trafficBytes,
 } from "../../../src/planning/mod.ts";
+import { partsFor } from "../../support/attention_parts.ts";
 import { property } from "../../support/property.ts";
 
 const DEVICE: PlanDevice = {
@@ -71,7 +71,7 @@ function explain(c: Drawn, choices: PlanChoices) {
     ...(c.window !== undefined && { window: { left: c.window } }),
     returnLse: c.lse,
   });
-  return attentionParts(problem, DEVICE, choices).explanation;
+  return partsFor(problem, DEVICE, choices).explanation;
 }
 
 function sizesOf(c: Drawn): AttentionSizes {

@@ -12,7 +12,11 @@ import type { KernelWork, MergeLimits, Schedule } from "../work/schedule.ts";
 import type { MovedWork } from "../moved_work.ts";
 import type { PassedOver, Profile } from "./variant.ts";
 
-/** The size of what a workgroup does at a time. */
+/**
+ * The size of what a workgroup does at a time.
+ *
+ * @category Plans
+ */
 export interface TileSize {
   /** Packed query rows of a row tile. */
   readonly rows: number;

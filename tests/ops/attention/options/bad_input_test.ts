@@ -287,7 +287,7 @@ const ROWS: readonly Row[] = [
     TypeError,
     "attnMask.data",
     "must be a Uint8Array or booleans",
-    "or a Float32Array or Float16Array",
+    "or a Float32Array, a Float16Array",
     "BigInt64Array(5)",
   ],
   [
