@@ -18,7 +18,11 @@ import { addDots } from "./products.ts";
 import type { Head, ScheduleCounts, ScheduleRun } from "./run.ts";
 import type { FastTile, SlowMatrix } from "./slow_memory.ts";
 
-/** A backward's result, and what it took. */
+/**
+ * A backward's result, and what it took.
+ *
+ * @category Schedules
+ */
 export interface BackwardScheduleResult extends ScheduleCounts {
   /** Like the query. */
   readonly queryGradient: Float32Array;

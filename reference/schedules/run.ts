@@ -21,7 +21,11 @@ import {
   SlowMemory,
 } from "./slow_memory.ts";
 
-/** Arithmetic that was done. */
+/**
+ * Arithmetic that was done.
+ *
+ * @category Schedules
+ */
 export interface CountedFlops {
   /** Multiplications and additions of matrix products. */
   matmul: number;
@@ -31,7 +35,11 @@ export interface CountedFlops {
   rescale: number;
 }
 
-/** What a schedule moved and did. */
+/**
+ * What a schedule moved and did.
+ *
+ * @category Schedules
+ */
 export interface ScheduleCounts {
   /** Elements, by tensor. */
   readonly traffic: Readonly<Record<string, CountedMoves>>;
@@ -41,10 +49,18 @@ export interface ScheduleCounts {
   readonly peakElements: number;
 }
 
-/** A forward's result, and what it took. */
+/**
+ * A forward's result, and what it took.
+ *
+ * @category Schedules
+ */
 export interface ScheduleResult extends LowPrecisionResult, ScheduleCounts {}
 
-/** The tiles of a schedule. */
+/**
+ * The tiles of a schedule.
+ *
+ * @category Schedules
+ */
 export interface ScheduleTiles {
   /** Packed query rows of a tile. */
   readonly rows: number;

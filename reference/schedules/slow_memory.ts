@@ -5,7 +5,11 @@
  * @module
  */
 
-/** Elements that moved each way. */
+/**
+ * Elements that moved each way.
+ *
+ * @category Schedules
+ */
 export interface CountedMoves {
   /** From slow memory. */
   reads: number;

@@ -26,6 +26,30 @@ const f32 = Math.fround;
  *
  * @throws {TypeError} if an array is not as long as its shape says.
  * @throws {RangeError} if a size is out of range, or the heads do not divide.
+ *
+ * @example What it reads of two keys of two elements
+ * ```ts
+ * import { attention, smallCacheSchedule } from "@quire/attention/reference";
+ * import { assert, assertEquals } from "@std/assert";
+ *
+ * const problem = {
+ *   query: [0.5, 1],
+ *   key: [1, 0, 0, 1],
+ *   value: [1, 2, 3, 4],
+ *   batch: 1,
+ *   queryLength: 1,
+ *   keyLength: 2,
+ *   queryHeads: 1,
+ *   kvHeads: 1,
+ *   headDim: 2,
+ * };
+ * const { output, traffic } = smallCacheSchedule(problem, 1);
+ * const exact = attention(problem).output;
+ * assert(output.every((x, i) => Math.abs(x - exact[i]) < 1e-6));
+ * assertEquals(traffic.key.reads, 4);
+ * ```
+ *
+ * @category Schedules
  */
 export function smallCacheSchedule(
   problem: ReferenceProblem,

@@ -24,6 +24,31 @@ import { standardHeads } from "./standard.ts";
  * @throws {TypeError} if an array is not as long as its shape says, or there is
  * a score mod.
  * @throws {RangeError} if a size is out of range, or the heads do not divide.
+ *
+ * @example Gradients, and what is read for them
+ * ```ts
+ * import { attentionBackward, standardBackwardSchedule } from "@quire/attention/reference";
+ * import { assert } from "@std/assert";
+ *
+ * const problem = {
+ *   query: [0.5, 1],
+ *   key: [1, 0, 0, 1],
+ *   value: [1, 2, 3, 4],
+ *   batch: 1,
+ *   queryLength: 1,
+ *   keyLength: 2,
+ *   queryHeads: 1,
+ *   kvHeads: 1,
+ *   headDim: 2,
+ *   outputGradient: [1, -1],
+ * };
+ * const { keyGradient, traffic } = standardBackwardSchedule(problem);
+ * const exact = attentionBackward(problem).keyGradient;
+ * assert(keyGradient.every((x, i) => Math.abs(x - exact[i]) < 1e-6));
+ * assert(traffic.key.reads >= problem.key.length);
+ * ```
+ *
+ * @category Schedules
  */
 export function standardBackwardSchedule(
   problem: BackwardProblem,

@@ -63,7 +63,11 @@ export interface MicroTile {
   readonly keys: number;
 }
 
-/** A schedule on the tiles that it moves least with. */
+/**
+ * A schedule on the tiles that it moves least with.
+ *
+ * @category Planning
+ */
 export interface ScheduleCandidate {
   /** The schedule. */
   readonly schedule: ScheduleName;

@@ -7,7 +7,11 @@
 
 import { checkInteger, checkRange } from "../core/check.ts";
 
-/** Where a tile's slice of the triangle begins. */
+/**
+ * Where a tile's slice of the triangle begins.
+ *
+ * @category Planning
+ */
 export interface MaskSlice {
   /** First row of the triangle. */
   readonly row: number;
@@ -15,7 +19,11 @@ export interface MaskSlice {
   readonly column: number;
 }
 
-/** A causal mask, or a window about the diagonal. */
+/**
+ * A causal mask, or a window about the diagonal.
+ *
+ * @category Planning
+ */
 export interface BandOptions {
   /**
    * Position of query 0 in the keys' coordinate; default 0. Bottom-right causal

@@ -11,7 +11,11 @@ import type { Int } from "../expression.ts";
 import { type MaskMod, maskMod } from "../trace.ts";
 import { checkMask, maskAt } from "./remap.ts";
 
-/** Where each document starts, then the end of the last. */
+/**
+ * Where each document starts, then the end of the last.
+ *
+ * @category Masks and scores
+ */
 export type CuSeqlens = Int32Array | Uint32Array | readonly number[];
 
 /** Documents of a packed row. */
@@ -152,7 +156,11 @@ export function withinDocuments(
   });
 }
 
-/** Documents, and how much of each all of its tokens see. */
+/**
+ * Documents, and how much of each all of its tokens see.
+ *
+ * @category Masks and scores
+ */
 export interface DocumentPrefixLmOptions {
   /** Where each document starts, then the end of the last. */
   readonly cuSeqlens: CuSeqlens;
@@ -210,7 +218,11 @@ export function documentPrefixLm(options: DocumentPrefixLmOptions): MaskMod {
   );
 }
 
-/** Documents, and which of them is a prefix of which. */
+/**
+ * Documents, and which of them is a prefix of which.
+ *
+ * @category Masks and scores
+ */
 export interface SharedPrefixOptions {
   /** Where each document starts, then the end of the last. */
   readonly cuSeqlens: CuSeqlens;

@@ -12,7 +12,11 @@ import { type MaskMod, maskMod, type MaskVariables } from "../trace.ts";
 
 const MAX = 2 ** 31 - 1;
 
-/** Where a mask looks instead of at the query's and the key's positions. */
+/**
+ * Where a mask looks instead of at the query's and the key's positions.
+ *
+ * @category Masks and scores
+ */
 export interface RemappedPositions {
   /** The query's. */
   readonly query: Int;

@@ -67,7 +67,11 @@ export interface SharedKeys {
   readonly rows: number;
 }
 
-/** A captured tensor, which stays on the device. */
+/**
+ * A captured tensor, which stays on the device.
+ *
+ * @category Plans
+ */
 export interface ExplainedCapture {
   /** What it is called. */
   readonly names: readonly string[];

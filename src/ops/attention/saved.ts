@@ -10,7 +10,11 @@ import type { HostTensor } from "../tensors.ts";
 import type { AttentionTensors } from "./plan.ts";
 import type { AttentionProblem } from "./problem.ts";
 
-/** What a saved state is made of. */
+/**
+ * What a saved state is made of.
+ *
+ * @category Gradients
+ */
 export interface SavedParts {
   /** The device. */
   readonly gpu: Gpu;

@@ -23,7 +23,11 @@ import { gradientShapes } from "./gradient_spans.ts";
 import { checkBackwardRun, checkGradientNames } from "./options.ts";
 import { AttentionBackwardPlan, type BackwardPlanOptions } from "./plan.ts";
 
-/** What a loss sends back. */
+/**
+ * What a loss sends back.
+ *
+ * @category Gradients
+ */
 export interface OutputGradients {
   /** Its derivative by the output: the output's shape and dtype. */
   readonly outputGradient: GpuTensor | HostTensor | HostBits;
@@ -52,13 +56,21 @@ export interface AttentionGradients<T> {
   readonly value: T;
 }
 
-/** How {@linkcode attentionBackward} runs. */
+/**
+ * How {@linkcode attentionBackward} runs.
+ *
+ * @category Gradients
+ */
 export interface BackwardRunOptions extends BackwardChoices {
   /** Checked before anything is submitted and before results are read. */
   readonly signal?: AbortSignal;
 }
 
-/** The options of `attention()`, and what it gave. */
+/**
+ * The options of `attention()`, and what it gave.
+ *
+ * @category Gradients
+ */
 export interface BackwardInputs extends AttentionOptions {
   /** The output. */
   readonly output: GpuTensor | HostTensor | HostBits;

@@ -8,7 +8,11 @@ import type { ExplainedDispatch } from "../attention/explanation.ts";
 import type { TileSize } from "../attention/variants/algorithm.ts";
 import type { TileCounts } from "../attention/work/key_runs.ts";
 
-/** One of the two kernels of backward. */
+/**
+ * One of the two kernels of backward.
+ *
+ * @category Gradients
+ */
 export interface ExplainedBackwardKernel {
   /** Query rows and keys of its tile. */
   readonly tile: TileSize;

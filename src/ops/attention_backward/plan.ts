@@ -58,7 +58,11 @@ const NAMES = {
   value_gradient: "valueGradient",
 };
 
-/** What a backward plan is for, and how it runs. */
+/**
+ * What a backward plan is for, and how it runs.
+ *
+ * @category Gradients
+ */
 export interface BackwardPlanOptions extends BackwardChoices {
   /** Whether a gradient flows into the log-sum-exp; `false` by default. */
   readonly lseGradient?: boolean;

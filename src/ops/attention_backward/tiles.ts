@@ -16,7 +16,11 @@ import { checkFits, powerOfTwo } from "../attention/variants/tiles.ts";
 import type { PlanDevice } from "../attention/variants/variant.ts";
 import type { LoopCounts } from "../attention/work/loop_limit.ts";
 
-/** Sizes of the backward kernels. */
+/**
+ * Sizes of the backward kernels.
+ *
+ * @category Gradients
+ */
 export interface BackwardTiles {
   /** On what, or where else the numbers come from. */
   readonly measured: string;
@@ -34,10 +38,18 @@ export interface BackwardTiles {
   readonly modStep: number;
 }
 
-/** Sizes to use instead of the device's: for tuning. */
+/**
+ * Sizes to use instead of the device's: for tuning.
+ *
+ * @category Gradients
+ */
 export type BackwardTileOptions = Partial<BackwardTiles>;
 
-/** Adapters that compute on the CPU. */
+/**
+ * Adapters that compute on the CPU.
+ *
+ * @category Gradients
+ */
 export const SOFTWARE_BACKWARD_TILES: BackwardTiles = {
   measured: "llvmpipe, 8 lanes",
   lanes: 8,
@@ -48,7 +60,11 @@ export const SOFTWARE_BACKWARD_TILES: BackwardTiles = {
   modStep: 8,
 };
 
-/** Any other adapter; from occupancy arithmetic, not from a measurement. */
+/**
+ * Any other adapter; from occupancy arithmetic, not from a measurement.
+ *
+ * @category Gradients
+ */
 export const HARDWARE_BACKWARD_TILES: BackwardTiles = {
   measured: "not measured: as forward's",
   lanes: 32,

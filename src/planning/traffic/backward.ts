@@ -23,6 +23,19 @@ import { checkTiles, type CostTiles, visitSums } from "./tiles.ts";
  * @throws {TypeError} if a size is unknown or no number
  * @throws {RangeError} if one is out of range
  *
+ * @example Keys are read once, queries once a tile of keys
+ * ```ts
+ * import { flash1BackwardCost } from "@quire/attention/planning";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const { traffic } = flash1BackwardCost(
+ *   { queries: 64, keys: 64, headDim: 16 },
+ *   { rows: 16, keys: 32 },
+ * );
+ * assertEquals(traffic.key?.reads, 64 * 16);
+ * assertEquals(traffic.query?.reads, 2 * 64 * 16);
+ * ```
+ *
  * @category Planning
  */
 export function flash1BackwardCost(

@@ -56,7 +56,11 @@ const SINGLE: Readonly<Record<TrafficTensor, boolean>> = {
   scoreGradient: true,
 };
 
-/** Elements, or bytes, that move each way. */
+/**
+ * Elements, or bytes, that move each way.
+ *
+ * @category Planning
+ */
 export interface Moved {
   /** From slow memory. */
   readonly reads: number;
@@ -103,7 +107,11 @@ export interface ScheduleCost {
 /** A cost of nothing. */
 export const NO_FLOPS: Flops = { matmul: 0, exp: 0, rescale: 0 };
 
-/** All tensors, in the order in which they are shown. */
+/**
+ * All tensors, in the order in which they are shown.
+ *
+ * @category Planning
+ */
 export const TRAFFIC_TENSORS: readonly TrafficTensor[] = Object.keys(
   SINGLE,
 ) as TrafficTensor[];
@@ -120,7 +128,20 @@ export function trafficOf(
   );
 }
 
-/** Traffic one after the other. */
+/**
+ * Traffic one after the other.
+ *
+ * @example The keys twice
+ * ```ts
+ * import { addTraffic } from "@quire/attention/planning";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const once = { key: { reads: 64, writes: 0 } };
+ * assertEquals(addTraffic(once, once), { key: { reads: 128, writes: 0 } });
+ * ```
+ *
+ * @category Planning
+ */
 export function addTraffic(...all: readonly Traffic[]): Traffic {
   return trafficOf(Object.fromEntries(
     TRAFFIC_TENSORS.map((name) => [
@@ -133,7 +154,22 @@ export function addTraffic(...all: readonly Traffic[]): Traffic {
   ));
 }
 
-/** Costs one after the other, for instance of forward and backward. */
+/**
+ * Costs one after the other, for instance of forward and backward.
+ *
+ * @example Forward and backward
+ * ```ts
+ * import { addCosts, standardBackwardCost, standardCost } from "@quire/attention/planning";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const sizes = { queries: 64, keys: 64, headDim: 16 };
+ * const [forward, backward] = [standardCost(sizes), standardBackwardCost(sizes)];
+ * const { flops } = addCosts(forward, backward);
+ * assertEquals(flops.matmul, forward.flops.matmul + backward.flops.matmul);
+ * ```
+ *
+ * @category Planning
+ */
 export function addCosts(...all: readonly ScheduleCost[]): ScheduleCost {
   const sum = (kind: keyof Flops) =>
     all.reduce((total, { flops }) => total + flops[kind], 0);
@@ -167,7 +203,23 @@ export function timesCost(
   };
 }
 
-/** All elements, or bytes, of all tensors, both ways. */
+/**
+ * All elements, or bytes, of all tensors, both ways.
+ *
+ * @example Both ways
+ * ```ts
+ * import { totalTraffic } from "@quire/attention/planning";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const traffic = {
+ *   key: { reads: 64, writes: 0 },
+ *   output: { reads: 0, writes: 16 },
+ * };
+ * assertEquals(totalTraffic(traffic), 80);
+ * ```
+ *
+ * @category Planning
+ */
 export function totalTraffic(traffic: Traffic): number {
   return Object.values(traffic).reduce(
     (sum, { reads, writes }) => sum + reads + writes,
@@ -178,6 +230,21 @@ export function totalTraffic(traffic: Traffic): number {
 /**
  * The same traffic in bytes. Scores, statistics and states are float32 in every
  * schedule here.
+ *
+ * @example float16 keys, float32 statistics
+ * ```ts
+ * import { trafficBytes } from "@quire/attention/planning";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const bytes = trafficBytes({
+ *   key: { reads: 64, writes: 0 },
+ *   lse: { reads: 0, writes: 8 },
+ * }, "f16");
+ * assertEquals(bytes, {
+ *   key: { reads: 128, writes: 0 },
+ *   lse: { reads: 0, writes: 32 },
+ * });
+ * ```
  *
  * @category Planning
  */
@@ -194,7 +261,19 @@ export function trafficBytes(traffic: Traffic, dtype: DType): Traffic {
   ));
 }
 
-/** All arithmetic, each operation counted as one. */
+/**
+ * All arithmetic, each operation counted as one.
+ *
+ * @example All kinds
+ * ```ts
+ * import { totalFlops } from "@quire/attention/planning";
+ * import { assertEquals } from "@std/assert";
+ *
+ * assertEquals(totalFlops({ matmul: 100, exp: 10, rescale: 1 }), 111);
+ * ```
+ *
+ * @category Planning
+ */
 export function totalFlops({ matmul, exp, rescale }: Flops): number {
   return matmul + exp + rescale;
 }

@@ -135,6 +135,16 @@ export function flash2Of(
  * query rows and what is accumulated of them, with m and l; keys and values; and
  * scores. `Br (d + e + 2) + Bc (d + e) + Br Bc`.
  *
+ * @example What a larger tile holds besides
+ * ```ts
+ * import { tileElements } from "@quire/attention/planning";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const held = (rows: number) =>
+ *   tileElements({ headDim: 64 }, { rows, keys: 16 });
+ * assertEquals(held(32) > held(16), true);
+ * ```
+ *
  * @category Planning
  */
 export function tileElements(

@@ -77,6 +77,14 @@ export function smallCacheCost(
  * Elements of fast memory that it holds at once: tiles of both operands and of
  * the result, with m and l of the rows.
  *
+ * @example Tiles of 4 x 4
+ * ```ts
+ * import { smallCacheElements } from "@quire/attention/planning";
+ * import { assertEquals } from "@std/assert";
+ *
+ * assertEquals(smallCacheElements(4), 3 * 16 + 8);
+ * ```
+ *
  * @category Planning
  */
 export function smallCacheElements(tile: number): number {
@@ -87,6 +95,15 @@ export function smallCacheElements(tile: number): number {
  * The largest tile for a cache of so many elements, near `sqrt(M / 3)`.
  *
  * @throws {RangeError} if not even a tile of one element fits: M < 5
+ *
+ * @example The largest that fits
+ * ```ts
+ * import { smallCacheTile } from "@quire/attention/planning";
+ * import { assertEquals } from "@std/assert";
+ *
+ * assertEquals(smallCacheTile(56), 4);
+ * assertEquals(smallCacheTile(55), 3);
+ * ```
  *
  * @category Planning
  */

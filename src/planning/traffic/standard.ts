@@ -127,6 +127,15 @@ export function standardOf(
  * @throws {TypeError} if a size is unknown or no number
  * @throws {RangeError} if one is out of range
  *
+ * @example Four products, a multiplication and an addition each
+ * ```ts
+ * import { standardBackwardCost } from "@quire/attention/planning";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const { flops } = standardBackwardCost({ queries: 8, keys: 8, headDim: 4 });
+ * assertEquals(flops.matmul, 4 * 2 * 8 * 8 * 4);
+ * ```
+ *
  * @category Planning
  */
 export function standardBackwardCost(sizes: AttentionSizes): ScheduleCost {
