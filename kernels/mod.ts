@@ -14,6 +14,11 @@ export {
   type DecodeTile,
 } from "./attention/decode.ts";
 export {
+  flash1Kernel,
+  type Flash1Spec,
+  type Flash1Tile,
+} from "./attention/fa1.ts";
+export {
   forwardKernel,
   type ForwardSpec,
   type ForwardTile,

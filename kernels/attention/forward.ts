@@ -30,6 +30,7 @@ import {
   ownRows,
   type RegisterTile,
   scoreTile,
+  softmaxStep,
   tileRows,
 } from "./score_tile.ts";
 import { attentionFragments, type AttentionSpec, labelOf } from "./spec.ts";
@@ -111,6 +112,7 @@ export function forwardKernel(spec: ForwardSpec): KernelSource {
     rows,
     keys,
     scores: scoreTile(spec),
+    softmax: softmaxStep(tile),
     addGuarded: wgsl(ADD_GUARDED, { rows, keys }),
     add: addTile({
       own: rows,
@@ -167,20 +169,7 @@ for (var vec = 0u; vec < params.value_vecs; vec++) {
 
 const STEP = `
 $scores
-@each r in rows
-var max_$r = m_$r;
-@each j in keys
-max_$r = max(max_$r, s_$r_$j);
-@end
-let alpha_$r = rescale(m_$r, max_$r);
-m_$r = max_$r;
-var sum_$r = 0.0;
-@each j in keys
-s_$r_$j = weight(s_$r_$j, m_$r);
-sum_$r += s_$r_$j;
-@end
-l_$r = carry_sum(l_$r, alpha_$r, sum_$r);
-@end
+$softmax
 if (masked && step_has_non_finite(sequence, first_key, kv_head)) {
   $addGuarded
 } else {

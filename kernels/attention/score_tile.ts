@@ -91,11 +91,13 @@ export function placeKeys(keys: number): string {
 
 /**
  * Places of the step's keys and values, dot products, scale, mods and mask.
- * Expects `cursor` at `first_key`, and `masked`; declares `hidden_{row}`, one
- * bit a key that the row does not see.
+ * Expects `cursor` at `first_key`, where `places` does not say where keys and
+ * values are, and `masked`; declares `hidden_{row}`, one bit a key that the row
+ * does not see.
  */
 export function scoreTile(
   spec: { readonly tile: RegisterTile; readonly mods?: ModSource | undefined },
+  places: string = placeKeys(spec.tile.keysPerStep),
 ): string {
   const { rowsPerLane: rows, keysPerStep: keys } = spec.tile;
   const pairs = rowPairs(spec.tile);
@@ -110,12 +112,40 @@ export function scoreTile(
     @end
     `,
     {
-      places: placeKeys(keys),
+      places,
       dots: dotRows(rows, keys),
       hide: hideScores(pairs),
       modified: spec.mods?.hasScore ?? false,
       modify: modifyScores(pairs),
     },
+  );
+}
+
+/**
+ * A step of scores taken into the rows' `m_{row}` and `l_{row}`: scores become
+ * weights, and `alpha_{row}` is what the accumulator is to be multiplied by.
+ */
+export function softmaxStep(
+  { rowsPerLane: rows, keysPerStep: keys }: RegisterTile,
+): string {
+  return wgsl(
+    `
+    @each r in rows
+    var max_$r = m_$r;
+    @each j in keys
+    max_$r = max(max_$r, s_$r_$j);
+    @end
+    let alpha_$r = rescale(m_$r, max_$r);
+    m_$r = max_$r;
+    var sum_$r = 0.0;
+    @each j in keys
+    s_$r_$j = weight(s_$r_$j, m_$r);
+    sum_$r += s_$r_$j;
+    @end
+    l_$r = carry_sum(l_$r, alpha_$r, sum_$r);
+    @end
+    `,
+    { rows, keys },
   );
 }
 

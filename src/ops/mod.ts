@@ -18,6 +18,7 @@ export type {
   ExplainedKernel,
   SharedKeys,
 } from "./attention/explanation.ts";
+export type { ExplainedBound, ExplainedTraffic } from "./attention/traffic.ts";
 export { EMPTY_LSE } from "./attention/lse.ts";
 export {
   type AttentionPart,

@@ -9,6 +9,7 @@ import {
   appendKernel,
   copyBlocksKernel,
   decodeKernel,
+  flash1Kernel,
   forwardKernel,
   mergeKernel,
   mergeStatesKernel,
@@ -134,6 +135,15 @@ export const SNAPSHOTS: readonly (readonly [string, KernelSource])[] = [
     }),
   ],
   ["merge_states_f32", mergeStatesKernel(whole)],
+  [
+    "fa1_causal_tail_f32",
+    flash1Kernel({
+      ...contiguous,
+      ...formats(tail),
+      mods: mask,
+      tile: { ...rowTile, keyVecs: 2, valueVecs: 2 },
+    }),
+  ],
   ["standard_scores_f32", standard.scores],
   ["standard_softmax_f32", standard.softmax],
   ["standard_values_f32", standard.values],

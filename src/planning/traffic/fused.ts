@@ -7,7 +7,14 @@
 
 import { type ScheduleCost, trafficOf } from "./cost.ts";
 import { type AttentionSizes, packedSizes } from "./sizes.ts";
-import { checkTiles, type CostTiles, visitSums } from "./tiles.ts";
+import {
+  checkTiles,
+  type CostTiles,
+  type RowSizes,
+  rowSizes,
+  type VisitSums,
+  visitSums,
+} from "./tiles.ts";
 
 /**
  * FlashAttention-1 (Alg. 1): key tiles outside. Keys and values are read once,
@@ -46,9 +53,14 @@ export function flash1Cost(
 ): ScheduleCost {
   checkTiles(tiles);
   const packed = packedSizes(sizes);
-  const { headDim: d, valueHeadDim: e, batch, kvHeads, lse } = packed;
-  const { rows, pairs, seenKeys } = visitSums(packed, tiles);
-  const all = batch * kvHeads * packed.rows;
+  return flash1Of(visitSums(packed, tiles), rowSizes(packed));
+}
+
+/** The same, of visited tiles that are summed up already. */
+export function flash1Of(
+  { rows, pairs, seenKeys }: VisitSums,
+  { allRows: all, headDim: d, valueHeadDim: e, lse }: RowSizes,
+): ScheduleCost {
   return {
     traffic: trafficOf({
       query: [rows * d, 0],
@@ -94,9 +106,14 @@ export function flash2Cost(
 ): ScheduleCost {
   checkTiles(tiles);
   const packed = packedSizes(sizes);
-  const { headDim: d, valueHeadDim: e, batch, kvHeads, lse } = packed;
-  const { rows, keys, pairs, seeingRows } = visitSums(packed, tiles);
-  const all = batch * kvHeads * packed.rows;
+  return flash2Of(visitSums(packed, tiles), rowSizes(packed));
+}
+
+/** The same, of visited tiles that are summed up already. */
+export function flash2Of(
+  { rows, keys, pairs, seeingRows }: VisitSums,
+  { allRows: all, headDim: d, valueHeadDim: e, lse }: RowSizes,
+): ScheduleCost {
   return {
     traffic: trafficOf({
       query: [seeingRows * d, 0],

@@ -7,6 +7,7 @@
 import { checkInteger, checkRange } from "../../core/check.ts";
 import { type ScheduleCost, trafficOf } from "./cost.ts";
 import { type AttentionSizes, packedSizes } from "./sizes.ts";
+import { type RowSizes, rowSizes, type VisitSums, visitSums } from "./tiles.ts";
 
 /**
  * How the three dispatches go through their operands.
@@ -80,22 +81,31 @@ export function standardCost(
   tiles: StandardTiles = {},
 ): ScheduleCost {
   const packed = packedSizes(sizes);
-  const { rows, keys, headDim: d, valueHeadDim: e, lse } = packed;
   const { rows: tileRows, columns, passes } = filled(tiles, {
-    rows,
-    columns: e,
+    rows: packed.rows,
+    columns: packed.valueHeadDim,
   });
-  const heads = packed.batch * packed.kvHeads;
-  const rowTiles = Math.ceil(rows / tileRows);
-  const pairs = heads * rows * keys;
+  const sums = visitSums(packed, {
+    rows: tileRows,
+    keys: Math.max(1, packed.keys),
+  });
+  return standardOf(sums, rowSizes(packed), { columns, passes });
+}
+
+/** The same, of row tiles that are summed up already; each visits all keys. */
+export function standardOf(
+  { keys, pairs, seeingRows }: VisitSums,
+  { allRows: all, headDim: d, valueHeadDim: e, lse }: RowSizes,
+  { columns, passes }: Required<Pick<StandardTiles, "columns" | "passes">>,
+): ScheduleCost {
   const softmax = passes === 1 ? [1, 0] : [2, 1];
   return {
     traffic: trafficOf({
-      query: [heads * (keys > 0 ? rows : 0) * d, 0],
-      key: [heads * rowTiles * keys * d, 0],
-      value: [heads * rowTiles * keys * e, 0],
-      output: [0, heads * rows * e],
-      lse: [0, lse ? heads * rows : 0],
+      query: [seeingRows * d, 0],
+      key: [keys * d, 0],
+      value: [keys * e, 0],
+      output: [0, all * e],
+      lse: [0, lse ? all : 0],
       scores: [softmax[0] * pairs, pairs],
       weights: [
         (softmax[1] + Math.ceil(e / columns)) * pairs,

@@ -44,6 +44,25 @@ export interface VisitSums {
   readonly tiles: number;
 }
 
+/** What sums over tiles are turned into costs with. */
+export interface RowSizes {
+  /** Rows of all heads, whether they see a key or not. */
+  readonly allRows: number;
+  /** d. */
+  readonly headDim: number;
+  /** e. */
+  readonly valueHeadDim: number;
+  /** Whether the log-sum-exp is written. */
+  readonly lse: boolean;
+}
+
+/** The rows of all heads of a dense problem. */
+export function rowSizes(
+  { batch, kvHeads, rows, headDim, valueHeadDim, lse }: PackedSizes,
+): RowSizes {
+  return { allRows: batch * kvHeads * rows, headDim, valueHeadDim, lse };
+}
+
 /**
  * Checks tile sizes.
  *
