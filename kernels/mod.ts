@@ -39,6 +39,7 @@ export {
   type CopyBlocksSpec,
   type CopyUnit,
 } from "./cache/copy_blocks.ts";
+export type { DropoutSpec } from "./fragments/dropout.ts";
 export type { KeyValueSpec } from "./fragments/key_value.ts";
 export { type RowFormat, rowFormat } from "./fragments/rows.ts";
 export type { Partitioning } from "./fragments/schedule.ts";

@@ -43,6 +43,7 @@ export {
   raggedAttentionBackward,
   type RaggedBackwardProblem,
 } from "./ragged_backward.ts";
+export { type Dropout, dropoutKeep } from "../src/core/dropout.ts";
 export {
   type LowPrecisionGradients,
   naiveAttentionBackward,

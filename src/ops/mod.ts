@@ -5,6 +5,7 @@
  * @module
  */
 
+export type { Dropout } from "../core/dropout.ts";
 export {
   attention,
   type AttentionResult,

@@ -132,7 +132,7 @@ export function backwardParts(
   });
   const tensors = captureParts(mods?.tensors ?? [], placement);
   const spec: BackwardSpec = {
-    ...attentionSpec(problem, undefined),
+    ...attentionSpec(problem, mods),
     mods,
     partial: false,
   };
