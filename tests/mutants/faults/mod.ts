@@ -19,6 +19,7 @@ import { STANDARD_FAULTS } from "./kernels/standard.ts";
 import { KV_FAULTS } from "./kv.ts";
 import { MODS_FAULTS } from "./mods.ts";
 import { OPS_FAULTS } from "./ops.ts";
+import { PLAYGROUND_FAULTS } from "./playground.ts";
 import { REFERENCE_FAULTS } from "./reference.ts";
 import { REPRO_FAULTS } from "./repro.ts";
 import { VARIANT_FAULTS } from "./variants.ts";
@@ -35,6 +36,7 @@ export const FAULTS: readonly Fault[] = [
   ...OPS_FAULTS,
   ...VARIANT_FAULTS,
   ...MODS_FAULTS,
+  ...PLAYGROUND_FAULTS,
   ...REFERENCE_FAULTS,
   ...REPRO_FAULTS,
   ...NOTATION_FAULTS,
