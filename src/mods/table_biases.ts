@@ -14,7 +14,11 @@ import {
 } from "./query_key_data.ts";
 import { type ScoreMod, scoreMod } from "./trace.ts";
 
-/** The table of {@linkcode bucketBias}, and which entry a pair has. */
+/**
+ * The table of {@linkcode bucketBias}, and which entry a pair has.
+ *
+ * @category Masks and scores
+ */
 export interface BucketBiasOptions extends QueryRowsOptions {
   /** `[heads, buckets]`, row-major; finite. */
   readonly table: Float32Array;
@@ -96,7 +100,11 @@ export function bucketBias(options: BucketBiasOptions): ScoreMod {
   );
 }
 
-/** What {@linkcode sandwich} adds. */
+/**
+ * What {@linkcode sandwich} adds.
+ *
+ * @category Masks and scores
+ */
 export interface SandwichOptions {
   /** Query heads. */
   readonly heads: number;

@@ -54,6 +54,17 @@ export type { PassedOver, Profile } from "./attention/variants/variant.ts";
 export type { PartitionCost } from "./attention/work/cost.ts";
 export type { TileCounts } from "./attention/work/key_runs.ts";
 export { hostMods } from "./host_mods.ts";
+export { pack, takeRows, unpack } from "./packing/pack.ts";
+export {
+  type HostRows,
+  Packing,
+  type PackingOptions,
+} from "./packing/packing.ts";
+export {
+  RowsPlan,
+  type RowsProblem,
+  type RowsTensors,
+} from "./packing/rows_plan.ts";
 export { rotaryTable, type RotaryTableOptions } from "./rotary_table.ts";
 export type {
   AnyTensor,

@@ -14,6 +14,7 @@ import {
   mergeStatesKernel,
   rowFormat,
   standardKernels,
+  takeRowsKernel,
 } from "../../kernels/mod.ts";
 import type { KernelSource } from "../../src/core/kernel.ts";
 import { causal, emitMods, softcap } from "../../src/mods/mod.ts";
@@ -156,4 +157,6 @@ export const SNAPSHOTS: readonly (readonly [string, KernelSource])[] = [
   ],
   ["copy_blocks", copyBlocksKernel({ unit: 16, crossing: true })],
   ["copy_blocks_halves", copyBlocksKernel({ unit: 2, crossing: false })],
+  ["take_rows", takeRowsKernel({ unit: 16 })],
+  ["take_rows_halves", takeRowsKernel({ unit: 2 })],
 ];

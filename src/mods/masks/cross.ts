@@ -11,7 +11,11 @@ import { type MaskMod, maskMod } from "../trace.ts";
 
 const MAX = 2 ** 31 - 1;
 
-/** Images, and the tokens of text that see them. */
+/**
+ * Images, and the tokens of text that see them.
+ *
+ * @category Masks and scores
+ */
 export interface ImageCrossOptions {
   /** Keys of an image; image i's are the i-th so many. */
   readonly imageKeys: number;

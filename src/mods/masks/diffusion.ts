@@ -11,7 +11,11 @@ import { type MaskMod, maskMod } from "../trace.ts";
 
 const MAX = 2 ** 31 - 1;
 
-/** A text and its blocks. */
+/**
+ * A text and its blocks.
+ *
+ * @category Masks and scores
+ */
 export interface BlockDiffusionOptions {
   /** Tokens of the text. */
   readonly length: number;
@@ -66,7 +70,11 @@ export function blockDiffusion(options: BlockDiffusionOptions): MaskMod {
   });
 }
 
-/** What is verified already, and how long the drafts are. */
+/**
+ * What is verified already, and how long the drafts are.
+ *
+ * @category Masks and scores
+ */
 export interface DraftBlocksOptions {
   /** Positions before the drafts, which all see. */
   readonly prefix: number;

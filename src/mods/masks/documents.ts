@@ -11,10 +11,18 @@ import type { Int } from "../expression.ts";
 import { type MaskMod, maskMod } from "../trace.ts";
 import { checkMask, maskAt } from "./remap.ts";
 
-/** Where each document starts, then the end of the last. */
+/**
+ * Where each document starts, then the end of the last.
+ *
+ * @category Masks and scores
+ */
 export type CuSeqlens = Int32Array | Uint32Array | readonly number[];
 
-/** Documents of a packed row. */
+/**
+ * Documents of a packed row.
+ *
+ * @category Masks and scores
+ */
 export interface PackedDocuments {
   /** The document of each token. */
   readonly documentOf: Int32Array;
@@ -152,7 +160,11 @@ export function withinDocuments(
   });
 }
 
-/** Documents, and how much of each all of its tokens see. */
+/**
+ * Documents, and how much of each all of its tokens see.
+ *
+ * @category Masks and scores
+ */
 export interface DocumentPrefixLmOptions {
   /** Where each document starts, then the end of the last. */
   readonly cuSeqlens: CuSeqlens;
@@ -210,7 +222,11 @@ export function documentPrefixLm(options: DocumentPrefixLmOptions): MaskMod {
   );
 }
 
-/** Documents, and which of them is a prefix of which. */
+/**
+ * Documents, and which of them is a prefix of which.
+ *
+ * @category Masks and scores
+ */
 export interface SharedPrefixOptions {
   /** Where each document starts, then the end of the last. */
   readonly cuSeqlens: CuSeqlens;

@@ -9,7 +9,11 @@ import { checkOptions } from "../../core/options.ts";
 import { capture } from "../capture.ts";
 import { type MaskMod, maskMod } from "../trace.ts";
 
-/** The window, and which tokens are global. */
+/**
+ * The window, and which tokens are global.
+ *
+ * @category Masks and scores
+ */
 export interface GlobalWindowOptions {
   /** Positions to each side that are seen. */
   readonly window: number;

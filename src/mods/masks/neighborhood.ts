@@ -10,7 +10,11 @@ import { type Bool, type Int, int } from "../expression.ts";
 import { type MaskMod, maskMod } from "../trace.ts";
 import { checkCanvas, coordinates, sizesOf, tokensOf } from "./canvas.ts";
 
-/** A canvas, and the window of {@linkcode neighborhood}. */
+/**
+ * A canvas, and the window of {@linkcode neighborhood}.
+ *
+ * @category Masks and scores
+ */
 export interface NeighborhoodOptions {
   /** The canvas's sizes, slowest first: `[length]`, `[height, width]`, ... */
   readonly canvas: readonly number[];

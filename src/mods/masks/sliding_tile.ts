@@ -12,7 +12,11 @@ import { checkCanvas, sizesOf, tokensOf } from "./canvas.ts";
 import { neighborhood } from "./neighborhood.ts";
 import { blockwise } from "./remap.ts";
 
-/** A canvas, its tiles, and the window of {@linkcode slidingTile}. */
+/**
+ * A canvas, its tiles, and the window of {@linkcode slidingTile}.
+ *
+ * @category Masks and scores
+ */
 export interface SlidingTileOptions {
   /** The canvas's sizes, slowest first: `[time, height, width]`, ... */
   readonly canvas: readonly number[];

@@ -11,7 +11,11 @@ import { type MaskMod, maskMod } from "../trace.ts";
 
 const MAX = 2 ** 31 - 1;
 
-/** A prompt, then frames. */
+/**
+ * A prompt, then frames.
+ *
+ * @category Masks and scores
+ */
 export interface SpatialHeadOptions {
   /** Positions of the prompt, which see all and are seen by all. */
   readonly prompt: number;
@@ -60,7 +64,11 @@ export function spatialHead(options: SpatialHeadOptions): MaskMod {
   );
 }
 
-/** A prompt, then frames of so many tokens. */
+/**
+ * A prompt, then frames of so many tokens.
+ *
+ * @category Masks and scores
+ */
 export interface TemporalHeadOptions {
   /** Positions of the prompt, which see all and are seen by all. */
   readonly prompt: number;
