@@ -22,19 +22,36 @@ export interface ModSource {
   readonly data: Uint32Array;
   /** Whether any score mod is among them: if so, full steps need a pass too. */
   readonly hasScore: boolean;
+  /**
+   * Whether `mod_score_derivative(score, batch, head, query, key)` is declared
+   * too; without it, the derivative is 1.
+   */
+  readonly hasDerivative?: boolean;
   /** From where captured tensors are read; several may have one binding. */
   readonly tensors: readonly { readonly binding: string }[];
+}
+
+/** Where the words of mods are. */
+export interface CaptureOptions {
+  /**
+   * A binding of their own (default), or the first words of the schedule: for
+   * kernels that bind as many buffers as a device has.
+   */
+  readonly captures?: "captures" | "schedule";
 }
 
 /**
  * `modify`: a score through the score mods. `sees`: whether the mask and the
  * sequence's length let a query see a key.
  */
-export function scoreMods(mods: ModSource | undefined): Fragment {
+export function scoreMods(
+  mods: ModSource | undefined,
+  { captures = "captures" }: CaptureOptions = {},
+): Fragment {
   return {
     needs: [onlineSoftmax],
     bindings: [
-      ...(mods && mods.data.length > 0 ? ["captures"] : []),
+      ...(mods && mods.data.length > 0 ? [captures] : []),
       ...(mods?.tensors.map(({ binding }) => binding) ?? []),
     ].map((name) => ({ name, type: "array<u32>", access: "read" })),
     uniforms: { scale: "f32" },
@@ -52,11 +69,32 @@ export function scoreMods(mods: ModSource | undefined): Fragment {
       }
       `,
       {
-        mods: mods?.code.trim() ?? "",
+        mods: mods?.code.trim().replaceAll("captures[", `${captures}[`) ?? "",
         score: mods?.hasScore
           ? "mod_score(score, batch, head, query, key)"
           : "score",
         mask: mods ? " && mod_mask(batch, head, query, key)" : "",
+      },
+    ),
+  };
+}
+
+/**
+ * `modify_derivative`: the derivative of what {@linkcode scoreMods} makes of a
+ * score, by the scaled dot product.
+ */
+export function scoreGradient(mods: ModSource | undefined): Fragment {
+  return {
+    code: wgsl(
+      `
+      fn modify_derivative(score: f32, batch: i32, head: i32, query: i32, key: i32) -> f32 {
+        return $derivative;
+      }
+      `,
+      {
+        derivative: mods?.hasDerivative
+          ? "mod_score_derivative(score, batch, head, query, key)"
+          : "1.0",
       },
     ),
   };

@@ -21,7 +21,13 @@
  * @module
  */
 
-export { maskRuns, type MaskRunsOptions, type Run } from "./block_mask.ts";
+export {
+  maskRowRuns,
+  type MaskRowRunsOptions,
+  maskRuns,
+  type MaskRunsOptions,
+  type Run,
+} from "./block_mask.ts";
 export {
   type BlockDensity,
   type BlockGeometry,
@@ -48,6 +54,7 @@ export type {
   TensorCaptureOptions,
 } from "./capture_options.ts";
 export { and, not, or } from "./combine.ts";
+export type { CapturedFloats } from "./capture_derivative.ts";
 export { scoreDerivative } from "./derivative.ts";
 export {
   drawMask,

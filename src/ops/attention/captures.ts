@@ -31,24 +31,37 @@ export interface PlacedMods {
   readonly placement: TensorPlacement;
 }
 
+/** What kernels take of mods, and what else they bind. */
+export interface PlacementOptions {
+  /** Whether the derivative of score mods is wanted too. */
+  readonly derivative?: boolean;
+  /**
+   * Storage buffers besides captured tensors, keys and values. By default those
+   * of forward: query, schedule, captures, output and log-sum-exp; what a split
+   * or a baseline has is less.
+   */
+  readonly others?: number;
+}
+
 /** Emits a problem's mods as the device has bindings for their tensors. */
 export function placedMods(
   problem: AttentionProblem,
   { limits: { maxStorageBuffersPerShaderStage: most = STORAGE_BUFFERS } }:
     PlanDevice,
+  { derivative = false, others = 4 + (problem.lse ? 1 : 0) }: PlacementOptions =
+    {},
 ): PlacedMods {
-  const { scoreMods, maskMods, keys, lse } = problem;
+  const { scoreMods, maskMods, keys } = problem;
   if (scoreMods.length + maskMods.length === 0) {
     return { mods: undefined, placement: "bound" };
   }
-  const mods = emitMods({ scoreMods, maskMods });
-  // Query, schedule, captures, output; what a split or a baseline has is less.
-  const others = 4 + (keys.segments || 2) + (lse ? 1 : 0);
-  if (mods.tensors.length <= Math.max(1, most - others)) {
+  const mods = emitMods({ scoreMods, maskMods, derivative });
+  const bound = others + (keys.segments || 2);
+  if (mods.tensors.length <= Math.max(1, most - bound)) {
     return { mods, placement: "bound" };
   }
   return {
-    mods: emitMods({ scoreMods, maskMods, tensors: "gathered" }),
+    mods: emitMods({ scoreMods, maskMods, derivative, tensors: "gathered" }),
     placement: "gathered",
   };
 }

@@ -7,6 +7,7 @@
 
 import type { AttentionSpec } from "../../../kernels/attention/spec.ts";
 import { type RowFormat, rowFormat } from "../../../kernels/fragments/rows.ts";
+import { type Dropout, dropoutWords } from "../../core/dropout.ts";
 import type { Dispatch, ProgramParts } from "../../gpu/mod.ts";
 import type { EmittedMods, TensorBinding } from "../../mods/mod.ts";
 import { captureParts, explainCaptures, placedMods } from "./captures.ts";
@@ -73,18 +74,20 @@ export function attentionParts(
       copies: tensors.copies,
     },
     captures: tensors.captures,
-    explanation: explain({
+    explanation: explain(problem, {
       algorithm,
       schedule,
       tiles,
       dispatches,
       scratch,
+      workgroupBytes: device.limits.maxComputeWorkgroupStorageSize,
       captures: explainCaptures(mods?.tensors ?? [], placement, problem),
     }),
   };
 }
 
-function attentionSpec(
+/** What the sources of a problem's kernels depend on. */
+export function attentionSpec(
   problem: AttentionProblem,
   mods: EmittedMods | undefined,
 ): AttentionSpec {
@@ -107,6 +110,7 @@ function attentionSpec(
     valueFormat: arena ?? rowFormat(dtype, valueHeadDim),
     outputFormat: rowFormat(dtype, valueHeadDim),
     mods,
+    dropout: problem.dropout !== undefined,
     lse,
     partial: false,
     queries: "consecutive",
@@ -115,10 +119,10 @@ function attentionSpec(
 }
 
 /** Values of the uniforms that are the same for all dispatches. */
-function uniformsOf(
+export function uniformsOf(
   problem: AttentionProblem,
   spec: AttentionSpec,
-  { sequencesAt }: Schedule,
+  { sequencesAt }: Pick<Schedule, "sequencesAt">,
 ): Record<string, number> {
   const { keys, headDim, valueHeadDim, queryHeads, kvHeads } = problem;
   const paged = keys.kind === "paged" ? keys : undefined;
@@ -139,12 +143,28 @@ function uniformsOf(
     block_shift: Math.floor(Math.log2(paged?.blockSize ?? 1)),
     segment_blocks: paged?.segmentBlocks ?? 1,
     scale: problem.scale,
+    ...dropoutUniforms(problem.dropout),
     sequences_at: sequencesAt,
   };
 }
 
+/** What the kernels' dropout takes. */
+export function dropoutUniforms(
+  dropout: Dropout | undefined,
+): Record<string, number> {
+  const words = dropoutWords(dropout);
+  return words
+    ? {
+      dropout_seed_low: words.seedLow,
+      dropout_seed_high: words.seedHigh,
+      dropout_threshold: words.threshold,
+      dropout_factor: words.factor,
+    }
+    : {};
+}
+
 /** A tensor's strides, in its storage units. */
-function strideUniforms(
+export function strideUniforms(
   name: string,
   { vector }: RowFormat,
   { at, token, head }: RowStrides,
@@ -158,7 +178,7 @@ function strideUniforms(
 }
 
 /** Tiles go along x and fold into z: y is the kv head's. */
-function dispatchOf(
+export function dispatchOf(
   { source, tilesAt, groups, heads, uniforms }: TileDispatch,
   values: Readonly<Record<string, number>>,
   widest: number,

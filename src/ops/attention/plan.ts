@@ -231,7 +231,7 @@ export class AttentionPlan implements Disposable {
   }
 
   #checkTensors(tensors: AttentionTensors): void {
-    const { dtype, kvHeads, keys, headDim, valueHeadDim } = this.#problem;
+    const { dtype, keys } = this.#problem;
     const elements = tensorElements(this.#problem);
     const check = (
       name: string,
@@ -259,9 +259,7 @@ export class AttentionPlan implements Disposable {
     check("output", tensors.output, elements.output, dtype);
     if (this.#problem.lse) check("lse", tensors.lse, elements.lse, "f32");
     if (keys.segments > 0) {
-      const bytes = bufferTokens(keys) * kvHeads * (headDim + valueHeadDim) *
-        bytesPerElement(dtype);
-      checkArenas(tensors.arenas, keys.segments, bytes);
+      checkArenas(tensors.arenas, this.#problem);
       return;
     }
     check("key", tensors.key, elements.key, dtype);
@@ -269,15 +267,21 @@ export class AttentionPlan implements Disposable {
   }
 }
 
-function checkArenas(
+/**
+ * Throws unless the arenas are those that a problem reads.
+ *
+ * @throws {TypeError} if they are not as many, or one is too small
+ */
+export function checkArenas(
   arenas: readonly GpuBuffer[] | undefined,
-  count: number,
-  bytes: number,
+  { dtype, kvHeads, keys, headDim, valueHeadDim }: AttentionProblem,
 ): void {
+  const bytes = bufferTokens(keys) * kvHeads * (headDim + valueHeadDim) *
+    bytesPerElement(dtype);
   checkType(
-    arenas?.length === count,
+    arenas?.length === keys.segments,
     "arenas",
-    `must be ${count} buffers`,
+    `must be ${keys.segments} buffers`,
     arenas,
   );
   arenas.forEach((arena, i) =>
@@ -335,7 +339,7 @@ function checkedParts(
 }
 
 /** What errors call a captured tensor. */
-function nameOfCapture({ names }: TensorBinding): string {
+export function nameOfCapture({ names }: TensorBinding): string {
   return names[0] === "attnMask" ? "attnMask" : `capture ${show(names[0])}`;
 }
 

@@ -22,6 +22,7 @@ import { MASK_FAULTS } from "./masks.ts";
 import { MODS_FAULTS } from "./mods.ts";
 import { OPS_FAULTS } from "./ops.ts";
 import { PACKING_FAULTS } from "./packing.ts";
+import { PLAYGROUND_FAULTS } from "./playground.ts";
 import { REFERENCE_FAULTS } from "./reference.ts";
 import { REPRO_FAULTS } from "./repro.ts";
 import { VARIANT_FAULTS } from "./variants.ts";
@@ -41,6 +42,7 @@ export const FAULTS: readonly Fault[] = [
   ...MODS_FAULTS,
   ...MASK_FAULTS,
   ...PACKING_FAULTS,
+  ...PLAYGROUND_FAULTS,
   ...REFERENCE_FAULTS,
   ...REPRO_FAULTS,
   ...NOTATION_FAULTS,
