@@ -23,6 +23,7 @@ import { MODS_FAULTS } from "./mods.ts";
 import { OPS_FAULTS } from "./ops.ts";
 import { REFERENCE_FAULTS } from "./reference.ts";
 import { REPRO_FAULTS } from "./repro.ts";
+import { TRAFFIC_FAULTS } from "./traffic.ts";
 import { VARIANT_FAULTS } from "./variants.ts";
 
 /** All faults that are listed. */
@@ -45,5 +46,6 @@ export const FAULTS: readonly Fault[] = [
   ...ATTENTION_FAULTS,
   ...DECODE_FAULTS,
   ...STANDARD_FAULTS,
+  ...TRAFFIC_FAULTS,
   ...CACHE_KERNEL_FAULTS,
 ];
