@@ -54,6 +54,7 @@ export type {
   TensorCaptureOptions,
 } from "./capture_options.ts";
 export { and, not, or } from "./combine.ts";
+export type { CapturedFloats } from "./capture_derivative.ts";
 export { scoreDerivative } from "./derivative.ts";
 export {
   drawMask,
