@@ -14,6 +14,11 @@ export {
   type DecodeTile,
 } from "./attention/decode.ts";
 export {
+  flash1Kernel,
+  type Flash1Spec,
+  type Flash1Tile,
+} from "./attention/fa1.ts";
+export {
   forwardKernel,
   type ForwardSpec,
   type ForwardTile,
@@ -39,3 +44,4 @@ export type { KeyValueSpec } from "./fragments/key_value.ts";
 export { type RowFormat, rowFormat } from "./fragments/rows.ts";
 export type { Partitioning } from "./fragments/schedule.ts";
 export type { ModSource } from "./fragments/score.ts";
+export { takeRowsKernel, type TakeRowsSpec } from "./rows/take_rows.ts";

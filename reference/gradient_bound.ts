@@ -38,7 +38,11 @@ import { largestOf, roundings, ROUNDOFF } from "./error_bound.ts";
 import { geometryOf } from "./problem.ts";
 import { dot } from "./scores.ts";
 
-/** How many times the working bound of gradients an implementation may be off. */
+/**
+ * How many times the working bound of gradients an implementation may be off.
+ *
+ * @category Gradients
+ */
 export const GRADIENT_GATES: {
   /** The shadow's. */
   readonly shadow: number;
@@ -46,7 +50,11 @@ export const GRADIENT_GATES: {
   readonly wgsl: number;
 } = { shadow: 1, wgsl: 4 };
 
-/** The working bound of one problem's gradients. */
+/**
+ * The working bound of one problem's gradients.
+ *
+ * @category Gradients
+ */
 export interface GradientBound {
   /** Largest error of an element of `dQ`. */
   readonly queryGradient: number;
@@ -65,6 +73,32 @@ export interface GradientBound {
  * @throws {TypeError} if an array is not as long as its shape says, or a
  * `score` is without its derivative.
  * @throws {RangeError} if a size is out of range.
+ *
+ * @example What gradients in float32 may be off by
+ * ```ts
+ * import { attentionBackward, gradientBound } from "@quire/attention/reference";
+ * import { assert } from "@std/assert";
+ *
+ * const problem = {
+ *   query: [0.5, 1],
+ *   key: [1, 0, 0, 1],
+ *   value: [1, 2, 3, 4],
+ *   batch: 1,
+ *   queryLength: 1,
+ *   keyLength: 2,
+ *   queryHeads: 1,
+ *   kvHeads: 1,
+ *   headDim: 2,
+ *   outputGradient: [1, -1],
+ * };
+ * const bound = gradientBound(problem, { rows: 1, keys: 2 });
+ * const { valueGradient } = attentionBackward(problem);
+ * assert(
+ *   valueGradient.every((x) => Math.abs(x - Math.fround(x)) <= bound.valueGradient),
+ * );
+ * ```
+ *
+ * @category Gradients
  */
 export function gradientBound(
   problem: BackwardProblem,
@@ -136,7 +170,11 @@ export function gradientBound(
   };
 }
 
-/** What rounding the saved output costs one gradient. */
+/**
+ * What rounding the saved output costs one gradient.
+ *
+ * @category Gradients
+ */
 export interface GradientFloor {
   /** Of the element that it costs most. */
   readonly max: number;
@@ -154,6 +192,30 @@ export interface GradientFloor {
  * @throws {TypeError} if an array is not as long as its shape says, or a
  * `score` is without its derivative.
  * @throws {RangeError} if a size is out of range.
+ *
+ * @example What float16 outputs cost
+ * ```ts
+ * import { storedOutputError } from "@quire/attention/reference";
+ * import { assert, assertEquals } from "@std/assert";
+ *
+ * const problem = {
+ *   query: [0.5, 1],
+ *   key: [1, 0, 0, 1],
+ *   value: [1, 2, 3, 4],
+ *   batch: 1,
+ *   queryLength: 1,
+ *   keyLength: 2,
+ *   queryHeads: 1,
+ *   kvHeads: 1,
+ *   headDim: 2,
+ *   outputGradient: [1, -1],
+ * };
+ * const { queryGradient, valueGradient } = storedOutputError(problem);
+ * assert(queryGradient.max > 0);
+ * assertEquals(valueGradient.max, 0); // which do not depend on the output
+ * ```
+ *
+ * @category Gradients
  */
 export function storedOutputError(
   problem: BackwardProblem,

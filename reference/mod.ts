@@ -111,3 +111,21 @@ export {
   type Gate,
   GATES,
 } from "./error_bound.ts";
+export { flash1Schedule } from "./schedules/flash1.ts";
+export { flash2Schedule } from "./schedules/flash2.ts";
+export { smallCacheSchedule } from "./schedules/small_cache.ts";
+export {
+  standardSchedule,
+  type StandardScheduleTiles,
+} from "./schedules/standard.ts";
+export { flash1BackwardSchedule } from "./schedules/flash1_backward.ts";
+export { flash2BackwardSchedule } from "./schedules/flash2_backward.ts";
+export { standardBackwardSchedule } from "./schedules/standard_backward.ts";
+export type { BackwardScheduleResult } from "./schedules/gradients.ts";
+export type {
+  CountedFlops,
+  ScheduleCounts,
+  ScheduleResult,
+  ScheduleTiles,
+} from "./schedules/run.ts";
+export type { CountedMoves } from "./schedules/slow_memory.ts";

@@ -70,6 +70,8 @@ export function scoreDerivativeNode(
  * console.log(slope(0, 0, 0, 0, 0)); // 1
  * console.log(slope(100, 0, 0, 0, 0)); // 0.0707, which is 1 - tanh(2)^2
  * ```
+ *
+ * @category Readings
  */
 export function scoreDerivative(mods: readonly ScoreMod[]): ScoreFunction {
   return evaluator(scoreDerivativeNode(mods));

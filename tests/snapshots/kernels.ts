@@ -9,11 +9,13 @@ import {
   appendKernel,
   copyBlocksKernel,
   decodeKernel,
+  flash1Kernel,
   forwardKernel,
   mergeKernel,
   mergeStatesKernel,
   rowFormat,
   standardKernels,
+  takeRowsKernel,
 } from "../../kernels/mod.ts";
 import type { KernelSource } from "../../src/core/kernel.ts";
 import { causal, emitMods, softcap } from "../../src/mods/mod.ts";
@@ -158,6 +160,15 @@ export const SNAPSHOTS: readonly (readonly [string, KernelSource])[] = [
     }),
   ],
   ["merge_states_f32", mergeStatesKernel(whole)],
+  [
+    "fa1_causal_tail_f32",
+    flash1Kernel({
+      ...contiguous,
+      ...formats(tail),
+      mods: mask,
+      tile: { ...rowTile, keyVecs: 2, valueVecs: 2 },
+    }),
+  ],
   ["standard_scores_f32", standard.scores],
   ["standard_softmax_f32", standard.softmax],
   ["standard_softmax_dropout_f32", standardDropout.softmax],
@@ -181,4 +192,6 @@ export const SNAPSHOTS: readonly (readonly [string, KernelSource])[] = [
   ],
   ["copy_blocks", copyBlocksKernel({ unit: 16, crossing: true })],
   ["copy_blocks_halves", copyBlocksKernel({ unit: 2, crossing: false })],
+  ["take_rows", takeRowsKernel({ unit: 16 })],
+  ["take_rows_halves", takeRowsKernel({ unit: 2 })],
 ];

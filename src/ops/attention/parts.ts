@@ -74,12 +74,13 @@ export function attentionParts(
       copies: tensors.copies,
     },
     captures: tensors.captures,
-    explanation: explain({
+    explanation: explain(problem, {
       algorithm,
       schedule,
       tiles,
       dispatches,
       scratch,
+      workgroupBytes: device.limits.maxComputeWorkgroupStorageSize,
       captures: explainCaptures(mods?.tensors ?? [], placement, problem),
     }),
   };

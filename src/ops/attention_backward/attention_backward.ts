@@ -28,7 +28,7 @@ import { AttentionBackwardPlan, type BackwardPlanOptions } from "./plan.ts";
 /**
  * What a loss sends back.
  *
- * @category Attention
+ * @category Gradients
  */
 export interface OutputGradients {
   /** Its derivative by the output: the output's shape and dtype. */
@@ -66,7 +66,7 @@ export interface AttentionGradients<T> {
 /**
  * How {@linkcode attentionBackward} runs.
  *
- * @category Attention
+ * @category Gradients
  */
 export interface BackwardRunOptions extends BackwardChoices {
   /**
@@ -82,7 +82,7 @@ export interface BackwardRunOptions extends BackwardChoices {
 /**
  * The options of `attention()`, and what it gave.
  *
- * @category Attention
+ * @category Gradients
  */
 export interface BackwardInputs extends AttentionOptions {
   /** The output. */

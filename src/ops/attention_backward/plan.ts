@@ -35,7 +35,7 @@ const NAMES = {
 /**
  * What a backward plan is for, and how it runs.
  *
- * @category Plans
+ * @category Gradients
  */
 export interface BackwardPlanOptions extends BackwardChoices {
   /** Whether a gradient flows into the log-sum-exp; `false` by default. */

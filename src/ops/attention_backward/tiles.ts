@@ -19,7 +19,7 @@ import type { LoopCounts } from "../attention/work/loop_limit.ts";
 /**
  * Sizes of the backward kernels.
  *
- * @category Plans
+ * @category Gradients
  */
 export interface BackwardTiles {
   /** On what, or where else the numbers come from. */
@@ -41,14 +41,14 @@ export interface BackwardTiles {
 /**
  * Sizes to use instead of the device's: for tuning.
  *
- * @category Plans
+ * @category Gradients
  */
 export type BackwardTileOptions = Partial<BackwardTiles>;
 
 /**
  * Adapters that compute on the CPU.
  *
- * @category Plans
+ * @category Gradients
  */
 export const SOFTWARE_BACKWARD_TILES: BackwardTiles = {
   measured: "llvmpipe, 8 lanes",
@@ -63,7 +63,7 @@ export const SOFTWARE_BACKWARD_TILES: BackwardTiles = {
 /**
  * Any other adapter; from occupancy arithmetic, not from a measurement.
  *
- * @category Plans
+ * @category Gradients
  */
 export const HARDWARE_BACKWARD_TILES: BackwardTiles = {
   measured: "not measured: as forward's",

@@ -18,10 +18,14 @@ import { DECODE_FAULTS } from "./kernels/decode.ts";
 import { NOTATION_FAULTS } from "./kernels/notation.ts";
 import { STANDARD_FAULTS } from "./kernels/standard.ts";
 import { KV_FAULTS } from "./kv.ts";
+import { MASK_FAULTS } from "./masks.ts";
 import { MODS_FAULTS } from "./mods.ts";
 import { OPS_FAULTS } from "./ops.ts";
+import { PACKING_FAULTS } from "./packing.ts";
+import { PLAYGROUND_FAULTS } from "./playground.ts";
 import { REFERENCE_FAULTS } from "./reference.ts";
 import { REPRO_FAULTS } from "./repro.ts";
+import { TRAFFIC_FAULTS } from "./traffic.ts";
 import { VARIANT_FAULTS } from "./variants.ts";
 
 /** All faults that are listed. */
@@ -37,11 +41,15 @@ export const FAULTS: readonly Fault[] = [
   ...VARIANT_FAULTS,
   ...CAPTURE_FAULTS,
   ...MODS_FAULTS,
+  ...MASK_FAULTS,
+  ...PACKING_FAULTS,
+  ...PLAYGROUND_FAULTS,
   ...REFERENCE_FAULTS,
   ...REPRO_FAULTS,
   ...NOTATION_FAULTS,
   ...ATTENTION_FAULTS,
   ...DECODE_FAULTS,
   ...STANDARD_FAULTS,
+  ...TRAFFIC_FAULTS,
   ...CACHE_KERNEL_FAULTS,
 ];

@@ -6,6 +6,9 @@
 
 import { mergeKernel } from "../../../../kernels/attention/merge.ts";
 import type { AttentionSpec } from "../../../../kernels/attention/spec.ts";
+import { addCosts } from "../../../planning/traffic/cost.ts";
+import { flash2Of } from "../../../planning/traffic/fused.ts";
+import { statesCost } from "../moved_work.ts";
 import { type CheckedChoices, partitionsOf } from "../options/choices.ts";
 import { type AttentionProblem, vecsOf } from "../problem.ts";
 import { flatWork, type KeyRange, type Work } from "../work/key_ranges.ts";
@@ -70,6 +73,10 @@ export function fusedAlgorithm(
         })),
       ].filter(({ groups }) => groups > 0);
     },
+    cost: ({ sums, sizes, stateRows }) => ({
+      ...addCosts(flash2Of(sums, sizes), statesCost(stateRows, sizes)),
+      rowsAgain: sums.rows - sums.seeingRows,
+    }),
     // A merge of nothing but empty rows still binds its states.
     scratch: ({ stateRows, merges }): Record<string, number> =>
       merges.length > 0

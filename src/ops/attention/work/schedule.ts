@@ -38,6 +38,7 @@ import {
   type PartitionedWork,
   partitionWork,
   type RowTile,
+  type WorkTile,
 } from "./partition.ts";
 import { Words } from "./words.ts";
 
@@ -71,6 +72,10 @@ export interface ScheduledWork {
   readonly partition: string;
   /** What the partitions were expected to cost, where there was a choice. */
   readonly costs: readonly PartitionCost[];
+  /** The row tiles that were partitioned. */
+  readonly rowTiles: readonly RowTile[];
+  /** What became of them, in the order of the words. */
+  readonly workTiles: readonly WorkTile[];
 }
 
 /** The words of one merge. */
@@ -192,6 +197,8 @@ class ScheduleWriter {
       partial,
       partition: text,
       costs,
+      rowTiles,
+      workTiles: work.tiles,
     };
   }
 

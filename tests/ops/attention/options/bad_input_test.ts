@@ -551,8 +551,8 @@ const ROWS: readonly Row[] = [
     choose({ algorithm: "flash" }),
     TypeError,
     "algorithm",
-    'must be "fused" or "standard"',
-    '"fused" or "standard"',
+    'must be "fused" or "standard" or "fa1"',
+    '"fused" or "standard" or "fa1"',
     '"flash"',
   ],
   [
