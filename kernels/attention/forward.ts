@@ -20,7 +20,7 @@
 import type { KernelSource } from "../../src/core/kernel.ts";
 import { kernelOf } from "../fragment.ts";
 import { nonFinite } from "../fragments/online_softmax.ts";
-import { eachStep, entryPoint } from "../fragments/schedule.ts";
+import { entryPoint } from "../fragments/schedule.ts";
 import { wgsl } from "../wgsl.ts";
 import { rowPlace } from "./epilogue.ts";
 import { placeRows } from "./query_rows.ts";
@@ -31,7 +31,13 @@ import {
   scoreTile,
   tileRows,
 } from "./score_tile.ts";
-import { attentionFragments, type AttentionSpec, labelOf } from "./spec.ts";
+import {
+  attentionFragments,
+  type AttentionSpec,
+  beginTile,
+  eachOwnStep,
+  labelOf,
+} from "./spec.ts";
 
 /** The register tile of the forward kernel. */
 export interface ForwardTile extends RegisterTile {
@@ -82,12 +88,18 @@ export function forwardKernel(spec: ForwardSpec): KernelSource {
     main: entryPoint(
       lanes,
       [
+        beginTile(spec),
         ownRows(tile, spec.queries),
         placeRows(rows),
         wgsl(BEGIN, { rows }),
-        eachStep(keys, step, "var cursor = seek(sequence, run.first_key);"),
+        eachOwnStep(
+          spec,
+          keys,
+          step,
+          "var cursor = seek(sequence, run.first_key);",
+        ),
         ...store,
-      ].join("\n\n"),
+      ].filter((part) => part !== "").join("\n\n"),
       spec,
     ),
   });

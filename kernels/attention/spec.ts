@@ -13,7 +13,18 @@ import {
 } from "../fragments/key_value.ts";
 import { onlineSoftmax } from "../fragments/online_softmax.ts";
 import type { RowFormat } from "../fragments/rows.ts";
-import { keyRuns, tiles, WORK_TILE } from "../fragments/schedule.ts";
+import {
+  eachStep,
+  keyRuns,
+  SELECTED_TILE,
+  tiles,
+  WORK_TILE,
+} from "../fragments/schedule.ts";
+import {
+  OWN_BLOCKS,
+  SELECTED_LIST,
+  selectedRuns,
+} from "../fragments/selection.ts";
 import { type ModSource, scoreMods } from "../fragments/score.ts";
 import { epilogue } from "./epilogue.ts";
 import { queryRows, type QuerySpec } from "./query_rows.ts";
@@ -30,6 +41,8 @@ export interface AttentionSpec extends KeyValueSpec, QuerySpec {
   readonly partial: boolean;
   /** Whether a workgroup does a range of work tiles instead of one. */
   readonly persistent: boolean;
+  /** Whether the device selects blocks of keys (`block_runs.ts`). */
+  readonly selected?: boolean | undefined;
 }
 
 /**
@@ -44,12 +57,32 @@ export function attentionFragments(spec: AttentionSpec): Fragment[] {
     queryRows(spec),
     keyRows(spec),
     valueRows(spec),
-    tiles(WORK_TILE, spec),
-    keyRuns,
+    ...(spec.selected
+      ? [tiles(SELECTED_TILE, spec), selectedRuns]
+      : [tiles(WORK_TILE, spec), keyRuns]),
     onlineSoftmax,
-    scoreMods(spec.mods),
+    scoreMods(spec.mods, spec.selected),
     epilogue(spec),
   ];
+}
+
+/** What stands at the start of a work tile, before anything is scored. */
+export function beginTile(
+  { selected }: Pick<AttentionSpec, "selected">,
+): string {
+  return selected ? OWN_BLOCKS : "";
+}
+
+/** The loop over a work tile's keys; see {@linkcode eachStep}. */
+export function eachOwnStep(
+  { selected }: Pick<AttentionSpec, "selected">,
+  step: number,
+  body: string,
+  before = "",
+): string {
+  return selected
+    ? eachStep(step, body, before, SELECTED_LIST)
+    : eachStep(step, body, before);
 }
 
 /** A kernel's label: what it is, and what tells it from others of its kind. */
@@ -58,10 +91,11 @@ export function labelOf(
   tile: string,
   spec: Pick<
     AttentionSpec,
-    "layout" | "queryFormat" | "queries" | "persistent"
+    "layout" | "queryFormat" | "queries" | "persistent" | "selected"
   >,
 ): string {
   return `attention.${kernel}/${spec.layout}.${spec.queryFormat.dtype}.${tile}` +
     (spec.queries === "listed" ? ".listed" : "") +
-    (spec.persistent ? ".persistent" : "");
+    (spec.persistent ? ".persistent" : "") +
+    (spec.selected ? ".selected" : "");
 }

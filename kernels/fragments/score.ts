@@ -9,6 +9,7 @@
 import type { Fragment } from "../fragment.ts";
 import { wgsl } from "../wgsl.ts";
 import { onlineSoftmax } from "./online_softmax.ts";
+import { selectedBlocks } from "./selection.ts";
 
 /** The traced mods of a call as WGSL: what `emitMods` of `src/mods` returns. */
 export interface ModSource {
@@ -22,11 +23,15 @@ export interface ModSource {
 
 /**
  * `modify`: a score through the score mods. `sees`: whether the mask and the
- * sequence's length let a query see a key.
+ * sequence's length let a query see a key, and where blocks are `selected` on
+ * the device, those too.
  */
-export function scoreMods(mods: ModSource | undefined): Fragment {
+export function scoreMods(
+  mods: ModSource | undefined,
+  selected = false,
+): Fragment {
   return {
-    needs: [onlineSoftmax],
+    needs: [onlineSoftmax, ...(selected ? [selectedBlocks] : [])],
     bindings: mods && mods.data.length > 0
       ? [{ name: "captures", type: "array<u32>", access: "read" }]
       : [],
@@ -41,7 +46,7 @@ export function scoreMods(mods: ModSource | undefined): Fragment {
       }
 
       fn sees(batch: i32, head: i32, query: i32, key: i32, key_count: i32) -> bool {
-        return key < key_count$mask;
+        return key < key_count$blocks$mask;
       }
       `,
       {
@@ -49,6 +54,7 @@ export function scoreMods(mods: ModSource | undefined): Fragment {
         score: mods?.hasScore
           ? "mod_score(score, batch, head, query, key)"
           : "score",
+        blocks: selected ? " && block_sees(head, query, key)" : "",
         mask: mods ? " && mod_mask(batch, head, query, key)" : "",
       },
     ),

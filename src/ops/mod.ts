@@ -52,6 +52,11 @@ export {
 export type { PassedOver, Profile } from "./attention/variants/variant.ts";
 export type { PartitionCost } from "./attention/work/cost.ts";
 export type { TileCounts } from "./attention/work/key_runs.ts";
+export {
+  blockMaskFromScores,
+  DeviceBlockMask,
+  type SelectBlocksOptions,
+} from "./block_mask/device_block_mask.ts";
 export { rotaryTable, type RotaryTableOptions } from "./rotary_table.ts";
 export type {
   AnyTensor,

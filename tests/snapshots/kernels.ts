@@ -7,12 +7,14 @@
 
 import {
   appendKernel,
+  blockRunsKernel,
   copyBlocksKernel,
   decodeKernel,
   forwardKernel,
   mergeKernel,
   mergeStatesKernel,
   rowFormat,
+  selectBlocksKernel,
   standardKernels,
 } from "../../kernels/mod.ts";
 import type { KernelSource } from "../../src/core/kernel.ts";
@@ -154,6 +156,19 @@ export const SNAPSHOTS: readonly (readonly [string, KernelSource])[] = [
       rope: "half-split",
     }),
   ],
+  [
+    "forward_selected_f32",
+    forwardKernel({
+      ...contiguous,
+      ...formats(whole),
+      mods: mask,
+      selected: true,
+      tile: rowTile,
+    }),
+  ],
+  ["block_runs", blockRunsKernel()],
+  ["select_blocks_f32", selectBlocksKernel({ dtype: "f32" })],
+  ["select_blocks_u32", selectBlocksKernel({ dtype: "u32" })],
   ["copy_blocks", copyBlocksKernel({ unit: 16, crossing: true })],
   ["copy_blocks_halves", copyBlocksKernel({ unit: 2, crossing: false })],
 ];

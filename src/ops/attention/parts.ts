@@ -7,6 +7,7 @@
 
 import type { AttentionSpec } from "../../../kernels/attention/spec.ts";
 import { type RowFormat, rowFormat } from "../../../kernels/fragments/rows.ts";
+import { bitWords } from "../../../kernels/fragments/selection.ts";
 import type { Dispatch, ProgramParts } from "../../gpu/mod.ts";
 import { emitMods, type EmittedMods } from "../../mods/mod.ts";
 import { type AttentionExplanation, explain } from "./explanation.ts";
@@ -18,6 +19,7 @@ import { fusedAlgorithm } from "./variants/fused.ts";
 import { standardAlgorithm } from "./variants/standard.ts";
 import type { PlanDevice } from "./variants/variant.ts";
 import { buildSchedule, type Schedule } from "./work/schedule.ts";
+import { maskGroup } from "./work/selection.ts";
 
 /** A problem's program, and what to say of it. */
 export interface AttentionParts {
@@ -97,6 +99,7 @@ function attentionSpec(
     partial: false,
     queries: "consecutive",
     persistent: false,
+    ...(problem.selection && { selected: true }),
   };
 }
 
@@ -110,6 +113,7 @@ function uniformsOf(
   const paged = keys.kind === "paged" ? keys : undefined;
   const { query, key, value, output, lse } = rowStrides(problem);
   return {
+    ...maskUniforms(problem),
     ...strideUniforms("query", spec.queryFormat, query),
     ...strideUniforms("key", spec.keyFormat, key),
     ...strideUniforms("value", spec.valueFormat, value),
@@ -126,6 +130,25 @@ function uniformsOf(
     segment_blocks: paged?.segmentBlocks ?? 1,
     scale: problem.scale,
     sequences_at: sequencesAt,
+  };
+}
+
+/** Where the bits of a selection are. */
+function maskUniforms(
+  { selection, queryHeads }: AttentionProblem,
+): Record<string, number> {
+  if (!selection) return {};
+  const { grid } = selection;
+  return {
+    mask_query_block: grid.queryBlock,
+    mask_key_block: grid.keyBlock,
+    mask_by_position: grid.rowsBy === "position" ? 1 : 0,
+    mask_offset: grid.queryOffset,
+    mask_group: maskGroup(grid, queryHeads),
+    mask_words: bitWords(grid.keyBlocks),
+    mask_batched: grid.batch > 1 ? 1 : 0,
+    mask_heads: grid.heads,
+    mask_rows: grid.queryBlocks,
   };
 }
 

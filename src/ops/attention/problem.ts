@@ -8,6 +8,7 @@
 
 import type { DType } from "../../core/dtype.ts";
 import type { MaskMod, ScoreMod } from "../../mods/mod.ts";
+import type { DeviceBlockMask } from "../block_mask/device_block_mask.ts";
 
 /** One sequence of the batch. */
 export interface SequenceShape {
@@ -92,6 +93,8 @@ export interface AttentionProblem {
   readonly scoreMods: readonly ScoreMod[];
   /** All must hold for a key to be seen. */
   readonly maskMods: readonly MaskMod[];
+  /** Blocks of keys that the device selects, on top of all masks. */
+  readonly selection?: DeviceBlockMask | undefined;
   /** Whether the log-sum-exp is wanted. */
   readonly lse: boolean;
 }

@@ -5,6 +5,7 @@
  */
 
 import type { Fault } from "../fault.ts";
+import { BLOCK_MASK_FAULTS } from "./block_mask.ts";
 import { BLOCK_FAULTS } from "./cache/block.ts";
 import { EXTENT_FAULTS } from "./cache/extent.ts";
 import { MANAGER_FAULTS } from "./cache/manager.ts";
@@ -35,6 +36,7 @@ export const FAULTS: readonly Fault[] = [
   ...OPS_FAULTS,
   ...VARIANT_FAULTS,
   ...MODS_FAULTS,
+  ...BLOCK_MASK_FAULTS,
   ...REFERENCE_FAULTS,
   ...REPRO_FAULTS,
   ...NOTATION_FAULTS,

@@ -12,6 +12,7 @@ import type {
 import type { GpuTensor } from "../../../gpu/mod.ts";
 import type { ContiguousCache, KvCache } from "../../../kv/mod.ts";
 import type { BlockMask, MaskMod, ScoreMod } from "../../../mods/mod.ts";
+import type { DeviceBlockMask } from "../../block_mask/device_block_mask.ts";
 import type { HostBits, HostTensor } from "../../tensors.ts";
 import type { Layout } from "../problem.ts";
 import type { HostMask } from "./attention_mask.ts";
@@ -98,9 +99,10 @@ export interface AttentionOptions<T = GpuTensor | HostTensor | HostBits> {
   /**
    * A mask in blocks, on top of `causal` and all else: blocks that it has not
    * are not visited. Its heads are 1, the query heads or a divisor of them, its
-   * batch 1 or the number of sequences.
+   * batch 1 or the number of sequences. One on the device is read by what
+   * runs, at the time it runs: nothing waits for it.
    */
-  readonly blockMask?: BlockMask;
+  readonly blockMask?: BlockMask | DeviceBlockMask;
   /** Whether the log-sum-exp is wanted too. */
   readonly returnLse?: boolean;
 }

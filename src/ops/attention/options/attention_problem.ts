@@ -12,6 +12,7 @@ import {
   checkRange,
   checkType,
 } from "../../../core/check.ts";
+import { DeviceBlockMask } from "../../block_mask/device_block_mask.ts";
 import type { AnyTensor } from "../../tensors.ts";
 import type { AttentionProblem } from "../problem.ts";
 import type { AttentionOptions } from "./attention_options.ts";
@@ -118,6 +119,8 @@ export function attentionProblem(
         ? keys.keys.keyTokens / queries.length
         : undefined,
     }),
+    ...(options.blockMask instanceof DeviceBlockMask &&
+      { selection: options.blockMask }),
     lse: options.returnLse ?? false,
   };
 }

@@ -17,6 +17,7 @@ import { type AttentionProblem, packedRows, vecsOf } from "../problem.ts";
 import { flatWork } from "../work/key_ranges.ts";
 import { type Algorithm, largest } from "./algorithm.ts";
 import { forwardTile } from "./forward.ts";
+import { selectionOf, selectionScratch } from "./selection.ts";
 import type { PlanDevice } from "./variant.ts";
 
 /**
@@ -44,7 +45,10 @@ export function standardAlgorithm(
   const work = flatWork(problem);
   const { scores, softmax, values } = standardKernels({ ...spec, tile });
   return {
-    merge: { lanes: tile.lanes, maxLoopIterations: Infinity },
+    merge: {
+      lanes: tile.lanes,
+      maxLoopIterations: device.maxLoopIterations,
+    },
     work,
     kernels: [{
       name: "standard",
@@ -59,18 +63,26 @@ export function standardAlgorithm(
       model,
       maxLoopIterations: Infinity,
     }],
-    dispatches: ({ kernels: [{ tilesAt, tileCount }] }) =>
-      tileCount === 0 ? [] : [scores, softmax, values].map((source) => ({
+    dispatches: (schedule) => {
+      const [{ tilesAt, tileCount }] = schedule.kernels;
+      const size = { rows: tileRows(tile), keys: tile.keysPerStep };
+      const selection = selectionOf(problem, schedule, 0, size);
+      const dispatches = [scores, softmax, values].map((source) => ({
         source,
-        tile: { rows: tileRows(tile), keys: tile.keysPerStep },
+        tile: size,
         tilesAt,
         groups: tileCount,
         heads: problem.kvHeads,
-        uniforms: { scratch_keys: keys },
-      })),
-    scratch: ({ kernels: [{ tileCount }] }): Record<string, number> => {
+        uniforms: { ...selection.uniforms, scratch_keys: keys },
+      }));
+      return tileCount === 0 ? [] : [...selection.dispatches, ...dispatches];
+    },
+    scratch: (schedule): Record<string, number> => {
+      const [{ tileCount }] = schedule.kernels;
       const rows = tileCount * problem.kvHeads * tileRows(tile);
-      return tileCount === 0 ? {} : { scratch: 4 * rows * keys };
+      return tileCount === 0
+        ? {}
+        : { ...selectionScratch(schedule), scratch: 4 * rows * keys };
     },
   };
 }
