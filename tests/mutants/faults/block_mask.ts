@@ -34,13 +34,6 @@ export const BLOCK_MASK_FAULTS: readonly Fault[] = [
       "this.#meaning(...at)",
     ],
   ]),
-  ...faultsIn("BlockMask.#combine", MASKS, [
-    [
-      "a mask for all heads is divided by those of the other",
-      "part.grid.heads === grid.heads ? group : 1",
-      "group",
-    ],
-  ]),
   ...faultsIn("BlockMask.maskMod", MASKS, [
     [
       "neighbouring query heads do not share the mask's",
