@@ -6,6 +6,7 @@
  */
 
 import type { Fragment } from "../fragment.ts";
+import { dropoutOf, type DropoutSpec } from "../fragments/dropout.ts";
 import {
   keyRows,
   type KeyValueSpec,
@@ -17,6 +18,7 @@ import {
   eachStep,
   keyRuns,
   SELECTED_TILE,
+  type StepOptions,
   tiles,
   WORK_TILE,
 } from "../fragments/schedule.ts";
@@ -29,8 +31,12 @@ import { type ModSource, scoreMods } from "../fragments/score.ts";
 import { epilogue } from "./epilogue.ts";
 import { queryRows, type QuerySpec } from "./query_rows.ts";
 
-/** What every fused kernel's source depends on. */
-export interface AttentionSpec extends KeyValueSpec, QuerySpec {
+/**
+ * What every fused kernel's source depends on.
+ *
+ * @category Kernels
+ */
+export interface AttentionSpec extends KeyValueSpec, QuerySpec, DropoutSpec {
   /** The format of output rows. */
   readonly outputFormat: RowFormat;
   /** Score and mask mods, if any. */
@@ -61,7 +67,8 @@ export function attentionFragments(spec: AttentionSpec): Fragment[] {
       ? [tiles(SELECTED_TILE, spec), selectedRuns]
       : [tiles(WORK_TILE, spec), keyRuns]),
     onlineSoftmax,
-    scoreMods(spec.mods, spec.selected),
+    scoreMods(spec.mods, { selected: spec.selected }),
+    ...dropoutOf(spec),
     epilogue(spec),
   ];
 }
@@ -78,11 +85,12 @@ export function eachOwnStep(
   { selected }: Pick<AttentionSpec, "selected">,
   step: number,
   body: string,
-  before = "",
+  options: StepOptions = {},
 ): string {
-  return selected
-    ? eachStep(step, body, before, SELECTED_LIST)
-    : eachStep(step, body, before);
+  return eachStep(step, body, {
+    ...options,
+    ...(selected && { list: SELECTED_LIST }),
+  });
 }
 
 /** A kernel's label: what it is, and what tells it from others of its kind. */
@@ -91,11 +99,17 @@ export function labelOf(
   tile: string,
   spec: Pick<
     AttentionSpec,
-    "layout" | "queryFormat" | "queries" | "persistent" | "selected"
+    | "layout"
+    | "queryFormat"
+    | "queries"
+    | "persistent"
+    | "selected"
+    | "dropout"
   >,
 ): string {
   return `attention.${kernel}/${spec.layout}.${spec.queryFormat.dtype}.${tile}` +
     (spec.queries === "listed" ? ".listed" : "") +
+    (spec.dropout ? ".dropout" : "") +
     (spec.persistent ? ".persistent" : "") +
     (spec.selected ? ".selected" : "");
 }

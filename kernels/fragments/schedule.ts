@@ -171,7 +171,11 @@ const heads: Fragment = {
   uniforms: { group: "u32" },
 };
 
-/** Which work tiles a workgroup does. */
+/**
+ * Which work tiles a workgroup does.
+ *
+ * @category Kernels
+ */
 export interface Partitioning {
   /**
    * Whether a workgroup does a range of work tiles, one after the other, as a
@@ -252,27 +256,36 @@ export const keyRuns: Fragment = {
 export const OWN_LIST: string =
   `tile.runs_at + ${RUN_LIST.words} * kv_head * params.runs_per_head`;
 
+/** How {@linkcode eachStep} goes. */
+export interface StepOptions {
+  /** What stands at the start of each run. */
+  readonly before?: string;
+  /** What runs are of. */
+  readonly along?: "key" | "row";
+  /** Where the run list is; by default where the CPU wrote it. */
+  readonly list?: string;
+}
+
 /**
  * The loop over a work tile's keys, `step` at a time, through its runs. The
  * body finds `first_key`, the run's `end_key`, and whether the step is
- * `masked`; `before` stands at the start of each run. `list` is where the run
- * list is.
+ * `masked`. Along rows, a tile's runs are packed rows, and the names are
+ * `first_row` and `end_row`.
  */
 export function eachStep(
   step: number,
   body: string,
-  before = "",
-  list = OWN_LIST,
+  { before = "", along = "key", list = OWN_LIST }: StepOptions = {},
 ): string {
   return wgsl(
     `
     let runs = read_run_list($list);
     for (var run_index = 0u; run_index < runs.count; run_index++) {
       let run = read_key_run(runs.runs_at + run_index * $runWords);
-      let end_key = min(run.end_key, sequence.key_count);
+      let end_$along = min(run.end_key, $count);
       let masked = run.full == 0u;
       $before
-      for (var first_key = run.first_key; first_key < end_key; first_key += $step) {
+      for (var first_$along = run.first_key; first_$along < end_$along; first_$along += $step) {
         $body
       }
     }
@@ -282,6 +295,8 @@ export function eachStep(
       body,
       before,
       list,
+      along,
+      count: along === "key" ? "sequence.key_count" : "row_count",
       runWords: KEY_RUN.words,
     },
   );

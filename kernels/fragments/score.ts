@@ -11,7 +11,11 @@ import { wgsl } from "../wgsl.ts";
 import { onlineSoftmax } from "./online_softmax.ts";
 import { selectedBlocks } from "./selection.ts";
 
-/** The traced mods of a call as WGSL: what `emitMods` of `src/mods` returns. */
+/**
+ * The traced mods of a call as WGSL: what `emitMods` of `src/mods` returns.
+ *
+ * @category Kernels
+ */
 export interface ModSource {
   /** Declares `mod_score(score, batch, head, query, key)` and `mod_mask(...)`. */
   readonly code: string;
@@ -19,6 +23,24 @@ export interface ModSource {
   readonly data: Uint32Array;
   /** Whether any score mod is among them: if so, full steps need a pass too. */
   readonly hasScore: boolean;
+  /**
+   * Whether `mod_score_derivative(score, batch, head, query, key)` is declared
+   * too; without it, the derivative is 1.
+   */
+  readonly hasDerivative?: boolean;
+  /** From where captured tensors are read; several may have one binding. */
+  readonly tensors: readonly { readonly binding: string }[];
+}
+
+/** What scores depend on besides their mods. */
+export interface ScoreOptions {
+  /**
+   * A binding of their own (default), or the first words of the schedule: for
+   * kernels that bind as many buffers as a device has.
+   */
+  readonly captures?: "captures" | "schedule";
+  /** Whether the device selects blocks of keys. */
+  readonly selected?: boolean | undefined;
 }
 
 /**
@@ -28,13 +50,14 @@ export interface ModSource {
  */
 export function scoreMods(
   mods: ModSource | undefined,
-  selected = false,
+  { captures = "captures", selected = false }: ScoreOptions = {},
 ): Fragment {
   return {
     needs: [onlineSoftmax, ...(selected ? [selectedBlocks] : [])],
-    bindings: mods && mods.data.length > 0
-      ? [{ name: "captures", type: "array<u32>", access: "read" }]
-      : [],
+    bindings: [
+      ...(mods && mods.data.length > 0 ? [captures] : []),
+      ...(mods?.tensors.map(({ binding }) => binding) ?? []),
+    ].map((name) => ({ name, type: "array<u32>", access: "read" })),
     uniforms: { scale: "f32" },
     code: wgsl(
       `
@@ -50,12 +73,33 @@ export function scoreMods(
       }
       `,
       {
-        mods: mods?.code.trim() ?? "",
+        mods: mods?.code.trim().replaceAll("captures[", `${captures}[`) ?? "",
         score: mods?.hasScore
           ? "mod_score(score, batch, head, query, key)"
           : "score",
         blocks: selected ? " && block_sees(head, query, key)" : "",
         mask: mods ? " && mod_mask(batch, head, query, key)" : "",
+      },
+    ),
+  };
+}
+
+/**
+ * `modify_derivative`: the derivative of what {@linkcode scoreMods} makes of a
+ * score, by the scaled dot product.
+ */
+export function scoreGradient(mods: ModSource | undefined): Fragment {
+  return {
+    code: wgsl(
+      `
+      fn modify_derivative(score: f32, batch: i32, head: i32, query: i32, key: i32) -> f32 {
+        return $derivative;
+      }
+      `,
+      {
+        derivative: mods?.hasDerivative
+          ? "mod_score_derivative(score, batch, head, query, key)"
+          : "1.0",
       },
     ),
   };

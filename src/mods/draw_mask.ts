@@ -26,7 +26,11 @@ const CHARACTERS: Readonly<Record<TileKind, string>> = {
   full: "█",
 };
 
-/** What has masks: one call of attention, as `attentionProblem()` makes it. */
+/**
+ * What has masks: one call of attention, as `attentionProblem()` makes it.
+ *
+ * @category Tiles
+ */
 export interface MaskedProblem {
   /** All must hold. */
   readonly maskMods: readonly MaskMod[];
@@ -41,7 +45,11 @@ export interface MaskedProblem {
   }[];
 }
 
-/** Which part of a mask is drawn, and in what tiles. */
+/**
+ * Which part of a mask is drawn, and in what tiles.
+ *
+ * @category Tiles
+ */
 export interface DrawMaskOptions {
   /** Queries; by default those of the problem, else as many as keys. */
   readonly queries?: number;
@@ -67,7 +75,11 @@ export interface DrawMaskOptions {
   readonly title?: string;
 }
 
-/** A drawn mask. */
+/**
+ * A drawn mask.
+ *
+ * @category Tiles
+ */
 export interface MaskPicture {
   /**
    * A line a row of tiles, a character a tile: `·` is empty and not computed,
@@ -106,6 +118,8 @@ export interface MaskPicture {
  * // ·▒▒█▒··· and so on
  * console.log(tiles); // { empty: 38, full: 7, mixed: 19 }
  * ```
+ *
+ * @category Tiles
  */
 export function drawMask(
   masked: MaskMod | readonly MaskMod[] | MaskedProblem,

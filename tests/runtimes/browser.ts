@@ -1,7 +1,7 @@
 // deno-lint-ignore-file no-console -- this is what a person runs
 /**
- * `deno task test:browser`: a small kernel suite in headless Chromium, on its
- * software adapter. Chromium is the system's (`CHROMIUM=PATH` names another);
+ * `deno task test:browser`: a small kernel suite and the examples in headless
+ * Chromium, on its software adapter. Chromium is the system's (`CHROMIUM=PATH` names another);
  * Debian's is installed where it is absent and that may be done.
  *
  * @module
@@ -9,6 +9,7 @@
 
 import { readCommand } from "../../src/cli/arguments.ts";
 import { mayInstall, runQuietly, systemInfo } from "../../src/cli/setup.ts";
+import { driveExample, type ExamplePage } from "./browser_example.ts";
 import type { PageEnd, PageResult } from "./browser_page.ts";
 
 const NAMES = ["chromium", "chromium-browser", "google-chrome"];
@@ -51,17 +52,9 @@ interface Playwright {
 }
 
 interface Browser {
-  newPage(): Promise<Page>;
+  newPage(): Promise<ExamplePage>;
   version(): string;
   close(): Promise<void>;
-}
-
-interface Page {
-  on(
-    event: "crash" | "pageerror",
-    listener: (cause: unknown) => void,
-  ): void;
-  goto(url: string): Promise<unknown>;
 }
 
 function findChromium(): string | undefined {
@@ -173,6 +166,8 @@ async function runIn(executablePath: string): Promise<PageResult[]> {
     const end = await visit(browser, server.url, server.end);
     console.log(`Chromium ${browser.version()}: ${end.adapter}`);
     if (!end.complete) throw new Error(end.adapter);
+    results.push(await driveExample(await browser.newPage()));
+    print(results[results.length - 1]);
   } catch (error) {
     const detail = error instanceof Error ? error.message : String(error);
     const rest = { outcome: "failed", detail, milliseconds: 0 } as const;

@@ -41,7 +41,7 @@ export interface Family {
   readonly splits?: readonly NonNullable<AttentionCase["splits"]>[];
   /** Whether sequences inherit keys, which are then read together. */
   readonly sharing?: boolean;
-  readonly algorithm?: "standard";
+  readonly algorithm?: "standard" | "fa1";
   readonly tiles?: "device" | "hardware";
   readonly mods: (random: Prng, sizes: Sizes) => Mods;
 }
@@ -540,6 +540,25 @@ export const FAMILIES: readonly Family[] = [
     batch: "prefill",
     algorithm: "standard",
     mods: () => ({ score: { softcap: 30 } }),
+  },
+  {
+    name: "FlashAttention-1, causal",
+    dtype: "f32",
+    layout: "dense",
+    valueDims: [64, 40, 128],
+    batch: "prefill",
+    algorithm: "fa1",
+    mods: causal,
+  },
+  {
+    name: "FlashAttention-1, odd head dim, window, paged",
+    dtype: "f32",
+    layout: "paged",
+    valueDims: [59, 3],
+    batch: "mixed",
+    heads: [4, 1],
+    algorithm: "fa1",
+    mods: window,
   },
 ];
 

@@ -93,6 +93,7 @@ export function modOptions(
     ...(score.bias &&
       { scoreMod: readBias(score.bias, c.seed, offsetsOf(c)).mod }),
     ...(c.queryOffset !== undefined && { queryOffset: c.queryOffset }),
+    ...(c.dropout && { dropout: c.dropout }),
     returnLse: c.lse ?? true,
   };
 }

@@ -23,7 +23,11 @@ import {
 import { type BlockLists, listsOf } from "./lists.ts";
 import type { Meaning } from "./meaning.ts";
 
-/** The lists of a block mask, or of its transpose. */
+/**
+ * The lists of a block mask, or of its transpose.
+ *
+ * @category Blocks
+ */
 export interface MaskLists {
   /** Blocks of which every pair is seen. */
   readonly full: BlockLists;
@@ -31,7 +35,11 @@ export interface MaskLists {
   readonly partial: BlockLists;
 }
 
-/** How much of a problem a block mask keeps. */
+/**
+ * How much of a problem a block mask keeps.
+ *
+ * @category Blocks
+ */
 export interface BlockDensity {
   /** Blocks in all. */
   readonly blocks: number;
@@ -43,7 +51,11 @@ export interface BlockDensity {
   readonly ratio: number;
 }
 
-/** What a {@linkcode BlockMask} is made of. */
+/**
+ * What a {@linkcode BlockMask} is made of.
+ *
+ * @category Blocks
+ */
 export interface BlockMaskParts {
   /** For people. */
   readonly name: string;

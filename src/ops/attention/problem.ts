@@ -6,11 +6,17 @@
  * @module
  */
 
+import type { Dropout } from "../../core/dropout.ts";
 import type { DType } from "../../core/dtype.ts";
+import { UnsupportedError } from "../../core/errors.ts";
 import type { MaskMod, ScoreMod } from "../../mods/mod.ts";
 import type { DeviceBlockMask } from "../block_mask/device_block_mask.ts";
 
-/** One sequence of the batch. */
+/**
+ * One sequence of the batch.
+ *
+ * @category Plans
+ */
 export interface SequenceShape {
   /** Where its queries begin, in token strides of the query. */
   readonly queryStart: number;
@@ -27,7 +33,11 @@ export interface SequenceShape {
   readonly queryOffset: number;
 }
 
-/** Keys and values in order, in one tensor each or both in one arena. */
+/**
+ * Keys and values in order, in one tensor each or both in one arena.
+ *
+ * @category Plans
+ */
 export interface ContiguousKeys {
   /** Tells the layouts apart. */
   readonly kind: "contiguous";
@@ -37,7 +47,11 @@ export interface ContiguousKeys {
   readonly segments: 0 | 1;
 }
 
-/** Keys and values in blocks, found through a table. */
+/**
+ * Keys and values in blocks, found through a table.
+ *
+ * @category Plans
+ */
 export interface PagedKeys {
   /** Tells the layouts apart. */
   readonly kind: "paged";
@@ -58,6 +72,8 @@ export interface PagedKeys {
 /**
  * The order of a dense tensor's dimensions: `[batch, sequence, heads, headDim]`,
  * or `[batch, heads, sequence, headDim]` as PyTorch's and ONNX's attention.
+ *
+ * @category Plans
  */
 export type Layout = "bshd" | "bhsd";
 
@@ -95,6 +111,8 @@ export interface AttentionProblem {
   readonly maskMods: readonly MaskMod[];
   /** Blocks of keys that the device selects, on top of all masks. */
   readonly selection?: DeviceBlockMask | undefined;
+  /** Dropout of the weights; where any are dropped. */
+  readonly dropout?: Dropout | undefined;
   /** Whether the log-sum-exp is wanted. */
   readonly lse: boolean;
 }
@@ -112,6 +130,19 @@ export function packedRows(
   sequence: SequenceShape,
 ): number {
   return sequence.queryCount * (problem.queryHeads / problem.kvHeads);
+}
+
+/**
+ * Throws unless backward can run a problem.
+ *
+ * @throws {UnsupportedError} if the device selects its blocks
+ */
+export function checkDifferentiable({ selection }: AttentionProblem): void {
+  if (selection === undefined) return;
+  throw new UnsupportedError(
+    "compute gradients with a blockMask on the device",
+    "backward goes along keys too, whose lists are made on the host: give blockMask: await mask.read()",
+  );
 }
 
 /** Rows of four elements that hold `dim` elements. */

@@ -300,9 +300,16 @@ export async function blockMaskFromScores(
     "must be a GpuTensor; of scores on the host, blockMaskFromPattern() makes a mask",
     scores,
   );
+  const { dtype } = scores;
+  checkType(
+    dtype === "f32" || dtype === "f16" || dtype === "u32",
+    "scores.dtype",
+    "must be f32, f16 or u32",
+    dtype,
+  );
   const mask = await DeviceBlockMask.create(gpu, geometry, {
     ...options,
-    dtype: scores.dtype,
+    dtype,
   });
   try {
     gpu.submit("block mask", (encoder) => mask.encode(encoder, scores));

@@ -16,12 +16,12 @@ import {
   type PlanChoices,
   type TensorShape,
 } from "../../../src/ops/mod.ts";
-import { attentionParts } from "../../../src/ops/attention/parts.ts";
 import { SOFTWARE_TILES } from "../../../src/ops/attention/variants/tiles.ts";
 import {
   readRecord,
   type ReadRun,
 } from "../../ops/attention/work/schedule_reader.ts";
+import { partsFor } from "../../support/attention_parts.ts";
 import { gpuTest } from "../../support/gpu.ts";
 import { SEED } from "../../support/property.ts";
 
@@ -54,7 +54,7 @@ function draw(random: Prng): Case {
     queryHeads,
     kvHeads,
     queryBlock: pick(1, 3, 16, 64, 200),
-    keyBlock: pick(1, 3, 8, 24, 64, 2000),
+    keyBlock: pick(1, 3, 8, 20, 24, 44, 64, 2000),
     maskBatch: pick(1, batch),
     maskHeads: pick(1, kvHeads, queryHeads, queryHeads === 12 ? 4 : 1),
     density: pick(0, 0.1, 0.5, 0.9, 1),
@@ -105,7 +105,7 @@ async function prepare(gpu: Gpu, c: Case, seed: number) {
     causal: c.causal,
     blockMask: mask,
   };
-  const { parts } = attentionParts(
+  const { parts } = partsFor(
     attentionProblem(options),
     gpu,
     choicesOf(c),

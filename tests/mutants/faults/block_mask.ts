@@ -48,13 +48,6 @@ export const BLOCK_MASK_FAULTS: readonly Fault[] = [
       "sees(b, h, q, k)",
     ],
   ]),
-  ...faultsIn("broadcastLevels", MASKS, [
-    [
-      "a mask for all sequences loses the heads of the second",
-      "Math.min(b, own.batch - 1) * own.heads",
-      "Math.min(b, own.batch - 1)",
-    ],
-  ]),
   ...faultsIn("transposeLevels", MASKS, [
     [
       "a transpose is none",

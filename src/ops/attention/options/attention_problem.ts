@@ -12,6 +12,7 @@ import {
   checkRange,
   checkType,
 } from "../../../core/check.ts";
+import { dropoutWords } from "../../../core/dropout.ts";
 import { DeviceBlockMask } from "../../block_mask/device_block_mask.ts";
 import type { AnyTensor } from "../../tensors.ts";
 import type { AttentionProblem } from "../problem.ts";
@@ -121,6 +122,7 @@ export function attentionProblem(
     }),
     ...(options.blockMask instanceof DeviceBlockMask &&
       { selection: options.blockMask }),
+    dropout: dropoutWords(options.dropout) && options.dropout,
     lse: options.returnLse ?? false,
   };
 }

@@ -15,7 +15,7 @@ import {
   causal,
 } from "../../../../src/mods/mod.ts";
 import { Prng } from "../../../../src/core/prng.ts";
-import { attentionParts } from "../../../../src/ops/attention/parts.ts";
+import { partsFor } from "../../../support/attention_parts.ts";
 import { SOFTWARE_TILES } from "../../../../src/ops/attention/variants/tiles.ts";
 import type { PlanDevice } from "../../../../src/ops/attention/variants/variant.ts";
 
@@ -56,7 +56,7 @@ function explained(
     blockMask: mask,
     ...more,
   });
-  return attentionParts(problem, DEVICE, { tiles: TILES }).explanation;
+  return partsFor(problem, DEVICE, { tiles: TILES }).explanation;
 }
 
 function randomMask(
