@@ -28,7 +28,20 @@ import { wgsl } from "../wgsl.ts";
 /** Invocations of a workgroup, each with a step at a time. */
 export const BLOCK_RUN_LANES = 64;
 
-/** The kernel; grid: (work tiles, kv heads that differ). */
+/**
+ * The kernel; grid: (work tiles, kv heads that differ).
+ *
+ * @example What it binds
+ * ```ts
+ * import { blockRunsKernel } from "@quire/attention/kernels";
+ *
+ * const { bindings } = blockRunsKernel();
+ * console.log(bindings.map(({ name }) => name));
+ * // schedule blocks selection params
+ * ```
+ *
+ * @category Kernels
+ */
 export function blockRunsKernel(): KernelSource {
   const scope = {
     lanes: BLOCK_RUN_LANES,

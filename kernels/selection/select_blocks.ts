@@ -14,7 +14,11 @@ import { kernelOf } from "../fragment.ts";
 import { BLOCKS_A_WORD } from "../fragments/selection.ts";
 import { wgsl } from "../wgsl.ts";
 
-/** What the kernel's source depends on. */
+/**
+ * What the kernel's source depends on.
+ *
+ * @category Kernels
+ */
 export interface SelectBlocksSpec {
   /** Scores, or words: 0, or not. */
   readonly dtype: "f32" | "f16" | "u32";
@@ -23,7 +27,19 @@ export interface SelectBlocksSpec {
 /** Invocations of a workgroup, a word each. */
 export const SELECT_BLOCKS_LANES = 64;
 
-/** The kernel; grid: words, 64 a workgroup, folded into two dimensions. */
+/**
+ * The kernel; grid: words, 64 a workgroup, folded into two dimensions.
+ *
+ * @example What it binds
+ * ```ts
+ * import { selectBlocksKernel } from "@quire/attention/kernels";
+ *
+ * const { bindings } = selectBlocksKernel({ dtype: "f32" });
+ * console.log(bindings.map(({ name }) => name)); // scores blocks params
+ * ```
+ *
+ * @category Kernels
+ */
 export function selectBlocksKernel({ dtype }: SelectBlocksSpec): KernelSource {
   return kernelOf({
     label: `selection.select_blocks/${dtype}`,

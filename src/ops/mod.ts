@@ -72,8 +72,8 @@ export type {
 export {
   AttentionBackwardPlan,
   type BackwardPlanOptions,
-  type BackwardTensors,
 } from "./attention_backward/plan.ts";
+export type { BackwardTensors } from "./attention_backward/backward_tensors.ts";
 export {
   type BackwardTileOptions,
   type BackwardTiles,
@@ -86,6 +86,17 @@ export {
   DeviceBlockMask,
   type SelectBlocksOptions,
 } from "./block_mask/device_block_mask.ts";
+export { pack, takeRows, unpack } from "./packing/pack.ts";
+export {
+  type HostRows,
+  Packing,
+  type PackingOptions,
+} from "./packing/packing.ts";
+export {
+  RowsPlan,
+  type RowsProblem,
+  type RowsTensors,
+} from "./packing/rows_plan.ts";
 export { rotaryTable, type RotaryTableOptions } from "./rotary_table.ts";
 export type {
   AnyTensor,

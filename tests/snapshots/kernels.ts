@@ -17,6 +17,7 @@ import {
   rowFormat,
   selectBlocksKernel,
   standardKernels,
+  takeRowsKernel,
 } from "../../kernels/mod.ts";
 import type { KernelSource } from "../../src/core/kernel.ts";
 import { causal, emitMods, softcap } from "../../src/mods/mod.ts";
@@ -206,4 +207,6 @@ export const SNAPSHOTS: readonly (readonly [string, KernelSource])[] = [
   ["select_blocks_u32", selectBlocksKernel({ dtype: "u32" })],
   ["copy_blocks", copyBlocksKernel({ unit: 16, crossing: true })],
   ["copy_blocks_halves", copyBlocksKernel({ unit: 2, crossing: false })],
+  ["take_rows", takeRowsKernel({ unit: 16 })],
+  ["take_rows_halves", takeRowsKernel({ unit: 2 })],
 ];

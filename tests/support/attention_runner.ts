@@ -48,7 +48,8 @@ const SMALL_TILES: TileOptions = {
   partition: { ...SOFTWARE_TILES.partition, splitKeys: 256 },
 };
 
-const TILES = {
+/** Tiles by the word of a case. */
+export const TILES = {
   small: SMALL_TILES,
   device: undefined,
   hardware: HARDWARE_TILES,
@@ -217,7 +218,8 @@ async function selectBlocks(
   }
 }
 
-function concat(arrays: readonly Float32Array[]): Float32Array {
+/** Arrays one after the other. */
+export function concat(arrays: readonly Float32Array[]): Float32Array {
   const out = new Float32Array(
     arrays.reduce((sum, { length }) => sum + length, 0),
   );

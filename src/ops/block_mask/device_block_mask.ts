@@ -15,6 +15,7 @@ import {
 import { checkFinite, checkRange, checkType } from "../../core/check.ts";
 import { checkOptions } from "../../core/options.ts";
 import { foldGrid } from "../../gpu/dispatch.ts";
+import { noteDeviceBlockMask } from "./made.ts";
 import { Gpu, GpuTensor, Program, type ReadOptions } from "../../gpu/mod.ts";
 import { blockGrid, blockRows } from "../../mods/block_mask/geometry.ts";
 import {
@@ -24,7 +25,11 @@ import {
   blockMaskFromPattern,
 } from "../../mods/mod.ts";
 
-/** How blocks are selected. */
+/**
+ * How blocks are selected.
+ *
+ * @category Attention
+ */
 export interface SelectBlocksOptions {
   /**
    * Blocks whose score is at least this are selected. Leave it out for u32
@@ -99,6 +104,7 @@ export class DeviceBlockMask implements Disposable {
     this.bits = parts.bits;
     this.#program = parts.program;
     this.#dtype = parts.dtype;
+    noteDeviceBlockMask(this);
   }
 
   /**

@@ -22,8 +22,11 @@ import { KV_FAULTS } from "./kv.ts";
 import { MASK_FAULTS } from "./masks.ts";
 import { MODS_FAULTS } from "./mods.ts";
 import { OPS_FAULTS } from "./ops.ts";
+import { PACKING_FAULTS } from "./packing.ts";
+import { PLAYGROUND_FAULTS } from "./playground.ts";
 import { REFERENCE_FAULTS } from "./reference.ts";
 import { REPRO_FAULTS } from "./repro.ts";
+import { TRAFFIC_FAULTS } from "./traffic.ts";
 import { VARIANT_FAULTS } from "./variants.ts";
 
 /** All faults that are listed. */
@@ -41,11 +44,14 @@ export const FAULTS: readonly Fault[] = [
   ...MODS_FAULTS,
   ...BLOCK_MASK_FAULTS,
   ...MASK_FAULTS,
+  ...PACKING_FAULTS,
+  ...PLAYGROUND_FAULTS,
   ...REFERENCE_FAULTS,
   ...REPRO_FAULTS,
   ...NOTATION_FAULTS,
   ...ATTENTION_FAULTS,
   ...DECODE_FAULTS,
   ...STANDARD_FAULTS,
+  ...TRAFFIC_FAULTS,
   ...CACHE_KERNEL_FAULTS,
 ];

@@ -13,7 +13,7 @@ import {
   checkType,
 } from "../../../core/check.ts";
 import { dropoutWords } from "../../../core/dropout.ts";
-import { DeviceBlockMask } from "../../block_mask/device_block_mask.ts";
+import { isDeviceBlockMask } from "../../block_mask/made.ts";
 import type { AnyTensor } from "../../tensors.ts";
 import type { AttentionProblem } from "../problem.ts";
 import type { AttentionOptions } from "./attention_options.ts";
@@ -120,7 +120,7 @@ export function attentionProblem(
         ? keys.keys.keyTokens / queries.length
         : undefined,
     }),
-    ...(options.blockMask instanceof DeviceBlockMask &&
+    ...(isDeviceBlockMask(options.blockMask) &&
       { selection: options.blockMask }),
     dropout: dropoutWords(options.dropout) && options.dropout,
     lse: options.returnLse ?? false,

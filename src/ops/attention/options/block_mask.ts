@@ -5,8 +5,10 @@
  */
 
 import { checkRange, checkType } from "../../../core/check.ts";
-import { BlockMask, type MaskMod } from "../../../mods/mod.ts";
-import { DeviceBlockMask } from "../../block_mask/device_block_mask.ts";
+import { isBlockMask } from "../../../mods/block_mask/made.ts";
+import type { BlockMask, MaskMod } from "../../../mods/mod.ts";
+import type { DeviceBlockMask } from "../../block_mask/device_block_mask.ts";
+import { isDeviceBlockMask } from "../../block_mask/made.ts";
 import type { SequenceShape } from "../problem.ts";
 import { type MaskExtents, positionsRule } from "./capture_sizes.ts";
 
@@ -21,13 +23,13 @@ export function blockMaskMods(
   extents: MaskExtents,
 ): MaskMod[] {
   if (mask === undefined) return [];
-  if (mask instanceof DeviceBlockMask) {
+  if (isDeviceBlockMask(mask)) {
     // Its blocks are not known here: no mod, but a selection.
     checkBlockGrid(mask.grid, extents);
     return [];
   }
   checkType(
-    mask instanceof BlockMask,
+    isBlockMask(mask),
     "blockMask",
     "must be a BlockMask, made by blockMask(), blockMaskFromPattern(), blockMaskFromLists() or, on the device, blockMaskFromScores()",
     mask,
