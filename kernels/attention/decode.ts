@@ -15,6 +15,7 @@
 import type { KernelSource } from "../../src/core/kernel.ts";
 import { kernelOf } from "../fragment.ts";
 import { dotRows } from "../fragments/dot.ts";
+import { dropoutRows } from "../fragments/dropout.ts";
 import { eachStep, entryPoint } from "../fragments/schedule.ts";
 import { wgsl } from "../wgsl.ts";
 import { rowPlace } from "./epilogue.ts";
@@ -118,6 +119,7 @@ export function decodeKernel(spec: DecodeSpec): KernelSource {
     groups: step / KEYS,
     keys: KEYS,
     lanesShare: keyLanes > 1,
+    dropout: spec.dropout ?? false,
   };
   const stepCode = wgsl(STEP, {
     ...scope,
@@ -153,6 +155,7 @@ export function decodeKernel(spec: DecodeSpec): KernelSource {
         wgsl(OWN_COLUMNS, scope),
         nameRows(Array.from({ length: rows }, (_, r) => `${r}u`), spec.queries),
         placeRows(rows),
+        ...spec.dropout ? [dropoutRows(spec, rows)] : [],
         wgsl(BEGIN, scope),
         eachStep(step, stepCode),
         wgsl(STORE, { ...scope, store: store.join("\n") }),
@@ -269,7 +272,15 @@ var x_$r_$c = vec4f(0.0);
 for (var i = lane; i < $groups; i += $lanes) {
   let s = weights[$r * $groups + i];
   let p = vec4f(weight(s[0], m_$r), weight(s[1], m_$r), weight(s[2], m_$r), weight(s[3], m_$r));
+  @if dropout
+  var kept_p = p;
+  for (var j = 0u; j < $keys; j++) {
+    kept_p[j] *= kept(drops(dropout_$r, i32(first_key + i * $keys + j)));
+  }
+  weights[$r * $groups + i] = kept_p;
+  @else
   weights[$r * $groups + i] = p;
+  @end
   sum_$r += (p.x + p.y) + (p.z + p.w);
 }
 l_$r = carry_sum(l_$r, alpha_$r, sum_$r);

@@ -34,10 +34,12 @@ import {
   WORK_TILE,
 } from "../fragments/schedule.ts";
 import { scoreMods } from "../fragments/score.ts";
+import { dropoutOf, dropoutRows } from "../fragments/dropout.ts";
 import { wgsl } from "../wgsl.ts";
 import { lsePlaces, lseRows, outputRows } from "./epilogue.ts";
 import { nameRows, placeRows, queryRows } from "./query_rows.ts";
 import {
+  dropWeights,
   localRow,
   type RegisterTile,
   scoreTile,
@@ -85,9 +87,11 @@ export function flash1Kernel(spec: Flash1Spec): KernelSource {
   };
   const step = wgsl(STEP, {
     ...scope,
-    places: placeRows(rows),
+    places: placeRows(rows) +
+      (spec.dropout ? `\n${dropoutRows(spec, rows)}` : ""),
     scores: scoreTile(spec, wgsl(STAGED_PLACES, { keys })),
     softmax: softmaxStep(tile),
+    dropWeights: dropWeights(spec),
   });
   return kernelOf({
     label: labelOf("fa1", `${tileRows(tile)}x${keys}`, spec),
@@ -99,6 +103,7 @@ export function flash1Kernel(spec: Flash1Spec): KernelSource {
       keyRuns,
       onlineSoftmax,
       scoreMods(spec.mods),
+      ...dropoutOf(spec),
       outputRows(outputFormat),
       loadedOutput(outputFormat),
       ...(spec.lse ? [lseRows] : []),
@@ -199,6 +204,7 @@ for (var first_row = 0u; first_row < row_count; first_row += $tileRows) {
   @end
   $scores
   $softmax
+  $dropWeights
   for (var vec = 0u; vec < params.value_vecs; vec++) {
     @each r in rows
     var x_$r = vec4f(0.0);

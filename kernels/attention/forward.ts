@@ -19,6 +19,7 @@
 
 import type { KernelSource } from "../../src/core/kernel.ts";
 import { kernelOf } from "../fragment.ts";
+import { dropoutRows } from "../fragments/dropout.ts";
 import { nonFinite } from "../fragments/online_softmax.ts";
 import { eachStep, entryPoint } from "../fragments/schedule.ts";
 import { wgsl } from "../wgsl.ts";
@@ -26,6 +27,7 @@ import { accumulatorOf, addTile, nonFiniteStep } from "./add_tile.ts";
 import { rowPlace } from "./epilogue.ts";
 import { placeRows } from "./query_rows.ts";
 import {
+  dropWeights,
   localRow,
   ownRows,
   type RegisterTile,
@@ -108,12 +110,14 @@ export function forwardWorkgroupBytes(tile: ForwardTile): number {
 export function forwardKernel(spec: ForwardSpec): KernelSource {
   const { tile } = spec;
   const { lanes, rowsPerLane: rows, keysPerStep: keys } = tile;
+  const dropout = spec.dropout ?? false;
   const step = wgsl(STEP, {
     rows,
     keys,
     scores: scoreTile(spec),
     softmax: softmaxStep(tile),
-    addGuarded: wgsl(ADD_GUARDED, { rows, keys }),
+    addGuarded: wgsl(ADD_GUARDED, { rows, keys, dropout }),
+    dropWeights: dropWeights(spec),
     add: addTile({
       own: rows,
       step: keys,
@@ -144,6 +148,7 @@ export function forwardKernel(spec: ForwardSpec): KernelSource {
       [
         ownRows(tile, spec.queries),
         placeRows(rows),
+        ...dropout ? [dropoutRows(spec, rows)] : [],
         wgsl(BEGIN, { rows }),
         eachStep(keys, step, {
           before: "var cursor = seek(sequence, run.first_key);",
@@ -170,6 +175,7 @@ for (var vec = 0u; vec < params.value_vecs; vec++) {
 const STEP = `
 $scores
 $softmax
+$dropWeights
 if (masked && step_has_non_finite(sequence, first_key, kv_head)) {
   $addGuarded
 } else {
@@ -201,7 +207,12 @@ for (var j = 0u; j < $keys; j++) {
     @end
   }
   @each r in rows
+  @if dropout
+  let p_$r = weight(modify(guarded_$r * params.scale, batch_$r, i32(head_$r), position_$r, key), m_$r)
+    * kept(extractBits(dropped_$r, j, 1u) != 0u);
+  @else
   let p_$r = weight(modify(guarded_$r * params.scale, batch_$r, i32(head_$r), position_$r, key), m_$r);
+  @end
   let seen_$r = extractBits(hidden_$r, j, 1u) == 0u;
   @end
   for (var vec = 0u; vec < params.value_vecs; vec++) {

@@ -6,6 +6,7 @@
  */
 
 import { dotRows } from "../fragments/dot.ts";
+import { type DropoutSpec, dropTile } from "../fragments/dropout.ts";
 import type { ModSource } from "../fragments/score.ts";
 import { wgsl } from "../wgsl.ts";
 import { nameRows, type QuerySpec } from "./query_rows.ts";
@@ -73,6 +74,28 @@ export function rowPairs(
     each: "let key = i32(first_key + j);",
     pair: "batch_$r, i32(head_$r), position_$r, key",
   };
+}
+
+/**
+ * Dropout of a step's weights `s_{row}_{key}`, once their sum is taken; declares
+ * `dropped_{row}`, one bit a key. Nothing where nothing is dropped.
+ */
+export function dropWeights(
+  { dropout, tile }: DropoutSpec & { readonly tile: RegisterTile },
+): string {
+  if (!dropout) return "";
+  const { rowsPerLane: rows, keysPerStep: keys } = tile;
+  return wgsl(
+    `
+    $drops
+    @each r in rows
+    @each j in keys
+    s_$r_$j *= kept(extractBits(dropped_$r, $j, 1u) != 0u);
+    @end
+    @end
+    `,
+    { rows, keys, drops: dropTile(rowPairs(tile)) },
+  );
 }
 
 /** Names for the places of a step's keys and values. */

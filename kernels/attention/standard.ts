@@ -1,6 +1,7 @@
 /**
  * Standard attention (FlashAttention, Alg. 0): three dispatches that write
- * S = Q K^T, then P = softmax(S), to memory, then read it for O = P V. It takes
+ * S = Q K^T, then P = softmax(S), what dropout drops set to 0, to memory, then
+ * read it for O = P V. It takes
  * `4 N S` bytes of scratch a head, and it is the baseline of every ratio.
  *
  * It shares every fragment with the fused kernels. Scratch is
@@ -12,6 +13,7 @@
 
 import type { KernelSource } from "../../src/core/kernel.ts";
 import { type Fragment, kernelOf } from "../fragment.ts";
+import { dropoutOf, dropoutRows } from "../fragments/dropout.ts";
 import { keyRows, valueRows } from "../fragments/key_value.ts";
 import { onlineSoftmax } from "../fragments/online_softmax.ts";
 import { entryPoint, tiles, WORK_TILE } from "../fragments/schedule.ts";
@@ -133,8 +135,20 @@ export function standardKernels(spec: StandardSpec): StandardKernels {
     ),
     softmax: kernel(
       "softmax",
-      [onlineSoftmax, scratch("read_write"), ...(spec.lse ? [lseRows] : [])],
-      wgsl(SOFTMAX, { ...scope, lse: spec.lse }),
+      [
+        onlineSoftmax,
+        scratch("read_write"),
+        ...(spec.lse ? [lseRows] : []),
+        ...dropoutOf(spec),
+      ],
+      [
+        ...spec.dropout ? [dropoutRows(spec, rows)] : [],
+        wgsl(SOFTMAX, {
+          ...scope,
+          lse: spec.lse,
+          dropout: spec.dropout ?? false,
+        }),
+      ].join("\n"),
     ),
     values: kernel(
       "values",
@@ -211,6 +225,9 @@ let divisor_$r = select(sum_$r, 1.0, sum_$r == 0.0);
 for (var key = 0u; key < sequence.key_count; key++) {
   @each r in rows
   scratch[place_of(scratch_at, key, $r, lane)] /= divisor_$r;
+  @if dropout
+  scratch[place_of(scratch_at, key, $r, lane)] *= kept(drops(dropout_$r, i32(key)));
+  @end
   @end
 }
 @if lse

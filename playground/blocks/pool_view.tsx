@@ -127,7 +127,7 @@ function Block(
   },
 ): JSX.Element {
   const { id, state, references, owners, words, pinned, change } = block;
-  const label = `Block ${id}: ${MEANINGS[state]}, ${
+  const meaning = `${MEANINGS[state]}, ${
     references > 0 ? holders(block) : "no references"
   }${change ? `, just ${change}` : ""}`;
   return (
@@ -138,20 +138,23 @@ function Block(
       data-state={state}
       data-references={references}
       data-change={change}
-      aria-label={label}
       aria-pressed={chosen}
       tabIndex={chosen ? 0 : -1}
       style={owners.length > 0 ? { "--owners": stripes(owners) } : {}}
       onClick={() => onChoose(id)}
       onPointerEnter={() => onChoose(id)}
     >
-      <span class="block-id">{id}</span>
+      <span class="block-id">
+        <span class="unseen">Block</span> {id}
+      </span>
       {pinned && (
         <span class="block-pin">
           <PinIcon />
         </span>
       )}
-      {references > 0 && <span class="block-count">×{references}</span>}
+      {references > 0 && (
+        <span class="block-count" aria-hidden="true">×{references}</span>
+      )}
       <span class="block-rows">
         {Array.from(
           { length: blockSize },
@@ -163,6 +166,7 @@ function Block(
           ),
         )}
       </span>
+      <span class="unseen">{meaning}</span>
     </button>
   );
 }

@@ -212,6 +212,7 @@ interface Counted {
   readonly dims: readonly [headDim: number, valueHeadDim: number];
   /** Every other key is hidden, with a NaN or a number as its value. */
   readonly hidden?: "NaN" | "number";
+  readonly dropout?: true;
   readonly choices: PlanChoices;
 }
 
@@ -256,6 +257,10 @@ const COUNTED: Readonly<Record<string, readonly Counted[]>> = {
       },
     },
   }],
+  dropout: [
+    { queries: 9, keys: 150, dims: [4, 4], dropout: true, choices: SMALL },
+    { queries: 2, keys: 2500, dims: [4, 4], dropout: true, choices: SMALL },
+  ],
   "stream-K": [2, 9].map((queries) => ({
     queries,
     keys: 1500,
@@ -265,7 +270,7 @@ const COUNTED: Readonly<Record<string, readonly Counted[]>> = {
 };
 
 function optionsOf<T extends AnyTensor>(
-  { queries, keys, dims: [headDim, valueHeadDim], hidden }: Counted,
+  { queries, keys, dims: [headDim, valueHeadDim], hidden, dropout }: Counted,
   tensor: (name: "query" | "key" | "value", shape: number[]) => T,
 ): AttentionOptions<T> {
   return {
@@ -275,6 +280,7 @@ function optionsOf<T extends AnyTensor>(
     ...(hidden && {
       maskMod: maskMod("odd keys", ({ key }) => key.rem(2).eq(1)),
     }),
+    ...(dropout && { dropout: { rate: 0.5, seed: 1 } }),
   };
 }
 

@@ -118,6 +118,17 @@ Deno.test("a fork's first word copies its last block, the holder's does not", ()
   assertEquals(blocks[0].state, "shared");
 });
 
+Deno.test("a sequence that cannot be resumed stays preempted", () => {
+  const service = new Service({ blocks: 4, blockSize: 4 });
+  const run = (text: string) => readCommands(text).map((c) => service.run(c));
+  const steps = run("new:a+b+c+d+e+f+g+h+i;preempt:A;new:j+k+l;append:B:6");
+  assertEquals(steps.some(refused), false);
+  assert(refused(run("resume:A")[0]));
+  const { counts, sequences } = snapshot(service);
+  assertEquals(sequences[0].status, "preempted");
+  assertEquals(counts.used, 3);
+});
+
 Deno.test("every story shows what its text says", () => {
   const logOf = (id: string) => {
     const { size, commands } = storyOf(id)!;

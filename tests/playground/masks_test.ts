@@ -15,7 +15,11 @@ import {
   mistakeOf,
   SCOPE,
 } from "../../playground/masks/evaluation.ts";
-import { GALLERY, settingsOf } from "../../playground/masks/gallery.ts";
+import {
+  GALLERY,
+  readyMod,
+  settingsOf,
+} from "../../playground/masks/gallery.ts";
 import { readTyped, writeTyped } from "../../playground/masks/mask_address.ts";
 import { DEFAULT_SETTINGS } from "../../playground/masks/settings.ts";
 import { SIDE, thumbnail } from "../../playground/masks/thumbnail.ts";
@@ -79,7 +83,7 @@ Deno.test("what is in scope is all that makes mods", () => {
 
 Deno.test("analyse() counts tiles and pairs as the library does", () => {
   for (const ready of READY) {
-    for (const settings of [settingsOf(ready), SETTINGS]) {
+    for (const settings of [settingsOf(ready), { ...SETTINGS, head: 1 }]) {
       const { keys, queries, tile, head } = settings;
       const mods = evaluateMods(ready.code, settings);
       const problem = problemOf(mods, settings);
@@ -159,6 +163,7 @@ Deno.test("an address holds what is typed", () => {
     })),
     { code: "and(a, b) // ? & # %", settings: SETTINGS },
     { code: "", settings: { ...SETTINGS, head: 3 } },
+    { code: readyMod("tree")!.code, settings: DEFAULT_SETTINGS },
   ];
   for (const one of typed) {
     const text = writeTyped(one).toString();

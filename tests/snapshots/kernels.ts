@@ -15,6 +15,7 @@ import {
   mergeStatesKernel,
   rowFormat,
   standardKernels,
+  takeRowsKernel,
 } from "../../kernels/mod.ts";
 import type { KernelSource } from "../../src/core/kernel.ts";
 import { causal, emitMods, softcap } from "../../src/mods/mod.ts";
@@ -66,6 +67,12 @@ const standard = standardKernels({
   mods: mask,
   tile: rowTile,
 });
+const standardDropout = standardKernels({
+  ...contiguous,
+  ...formats(whole),
+  dropout: true,
+  tile: rowTile,
+});
 
 /** Kernels by the names of their files. */
 export const SNAPSHOTS: readonly (readonly [string, KernelSource])[] = [
@@ -93,6 +100,24 @@ export const SNAPSHOTS: readonly (readonly [string, KernelSource])[] = [
       ...paged,
       ...formats(half),
       tile: rowTile,
+    }),
+  ],
+  [
+    "forward_dropout_f32",
+    forwardKernel({
+      ...contiguous,
+      ...formats(whole),
+      dropout: true,
+      tile: rowTile,
+    }),
+  ],
+  [
+    "decode_dropout_f32",
+    decodeKernel({
+      ...contiguous,
+      ...formats(whole),
+      dropout: true,
+      tile: decodeTile,
     }),
   ],
   [
@@ -146,6 +171,7 @@ export const SNAPSHOTS: readonly (readonly [string, KernelSource])[] = [
   ],
   ["standard_scores_f32", standard.scores],
   ["standard_softmax_f32", standard.softmax],
+  ["standard_softmax_dropout_f32", standardDropout.softmax],
   ["standard_values_f32", standard.values],
   [
     "append_f32",
@@ -166,4 +192,6 @@ export const SNAPSHOTS: readonly (readonly [string, KernelSource])[] = [
   ],
   ["copy_blocks", copyBlocksKernel({ unit: 16, crossing: true })],
   ["copy_blocks_halves", copyBlocksKernel({ unit: 2, crossing: false })],
+  ["take_rows", takeRowsKernel({ unit: 16 })],
+  ["take_rows_halves", takeRowsKernel({ unit: 2 })],
 ];

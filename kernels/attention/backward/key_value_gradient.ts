@@ -14,6 +14,7 @@
 import type { KernelSource } from "../../../src/core/kernel.ts";
 import { kernelOf } from "../../fragment.ts";
 import { dotTile } from "../../fragments/dot.ts";
+import { dropTile } from "../../fragments/dropout.ts";
 import type { RowFormat } from "../../fragments/rows.ts";
 import { eachStep, entryPoint } from "../../fragments/schedule.ts";
 import { wgsl } from "../../wgsl.ts";
@@ -95,6 +96,7 @@ export function keyValueGradientKernel(
 ): KernelSource {
   const { tile, partial } = spec;
   const { lanes, keysPerLane: own, rowsPerStep: step } = tile;
+  const dropout = spec.dropout ?? false;
   const derivatives = spec.mods?.hasScore ?? false;
   const rowAt = (offset: string) =>
     ({ offset, queries: "consecutive", first: "first_row" }) as const;
@@ -106,7 +108,12 @@ export function keyValueGradientKernel(
     exists: "packed_step < row_count && ",
   };
   const pair = { own, step, statistics: "statistics_$j" };
-  const value = { own, step, vecs: "value_vecs", weights: "s" };
+  const value = {
+    own,
+    step,
+    vecs: "value_vecs",
+    weights: dropout ? "kept" : "s",
+  };
   const key = { own, step, vecs: "head_vecs", weights: "ds" };
   const valueColumn = `vec + ${tile.headVecs}u`;
   const body = wgsl(STEP, {
@@ -134,7 +141,19 @@ export function keyValueGradientKernel(
       ownRow: ["v", "load_value(value_at_$r, vec)"],
       stepRow: ["g", "load_output_gradient(gradient_at_$j, vec)"],
     }),
-    gradients: scoreGradients({ ...pair, derivatives }),
+    drops: dropout
+      ? dropTile({
+        own,
+        step,
+        each: [
+          pairs.each,
+          "let dropout_step = dropout_row(batch_step, i32(head_step), position_step);",
+        ].join("\n"),
+        drops: "dropout_step, i32(key_$r)",
+      })
+      : "",
+    dropped: dropout ? wgsl(DROPPED, { own, step }) : "",
+    gradients: scoreGradients({ ...pair, derivatives, dropout }),
     addValue: addTile({
       ...value,
       column: valueColumn,
@@ -250,6 +269,15 @@ let token_$j = token_$before + select(0u, 1u, next_$j);
 let head_$j = head_first + member_$j;
 `;
 
+// What each value counted for.
+const DROPPED = `
+@each r in own
+@each j in step
+let kept_$r_$j = s_$r_$j * kept(extractBits(dropped_$r, $j, 1u) != 0u);
+@end
+@end
+`;
+
 const STEP = `
 let head_first = kv_head * params.group;
 let token_0 = sequence.query_start + first_row / params.group;
@@ -267,6 +295,8 @@ $hide
 $modify
 $weights
 $valueDots
+$drops
+$dropped
 $gradients
 if (masked && step_has_non_finite(sequence, first_row, row_count, kv_head)) {
   $addGuardedValue

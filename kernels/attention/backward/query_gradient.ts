@@ -12,7 +12,7 @@
 import type { KernelSource } from "../../../src/core/kernel.ts";
 import { kernelOf } from "../../fragment.ts";
 import { dotRows, dotTile } from "../../fragments/dot.ts";
-import { rowFormat } from "../../fragments/rows.ts";
+import { dropoutRows, dropTile } from "../../fragments/dropout.ts";
 import { eachStep, entryPoint } from "../../fragments/schedule.ts";
 import { wgsl } from "../../wgsl.ts";
 import {
@@ -60,6 +60,7 @@ export function queryGradientRows(
 export function queryGradientKernel(spec: QueryGradientSpec): KernelSource {
   const { tile, partial } = spec;
   const { lanes, rowsPerLane: rows, keysPerStep: keys } = tile;
+  const dropout = spec.dropout ?? false;
   const derivatives = spec.mods?.hasScore ?? false;
   const pairs = rowPairs(tile);
   const pair = { own: rows, step: keys, statistics: "statistics_$r" };
@@ -78,7 +79,8 @@ export function queryGradientKernel(spec: QueryGradientSpec): KernelSource {
       ownRow: ["g", "load_output_gradient(gradient_at_$r, vec)"],
       stepRow: ["v", "load_value(value_$j, vec)"],
     }),
-    gradients: scoreGradients({ ...pair, derivatives }),
+    drops: dropout ? dropTile(pairs) : "",
+    gradients: scoreGradients({ ...pair, derivatives, dropout }),
     add: addTile({ ...add, row: ["k", "load_key(key_$j, vec)"] }),
     addGuarded: addGuardedTile({
       ...add,
@@ -110,6 +112,7 @@ export function queryGradientKernel(spec: QueryGradientSpec): KernelSource {
       [
         ownRows(tile, "consecutive"),
         placeRows(rows),
+        dropoutRows(spec, rows),
         wgsl(BEGIN, { rows }),
         eachStep(keys, step, {
           before: "var cursor = seek(sequence, run.first_key);",
@@ -140,6 +143,7 @@ $hide
 $modify
 $weights
 $valueDots
+$drops
 $gradients
 if (masked && step_has_non_finite(sequence, first_key, kv_head)) {
   $addGuarded

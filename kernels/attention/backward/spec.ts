@@ -20,6 +20,7 @@ import {
   type KeyValueSpec,
   valueRows,
 } from "../../fragments/key_value.ts";
+import { dropoutOf, type DropoutSpec } from "../../fragments/dropout.ts";
 import { nonFinite, onlineSoftmax } from "../../fragments/online_softmax.ts";
 import {
   loadRow,
@@ -38,7 +39,7 @@ import { wgsl } from "../../wgsl.ts";
 import { queryRows } from "../query_rows.ts";
 
 /** What every backward kernel's source depends on. */
-export interface BackwardSpec extends KeyValueSpec {
+export interface BackwardSpec extends KeyValueSpec, DropoutSpec {
   /** The format of query rows. */
   readonly queryFormat: RowFormat;
   /** The format of rows of the output and of its gradient. */
@@ -69,6 +70,7 @@ export function backwardFragments(spec: BackwardSpec): Fragment[] {
     nonFinite,
     scoreMods(spec.mods, { captures: "schedule" }),
     scoreGradient(spec.mods),
+    ...dropoutOf(spec),
   ];
 }
 
@@ -179,21 +181,26 @@ export const keyGradients: Fragment = {
  * the gradient, whatever the products are.
  */
 export function scoreGradients(
-  { own, step, statistics, derivatives }: {
+  { own, step, statistics, derivatives, dropout }: {
     readonly own: number;
     readonly step: number;
     /** (L, D) of the query row of the pair of own row `$r` and row `$j`. */
     readonly statistics: string;
     /** Whether there is an array of derivatives. */
     readonly derivatives: boolean;
+    /** Whether `dropped_{r}` says which products did not count. */
+    readonly dropout: boolean;
   },
 ): string {
+  const product = dropout
+    ? "dp_$r_$j * kept(extractBits(dropped_$r, $j, 1u) != 0u)"
+    : "dp_$r_$j";
   const factor = derivatives ? " * derivatives[$r * $step + $j]" : "";
   return wgsl(
     `
     @each r in own
     @each j in step
-    let ds_$r_$j = select(s_$r_$j * (dp_$r_$j - ${statistics}.y)${factor}, 0.0, s_$r_$j == 0.0);
+    let ds_$r_$j = select(s_$r_$j * (${product} - ${statistics}.y)${factor}, 0.0, s_$r_$j == 0.0);
     @end
     @end
     `,

@@ -7,6 +7,7 @@
 
 import type { AttentionSpec } from "../../../kernels/attention/spec.ts";
 import { type RowFormat, rowFormat } from "../../../kernels/fragments/rows.ts";
+import { type Dropout, dropoutWords } from "../../core/dropout.ts";
 import type { Dispatch, ProgramParts } from "../../gpu/mod.ts";
 import type { EmittedMods, TensorBinding } from "../../mods/mod.ts";
 import { captureParts, explainCaptures, placedMods } from "./captures.ts";
@@ -109,6 +110,7 @@ export function attentionSpec(
     valueFormat: arena ?? rowFormat(dtype, valueHeadDim),
     outputFormat: rowFormat(dtype, valueHeadDim),
     mods,
+    dropout: problem.dropout !== undefined,
     lse,
     partial: false,
     queries: "consecutive",
@@ -141,8 +143,24 @@ export function uniformsOf(
     block_shift: Math.floor(Math.log2(paged?.blockSize ?? 1)),
     segment_blocks: paged?.segmentBlocks ?? 1,
     scale: problem.scale,
+    ...dropoutUniforms(problem.dropout),
     sequences_at: sequencesAt,
   };
+}
+
+/** What the kernels' dropout takes. */
+export function dropoutUniforms(
+  dropout: Dropout | undefined,
+): Record<string, number> {
+  const words = dropoutWords(dropout);
+  return words
+    ? {
+      dropout_seed_low: words.seedLow,
+      dropout_seed_high: words.seedHigh,
+      dropout_threshold: words.threshold,
+      dropout_factor: words.factor,
+    }
+    : {};
 }
 
 /** A tensor's strides, in its storage units. */

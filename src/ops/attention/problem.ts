@@ -6,6 +6,7 @@
  * @module
  */
 
+import type { Dropout } from "../../core/dropout.ts";
 import type { DType } from "../../core/dtype.ts";
 import type { MaskMod, ScoreMod } from "../../mods/mod.ts";
 
@@ -106,6 +107,8 @@ export interface AttentionProblem {
   readonly scoreMods: readonly ScoreMod[];
   /** All must hold for a key to be seen. */
   readonly maskMods: readonly MaskMod[];
+  /** Dropout of the weights; where any are dropped. */
+  readonly dropout?: Dropout | undefined;
   /** Whether the log-sum-exp is wanted. */
   readonly lse: boolean;
 }

@@ -1,3 +1,4 @@
+// deno-lint-ignore-file camelcase -- uniforms have the names of WGSL
 /**
  * Everything that a backward plan will put on the device, worked out on the CPU
  * from a problem, the choices and what the device is. Pure, no GPU objects.
@@ -132,7 +133,7 @@ export function backwardParts(
   });
   const tensors = captureParts(mods?.tensors ?? [], placement);
   const spec: BackwardSpec = {
-    ...attentionSpec(problem, undefined),
+    ...attentionSpec(problem, mods),
     mods,
     partial: false,
   };

@@ -21,6 +21,8 @@ import { KV_FAULTS } from "./kv.ts";
 import { MASK_FAULTS } from "./masks.ts";
 import { MODS_FAULTS } from "./mods.ts";
 import { OPS_FAULTS } from "./ops.ts";
+import { PACKING_FAULTS } from "./packing.ts";
+import { PLAYGROUND_FAULTS } from "./playground.ts";
 import { REFERENCE_FAULTS } from "./reference.ts";
 import { REPRO_FAULTS } from "./repro.ts";
 import { TRAFFIC_FAULTS } from "./traffic.ts";
@@ -40,6 +42,8 @@ export const FAULTS: readonly Fault[] = [
   ...CAPTURE_FAULTS,
   ...MODS_FAULTS,
   ...MASK_FAULTS,
+  ...PACKING_FAULTS,
+  ...PLAYGROUND_FAULTS,
   ...REFERENCE_FAULTS,
   ...REPRO_FAULTS,
   ...NOTATION_FAULTS,

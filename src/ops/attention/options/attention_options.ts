@@ -9,6 +9,7 @@ import type {
   CacheSequence,
   ContiguousSequence,
 } from "../../../cache/mod.ts";
+import type { Dropout } from "../../../core/dropout.ts";
 import type { GpuTensor } from "../../../gpu/mod.ts";
 import type { ContiguousCache, KvCache } from "../../../kv/mod.ts";
 import type { BlockMask, MaskMod, ScoreMod } from "../../../mods/mod.ts";
@@ -107,6 +108,14 @@ export interface AttentionOptions<T = GpuTensor | HostTensor | HostBits> {
    * batch 1 or the number of sequences.
    */
   readonly blockMask?: BlockMask;
+  /**
+   * Dropout of the weights, for training: `rate` of them, in `[0, 1)`, do not
+   * count, and the others `1 / (1 - rate)` times as much; the log-sum-exp is
+   * that of all. `seed`, an integer in `[0, 2^64)`, says which, with the batch
+   * index, the head, the query's position and the key, and nothing else: not
+   * tiles, splits, or where keys lie. Give every call a seed of its own.
+   */
+  readonly dropout?: Dropout;
   /** Whether the log-sum-exp is wanted too. */
   readonly returnLse?: boolean;
 }

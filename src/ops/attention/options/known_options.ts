@@ -42,6 +42,7 @@ const PROBLEM: Names<AttentionOptions> = {
   scoreMod: true,
   maskMod: true,
   blockMask: true,
+  dropout: true,
   returnLse: true,
 };
 
@@ -60,7 +61,7 @@ const RUN: Names<
 
 const KNOWN = [...Object.keys(PROBLEM), ...Object.keys(RUN)];
 
-const DROPOUT = "dropout is for training, which this version does not do";
+const DROPOUT = "write dropout: { rate, seed }";
 const MASK =
   "write attnMask: { data, shape }, booleans (true where a key is seen) or floats to add";
 const LAYOUT = 'write layout: "bshd" or "bhsd"';
@@ -92,10 +93,10 @@ const HINTS: OptionHints = {
   isCausal: "write causal",
   causalMask: "write causal: true",
   unidirectional: "write causal",
-  dropout: DROPOUT,
   dropoutP: DROPOUT,
   dropoutRate: DROPOUT,
-  training: DROPOUT,
+  dropoutSeed: DROPOUT,
+  training: "leave it out: dropout is where it is given",
   mask: MASK,
   attentionMask: MASK,
   attnBias: MASK,

@@ -48,6 +48,7 @@ export function flash1Algorithm(
     headVecs: vecsOf(problem.headDim),
     valueVecs: vecsOf(problem.valueHeadDim),
     scoreMods: problem.scoreMods.length > 0,
+    dropout: problem.dropout !== undefined,
   };
   const tile = flash1Tile(candidate, tiles, device);
   checkLoops(keys, tile, candidate, device);
@@ -124,14 +125,15 @@ export function flash1Tile(
 function checkLoops(
   keys: number,
   { lanes, rowsPerLane, keysPerStep: step }: Flash1Tile,
-  { rows, headVecs, valueVecs, scoreMods }: Candidate,
+  { rows, headVecs, valueVecs, scoreMods, dropout }: Candidate,
   { maxLoopIterations }: PlanDevice,
 ): void {
   const rowTiles = Math.ceil(rows / (lanes * rowsPerLane));
   const steps = Math.ceil(keys / step);
   const staged = (vecs: number) => Math.ceil(step * vecs / lanes) + 1;
   // Each loop's last look at its condition is one more.
-  const inner = headVecs + valueVecs + step + (scoreMods ? step + 1 : 0) + 4;
+  const inner = headVecs + valueVecs + step + (scoreMods ? step + 1 : 0) +
+    (dropout ? step + 1 : 0) + 4;
   const iterations = 6 + rowTiles * (rowsPerLane * (valueVecs + 1) + 2) +
     steps * (staged(headVecs) + staged(valueVecs) + rowTiles * inner + 3);
   if (iterations <= maxLoopIterations) return;

@@ -102,6 +102,7 @@ function variantWorks(
     headVecs: vecsOf(problem.headDim),
     valueVecs: vecsOf(problem.valueHeadDim),
     scoreMods: problem.scoreMods.length > 0,
+    dropout: problem.dropout !== undefined,
   });
   const known = new Map<number, VariantChoice>();
   const choose = (rows: number): VariantChoice => {
