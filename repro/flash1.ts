@@ -19,7 +19,7 @@ import {
   totalTraffic,
 } from "../src/planning/mod.ts";
 import { colours, doublings, numbers, PANEL, panels } from "./axes.ts";
-import { type Chart, type Experiment, type Report } from "./experiment.ts";
+import type { Chart, Experiment, Report } from "./experiment.ts";
 import { fittedExponent } from "./fit.ts";
 import {
   type AlgorithmName,

@@ -12,7 +12,7 @@ import {
   trafficBound,
 } from "../src/planning/mod.ts";
 import { colours, numbers, PANEL, panels } from "./axes.ts";
-import { type Chart, type Experiment, type Report } from "./experiment.ts";
+import type { Chart, Experiment, Report } from "./experiment.ts";
 import { fittedExponent } from "./fit.ts";
 
 const LENGTH = 65536;

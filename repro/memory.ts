@@ -7,7 +7,7 @@
 
 import { TilingMask } from "../src/planning/mod.ts";
 import { colours, doublings, numbers, PANEL, panels } from "./axes.ts";
-import { type Chart, type Experiment, type Report } from "./experiment.ts";
+import type { Chart, Experiment, Report } from "./experiment.ts";
 import { fittedExponent } from "./fit.ts";
 import { type AlgorithmName, planned } from "./schedule_plans.ts";
 

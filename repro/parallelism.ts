@@ -7,7 +7,7 @@
 
 import { flash1Cost, flash2Cost } from "../src/planning/mod.ts";
 import { colours, doublings, PANEL, panels } from "./axes.ts";
-import { type Chart, type Experiment, type Report } from "./experiment.ts";
+import type { Chart, Experiment, Report } from "./experiment.ts";
 import { type AlgorithmName, planned } from "./schedule_plans.ts";
 import { scheduleTimes } from "./schedule_times.ts";
 

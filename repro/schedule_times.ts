@@ -10,7 +10,7 @@ import { planAttention, type PlanChoices } from "../src/ops/mod.ts";
 import { type Contestant, timeInTurns } from "../bench/support/gpu_time.ts";
 import { normals } from "../bench/support/inputs.ts";
 import { median } from "../bench/support/statistics.ts";
-import { colours, doublings, numbers, PANEL, panels } from "./axes.ts";
+import { doublings, numbers, PANEL, panels } from "./axes.ts";
 import type { Report, Timing } from "./experiment.ts";
 
 const LENGTH = 512;

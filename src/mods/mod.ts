@@ -21,13 +21,7 @@
  * @module
  */
 
-export {
-  maskRowRuns,
-  type MaskRowRunsOptions,
-  maskRuns,
-  type MaskRunsOptions,
-  type Run,
-} from "./block_mask.ts";
+export { maskRuns, type MaskRunsOptions, type Run } from "./block_mask.ts";
 export {
   type BlockDensity,
   type BlockGeometry,

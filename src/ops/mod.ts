@@ -72,8 +72,8 @@ export type {
 export {
   AttentionBackwardPlan,
   type BackwardPlanOptions,
-  type BackwardTensors,
 } from "./attention_backward/plan.ts";
+export type { BackwardTensors } from "./attention_backward/backward_tensors.ts";
 export {
   type BackwardTileOptions,
   type BackwardTiles,
