@@ -61,7 +61,7 @@ export const CAPTURE_FAULTS: readonly SourceFault[] = [
   ...faultsIn("placedMods", CAPTURES, [
     [
       "the log-sum-exp's binding is not counted",
-      "+ (lse ? 1 : 0)",
+      "+ (problem.lse ? 1 : 0)",
       "",
     ],
   ]),
