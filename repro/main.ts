@@ -82,7 +82,7 @@ async function time(names: readonly string[]): Promise<void> {
 function namesInLines(indent: string): string {
   const lines = [indent];
   for (const name of Object.keys(EXPERIMENTS)) {
-    if (lines[0].length + name.length > 78) lines.unshift(indent);
+    if (lines[0].length + name.length > 76) lines.unshift(indent);
     lines[0] += `${lines[0] === indent ? "" : ", "}${name}`;
   }
   return lines.reverse().join(",\n");
