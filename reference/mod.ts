@@ -30,8 +30,39 @@
  */
 
 export { attention } from "./attention.ts";
+export {
+  attentionBackward,
+  type BackwardProblem,
+  type BackwardResult,
+  type ScoreGradientVisitor,
+  type UpstreamGradients,
+} from "./attention_backward.ts";
+export {
+  pagedAttentionBackward,
+  type PagedBackwardProblem,
+  raggedAttentionBackward,
+  type RaggedBackwardProblem,
+} from "./ragged_backward.ts";
+export { type Dropout, dropoutKeep } from "../src/core/dropout.ts";
+export {
+  type LowPrecisionGradients,
+  naiveAttentionBackward,
+  type NaiveBackwardProblem,
+} from "./naive_backward.ts";
+export {
+  shadowAttentionBackward,
+  type ShadowBackwardOptions,
+} from "./shadow_backward.ts";
+export {
+  GRADIENT_GATES,
+  type GradientBound,
+  gradientBound,
+  type GradientFloor,
+  storedOutputError,
+} from "./gradient_bound.ts";
 export type {
   HeadOptions,
+  KeepFunction,
   MaskFunction,
   ReferenceProblem,
   ReferenceResult,
@@ -78,3 +109,21 @@ export {
   type Gate,
   GATES,
 } from "./error_bound.ts";
+export { flash1Schedule } from "./schedules/flash1.ts";
+export { flash2Schedule } from "./schedules/flash2.ts";
+export { smallCacheSchedule } from "./schedules/small_cache.ts";
+export {
+  standardSchedule,
+  type StandardScheduleTiles,
+} from "./schedules/standard.ts";
+export { flash1BackwardSchedule } from "./schedules/flash1_backward.ts";
+export { flash2BackwardSchedule } from "./schedules/flash2_backward.ts";
+export { standardBackwardSchedule } from "./schedules/standard_backward.ts";
+export type { BackwardScheduleResult } from "./schedules/gradients.ts";
+export type {
+  CountedFlops,
+  ScheduleCounts,
+  ScheduleResult,
+  ScheduleTiles,
+} from "./schedules/run.ts";
+export type { CountedMoves } from "./schedules/slow_memory.ts";

@@ -168,11 +168,19 @@ Deno.test({
   },
 });
 
-Deno.test("the browser page's scripts can be bundled", async () => {
+Deno.test("the browser page's scripts are bundled, with nothing left to import", async () => {
   const files = await pageFiles();
   const sizes = await Promise.all(
-    [...files.values()].map(async (file) => (await file.text()).length),
+    [...files.values()].map(async (file) => (await file.clone().text()).length),
   );
   assertEquals([...files.keys()], ["/", "/page.js", "/worker.js"]);
   for (const size of sizes) assert(size > 500, `${size} characters`);
+  for (const path of ["/page.js", "/worker.js"]) {
+    const script = await files.get(path)!.clone().text();
+    // What a browser does not have.
+    assertEquals(
+      script.match(/^(?:import|export)\b[^;]*? from "[^"]*"|\bDeno\./gm),
+      null,
+    );
+  }
 });

@@ -15,6 +15,7 @@
 import type { KernelSource } from "../../src/core/kernel.ts";
 import { kernelOf } from "../fragment.ts";
 import { dotRows } from "../fragments/dot.ts";
+import { dropoutRows } from "../fragments/dropout.ts";
 import { eachStep, entryPoint } from "../fragments/schedule.ts";
 import { wgsl } from "../wgsl.ts";
 import { rowPlace } from "./epilogue.ts";
@@ -24,7 +25,11 @@ import { attentionFragments, type AttentionSpec, labelOf } from "./spec.ts";
 /** Neighbouring keys that a lane scores at once: one vec4 of weights. */
 const KEYS = 4;
 
-/** The register tile of the decode kernel. */
+/**
+ * The register tile of the decode kernel.
+ *
+ * @category Kernels
+ */
 export interface DecodeTile {
   /** Invocations of a workgroup. */
   readonly lanes: number;
@@ -38,7 +43,11 @@ export interface DecodeTile {
   readonly columnsPerLane: number;
 }
 
-/** What the decode kernel's source depends on. */
+/**
+ * What the decode kernel's source depends on.
+ *
+ * @category Kernels
+ */
 export interface DecodeSpec extends AttentionSpec {
   /** The register tile. */
   readonly tile: DecodeTile;
@@ -59,7 +68,42 @@ export function decodeWorkgroupBytes(tile: DecodeTile): number {
   return 4 * rows * (decodeStep(tile) + lanes) + 16 * reduction;
 }
 
-/** The decode kernel. */
+/**
+ * The decode kernel.
+ *
+ * @example Two rows a workgroup, 32 keys a step
+ * ```ts
+ * import {
+ *   type AttentionSpec,
+ *   decodeKernel,
+ *   rowFormat,
+ * } from "@quire/attention/kernels";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const row = rowFormat("f32", 64);
+ * const spec: AttentionSpec = {
+ *   layout: "contiguous",
+ *   segments: 0,
+ *   quads: true,
+ *   shift: false,
+ *   queryFormat: row,
+ *   keyFormat: row,
+ *   valueFormat: row,
+ *   outputFormat: row,
+ *   lse: false,
+ *   partial: false,
+ *   queries: "consecutive",
+ *   persistent: false,
+ * };
+ * const { label } = decodeKernel({
+ *   ...spec,
+ *   tile: { lanes: 8, rows: 2, keysPerLane: 4, columnLanes: 8, columnsPerLane: 2 },
+ * });
+ * assertEquals(label, "attention.decode/contiguous.f32.2x32");
+ * ```
+ *
+ * @category Kernels
+ */
 export function decodeKernel(spec: DecodeSpec): KernelSource {
   const { lanes, rows, columnLanes, columnsPerLane: columns } = spec.tile;
   const step = decodeStep(spec.tile);
@@ -75,6 +119,7 @@ export function decodeKernel(spec: DecodeSpec): KernelSource {
     groups: step / KEYS,
     keys: KEYS,
     lanesShare: keyLanes > 1,
+    dropout: spec.dropout ?? false,
   };
   const stepCode = wgsl(STEP, {
     ...scope,
@@ -110,6 +155,7 @@ export function decodeKernel(spec: DecodeSpec): KernelSource {
         wgsl(OWN_COLUMNS, scope),
         nameRows(Array.from({ length: rows }, (_, r) => `${r}u`), spec.queries),
         placeRows(rows),
+        ...spec.dropout ? [dropoutRows(spec, rows)] : [],
         wgsl(BEGIN, scope),
         eachStep(step, stepCode),
         wgsl(STORE, { ...scope, store: store.join("\n") }),
@@ -226,7 +272,15 @@ var x_$r_$c = vec4f(0.0);
 for (var i = lane; i < $groups; i += $lanes) {
   let s = weights[$r * $groups + i];
   let p = vec4f(weight(s[0], m_$r), weight(s[1], m_$r), weight(s[2], m_$r), weight(s[3], m_$r));
+  @if dropout
+  var kept_p = p;
+  for (var j = 0u; j < $keys; j++) {
+    kept_p[j] *= kept(drops(dropout_$r, i32(first_key + i * $keys + j)));
+  }
+  weights[$r * $groups + i] = kept_p;
+  @else
   weights[$r * $groups + i] = p;
+  @end
   sum_$r += (p.x + p.y) + (p.z + p.w);
 }
 l_$r = carry_sum(l_$r, alpha_$r, sum_$r);

@@ -6,6 +6,7 @@
  */
 
 import type { Fragment } from "../fragment.ts";
+import { dropoutOf, type DropoutSpec } from "../fragments/dropout.ts";
 import {
   keyRows,
   type KeyValueSpec,
@@ -18,8 +19,12 @@ import { type ModSource, scoreMods } from "../fragments/score.ts";
 import { epilogue } from "./epilogue.ts";
 import { queryRows, type QuerySpec } from "./query_rows.ts";
 
-/** What every fused kernel's source depends on. */
-export interface AttentionSpec extends KeyValueSpec, QuerySpec {
+/**
+ * What every fused kernel's source depends on.
+ *
+ * @category Kernels
+ */
+export interface AttentionSpec extends KeyValueSpec, QuerySpec, DropoutSpec {
   /** The format of output rows. */
   readonly outputFormat: RowFormat;
   /** Score and mask mods, if any. */
@@ -48,6 +53,7 @@ export function attentionFragments(spec: AttentionSpec): Fragment[] {
     keyRuns,
     onlineSoftmax,
     scoreMods(spec.mods),
+    ...dropoutOf(spec),
     epilogue(spec),
   ];
 }
@@ -58,10 +64,11 @@ export function labelOf(
   tile: string,
   spec: Pick<
     AttentionSpec,
-    "layout" | "queryFormat" | "queries" | "persistent"
+    "layout" | "queryFormat" | "queries" | "persistent" | "dropout"
   >,
 ): string {
   return `attention.${kernel}/${spec.layout}.${spec.queryFormat.dtype}.${tile}` +
     (spec.queries === "listed" ? ".listed" : "") +
+    (spec.dropout ? ".dropout" : "") +
     (spec.persistent ? ".persistent" : "");
 }

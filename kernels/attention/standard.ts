@@ -1,6 +1,7 @@
 /**
  * Standard attention (FlashAttention, Alg. 0): three dispatches that write
- * S = Q K^T, then P = softmax(S), to memory, then read it for O = P V. It takes
+ * S = Q K^T, then P = softmax(S), what dropout drops set to 0, to memory, then
+ * read it for O = P V. It takes
  * `4 N S` bytes of scratch a head, and it is the baseline of every ratio.
  *
  * It shares every fragment with the fused kernels. Scratch is
@@ -12,6 +13,7 @@
 
 import type { KernelSource } from "../../src/core/kernel.ts";
 import { type Fragment, kernelOf } from "../fragment.ts";
+import { dropoutOf, dropoutRows } from "../fragments/dropout.ts";
 import { keyRows, valueRows } from "../fragments/key_value.ts";
 import { onlineSoftmax } from "../fragments/online_softmax.ts";
 import { entryPoint, tiles, WORK_TILE } from "../fragments/schedule.ts";
@@ -27,13 +29,21 @@ import {
 } from "./score_tile.ts";
 import type { AttentionSpec } from "./spec.ts";
 
-/** What the standard kernels' sources depend on. */
+/**
+ * What the standard kernels' sources depend on.
+ *
+ * @category Kernels
+ */
 export interface StandardSpec extends AttentionSpec {
   /** The register tile. */
   readonly tile: RegisterTile;
 }
 
-/** The three kernels, in the order of their dispatches. */
+/**
+ * The three kernels, in the order of their dispatches.
+ *
+ * @category Kernels
+ */
 export interface StandardKernels {
   /** S = scale Q K^T, through mods and mask. */
   readonly scores: KernelSource;
@@ -46,7 +56,42 @@ export interface StandardKernels {
 /** vec4 columns that the P V product keeps in registers a row. */
 export const STANDARD_COLUMNS = 4;
 
-/** The standard kernels; grid: (work tiles, kv heads). */
+/**
+ * The standard kernels; grid: (work tiles, kv heads).
+ *
+ * @example Three kernels, in order
+ * ```ts
+ * import {
+ *   type AttentionSpec,
+ *   rowFormat,
+ *   standardKernels,
+ * } from "@quire/attention/kernels";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const row = rowFormat("f32", 64);
+ * const spec: AttentionSpec = {
+ *   layout: "contiguous",
+ *   segments: 0,
+ *   quads: true,
+ *   shift: false,
+ *   queryFormat: row,
+ *   keyFormat: row,
+ *   valueFormat: row,
+ *   outputFormat: row,
+ *   lse: false,
+ *   partial: false,
+ *   queries: "consecutive",
+ *   persistent: false,
+ * };
+ * const kernels = standardKernels({
+ *   ...spec,
+ *   tile: { lanes: 8, rowsPerLane: 2, keysPerStep: 4 },
+ * });
+ * assertEquals(Object.keys(kernels), ["scores", "softmax", "values"]);
+ * ```
+ *
+ * @category Kernels
+ */
 export function standardKernels(spec: StandardSpec): StandardKernels {
   const { lanes, rowsPerLane: rows, keysPerStep: keys } = spec.tile;
   const scope = { rows, keys, lanes, columns: STANDARD_COLUMNS };
@@ -90,8 +135,20 @@ export function standardKernels(spec: StandardSpec): StandardKernels {
     ),
     softmax: kernel(
       "softmax",
-      [onlineSoftmax, scratch("read_write"), ...(spec.lse ? [lseRows] : [])],
-      wgsl(SOFTMAX, { ...scope, lse: spec.lse }),
+      [
+        onlineSoftmax,
+        scratch("read_write"),
+        ...(spec.lse ? [lseRows] : []),
+        ...dropoutOf(spec),
+      ],
+      [
+        ...spec.dropout ? [dropoutRows(spec, rows)] : [],
+        wgsl(SOFTMAX, {
+          ...scope,
+          lse: spec.lse,
+          dropout: spec.dropout ?? false,
+        }),
+      ].join("\n"),
     ),
     values: kernel(
       "values",
@@ -168,6 +225,9 @@ let divisor_$r = select(sum_$r, 1.0, sum_$r == 0.0);
 for (var key = 0u; key < sequence.key_count; key++) {
   @each r in rows
   scratch[place_of(scratch_at, key, $r, lane)] /= divisor_$r;
+  @if dropout
+  scratch[place_of(scratch_at, key, $r, lane)] *= kept(drops(dropout_$r, i32(key)));
+  @end
   @end
 }
 @if lse

@@ -159,7 +159,11 @@ const heads: Fragment = {
   uniforms: { group: "u32" },
 };
 
-/** Which work tiles a workgroup does. */
+/**
+ * Which work tiles a workgroup does.
+ *
+ * @category Kernels
+ */
 export interface Partitioning {
   /**
    * Whether a workgroup does a range of work tiles, one after the other, as a
@@ -236,21 +240,34 @@ export const keyRuns: Fragment = {
   code: `${RUN_LIST.declare("run_list")}\n\n${KEY_RUN.declare("key_run")}`,
 };
 
+/** How {@linkcode eachStep} goes. */
+export interface StepOptions {
+  /** What stands at the start of each run. */
+  readonly before?: string;
+  /** What runs are of. */
+  readonly along?: "key" | "row";
+}
+
 /**
  * The loop over a work tile's keys, `step` at a time, through its runs. The
  * body finds `first_key`, the run's `end_key`, and whether the step is
- * `masked`; `before` stands at the start of each run.
+ * `masked`. Along rows, a tile's runs are packed rows, and the names are
+ * `first_row` and `end_row`.
  */
-export function eachStep(step: number, body: string, before = ""): string {
+export function eachStep(
+  step: number,
+  body: string,
+  { before = "", along = "key" }: StepOptions = {},
+): string {
   return wgsl(
     `
     let runs = read_run_list(tile.runs_at + $listWords * kv_head * params.runs_per_head);
     for (var run_index = 0u; run_index < runs.count; run_index++) {
       let run = read_key_run(runs.runs_at + run_index * $runWords);
-      let end_key = min(run.end_key, sequence.key_count);
+      let end_$along = min(run.end_key, $count);
       let masked = run.full == 0u;
       $before
-      for (var first_key = run.first_key; first_key < end_key; first_key += $step) {
+      for (var first_$along = run.first_key; first_$along < end_$along; first_$along += $step) {
         $body
       }
     }
@@ -259,6 +276,8 @@ export function eachStep(step: number, body: string, before = ""): string {
       step,
       body,
       before,
+      along,
+      count: along === "key" ? "sequence.key_count" : "row_count",
       listWords: RUN_LIST.words,
       runWords: KEY_RUN.words,
     },

@@ -10,7 +10,11 @@ import type { Fragment } from "../fragment.ts";
 import { wgsl } from "../wgsl.ts";
 import { onlineSoftmax } from "./online_softmax.ts";
 
-/** The traced mods of a call as WGSL: what `emitMods` of `src/mods` returns. */
+/**
+ * The traced mods of a call as WGSL: what `emitMods` of `src/mods` returns.
+ *
+ * @category Kernels
+ */
 export interface ModSource {
   /** Declares `mod_score(score, batch, head, query, key)` and `mod_mask(...)`. */
   readonly code: string;
@@ -18,18 +22,38 @@ export interface ModSource {
   readonly data: Uint32Array;
   /** Whether any score mod is among them: if so, full steps need a pass too. */
   readonly hasScore: boolean;
+  /**
+   * Whether `mod_score_derivative(score, batch, head, query, key)` is declared
+   * too; without it, the derivative is 1.
+   */
+  readonly hasDerivative?: boolean;
+  /** From where captured tensors are read; several may have one binding. */
+  readonly tensors: readonly { readonly binding: string }[];
+}
+
+/** Where the words of mods are. */
+export interface CaptureOptions {
+  /**
+   * A binding of their own (default), or the first words of the schedule: for
+   * kernels that bind as many buffers as a device has.
+   */
+  readonly captures?: "captures" | "schedule";
 }
 
 /**
  * `modify`: a score through the score mods. `sees`: whether the mask and the
  * sequence's length let a query see a key.
  */
-export function scoreMods(mods: ModSource | undefined): Fragment {
+export function scoreMods(
+  mods: ModSource | undefined,
+  { captures = "captures" }: CaptureOptions = {},
+): Fragment {
   return {
     needs: [onlineSoftmax],
-    bindings: mods && mods.data.length > 0
-      ? [{ name: "captures", type: "array<u32>", access: "read" }]
-      : [],
+    bindings: [
+      ...(mods && mods.data.length > 0 ? [captures] : []),
+      ...(mods?.tensors.map(({ binding }) => binding) ?? []),
+    ].map((name) => ({ name, type: "array<u32>", access: "read" })),
     uniforms: { scale: "f32" },
     code: wgsl(
       `
@@ -45,11 +69,32 @@ export function scoreMods(mods: ModSource | undefined): Fragment {
       }
       `,
       {
-        mods: mods?.code.trim() ?? "",
+        mods: mods?.code.trim().replaceAll("captures[", `${captures}[`) ?? "",
         score: mods?.hasScore
           ? "mod_score(score, batch, head, query, key)"
           : "score",
         mask: mods ? " && mod_mask(batch, head, query, key)" : "",
+      },
+    ),
+  };
+}
+
+/**
+ * `modify_derivative`: the derivative of what {@linkcode scoreMods} makes of a
+ * score, by the scaled dot product.
+ */
+export function scoreGradient(mods: ModSource | undefined): Fragment {
+  return {
+    code: wgsl(
+      `
+      fn modify_derivative(score: f32, batch: i32, head: i32, query: i32, key: i32) -> f32 {
+        return $derivative;
+      }
+      `,
+      {
+        derivative: mods?.hasDerivative
+          ? "mod_score_derivative(score, batch, head, query, key)"
+          : "1.0",
       },
     ),
   };

@@ -14,7 +14,9 @@ import {
   type ScoreMod,
   type TileKind,
 } from "../../src/mods/mod.ts";
+import { checkChoices } from "../../src/ops/attention/options/choices.ts";
 import { attentionParts } from "../../src/ops/attention/parts.ts";
+import { fusedAlgorithm } from "../../src/ops/attention/variants/fused.ts";
 import { type AttentionProblem, attentionProblem } from "../../src/ops/mod.ts";
 import type { Mods } from "./evaluation.ts";
 import { checkSettings, SCORE_IN, type Settings } from "./settings.ts";
@@ -162,7 +164,10 @@ function scoresOf(
 function sourcesOf(problem: AttentionProblem): Sources {
   const { maskMods, scoreMods } = problem;
   const { code, data } = emitMods({ maskMods, scoreMods });
-  const [{ source }] = attentionParts(problem, ANY_DEVICE).parts.dispatches;
+  const [{ source }] = attentionParts(problem, ANY_DEVICE, {
+    choices: checkChoices({}, ANY_DEVICE),
+    algorithm: fusedAlgorithm,
+  }).parts.dispatches;
   return {
     mods: code,
     kernel: { label: source.label, code: source.code },

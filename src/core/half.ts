@@ -23,6 +23,17 @@ export function fromFloat16(bits: number): number {
   return sign * (1024 + fraction) * 2 ** (exponent - 25);
 }
 
+/** The numbers that bits are, in float32, which holds each of them. */
+export function widenBits(
+  bits: Uint16Array,
+  dtype: "bf16" | "f16",
+): Float32Array {
+  if (dtype === "f16") return Float32Array.from(bits, fromFloat16);
+  const words = new Uint32Array(bits.length);
+  for (let i = 0; i < bits.length; i++) words[i] = bits[i] << 16;
+  return new Float32Array(words.buffer);
+}
+
 /** The bits of the float16 nearest to a number; of two, the even one. */
 export function toFloat16(x: number): number {
   if (Number.isNaN(x)) return 0x7e00;

@@ -6,11 +6,20 @@
 
 import { checkInteger, checkRange, checkType } from "../core/check.ts";
 import { type DType, elementTypeOf } from "../core/dtype.ts";
-import { fromBfloat16, fromFloat16, toFloat16 } from "../core/half.ts";
+import {
+  fromBfloat16,
+  fromFloat16,
+  toFloat16,
+  widenBits,
+} from "../core/half.ts";
 import type { Gpu } from "./gpu.ts";
 import { GpuTensor } from "./tensor.ts";
 
-/** A host array with its shape. */
+/**
+ * A host array with its shape.
+ *
+ * @category Device
+ */
 export interface HostTensor {
   /** The elements, row-major. */
   readonly data: Float32Array | Float16Array;
@@ -21,6 +30,8 @@ export interface HostTensor {
 /**
  * Numbers of 16 bits on the host: bfloat16 as checkpoints have it, or float16
  * where there is no `Float16Array` (Node before 24).
+ *
+ * @category Device
  */
 export interface HostBits {
   /** The elements' bits, row-major. */
@@ -36,7 +47,11 @@ export interface HostBits {
   readonly as?: DType;
 }
 
-/** A tensor as dtype and shape: enough to make a plan. */
+/**
+ * A tensor as dtype and shape: enough to make a plan.
+ *
+ * @category Device
+ */
 export interface TensorShape {
   /** The storage type. */
   readonly dtype: DType;
@@ -132,7 +147,7 @@ export function uploadHost(
     return { tensor: gpu.tensor(data, shape, label), made: true };
   }
   if (dtype === "f32") {
-    const widened = widenBfloat16(data);
+    const widened = widenBits(data, "bf16");
     return { tensor: gpu.tensor(widened, shape, label), made: true };
   }
   const bits = (tensor as HostBits).dtype === "bf16"
@@ -141,12 +156,6 @@ export function uploadHost(
   const made = gpu.empty("f16", shape, label);
   made.writeBits(bits);
   return { tensor: made, made: true };
-}
-
-function widenBfloat16(bits: Uint16Array): Float32Array {
-  const words = new Uint32Array(bits.length);
-  for (let i = 0; i < bits.length; i++) words[i] = bits[i] << 16;
-  return new Float32Array(words.buffer);
 }
 
 function narrowBfloat16(name: string, bits: Uint16Array): Uint16Array {

@@ -23,7 +23,7 @@ export {
   Program,
   type ProgramExplanation,
 } from "./program.ts";
-export type { Dispatch, ProgramParts } from "./program_parts.ts";
+export type { Dispatch, ProgramCopy, ProgramParts } from "./program_parts.ts";
 export type { ReadOptions } from "./readback.ts";
 export { GpuTensor } from "./tensor.ts";
 export { PassTimer, timingUnsupported } from "./timing.ts";

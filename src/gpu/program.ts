@@ -4,7 +4,7 @@
  * @module
  */
 
-import { checkType } from "../core/check.ts";
+import { checkRange, checkType } from "../core/check.ts";
 import type { Binding, KernelSource } from "../core/kernel.ts";
 import {
   type BindingResource,
@@ -16,15 +16,20 @@ import type { Gpu } from "./gpu.ts";
 import {
   type CheckedDispatch,
   checkParts,
+  type ProgramCopy,
   type ProgramParts,
 } from "./program_parts.ts";
 import { ProgramScratch } from "./program_scratch.ts";
 import { noteUse } from "./recordings.ts";
 import { EMPTY_LAYOUT, fitLayout, slotAlignment } from "./slot_layout.ts";
 import { type Slot, Slots, writeWords } from "./slots.ts";
-import { roundUp } from "./usage.ts";
+import { BufferUsage, roundUp } from "./usage.ts";
 
-/** How a program is recorded. */
+/**
+ * How a program is recorded.
+ *
+ * @category Programs
+ */
 export interface EncodeOptions {
   /**
    * The descriptor of the pass of a dispatch by its kernel's label, to time it.
@@ -37,7 +42,11 @@ export interface EncodeOptions {
   readonly names?: Readonly<Record<string, string>> | undefined;
 }
 
-/** What a program runs. */
+/**
+ * What a program runs.
+ *
+ * @category Programs
+ */
 export interface ProgramExplanation {
   /** Kernels' labels and their workgroups, in order. */
   readonly dispatches: readonly {
@@ -55,6 +64,14 @@ interface Current {
   /** Where the uniforms of each dispatch start in the slot. */
   readonly uniformsAt: readonly number[];
   readonly scratchBytes: number;
+  readonly copies: readonly ProgramCopy[];
+}
+
+/** A copy that can be recorded. */
+interface CheckedCopy {
+  readonly from: BoundRange;
+  readonly to: GPUBuffer;
+  readonly at: number;
 }
 
 /**
@@ -68,6 +85,42 @@ interface Current {
  * An update and an encode whose sizes fit then make no buffer, and no bind group
  * where the caller's buffers are the same as once before. What a caller submits
  * otherwise is right too, but each update makes a buffer and bind groups anew.
+ *
+ * @example A kernel of one's own
+ * ```ts
+ * import { openGpu, Program } from "@quire/attention/gpu";
+ * import { assertEquals } from "@std/assert";
+ *
+ * using gpu = await openGpu();
+ * using program = await Program.create(gpu, "add", {
+ *   dispatches: [{
+ *     source: {
+ *       label: "add",
+ *       code: `
+ *         struct Params { addend: u32, padding_0: u32, padding_1: u32, padding_2: u32 }
+ *         @group(0) @binding(0) var<storage, read_write> data: array<u32>;
+ *         @group(0) @binding(1) var<uniform> params: Params;
+ *         @compute @workgroup_size(4)
+ *         fn main(@builtin(local_invocation_index) lane: u32) {
+ *           data[lane] += params.addend;
+ *         }`,
+ *       bindings: [
+ *         { name: "data", type: "array<u32>", access: "read_write" },
+ *         { name: "params", type: "Params", access: "uniform" },
+ *       ],
+ *       uniforms: { addend: "u32" },
+ *       features: [],
+ *     },
+ *     uniforms: { addend: 10 },
+ *     grid: [1, 1, 1],
+ *   }],
+ * });
+ * using data = gpu.tensor(Uint32Array.of(1, 2, 3, 4), [4]);
+ * gpu.submit("add", (encoder) => program.encode(encoder, { data }));
+ * assertEquals([...await gpu.readOne(data)], [11, 12, 13, 14]);
+ * ```
+ *
+ * @category Programs
  */
 export class Program implements Disposable {
   #gpu: Gpu;
@@ -125,7 +178,7 @@ export class Program implements Disposable {
   update(parts: ProgramParts): void {
     this.#check();
     const { limits, queue } = this.#gpu;
-    const { words = {}, scratch = {} } = parts;
+    const { words = {}, scratch = {}, copies = [] } = parts;
     const dispatches = checkParts(this.#gpu, parts);
     const packed = packAll(dispatches, slotAlignment(limits));
     const layout = fitLayout(this.#layout, {
@@ -152,6 +205,7 @@ export class Program implements Disposable {
       dispatches,
       uniformsAt: packed.offsets,
       scratchBytes: Object.values(scratch).reduce((sum, n) => sum + n, 0),
+      copies,
     };
   }
 
@@ -184,9 +238,15 @@ export class Program implements Disposable {
     const groups = dispatches.map((_, i) =>
       this.#bind(current, i, resources, names)
     );
+    const copies = current.copies.map((copy) =>
+      this.#checkCopy(copy, resources, names)
+    );
     noteUse(encoder, slot.uses);
     for (const { uses } of this.#scratch.all) noteUse(encoder, uses);
     this.#scratch.encodePoison(encoder);
+    for (const { from: { buffer, offset, size }, to, at } of copies) {
+      encoder.copyBufferToBuffer(buffer, offset, to, at, size);
+    }
     if (describe === undefined) {
       const pass = encoder.beginComputePass({ label: this.#label });
       dispatches.forEach((dispatch, i) => record(pass, dispatch, groups[i]));
@@ -237,6 +297,29 @@ export class Program implements Disposable {
       "must not be destroyed",
       this.#label,
     );
+  }
+
+  #checkCopy(
+    { from, to, at }: ProgramCopy,
+    resources: Readonly<Record<string, BindingResource | undefined>>,
+    names: Readonly<Record<string, string>>,
+  ): CheckedCopy {
+    const name = names[from] ?? from;
+    const range = rangeOf(this.#gpu, name, resources[from]);
+    const scratch = this.#scratch.get(to);
+    checkType(
+      (range.buffer.usage & BufferUsage.copySrc) !== 0,
+      `${name}.buffer.usage`,
+      "must include COPY_SRC",
+      range.buffer.usage,
+    );
+    checkRange(
+      range.size % 4 === 0 && at + range.size <= scratch.size,
+      `${name}.size`,
+      `must be a multiple of 4 within the ${scratch.size} bytes of ${to} from ${at}`,
+      range.size,
+    );
+    return { from: range, to: scratch.buffer, at };
   }
 
   #bind(

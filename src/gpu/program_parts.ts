@@ -10,7 +10,11 @@ import { packUniforms } from "../core/uniforms.ts";
 import type { Grid } from "./dispatch.ts";
 import type { CompiledKernel } from "./pipeline_cache.ts";
 
-/** One dispatch of a program. */
+/**
+ * One dispatch of a program.
+ *
+ * @category Programs
+ */
 export interface Dispatch {
   /** The kernel. */
   readonly source: KernelSource;
@@ -25,7 +29,25 @@ export interface Dispatch {
   readonly aliases?: Readonly<Record<string, string>> | undefined;
 }
 
-/** What a program is made of; pure data. */
+/**
+ * A copy of a caller's resource into scratch, before the dispatches.
+ *
+ * @category Programs
+ */
+export interface ProgramCopy {
+  /** The resource. */
+  readonly from: string;
+  /** The scratch. */
+  readonly to: string;
+  /** First byte in it, a multiple of 4. */
+  readonly at: number;
+}
+
+/**
+ * What a program is made of; pure data.
+ *
+ * @category Programs
+ */
 export interface ProgramParts {
   /** The dispatches, in order. */
   readonly dispatches: readonly Dispatch[];
@@ -33,6 +55,8 @@ export interface ProgramParts {
   readonly words?: Readonly<Record<string, Uint32Array>> | undefined;
   /** Bytes of scratch, by binding name. */
   readonly scratch?: Readonly<Record<string, number>> | undefined;
+  /** What each recording copies into scratch at its start. */
+  readonly copies?: readonly ProgramCopy[] | undefined;
 }
 
 /** Where a binding's bytes come from. */
@@ -75,8 +99,9 @@ export function checkParts(
   gpu: PartsDevice,
   parts: ProgramParts,
 ): CheckedDispatch[] {
-  const { dispatches, words = {}, scratch = {} } = parts;
+  const { dispatches, words = {}, scratch = {}, copies = [] } = parts;
   checkSizes(gpu, words, scratch);
+  copies.forEach((copy, i) => checkCopy(`copies[${i}]`, copy, scratch));
   return dispatches.map((dispatch, i) => {
     const { source, grid } = dispatch;
     const name = `dispatches[${i}]`;
@@ -125,6 +150,21 @@ function checkSizes(
       name,
     );
   }
+}
+
+function checkCopy(
+  name: string,
+  { to, at }: ProgramCopy,
+  scratch: Readonly<Record<string, number>>,
+): void {
+  checkType(
+    Object.hasOwn(scratch, to),
+    `${name}.to`,
+    "must be among scratch",
+    to,
+  );
+  checkInteger(`${name}.at`, at, 0, scratch[to]);
+  checkRange(at % 4 === 0, `${name}.at`, "must be a multiple of 4", at);
 }
 
 function checkGrid({ limits }: PartsDevice, name: string, grid: Grid): void {

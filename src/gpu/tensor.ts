@@ -164,7 +164,7 @@ export function sizeOf(shape: readonly number[]): number {
   return size;
 }
 
-/** `writeBuffer` takes multiples of 4 bytes only; an odd f16 is padded. */
+/** `writeBuffer` takes multiples of 4 bytes only; an odd f16 or u8 is padded. */
 function upload(
   gpu: DeviceContext,
   buffer: GPUBuffer,
@@ -219,7 +219,7 @@ export function uploadTensor(
   checkType(
     dtype,
     "array",
-    "must be a Float32Array, Float16Array or Uint32Array",
+    "must be a Float32Array, Float16Array, Uint32Array, Int32Array or Uint8Array",
     array,
   );
   const size = sizeOf(shape);
@@ -272,11 +272,13 @@ export function wrapBuffer(
   return new GpuTensor(gpu, { dtype, shape, buffer, offset });
 }
 
+const DTYPES: readonly ElementType[] = ["f32", "f16", "u32", "i32", "u8"];
+
 function checkDtype(dtype: unknown): void {
   checkType(
-    dtype === "f32" || dtype === "f16" || dtype === "u32",
+    DTYPES.includes(dtype as ElementType),
     "dtype",
-    'must be "f32", "f16" or "u32"',
+    'must be "f32", "f16", "u32", "i32" or "u8"',
     dtype,
   );
 }

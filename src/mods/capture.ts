@@ -4,8 +4,18 @@
  * @module
  */
 
-import { checkInteger, checkRange, checkType, show } from "../core/check.ts";
+import { checkType, show } from "../core/check.ts";
 import { checkOptions } from "../core/options.ts";
+import {
+  CAPTURE_OPTIONS,
+  type CaptureOptions,
+  checkAxes,
+  checkElements,
+  checkShape,
+  type TensorCaptureOptions,
+} from "./capture_options.ts";
+import { type FloatData, floatsOf, isFloat16, isFloatBits } from "./floats.ts";
+import { describeTensorCapture, isCapturedTensor } from "./capture_tensor.ts";
 import {
   type Bool,
   type Expression,
@@ -15,13 +25,29 @@ import {
   operandNode,
 } from "./expression.ts";
 import type {
-  CapturedAxis,
   CapturedBuffer,
   CapturedData,
+  CapturedTensor,
+  DeviceReading,
   ScalarType,
 } from "./nodes.ts";
 
-/** A buffer that expressions can read; made by {@linkcode capture}. */
+/**
+ * A buffer that expressions can read; made by {@linkcode capture}.
+ *
+ * @example An element by head and by key
+ * ```ts
+ * import { capture, maskMod } from "@quire/attention/mods";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const seen = capture(Uint8Array.of(1, 1, 0, 1), { shape: [2, 2] });
+ * assertEquals(seen.buffer.type, "bool");
+ * const mod = maskMod("table", ({ head, key }) => seen.at(head, key));
+ * assertEquals(mod.name, "table");
+ * ```
+ *
+ * @category Masks and scores
+ */
 export class Capture<Element extends Expression = Expression> {
   /** The data and its shape, as the readings see them. */
   readonly buffer: CapturedBuffer;
@@ -55,28 +81,20 @@ export class Capture<Element extends Expression = Expression> {
   }
 }
 
-/** Options for {@linkcode capture}. */
-export interface CaptureOptions {
-  /** The size of each dimension, row-major; `[data.length]` by default. */
-  readonly shape?: readonly number[];
-  /** A name for messages; `"capture"` by default. */
-  readonly name?: string;
-  /**
-   * What each dimension runs over, as far as that is to be checked: its size
-   * must then be 1, or as many sequences (`"batch"`), query heads (`"head"`),
-   * queries (`"row"`) or keys (`"key"`) as `attention()` has.
-   */
-  readonly axes?: readonly (CapturedAxis | undefined)[] | undefined;
-  /** For messages: the shape before dimensions of 1 were left out. */
-  readonly given?: readonly number[] | undefined;
-}
-
 /**
  * Makes `data` readable in a mod: `Float32Array` as `Float`, `Int32Array` and
  * `Uint32Array` as `Int`, `Uint8Array` as `Bool` (nonzero is true).
  *
- * The array is not copied: it is read whenever a mod that uses it is emitted
+ * `Float16Array` and `{ data, dtype }` of 16 bits (see {@linkcode FloatBits})
+ * are widened. Other arrays are not copied: each is read whenever a mod that uses it is emitted
  * or evaluated, and must not change once a mod that uses it is in use.
+ *
+ * A GPU tensor stays on its device: kernels read it each time that they run, so
+ * that it may be written between two runs; nothing is read back or uploaded.
+ * What its elements are is then not known on the CPU. No tile is skipped by
+ * them, but for what `range` says, and who evaluates the mod there (the oracle,
+ * `drawMask`) needs `hostMods(gpu, mods)` of `/ops`. A float that is not finite
+ * is read as 0; integers of 2^31 and above are negative.
  *
  * @throws {TypeError} If `data` has another type, or `shape` does not fit it.
  * @throws {RangeError} If it is empty, or an element is not finite or exceeds
@@ -94,10 +112,27 @@ export interface CaptureOptions {
  * console.log(perHead.name); // per head
  * ```
  *
+ * @example One that another kernel has computed
+ * ```ts
+ * import { attention, capture, openGpu, scoreMod } from "@quire/attention";
+ *
+ * using gpu = await openGpu();
+ * using learned = gpu.tensor(Float32Array.of(0, 0.5), [2]); // or gpu.wrap()
+ * const bias = capture(learned);
+ * const query = { data: new Float32Array(16), shape: [1, 2, 2, 4] };
+ * const { output } = await attention(gpu, {
+ *   query,
+ *   key: query,
+ *   value: query,
+ *   scoreMod: scoreMod("bias", ({ score, head }) => score.add(bias.at(head))),
+ * });
+ * console.log(output.shape); // [1, 2, 2, 4]
+ * ```
+ *
  * @category Masks and scores
  */
 export function capture(
-  data: Float32Array,
+  data: FloatData,
   options?: CaptureOptions,
 ): Capture<Float>;
 /** The same for integers. */
@@ -110,80 +145,62 @@ export function capture(
   data: Uint8Array,
   options?: CaptureOptions,
 ): Capture<Bool>;
+/** The same for floats on a device. */
 export function capture(
-  data: CapturedData,
-  options: CaptureOptions = {},
+  data: CapturedTensor,
+  options?: TensorCaptureOptions<"float">,
+): Capture<Float>;
+/** The same for integers on a device. */
+export function capture(
+  data: CapturedTensor,
+  options: TensorCaptureOptions<"int"> & { readonly as: "int" },
+): Capture<Int>;
+/** The same for booleans on a device. */
+export function capture(
+  data: CapturedTensor,
+  options: TensorCaptureOptions<"bool" | "finite"> & {
+    readonly as: "bool" | "finite";
+  },
+): Capture<Bool>;
+export function capture(
+  given: CapturedData | FloatData | CapturedTensor,
+  options: TensorCaptureOptions<DeviceReading> = {},
 ): Capture {
-  checkOptions("capture()", options, { known: CAPTURE });
-  const { name = "capture", axes, given } = options;
+  const { name = "capture", axes } = options;
+  if (isCapturedTensor(given)) {
+    return new Capture({
+      ...describeTensorCapture(name, given, options),
+      name,
+      axes,
+      given: options.given,
+    });
+  }
+  checkOptions("capture()", options, {
+    known: CAPTURE_OPTIONS,
+    hints: {
+      as: "what elements are is said by the array's class",
+      range: "it is read off the array",
+    },
+  });
+  const data = isFloat16(given) || isFloatBits(given)
+    ? floatsOf(`${name} data`, given)
+    : given;
   const type = typeOf(data);
   checkType(
     type !== undefined,
     `${name} data`,
-    "must be a Float32Array, Int32Array, Uint32Array or Uint8Array",
+    "must be a Float32Array, Float16Array, Int32Array, Uint32Array, Uint8Array, { data, dtype } of 16 bits, or a GPU tensor",
     data,
   );
   const shape = [...options.shape ?? [data.length]];
   checkShape(name, shape, data.length);
-  checkType(
-    axes === undefined || axes.length === shape.length,
-    `${name} axes`,
-    `must be as many as there are dimensions (${shape.length})`,
-    axes,
-  );
+  checkAxes(name, axes, shape);
   checkElements(name, data);
-  return new Capture({ data, shape, type, name, axes, given });
+  return new Capture({ data, shape, type, name, axes, given: options.given });
 }
-
-const CAPTURE = ["shape", "name", "axes", "given"];
 
 function typeOf(data: unknown): ScalarType | undefined {
   if (data instanceof Float32Array) return "f32";
   if (data instanceof Int32Array || data instanceof Uint32Array) return "i32";
   return data instanceof Uint8Array ? "bool" : undefined;
-}
-
-function checkShape(
-  name: string,
-  shape: readonly number[],
-  length: number,
-): void {
-  checkType(shape.length > 0, `${name} shape`, "must have a dimension", shape);
-  for (const [axis, size] of shape.entries()) {
-    checkInteger(`${name} shape[${axis}]`, size, 1, 2 ** 31 - 1);
-  }
-  const elements = shape.reduce((product, size) => product * size, 1);
-  checkType(
-    elements === length,
-    `${name} shape`,
-    `must have as many elements as the data (${length})`,
-    shape,
-  );
-  // The kernels compute flat indices in 32 bits.
-  checkRange(
-    length < 2 ** 31,
-    `${name} data`,
-    "must have fewer than 2^31 elements",
-    length,
-  );
-}
-
-function checkElements(name: string, data: CapturedData): void {
-  if (data instanceof Float32Array) {
-    const index = data.findIndex((value) => !Number.isFinite(value));
-    checkRange(
-      index < 0,
-      `${name} data[${index}]`,
-      "must be finite (a mask, not a score of -Infinity, hides a key)",
-      data[index],
-    );
-  } else if (data instanceof Uint32Array) {
-    const index = data.findIndex((value) => value > 0x7fffffff);
-    checkRange(
-      index < 0,
-      `${name} data[${index}]`,
-      "must be < 2^31",
-      data[index],
-    );
-  }
 }

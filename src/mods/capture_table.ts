@@ -4,7 +4,18 @@
  * @module
  */
 
-import type { CapturedBuffer, LiteralNode, LoadNode } from "./nodes.ts";
+import { isOnDevice } from "./device_data.ts";
+import {
+  DeviceTable,
+  type TensorBinding,
+  type TensorPlacement,
+} from "./device_table.ts";
+import type {
+  CapturedBuffer,
+  CapturedData,
+  LiteralNode,
+  LoadNode,
+} from "./nodes.ts";
 
 /** Gives literals and captured buffers their place in `captures`. */
 export class CaptureTable {
@@ -13,13 +24,24 @@ export class CaptureTable {
   readonly #header: number[] = [];
   readonly #buffers = new Map<CapturedBuffer, number>();
   readonly #ranks = new Set<number>();
+  readonly #devices: DeviceTable;
   #usesBits = false;
   #usesTanh = false;
 
   /** A table whose first word is word `base` of `captures`. */
-  constructor(prefix: string, base: number) {
+  constructor(
+    prefix: string,
+    base: number,
+    placement: TensorPlacement = "bound",
+  ) {
     this.#prefix = prefix;
     this.#base = base;
+    this.#devices = new DeviceTable(prefix, placement);
+  }
+
+  /** Where data on a device is read from. */
+  get tensors(): readonly TensorBinding[] {
+    return this.#devices.tensors;
   }
 
   /** The WGSL of a literal, which takes a word of its own. */
@@ -36,6 +58,9 @@ export class CaptureTable {
     const flat = `${this.#prefix}_index${indices.length}(${at + 1}u, ${
       indices.join(", ")
     })`;
+    if (isOnDevice(buffer.data)) {
+      return this.#devices.load(buffer.data, `captures[${at}u]`, flat);
+    }
     if (type === "bool") {
       this.#usesBits = true;
       return `${this.#prefix}_bit(captures[${at}u], ${flat})`;
@@ -55,23 +80,29 @@ export class CaptureTable {
       ...[...this.#ranks].sort((a, b) => a - b).map((rank) =>
         indexCode(this.#prefix, rank)
       ),
+      ...this.#devices.helpers,
       ...this.#usesBits ? [bitCode(this.#prefix)] : [],
       ...this.#usesTanh ? [tanhCode(this.#prefix)] : [],
     ];
   }
 
-  /** All words: the header, then the buffers that it points to. */
+  /**
+   * All words: the header, then the buffers on the host that it points to; for
+   * those on a device it has the word of their binding.
+   */
   data(): Uint32Array {
-    const buffers = [...this.#buffers];
+    const buffers = [...this.#buffers].flatMap(([{ data, type }, at]) =>
+      isOnDevice(data) ? [] : [{ data, type, at }]
+    );
     const total = buffers.reduce(
-      (words, [buffer]) => words + wordsOf(buffer),
+      (words, buffer) => words + wordsOf(buffer),
       this.#header.length,
     );
     const data = new Uint32Array(total);
     data.set(this.#header);
     let offset = this.#header.length;
-    for (const [buffer, at] of buffers) {
-      data[at - this.#base] = this.#base + offset;
+    for (const buffer of buffers) {
+      data[buffer.at - this.#base] = this.#base + offset;
       writeBuffer(buffer, data.subarray(offset));
       offset += wordsOf(buffer);
     }
@@ -81,7 +112,9 @@ export class CaptureTable {
   #place(buffer: CapturedBuffer): number {
     let at = this.#buffers.get(buffer);
     if (at === undefined) {
-      at = this.#reserve([0, ...buffer.shape]);
+      const { data, shape, name } = buffer;
+      const word = isOnDevice(data) ? this.#devices.place(data, name).word : 0;
+      at = this.#reserve([word, ...shape]);
       this.#buffers.set(buffer, at);
     }
     return at;
@@ -100,11 +133,17 @@ function bitsOf({ type, value }: LiteralNode): number {
     : value >>> 0;
 }
 
-function wordsOf({ data, type }: CapturedBuffer): number {
+/** Elements that go into the words. */
+interface HostElements {
+  readonly data: CapturedData;
+  readonly type: CapturedBuffer["type"];
+}
+
+function wordsOf({ data, type }: HostElements): number {
   return type === "bool" ? Math.ceil(data.length / 32) : data.length;
 }
 
-function writeBuffer({ data, type }: CapturedBuffer, to: Uint32Array): void {
+function writeBuffer({ data, type }: HostElements, to: Uint32Array): void {
   if (type === "bool") {
     for (let i = 0; i < data.length; i++) {
       if (data[i] !== 0) to[i >>> 5] |= 1 << (i & 31);

@@ -9,9 +9,11 @@
 import { checkInteger, checkRange } from "../core/check.ts";
 import * as arithmetic from "./interval_arithmetic.ts";
 import { type Interval, UNKNOWN } from "./interval_arithmetic.ts";
+import { isOnDevice } from "./device_data.ts";
 import type {
   BinaryOperation,
   Comparison,
+  DeviceData,
   ExpressionNode,
   LoadNode,
   UnaryOperation,
@@ -20,7 +22,11 @@ import { elementRange } from "./range_table.ts";
 import { compile, type Environment, type Reading } from "./reading.ts";
 import type { MaskMod } from "./trace.ts";
 
-/** Inclusive integer ranges `[low, high]` of positions. */
+/**
+ * Inclusive integer ranges `[low, high]` of positions.
+ *
+ * @category Tiles
+ */
 export interface PositionRanges {
   /** Batch indices. */
   readonly batch: Interval;
@@ -32,7 +38,11 @@ export interface PositionRanges {
   readonly key: Interval;
 }
 
-/** What a mask does to a tile: sees no pair, every pair, or it varies. */
+/**
+ * What a mask does to a tile: sees no pair, every pair, or it varies.
+ *
+ * @category Tiles
+ */
 export type MaskClass = "none" | "all" | "some";
 
 /** A mask's class over ranges of positions. */
@@ -104,7 +114,11 @@ const INTERVALS: Reading<Interval> = {
 };
 
 function loadRange(node: LoadNode): (indices: readonly Interval[]) => Interval {
-  const { shape } = node.buffer;
+  const { shape, data } = node.buffer;
+  if (isOnDevice(data)) {
+    const range = deviceRange(data);
+    return () => range;
+  }
   return (indices) =>
     elementRange(
       node.buffer,
@@ -113,6 +127,16 @@ function loadRange(node: LoadNode): (indices: readonly Interval[]) => Interval {
         Math.min(Math.max(high, 0), shape[axis] - 1),
       ]),
     );
+}
+
+/** What elements may be that only a device sees. */
+function deviceRange({ tensor, as, range }: DeviceData): Interval {
+  if (range !== undefined) return range;
+  if (as === "float") return UNKNOWN;
+  if (as === "int") {
+    return tensor.dtype === "u8" ? [0, 255] : arithmetic.ANY_INT;
+  }
+  return arithmetic.UNDECIDED;
 }
 
 type IntervalEvaluator = (environment: Environment<Interval>) => Interval;
@@ -156,6 +180,20 @@ export function maskClassifier(mods: readonly MaskMod[]): MaskClassifier {
  *
  * @throws {TypeError} If a bound is not a number.
  * @throws {RangeError} If a bound is not an i32, or a range is empty.
+ *
+ * @example A tile below the diagonal
+ * ```ts
+ * import { causal, classifyMask } from "@quire/attention/mods";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const tile = (query: [number, number], key: [number, number]) =>
+ *   classifyMask([causal()], { batch: [0, 0], head: [0, 0], query, key });
+ * assertEquals(tile([8, 15], [0, 7]), "all");
+ * assertEquals(tile([0, 7], [8, 15]), "none");
+ * assertEquals(tile([0, 7], [0, 7]), "some");
+ * ```
+ *
+ * @category Tiles
  */
 export function classifyMask(
   mods: readonly MaskMod[],

@@ -10,7 +10,11 @@
  * @module
  */
 
-/** The least and the greatest possible value; booleans are 0 and 1. */
+/**
+ * The least and the greatest possible value; booleans are 0 and 1.
+ *
+ * @category Tiles
+ */
 export type Interval = readonly [number, number];
 
 /** Nothing is known. */
@@ -31,7 +35,8 @@ const FLOAT_MAX = 3.4028234663852886e38;
 const FLOAT_MIN = 2 ** -126;
 const INT_MIN = -(2 ** 31);
 const INT_MAX = 2 ** 31 - 1;
-const ANY_INT: Interval = [INT_MIN, INT_MAX];
+/** Any i32. */
+export const ANY_INT: Interval = [INT_MIN, INT_MAX];
 
 /** `[low, high]` widened by `relative` and `absolute` errors. */
 function rounded(

@@ -21,9 +21,40 @@
  * @module
  */
 
-export { maskRuns, type MaskRunsOptions, type Run } from "./block_mask.ts";
-export { Capture, capture, type CaptureOptions } from "./capture.ts";
+export {
+  maskRowRuns,
+  type MaskRowRunsOptions,
+  maskRuns,
+  type MaskRunsOptions,
+  type Run,
+} from "./block_mask.ts";
+export {
+  type BlockDensity,
+  type BlockGeometry,
+  type BlockGrid,
+  type BlockLists,
+  BlockMask,
+  blockMask,
+  blockMaskFromLists,
+  blockMaskFromPattern,
+  type BlockMaskParts,
+  type BlockPattern,
+  type DrawBlocksOptions,
+  type GivenLists,
+  type ListedBlocks,
+  type MaskLists,
+  type Meaning,
+  type RowsBy,
+  throughTable,
+  type ThroughTableOptions,
+} from "./block_mask/mod.ts";
+export { Capture, capture } from "./capture.ts";
+export type {
+  CaptureOptions,
+  TensorCaptureOptions,
+} from "./capture_options.ts";
 export { and, not, or } from "./combine.ts";
+export { scoreDerivative } from "./derivative.ts";
 export {
   drawMask,
   type DrawMaskOptions,
@@ -47,34 +78,77 @@ export {
   int,
   Numeric,
 } from "./expression.ts";
+export type { FloatBits, FloatData } from "./floats.ts";
 export {
   classifyMask,
   type MaskClass,
   type PositionRanges,
 } from "./interval.ts";
 export type { Interval } from "./interval_arithmetic.ts";
+export { blockDiagonal } from "./masks/blocks.ts";
+export { booleanMask } from "./masks/boolean.ts";
+export { mortonOrder, tileOrder } from "./masks/canvas.ts";
+export { imageCross, type ImageCrossOptions } from "./masks/cross.ts";
 export {
-  blockDiagonal,
-  booleanMask,
+  blockDiffusion,
+  type BlockDiffusionOptions,
+  draftBlocks,
+  type DraftBlocksOptions,
+} from "./masks/diffusion.ts";
+export { document } from "./masks/document.ts";
+export {
+  type CuSeqlens,
+  documentPrefixLm,
+  type DocumentPrefixLmOptions,
+  documents,
+  sharedPrefix,
+  type SharedPrefixOptions,
+  withinDocuments,
+} from "./masks/documents.ts";
+export { byBatch, byHead } from "./masks/each.ts";
+export {
+  globalWindow,
+  type GlobalWindowOptions,
+} from "./masks/global_window.ts";
+export {
+  neighborhood,
+  type NeighborhoodOptions,
+} from "./masks/neighborhood.ts";
+export { prefixLm } from "./masks/prefix.ts";
+export {
+  blockwise,
+  remap,
+  type RemappedPositions,
+  withinBlocks,
+} from "./masks/remap.ts";
+export { slidingTile, type SlidingTileOptions } from "./masks/sliding_tile.ts";
+export { tree } from "./masks/tree.ts";
+export {
+  spatialHead,
+  type SpatialHeadOptions,
+  temporalHead,
+  type TemporalHeadOptions,
+} from "./masks/video.ts";
+export {
   causal,
   dilated,
   type DilatedOptions,
-  document,
-  prefixLm,
   sinkWindow,
   type SinkWindowOptions,
   slidingWindow,
   type SlidingWindowOptions,
-  tree,
-} from "./masks.ts";
+} from "./masks/windows.ts";
 export type {
   BinaryNode,
   BinaryOperation,
   CapturedAxis,
   CapturedBuffer,
   CapturedData,
+  CapturedTensor,
   CompareNode,
   Comparison,
+  DeviceData,
+  DeviceReading,
   ExpressionNode,
   LiteralNode,
   LoadNode,
@@ -85,9 +159,16 @@ export type {
   VariableName,
   VariableNode,
 } from "./nodes.ts";
+export type { TensorBinding, TensorPlacement } from "./device_table.ts";
 export type { QueryRowsOptions } from "./query_key_data.ts";
 export { bindRows } from "./rows.ts";
 export { additiveBias, alibi, relativeBias, softcap } from "./scores.ts";
+export {
+  bucketBias,
+  type BucketBiasOptions,
+  sandwich,
+  type SandwichOptions,
+} from "./table_biases.ts";
 export {
   type MaskMod,
   maskMod,

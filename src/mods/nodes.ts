@@ -5,10 +5,18 @@
  * @module
  */
 
-/** The type of an expression's value, named as in WGSL. */
+/**
+ * The type of an expression's value, named as in WGSL.
+ *
+ * @category Expressions
+ */
 export type ScalarType = "f32" | "i32" | "bool";
 
-/** What a mod may depend on, apart from literals and captured buffers. */
+/**
+ * What a mod may depend on, apart from literals and captured buffers.
+ *
+ * @category Expressions
+ */
 export type VariableName =
   | "score"
   | "batch"
@@ -23,7 +31,11 @@ export type VariableName =
  */
 export type BoundName = Exclude<VariableName, "row">;
 
-/** Host arrays that can be captured; the class decides the element's type. */
+/**
+ * Host arrays that can be captured; the class decides the element's type.
+ *
+ * @category Expressions
+ */
 export type CapturedData =
   | Float32Array
   | Int32Array
@@ -31,9 +43,52 @@ export type CapturedData =
   | Uint8Array;
 
 /**
+ * A tensor on a device that can be captured; a `GpuTensor` is one.
+ *
+ * @category Expressions
+ */
+export interface CapturedTensor {
+  /** Where it lives. */
+  readonly gpu: object;
+  /** The type of its elements. */
+  readonly dtype: "f32" | "f16" | "u32" | "i32" | "u8";
+  /** The lengths of its dimensions, outermost first. */
+  readonly shape: readonly number[];
+  /** The number of its elements. */
+  readonly size: number;
+  /** Whether its memory is freed. */
+  readonly destroyed: boolean;
+}
+
+/**
+ * How an element on a device is read: `"float"`, what is not finite as 0;
+ * `"int"`, by its bits; `"bool"`, true where it is not 0; `"finite"`, whether a
+ * float is a finite number.
+ *
+ * @category Expressions
+ */
+export type DeviceReading = "float" | "int" | "bool" | "finite";
+
+/**
+ * Elements that stay on a device: kernels read them, the CPU never does.
+ *
+ * @category Expressions
+ */
+export interface DeviceData {
+  /** Where they are. */
+  readonly tensor: CapturedTensor;
+  /** What an element is read as. */
+  readonly as: DeviceReading;
+  /** The least and the greatest element, where a caller has said so. */
+  readonly range?: readonly [number, number] | undefined;
+}
+
+/**
  * What a dimension of a captured buffer runs over, so that a problem can be
  * held against its size: one entry a sequence, query head, query (`"row"`) or
  * key, or one a position from `from` on.
+ *
+ * @category Expressions
  */
 export type CapturedAxis =
   | "batch"
@@ -42,10 +97,17 @@ export type CapturedAxis =
   | "key"
   | { readonly from: number };
 
-/** A buffer that a mod reads. Two captures are the same if it is one object. */
+/**
+ * A buffer that a mod reads. Two captures are the same if it is one object.
+ *
+ * @category Expressions
+ */
 export interface CapturedBuffer {
-  /** The elements in row-major order; read when a mod is emitted or evaluated. */
-  readonly data: CapturedData;
+  /**
+   * The elements in row-major order: on the host, where they are read when a mod
+   * is emitted or evaluated, or on a device.
+   */
+  readonly data: CapturedData | DeviceData;
   /** The size of each dimension; every one is at least 1. */
   readonly shape: readonly number[];
   /** The type that an element is read as. */
@@ -58,17 +120,28 @@ export interface CapturedBuffer {
   readonly given?: readonly number[] | undefined;
 }
 
-/** A constant. Its value never shows in the emitted source (but for bools). */
+/**
+ * A constant. Its value never shows in the emitted source (but for bools).
+ *
+ * @category Expressions
+ */
 export interface LiteralNode {
   /** Tells the kinds of node apart. */
   readonly kind: "literal";
   /** The type of the value. */
   readonly type: ScalarType;
-  /** The value: a float32, an i32, or 0 and 1 for `false` and `true`. */
+  /**
+   * The value: a float32 (a float64 near one where a derivative was
+   * simplified), an i32, or 0 and 1 for `false` and `true`.
+   */
   readonly value: number;
 }
 
-/** One of the inputs of a mod. */
+/**
+ * One of the inputs of a mod.
+ *
+ * @category Expressions
+ */
 export interface VariableNode {
   /** Tells the kinds of node apart. */
   readonly kind: "variable";
@@ -78,7 +151,11 @@ export interface VariableNode {
   readonly name: VariableName;
 }
 
-/** The operations on one operand. */
+/**
+ * The operations on one operand.
+ *
+ * @category Expressions
+ */
 export type UnaryOperation =
   | "neg"
   | "abs"
@@ -90,7 +167,11 @@ export type UnaryOperation =
   | "not"
   | "toFloat";
 
-/** An operation on one operand. */
+/**
+ * An operation on one operand.
+ *
+ * @category Expressions
+ */
 export interface UnaryNode {
   /** Tells the kinds of node apart. */
   readonly kind: "unary";
@@ -102,7 +183,11 @@ export interface UnaryNode {
   readonly operand: ExpressionNode;
 }
 
-/** The operations on two operands of the result's type. */
+/**
+ * The operations on two operands of the result's type.
+ *
+ * @category Expressions
+ */
 export type BinaryOperation =
   | "add"
   | "sub"
@@ -114,7 +199,11 @@ export type BinaryOperation =
   | "and"
   | "or";
 
-/** An operation on two operands of the result's type. */
+/**
+ * An operation on two operands of the result's type.
+ *
+ * @category Expressions
+ */
 export interface BinaryNode {
   /** Tells the kinds of node apart. */
   readonly kind: "binary";
@@ -128,10 +217,18 @@ export interface BinaryNode {
   readonly right: ExpressionNode;
 }
 
-/** The comparisons. */
+/**
+ * The comparisons.
+ *
+ * @category Expressions
+ */
 export type Comparison = "lt" | "le" | "gt" | "ge" | "eq" | "ne";
 
-/** A comparison of two numbers of one type. */
+/**
+ * A comparison of two numbers of one type.
+ *
+ * @category Expressions
+ */
 export interface CompareNode {
   /** Tells the kinds of node apart. */
   readonly kind: "compare";
@@ -145,7 +242,11 @@ export interface CompareNode {
   readonly right: ExpressionNode;
 }
 
-/** A choice between two values; both are computed. */
+/**
+ * A choice between two values; both are computed.
+ *
+ * @category Expressions
+ */
 export interface SelectNode {
   /** Tells the kinds of node apart. */
   readonly kind: "select";
@@ -159,7 +260,11 @@ export interface SelectNode {
   readonly whenFalse: ExpressionNode;
 }
 
-/** An element of a captured buffer, each index clamped to its dimension. */
+/**
+ * An element of a captured buffer, each index clamped to its dimension.
+ *
+ * @category Expressions
+ */
 export interface LoadNode {
   /** Tells the kinds of node apart. */
   readonly kind: "load";
@@ -171,7 +276,11 @@ export interface LoadNode {
   readonly indices: readonly ExpressionNode[];
 }
 
-/** Any node of the tree. */
+/**
+ * Any node of the tree.
+ *
+ * @category Expressions
+ */
 export type ExpressionNode =
   | LiteralNode
   | VariableNode

@@ -6,12 +6,17 @@
 
 import { checkInteger, checkType } from "../core/check.ts";
 import { checkOptions } from "../core/options.ts";
-import { capture } from "./capture.ts";
+import { type Capture, capture } from "./capture.ts";
+import type { CaptureOptions } from "./capture_options.ts";
 import type { Bool, Expression, Float, Int } from "./expression.ts";
-import type { CapturedAxis } from "./nodes.ts";
+import type { CapturedAxis, CapturedTensor, DeviceReading } from "./nodes.ts";
 import type { MaskVariables } from "./trace.ts";
 
-/** Options of mods whose data has a row per query. */
+/**
+ * Options of mods whose data has a row per query.
+ *
+ * @category Masks and scores
+ */
 export interface QueryRowsOptions {
   /**
    * The position of row 0's query, for data that goes by positions. By default
@@ -38,6 +43,13 @@ export function queryKeyData(
   shape: readonly number[],
   options: QueryRowsOptions,
 ): QueryKeyElement<Float>;
+/** The same for integers. */
+export function queryKeyData(
+  name: string,
+  data: Int32Array,
+  shape: readonly number[],
+  options: QueryRowsOptions,
+): QueryKeyElement<Int>;
 /** The same for a mask. */
 export function queryKeyData(
   name: string,
@@ -47,9 +59,55 @@ export function queryKeyData(
 ): QueryKeyElement<Bool>;
 export function queryKeyData(
   name: string,
-  data: Float32Array | Uint8Array,
+  data: Float32Array | Int32Array | Uint8Array,
   shape: readonly number[],
   options: QueryRowsOptions,
+): QueryKeyElement<Expression> {
+  return broadcast(
+    name,
+    { shape, length: data.length, options },
+    (own) => capture(data as Float32Array, own),
+  );
+}
+
+/** The same for a tensor on a device, read as booleans. */
+export function queryKeyTensor(
+  name: string,
+  source: { readonly tensor: CapturedTensor; readonly as: "bool" | "finite" },
+  shape: readonly number[],
+  options: QueryRowsOptions,
+): QueryKeyElement<Bool>;
+/** The same for floats. */
+export function queryKeyTensor(
+  name: string,
+  source: { readonly tensor: CapturedTensor; readonly as: "float" },
+  shape: readonly number[],
+  options: QueryRowsOptions,
+): QueryKeyElement<Float>;
+export function queryKeyTensor(
+  name: string,
+  { tensor, as }: {
+    readonly tensor: CapturedTensor;
+    readonly as: DeviceReading;
+  },
+  shape: readonly number[],
+  options: QueryRowsOptions,
+): QueryKeyElement<Expression> {
+  return broadcast(
+    name,
+    { shape, length: tensor.size, options },
+    (own) => capture(tensor, { ...own, as: as as "float" }),
+  );
+}
+
+function broadcast(
+  name: string,
+  { shape, length, options }: {
+    readonly shape: readonly number[];
+    readonly length: number;
+    readonly options: QueryRowsOptions;
+  },
+  make: (options: CaptureOptions) => Capture,
 ): QueryKeyElement<Expression> {
   checkOptions(`${name}()`, options, {
     known: ["queryOffset"],
@@ -64,8 +122,8 @@ export function queryKeyData(
   const kept = AXES.slice(4 - shape.length)
     .map((axis, i) => ({ axis, size: shape[i] }))
     .filter(({ size }) => size !== 1);
-  const captured = capture(data as Float32Array, {
-    shape: kept.length > 0 ? kept.map(({ size }) => size) : [data.length],
+  const captured = make({
+    shape: kept.length > 0 ? kept.map(({ size }) => size) : [length],
     given: shape,
     name,
     axes: kept.length > 0

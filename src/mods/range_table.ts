@@ -4,6 +4,7 @@
  * @module
  */
 
+import { hostDataOf } from "./device_data.ts";
 import type { CapturedBuffer, CapturedData } from "./nodes.ts";
 import { type Interval, union } from "./interval_arithmetic.ts";
 
@@ -26,9 +27,8 @@ export function elementRange(
 ): Interval {
   let query = TABLES.get(buffer);
   if (query === undefined) {
-    query = buffer.type === "bool"
-      ? countTable(buffer.data)
-      : sparseTable(buffer.data);
+    const data = hostDataOf(buffer);
+    query = buffer.type === "bool" ? countTable(data) : sparseTable(data);
     TABLES.set(buffer, query);
   }
   return walk(query, buffer, ranges);

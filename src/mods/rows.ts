@@ -14,10 +14,10 @@ import {
   type BoundName,
   type CapturedBuffer,
   dependsOn,
-  evaluationOrder,
   type ExpressionNode,
   type VariableName,
 } from "./nodes.ts";
+import { replaceVariable } from "./rewrite.ts";
 import type { MaskMod, ScoreMod } from "./trace.ts";
 
 /**
@@ -43,6 +43,19 @@ export function boundName(name: VariableName): BoundName {
  * @param offsets The position of query 0 of each sequence.
  * @throws {TypeError} If an offset is not a number.
  * @throws {RangeError} If one is not an i32.
+ *
+ * @example A mask with a row a query, read elsewhere
+ * ```ts
+ * import { bindRows, maskFunction, maskMod } from "@quire/attention/mods";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const evenRows = maskMod("even rows", ({ row }) => row.rem(2).eq(0));
+ * // Query 0 of the only sequence is at position 5.
+ * const sees = maskFunction(bindRows([evenRows], [5]));
+ * assertEquals([5, 6].map((query) => sees(0, 0, query, 0)), [true, false]);
+ * ```
+ *
+ * @category Readings
  */
 export function bindRows<M extends MaskMod | ScoreMod>(
   mods: readonly M[],
@@ -54,7 +67,7 @@ export function bindRows<M extends MaskMod | ScoreMod>(
   const row = rowNode(offsets);
   return mods.map((mod) => ({
     ...mod,
-    expression: replaceRow(mod.expression, row),
+    expression: replaceVariable([mod.expression], "row", row)[0],
   }));
 }
 
@@ -88,48 +101,4 @@ function offsetTable(offsets: readonly number[]): CapturedBuffer {
     type: "i32",
     name: "query offsets",
   };
-}
-
-/** A tree with `row` in the place of that variable. */
-function replaceRow(
-  root: ExpressionNode,
-  row: ExpressionNode,
-): ExpressionNode {
-  const replaced = new Map<ExpressionNode, ExpressionNode>();
-  const of = (node: ExpressionNode) => replaced.get(node)!;
-  for (const node of evaluationOrder(root)) {
-    replaced.set(
-      node,
-      node.kind === "variable" && node.name === "row"
-        ? row
-        : withOperands(node, of),
-    );
-  }
-  return of(root);
-}
-
-/** A node with other operands. */
-function withOperands(
-  node: ExpressionNode,
-  of: (operand: ExpressionNode) => ExpressionNode,
-): ExpressionNode {
-  switch (node.kind) {
-    case "literal":
-    case "variable":
-      return node;
-    case "unary":
-      return { ...node, operand: of(node.operand) };
-    case "binary":
-    case "compare":
-      return { ...node, left: of(node.left), right: of(node.right) };
-    case "select":
-      return {
-        ...node,
-        condition: of(node.condition),
-        whenTrue: of(node.whenTrue),
-        whenFalse: of(node.whenFalse),
-      };
-    case "load":
-      return { ...node, indices: node.indices.map(of) };
-  }
 }

@@ -5,17 +5,17 @@
  * @module
  */
 
-import {
-  checkFinite,
-  checkInteger,
-  checkRange,
-  checkType,
-} from "../core/check.ts";
-import { capture } from "./capture.ts";
-import { float } from "./expression.ts";
+import { checkFinite, checkInteger, checkRange } from "../core/check.ts";
+import { type Capture, capture } from "./capture.ts";
+import type { CaptureOptions } from "./capture_options.ts";
+import { isCapturedTensor } from "./capture_tensor.ts";
+import { type Float, float } from "./expression.ts";
+import { type FloatData, floatsOf } from "./floats.ts";
+import type { CapturedTensor } from "./nodes.ts";
 import {
   checkRank,
   queryKeyData,
+  queryKeyTensor,
   type QueryRowsOptions,
 } from "./query_key_data.ts";
 import { type ScoreMod, scoreMod } from "./trace.ts";
@@ -49,10 +49,11 @@ export function softcap(cap: number): ScoreMod {
 /**
  * ALiBi: `score - slope * |query - key|`, with a slope per head.
  *
- * @param slopes See {@linkcode alibiSlopes}.
+ * @param slopes See {@linkcode alibiSlopes}; those of 16 bits are widened, and
+ * a GPU tensor of f32 or f16 stays on its device.
  * @param shape `[heads]` (the default) or `[batch, heads]`.
- * @throws {TypeError} If `slopes` is not a `Float32Array`, or `shape` does not
- * fit it.
+ * @throws {TypeError} If `slopes` are of another class, or `shape` does not fit
+ * them.
  * @throws {RangeError} If a slope is not finite.
  *
  * @example Head 1 loses a quarter a position
@@ -68,12 +69,13 @@ export function softcap(cap: number): ScoreMod {
  * @category Masks and scores
  */
 export function alibi(
-  slopes: Float32Array,
-  shape: readonly number[] = [slopes.length],
+  slopes: FloatData | CapturedTensor,
+  shape: readonly number[] = isCapturedTensor(slopes)
+    ? slopes.shape
+    : [floatsOf("slopes", slopes).length],
 ): ScoreMod {
-  checkFloats("slopes", slopes);
   checkRank("alibi shape", shape, [1, 2]);
-  const captured = capture(slopes, {
+  const captured = captureFloats("slopes", slopes, {
     shape,
     name: "alibi slopes",
     axes: shape.length === 1 ? ["head"] : ["batch", "head"],
@@ -111,10 +113,12 @@ export function alibiSlopes(heads: number): Float32Array {
  * `[batch, heads, queries, keys]` as NumPy has it: dimensions are aligned at
  * the last, and those of 1 are for all.
  *
- * @param data The elements, row-major; finite (hide keys with a mask).
+ * @param data The elements, row-major; finite (hide keys with a mask). Those of
+ * 16 bits are widened. A GPU tensor of f32 or f16 stays on its device, see
+ * {@linkcode capture}.
  * @param shape Of rank 1 to 4, for instance `[heads, queries, keys]`; held
  * against the problem by `attention()`.
- * @throws {TypeError} If `data` is not a `Float32Array`, or `shape` has another
+ * @throws {TypeError} If `data` is of another class, or `shape` has another
  * rank or does not fit.
  * @throws {RangeError} If `data` is empty or not finite, or `queryOffset` is
  * not an integer.
@@ -136,12 +140,14 @@ export function alibiSlopes(heads: number): Float32Array {
  * @category Masks and scores
  */
 export function additiveBias(
-  data: Float32Array,
+  data: FloatData | CapturedTensor,
   shape: readonly number[],
   options: QueryRowsOptions = {},
 ): ScoreMod {
-  checkFloats("additiveBias data", data);
-  const bias = queryKeyData("additiveBias", data, shape, options);
+  const name = "additiveBias";
+  const bias = isCapturedTensor(data)
+    ? queryKeyTensor(name, { tensor: data, as: "float" }, shape, options)
+    : queryKeyData(name, floatsOf(`${name} data`, data), shape, options);
   return scoreMod(
     "additiveBias",
     (variables) => variables.score.add(bias(variables)),
@@ -152,10 +158,11 @@ export function additiveBias(
  * A bias per head and relative position: adds `table[head][key - query + max]`,
  * the distance clamped to `-max..max`.
  *
- * @param table The biases, row-major.
+ * @param table The biases, row-major; those of 16 bits are widened, and a GPU
+ * tensor of f32 or f16 stays on its device.
  * @param shape `[heads, 2 * max + 1]`.
- * @throws {TypeError} If `table` is not a `Float32Array`, or `shape` does not
- * fit it.
+ * @throws {TypeError} If `table` is of another class, or `shape` does not fit
+ * it.
  * @throws {RangeError} If the second dimension is even, or a bias not finite.
  *
  * @example Three distances, one head
@@ -172,14 +179,13 @@ export function additiveBias(
  * @category Masks and scores
  */
 export function relativeBias(
-  table: Float32Array,
+  table: FloatData | CapturedTensor,
   shape: readonly number[],
 ): ScoreMod {
-  checkFloats("table", table);
   checkRank("relativeBias shape", shape, [2]);
   const width = shape[1];
   checkRange(width % 2 === 1, "relativeBias shape[1]", "must be odd", width);
-  const captured = capture(table, {
+  const captured = captureFloats("table", table, {
     shape,
     name: "relativeBias table",
     axes: ["head", undefined],
@@ -192,11 +198,13 @@ export function relativeBias(
   );
 }
 
-function checkFloats(name: string, data: unknown): void {
-  checkType(
-    data instanceof Float32Array,
-    name,
-    "must be a Float32Array",
-    data,
-  );
+/** Floats of any kind, captured. */
+function captureFloats(
+  name: string,
+  data: FloatData | CapturedTensor,
+  options: CaptureOptions,
+): Capture<Float> {
+  return isCapturedTensor(data)
+    ? capture(data, options)
+    : capture(floatsOf(name, data), options);
 }

@@ -5,6 +5,7 @@
  * @module
  */
 
+export type { Dropout } from "../core/dropout.ts";
 export {
   attention,
   type AttentionResult,
@@ -13,10 +14,12 @@ export {
 } from "./attention/attention.ts";
 export type {
   AttentionExplanation,
+  ExplainedCapture,
   ExplainedDispatch,
   ExplainedKernel,
   SharedKeys,
 } from "./attention/explanation.ts";
+export type { ExplainedBound, ExplainedTraffic } from "./attention/traffic.ts";
 export { EMPTY_LSE } from "./attention/lse.ts";
 export {
   type AttentionPart,
@@ -52,6 +55,32 @@ export {
 export type { PassedOver, Profile } from "./attention/variants/variant.ts";
 export type { PartitionCost } from "./attention/work/cost.ts";
 export type { TileCounts } from "./attention/work/key_runs.ts";
+export { SavedAttention, type SavedParts } from "./attention/saved.ts";
+export {
+  attentionBackward,
+  type AttentionGradients,
+  type BackwardInputs,
+  type BackwardRunOptions,
+  type OutputGradients,
+  planAttentionBackward,
+} from "./attention_backward/attention_backward.ts";
+export type { BackwardChoices } from "./attention_backward/choices.ts";
+export type {
+  BackwardExplanation,
+  ExplainedBackwardKernel,
+} from "./attention_backward/explanation.ts";
+export {
+  AttentionBackwardPlan,
+  type BackwardPlanOptions,
+  type BackwardTensors,
+} from "./attention_backward/plan.ts";
+export {
+  type BackwardTileOptions,
+  type BackwardTiles,
+  HARDWARE_BACKWARD_TILES,
+  SOFTWARE_BACKWARD_TILES,
+} from "./attention_backward/tiles.ts";
+export { hostMods } from "./host_mods.ts";
 export { rotaryTable, type RotaryTableOptions } from "./rotary_table.ts";
 export type {
   AnyTensor,

@@ -16,7 +16,11 @@ import { GpuTensor } from "../gpu/mod.ts";
 
 export type { HostBits, HostTensor, TensorShape };
 
-/** Any form of tensor, of which only dtype and shape matter for a problem. */
+/**
+ * Any form of tensor, of which only dtype and shape matter for a problem.
+ *
+ * @category Attention
+ */
 export type AnyTensor = GpuTensor | HostTensor | HostBits | TensorShape;
 
 /** The dtype and shape of a tensor, wherever it is. */
@@ -24,7 +28,12 @@ export function describeTensor(name: string, tensor: unknown): TensorShape {
   if (tensor instanceof GpuTensor) {
     void tensor.buffer; // Throws where it is destroyed.
     const { dtype, shape } = tensor;
-    checkType(dtype !== "u32", `${name}.dtype`, "must be f32 or f16", dtype);
+    checkType(
+      dtype === "f32" || dtype === "f16",
+      `${name}.dtype`,
+      "must be f32 or f16",
+      dtype,
+    );
     return { dtype, shape };
   }
   checkType(

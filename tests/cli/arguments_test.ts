@@ -85,9 +85,9 @@ Deno.test("asksForHelp() looks no further than a --", () => {
 /** What `deno task` runs, as far as it takes arguments of ours. */
 const COMMANDS: Readonly<Record<string, string[]>> = {
   demo: ["demo/main.ts"],
-  "example:generate": ["examples/generate.ts"],
-  "example:decode": ["examples/decode_loop.ts"],
-  "example:worker": ["examples/worker/attention_worker.ts"],
+  "example:generate": ["examples/generate_main.ts"],
+  "example:decode": ["examples/decode_main.ts"],
+  "example:worker": ["examples/worker/main.ts"],
   "example:browser": ["examples/browser/serve.ts"],
   pictures: ["docs/main.ts"],
   pack: ["src/cli/pack.ts"],

@@ -65,6 +65,19 @@ gpuTest("Program.update() that throws changes nothing", async (_t, gpu) => {
         "scratch.words must not be among words too",
       ],
       [
+        update({}, { copies: [{ from: "a", to: "words", at: 0 }] }),
+        TypeError,
+        'copies[0].to must be among scratch: current value is "words"',
+      ],
+      [
+        update({}, {
+          scratch: { states: 16 },
+          copies: [{ from: "a", to: "states", at: 2 }],
+        }),
+        RangeError,
+        "copies[0].at must be a multiple of 4: current value is 2",
+      ],
+      [
         update({}, { scratch: { states: 1.5 } }),
         RangeError,
         "scratch.states must be an integer",

@@ -7,6 +7,7 @@ import type {
   ScalarType,
 } from "../../src/mods/nodes.ts";
 import type { Interval } from "../../src/mods/interval_arithmetic.ts";
+import { hostDataOf } from "../../src/mods/device_data.ts";
 import { elementRange } from "../../src/mods/range_table.ts";
 import { property } from "../support/property.ts";
 
@@ -70,9 +71,11 @@ const queries = fc.record({
 
 /** Every element of a range, by walking it. */
 function elements(
-  { data, shape, type }: CapturedBuffer,
+  buffer: CapturedBuffer,
   ranges: readonly Interval[],
 ): number[] {
+  const { shape, type } = buffer;
+  const data = hostDataOf(buffer);
   let places = [0];
   for (const [axis, [low, high]] of ranges.entries()) {
     places = places.flatMap((place) =>

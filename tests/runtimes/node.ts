@@ -12,7 +12,8 @@
 
 import { readCommand } from "../../src/cli/arguments.ts";
 import { pack } from "../../src/cli/pack.ts";
-import { bundleSizes } from "./node_bundles.ts";
+import { EXAMPLE_CHECKS } from "./example_checks.ts";
+import { checkBundles } from "./node_bundles.ts";
 import { output, run } from "./node_process.ts";
 import { type VulkanDriver, vulkanDrivers } from "./vulkan_driver.ts";
 
@@ -25,6 +26,7 @@ const FILES = "tests/runtimes/node_project";
 const PACKAGES = [
   "webgpu@^0.6.2",
   "esbuild@^0.28.2",
+  "rolldown@^1.3.2",
   "ts59@npm:typescript@~5.9.0",
   "ts7@npm:typescript@~7.0.0",
 ];
@@ -167,6 +169,30 @@ async function onDriver(
   return { code, text };
 }
 
+/** The examples, with the installed package in the place of the sources. */
+async function runExamples(
+  project: string,
+  driver: VulkanDriver,
+): Promise<void> {
+  await check("the examples bundle with the package", async () => {
+    const script = ["bundle_examples.js", Deno.cwd()];
+    const files = await run(project, "node", script);
+    must(/^examples\/decode_loop\.ts$/m.test(files), files);
+    must(!/^src\/(?!core\/)/m.test(files), `sources are in it:\n${files}`);
+  });
+  const { code, text } = await onDriver(project, driver, ["examples.js"]);
+  const lines = text.split("\n").filter((line) => line.startsWith("{"));
+  for (const line of lines) add(JSON.parse(line));
+  await check("the examples end as they should", () => {
+    must(code === 0 && lines.length === EXAMPLE_CHECKS.length, text);
+    return Promise.resolve();
+  });
+  skip(
+    "the worker example in Node",
+    "Node has no Web Worker; it runs in Deno and in Chromium",
+  );
+}
+
 async function runOnDawn(project: string): Promise<void> {
   for await (const driver of vulkanDrivers()) {
     const { text } = await onDriver(project, driver, ["refused.js", "dawn"]);
@@ -182,6 +208,7 @@ async function runOnDawn(project: string): Promise<void> {
     for (const line of lines.split("\n")) {
       if (line.startsWith("{")) add(JSON.parse(line));
     }
+    await runExamples(project, driver);
     await check("README's Node block runs", async () => {
       const readme = await Deno.readTextFile("README.md");
       const block = readme.match(/```js ignore\n(import .*?"webgpu".*?)```/s);
@@ -245,7 +272,10 @@ async function checkAll(folder: string): Promise<void> {
       () => typeCheck(project, options),
     );
   }
-  for (const bundle of bundleSizes(project)) await check(...bundle);
+  await check(
+    "bundles have what they need, and no more",
+    () => checkBundles(project),
+  );
   await runOnDawn(project);
 }
 

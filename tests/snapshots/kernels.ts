@@ -9,6 +9,7 @@ import {
   appendKernel,
   copyBlocksKernel,
   decodeKernel,
+  flash1Kernel,
   forwardKernel,
   mergeKernel,
   mergeStatesKernel,
@@ -65,6 +66,12 @@ const standard = standardKernels({
   mods: mask,
   tile: rowTile,
 });
+const standardDropout = standardKernels({
+  ...contiguous,
+  ...formats(whole),
+  dropout: true,
+  tile: rowTile,
+});
 
 /** Kernels by the names of their files. */
 export const SNAPSHOTS: readonly (readonly [string, KernelSource])[] = [
@@ -92,6 +99,24 @@ export const SNAPSHOTS: readonly (readonly [string, KernelSource])[] = [
       ...paged,
       ...formats(half),
       tile: rowTile,
+    }),
+  ],
+  [
+    "forward_dropout_f32",
+    forwardKernel({
+      ...contiguous,
+      ...formats(whole),
+      dropout: true,
+      tile: rowTile,
+    }),
+  ],
+  [
+    "decode_dropout_f32",
+    decodeKernel({
+      ...contiguous,
+      ...formats(whole),
+      dropout: true,
+      tile: decodeTile,
     }),
   ],
   [
@@ -134,8 +159,18 @@ export const SNAPSHOTS: readonly (readonly [string, KernelSource])[] = [
     }),
   ],
   ["merge_states_f32", mergeStatesKernel(whole)],
+  [
+    "fa1_causal_tail_f32",
+    flash1Kernel({
+      ...contiguous,
+      ...formats(tail),
+      mods: mask,
+      tile: { ...rowTile, keyVecs: 2, valueVecs: 2 },
+    }),
+  ],
   ["standard_scores_f32", standard.scores],
   ["standard_softmax_f32", standard.softmax],
+  ["standard_softmax_dropout_f32", standardDropout.softmax],
   ["standard_values_f32", standard.values],
   [
     "append_f32",

@@ -8,6 +8,7 @@
 
 import type { ReferenceProblem } from "../../reference/mod.ts";
 import { roundAll } from "../../reference/naive.ts";
+import { type Dropout, dropoutKeep } from "../../src/core/dropout.ts";
 import type { DType } from "../../src/core/dtype.ts";
 import { Prng } from "../../src/core/prng.ts";
 import {
@@ -16,6 +17,7 @@ import {
   readScore,
   type ScoreSpec,
 } from "./attention_mods.ts";
+import { type BlocksSpec, seesBlocks } from "./block_specs.ts";
 
 /** What queries, keys and values look like. */
 export type Distribution =
@@ -67,7 +69,9 @@ export interface AttentionCase {
   readonly window?: { readonly left?: number; readonly right?: number };
   readonly masks?: readonly MaskSpec[];
   readonly score?: ScoreSpec;
+  readonly blocks?: BlocksSpec;
   readonly queryOffset?: number;
+  readonly dropout?: Dropout;
   /** How many keys each sequence has from one before it; 0 by default. */
   readonly inherits?: readonly number[];
   /** From which one; by default the one just before it. */
@@ -75,7 +79,7 @@ export interface AttentionCase {
   readonly splits?: number | "fixed" | "stream-k" | "auto";
   readonly workers?: number;
   readonly sharedPrefix?: "auto" | "always" | "never";
-  readonly algorithm?: "fused" | "standard";
+  readonly algorithm?: "fused" | "standard" | "fa1";
   /**
    * The device's own tiles, those of hardware, or (the default) small ones:
    * the same source but for its register tile, compiled several times faster.
@@ -211,7 +215,11 @@ export function referenceProblem(
       : []),
     ...(c.masks ?? []).map((mask) => readMask(mask, c.seed, offsets)),
   ].map((mask) => mask.sees);
+  if (c.blocks) {
+    sees.push(seesBlocks(c.blocks, c.seed, { offsets, queryHeads }));
+  }
   const { seed } = c;
+  const keep = c.dropout && dropoutKeep(c.dropout);
   const score = readScore(c.score ?? {}, queryHeads, { seed, offsets });
   return {
     ...data,
@@ -229,6 +237,7 @@ export function referenceProblem(
     mask: sees.length > 0
       ? (_, h, q, k) => sees.every((see) => see(index, h, q, k))
       : undefined,
+    keep: keep && ((_, h, q, k) => keep(index, h, q, k)),
   };
 }
 

@@ -15,8 +15,12 @@ import {
   workOf,
 } from "./attention_cases.ts";
 import type { MaskSpec } from "./attention_mods.ts";
+import type { BlocksSpec } from "./block_specs.ts";
 
-type Mods = Pick<AttentionCase, "causal" | "window" | "masks" | "score">;
+type Mods = Pick<
+  AttentionCase,
+  "causal" | "window" | "masks" | "score" | "blocks"
+>;
 
 /** How long sequences are: all long, all short, or both in one batch. */
 type Batch = "prefill" | "decode" | "mixed";
@@ -37,7 +41,7 @@ export interface Family {
   readonly splits?: readonly NonNullable<AttentionCase["splits"]>[];
   /** Whether sequences inherit keys, which are then read together. */
   readonly sharing?: boolean;
-  readonly algorithm?: "standard";
+  readonly algorithm?: "standard" | "fa1";
   readonly tiles?: "device" | "hardware";
   readonly mods: (random: Prng, sizes: Sizes) => Mods;
 }
@@ -47,6 +51,8 @@ export interface Sizes {
   readonly queries: number;
   readonly keys: number;
   readonly heads: number;
+  readonly kvHeads: number;
+  readonly batch: number;
 }
 
 const PREFILL: readonly Lengths[] = [
@@ -112,6 +118,18 @@ const combined = (random: Prng, sizes: Sizes): Mods =>
   });
 const bias = (_: Prng, { queries, keys, heads }: Sizes) => ({
   bias: [heads, queries, keys] as const,
+});
+const blocks = (
+  random: Prng,
+  { queries, keys, heads, kvHeads, batch }: Sizes,
+): BlocksSpec => ({
+  queries: Math.max(1, queries),
+  keys,
+  queryBlock: [1, 8, 16, 32, 50, 128][random.below(6)],
+  keyBlock: [1, 5, 16, 64, 100, 256][random.below(6)],
+  batch: random.below(2) ? batch : 1,
+  heads: [1, kvHeads, heads][random.below(3)],
+  density: [0.05, 0.5, 0.9, 1][random.below(4)],
 });
 
 /** The grid. */
@@ -403,6 +421,50 @@ export const FAMILIES: readonly Family[] = [
     mods: causal,
   },
   {
+    name: "blocks",
+    dtype: "f32",
+    layout: "dense",
+    valueDims: [32],
+    batch: "prefill",
+    mods: (random, sizes) => ({ blocks: blocks(random, sizes) }),
+  },
+  {
+    name: "blocks in part, causal, paged",
+    dtype: "f32",
+    layout: "paged",
+    valueDims: [16, 32],
+    batch: "mixed",
+    heads: [6, 2],
+    splits: ["fixed", 2, "auto", "stream-k"],
+    mods: (random, sizes) => ({
+      causal: true,
+      blocks: { ...blocks(random, sizes), partial: true },
+    }),
+  },
+  {
+    name: "f16, blocks, softcap, cache",
+    dtype: "f16",
+    layout: "cache",
+    valueDims: [32],
+    batch: "mixed",
+    heads: [4, 1],
+    sharing: true,
+    mods: (random, sizes) => ({
+      blocks: blocks(random, sizes),
+      score: { softcap: 20 },
+    }),
+  },
+  {
+    name: "standard, blocks, ragged",
+    dtype: "f32",
+    layout: "ragged",
+    valueDims: [16],
+    batch: "mixed",
+    heads: [4, 4],
+    algorithm: "standard",
+    mods: (random, sizes) => ({ blocks: blocks(random, sizes) }),
+  },
+  {
     name: "standard, causal",
     tiles: "device",
     dtype: "f32",
@@ -431,6 +493,25 @@ export const FAMILIES: readonly Family[] = [
     algorithm: "standard",
     mods: () => ({ score: { softcap: 30 } }),
   },
+  {
+    name: "FlashAttention-1, causal",
+    dtype: "f32",
+    layout: "dense",
+    valueDims: [64, 40, 128],
+    batch: "prefill",
+    algorithm: "fa1",
+    mods: causal,
+  },
+  {
+    name: "FlashAttention-1, odd head dim, window, paged",
+    dtype: "f32",
+    layout: "paged",
+    valueDims: [59, 3],
+    batch: "mixed",
+    heads: [4, 1],
+    algorithm: "fa1",
+    mods: window,
+  },
 ];
 
 /** Draws a case of a family. */
@@ -442,6 +523,8 @@ export function drawCase(family: Family, random: Prng): AttentionCase {
     queries: Math.max(...sequences.map(([queries]) => queries)),
     keys: Math.max(1, ...sequences.map(([, keys]) => keys)),
     heads: queryHeads,
+    kvHeads,
+    batch: sequences.length,
   };
   const valueHeadDim = pick(family.valueDims);
   const contiguous = family.layout === "dense" || family.layout === "ragged";

@@ -4,14 +4,16 @@
  * @module
  */
 
+import { checkBoolean } from "../../core/check.ts";
 import { uploadHost } from "../../gpu/host_tensor.ts";
 import { type Gpu, GpuTensor } from "../../gpu/mod.ts";
 import { EMPTY_LSE } from "./lse.ts";
 import type { AnyTensor, HostBits, HostTensor } from "../tensors.ts";
 import type { AttentionOptions } from "./options/attention_options.ts";
-import { withHostMask } from "./options/attention_mask.ts";
 import { attentionProblem } from "./options/attention_problem.ts";
 import type { PlanChoices } from "./options/choices.ts";
+import { outputShape } from "./rows.ts";
+import { SavedAttention } from "./saved.ts";
 import { AttentionPlan, type AttentionTensors } from "./plan.ts";
 
 /**
@@ -19,7 +21,9 @@ import { AttentionPlan, type AttentionTensors } from "./plan.ts";
  *
  * @category Attention
  */
-export interface AttentionResult<T> {
+export interface AttentionResult<
+  T extends GpuTensor | HostTensor = GpuTensor | HostTensor,
+> {
   /** Like the query, with the value's head dim. */
   readonly output: T;
   /**
@@ -28,6 +32,11 @@ export interface AttentionResult<T> {
    * on the device {@linkcode EMPTY_LSE}.
    */
   readonly lse?: T;
+  /**
+   * What `attentionBackward()` needs; where `forBackward` is set. The caller's
+   * to destroy.
+   */
+  readonly saved?: SavedAttention<T>;
 }
 
 /**
@@ -38,6 +47,8 @@ export interface AttentionResult<T> {
 export interface AttentionRunOptions extends PlanChoices {
   /** Checked before anything is submitted and before results are read. */
   readonly signal?: AbortSignal;
+  /** Whether `saved` is wanted, for `attentionBackward()`. */
+  readonly forBackward?: boolean;
 }
 
 /**
@@ -101,15 +112,14 @@ export async function attention(
   options: AttentionOptions & AttentionRunOptions,
 ): Promise<AttentionResult<GpuTensor | HostTensor>> {
   options?.signal?.throwIfAborted();
-  const { attnMask, signal } = options ?? {};
-  const problem = attentionProblem(
-    attnMask instanceof GpuTensor
-      ? await withHostMask(gpu, options, attnMask, signal && { signal })
-      // At once: a cache's sequences may grow while this waits.
-      : options,
-  );
+  checkBoolean("forBackward", options?.forBackward);
+  // At once: a cache's sequences may grow while this waits.
+  const asked = attentionProblem(options);
+  const { forBackward = false } = options;
+  const problem = forBackward ? { ...asked, lse: true } : asked;
   const plan = await AttentionPlan.create(gpu, problem, options);
   const temporary: { destroy(): void }[] = [plan];
+  const inputs: { destroy(): void }[] = [];
   const results: GpuTensor[] = [];
   try {
     options.signal?.throwIfAborted();
@@ -120,12 +130,11 @@ export async function attention(
         name,
         label: "attention.input",
       });
-      if (made) temporary.push(tensor);
+      if (made) inputs.push(tensor);
       return tensor;
     };
     const given = (options.qkv ?? options.query)!;
-    const shape = [...given.shape.slice(0, -1), problem.valueHeadDim];
-    if (problem.qkv) shape[shape.length - 2] = problem.queryHeads;
+    const shape = outputShape(given.shape, problem);
     results.push(gpu.empty(problem.dtype, shape, "attention.output"));
     if (problem.lse) {
       results.push(gpu.empty("f32", shape.slice(0, -1), "attention.lse"));
@@ -141,13 +150,32 @@ export async function attention(
       lse,
     } as AttentionTensors;
     gpu.submit("attention", (encoder) => plan.encode(encoder, tensors));
-    if (given instanceof GpuTensor) {
-      return lse ? { output, lse } : { output };
+    const onHost = !(given instanceof GpuTensor);
+    const shown = asked.lse ? results : [output];
+    const read = onHost
+      ? await readResult(gpu, shown, options.signal)
+      : asked.lse
+      ? { output, lse }
+      : { output };
+    if (!forBackward) {
+      temporary.push(...inputs, ...(onHost ? results : []));
+      return read;
     }
-    temporary.push(...results);
-    return await readResult(gpu, results, options.signal);
+    const saved = new SavedAttention({
+      gpu,
+      problem,
+      tensors: { ...tensors, lse },
+      queryShape: given.shape,
+      keyShape: options.key?.shape,
+      onHost,
+      owned: [
+        ...inputs,
+        ...results.filter((one) => onHost || !shown.includes(one)),
+      ],
+    });
+    return { ...read, saved };
   } catch (error) {
-    temporary.push(...results);
+    temporary.push(...inputs, ...results);
     throw error;
   } finally {
     for (const made of temporary) made.destroy();
@@ -191,13 +219,7 @@ export async function planAttention(
   gpu: Gpu,
   options: AttentionOptions<AnyTensor> & PlanChoices,
 ): Promise<AttentionPlan> {
-  const { attnMask } = options ?? {};
-  const problem = attentionProblem(
-    attnMask instanceof GpuTensor
-      ? await withHostMask(gpu, options, attnMask)
-      : options,
-  );
-  return await AttentionPlan.create(gpu, problem, options);
+  return await AttentionPlan.create(gpu, attentionProblem(options), options);
 }
 
 async function readResult(

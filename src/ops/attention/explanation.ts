@@ -5,6 +5,9 @@
  */
 
 import type { Dispatch, Grid } from "../../gpu/mod.ts";
+import type { TensorPlacement } from "../../mods/mod.ts";
+import type { AttentionProblem } from "./problem.ts";
+import { type ExplainedTraffic, explainTraffic } from "./traffic.ts";
 import type {
   Algorithm,
   TileDispatch,
@@ -15,7 +18,11 @@ import type { PartitionCost } from "./work/cost.ts";
 import type { TileCounts } from "./work/key_runs.ts";
 import type { Schedule } from "./work/schedule.ts";
 
-/** One dispatch of a plan. */
+/**
+ * One dispatch of a plan.
+ *
+ * @category Plans
+ */
 export interface ExplainedDispatch {
   /** The kernel's label. */
   readonly kernel: string;
@@ -25,7 +32,11 @@ export interface ExplainedDispatch {
   readonly tile?: TileSize;
 }
 
-/** The work of one variant. */
+/**
+ * The work of one variant.
+ *
+ * @category Plans
+ */
 export interface ExplainedKernel {
   /** The features that it uses. */
   readonly profile: Profile;
@@ -42,7 +53,11 @@ export interface ExplainedKernel {
   readonly passedOver: readonly PassedOver[];
 }
 
-/** Keys that several sequences read together. */
+/**
+ * Keys that several sequences read together.
+ *
+ * @category Plans
+ */
 export interface SharedKeys {
   /** First key. */
   readonly from: number;
@@ -50,6 +65,26 @@ export interface SharedKeys {
   readonly end: number;
   /** Their query rows, packed, of all of them. */
   readonly rows: number;
+}
+
+/**
+ * A captured tensor, which stays on the device.
+ *
+ * @category Plans
+ */
+export interface ExplainedCapture {
+  /** What it is called. */
+  readonly names: readonly string[];
+  /**
+   * Whether kernels read it where it is, or in one buffer to which each run
+   * copies it, as the device has too few bindings.
+   */
+  readonly placement: TensorPlacement;
+  /**
+   * Whether tiles are chosen as if it were known: false where a mask reads it
+   * and no `range` was given, so that all tiles it might show are computed.
+   */
+  readonly skipsTiles: boolean;
 }
 
 /**
@@ -68,29 +103,48 @@ export interface AttentionExplanation {
   readonly tileCounts: TileCounts;
   /** Bytes of scratch that the plan uses. */
   readonly scratchBytes: number;
+  /** Captured tensors that stay on the device; a mask of `attnMask` too. */
+  readonly captures: readonly ExplainedCapture[];
+  /** What it will move, beside what any schedule must. */
+  readonly traffic: ExplainedTraffic;
 }
 
 /** Puts it together. */
 export function explain(
-  { algorithm, schedule, tiles, dispatches, scratch }: {
+  problem: AttentionProblem,
+  {
+    algorithm,
+    schedule,
+    tiles,
+    dispatches,
+    scratch,
+    captures,
+    workgroupBytes,
+  }: {
     readonly algorithm: Algorithm;
     readonly schedule: Schedule;
     readonly tiles: readonly TileDispatch[];
     readonly dispatches: readonly Dispatch[];
     readonly scratch: Readonly<Record<string, number>>;
+    readonly captures: readonly ExplainedCapture[];
+    readonly workgroupBytes: number;
   },
 ): AttentionExplanation {
+  let traffic: ExplainedTraffic | undefined;
   return {
     dispatches: dispatches.map(({ source, grid }, i) => {
       const { tile } = tiles[i];
       return { kernel: source.label, grid, ...(tile && { tile }) };
     }),
     kernels: Object.fromEntries(
-      algorithm.kernels.map(({ name, profile, rows, loops, passedOver }, i) => [
+      algorithm.kernels.map((
+        { name, profile, rows, loops, tile, passedOver },
+        i,
+      ) => [
         name,
         {
           profile,
-          tile: { rows, keys: loops.step },
+          tile: tile ?? { rows, keys: loops.step },
           splits: schedule.kernels[i].partition,
           costs: schedule.kernels[i].costs,
           passedOver,
@@ -104,5 +158,14 @@ export function explain(
     })),
     tileCounts: schedule.tiles,
     scratchBytes: Object.values(scratch).reduce((sum, n) => sum + n, 0),
+    captures,
+    // Only where someone looks: plans are made for every step of a service.
+    get traffic() {
+      return traffic ??= explainTraffic(problem, {
+        algorithm,
+        schedule,
+        workgroupBytes,
+      });
+    },
   };
 }

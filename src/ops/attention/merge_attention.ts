@@ -144,7 +144,7 @@ function checkParts(gpu: Gpu, parts: readonly AttentionPart[]): void {
       );
       checkType(
         tensor.dtype === (name === "lse" ? "f32" : first.output.dtype) &&
-          tensor.dtype !== "u32",
+          (tensor.dtype === "f32" || tensor.dtype === "f16"),
         `${label}.dtype`,
         name === "lse" ? "must be f32" : "must be that of parts[0], f32 or f16",
         tensor.dtype,

@@ -7,15 +7,16 @@
 
 import type { AttentionSpec } from "../../../kernels/attention/spec.ts";
 import { type RowFormat, rowFormat } from "../../../kernels/fragments/rows.ts";
+import { type Dropout, dropoutWords } from "../../core/dropout.ts";
 import type { Dispatch, ProgramParts } from "../../gpu/mod.ts";
-import { emitMods, type EmittedMods } from "../../mods/mod.ts";
+import type { EmittedMods, TensorBinding } from "../../mods/mod.ts";
+import { captureParts, explainCaptures, placedMods } from "./captures.ts";
 import { type AttentionExplanation, explain } from "./explanation.ts";
-import { checkChoices, type PlanChoices } from "./options/choices.ts";
+import type { CheckedChoices } from "./options/choices.ts";
 import { type AttentionProblem, vecsOf } from "./problem.ts";
 import { type RowStrides, rowStrides } from "./rows.ts";
 import type { TileDispatch } from "./variants/algorithm.ts";
-import { fusedAlgorithm } from "./variants/fused.ts";
-import { standardAlgorithm } from "./variants/standard.ts";
+import type { AlgorithmMaker } from "./variants/load.ts";
 import type { PlanDevice } from "./variants/variant.ts";
 import { buildSchedule, type Schedule } from "./work/schedule.ts";
 
@@ -23,8 +24,18 @@ import { buildSchedule, type Schedule } from "./work/schedule.ts";
 export interface AttentionParts {
   /** What the program is made of. */
   readonly parts: ProgramParts;
+  /** Captured tensors, by the name of the program's resource. */
+  readonly captures: Readonly<Record<string, TensorBinding>>;
   /** For people. */
   readonly explanation: AttentionExplanation;
+}
+
+/** How {@linkcode attentionParts} works a program out. */
+export interface PartsOptions {
+  /** For the device. */
+  readonly choices: CheckedChoices;
+  /** What they ask for (`loadAlgorithm()`). */
+  readonly algorithm: AlgorithmMaker;
 }
 
 /**
@@ -35,17 +46,11 @@ export interface AttentionParts {
 export function attentionParts(
   problem: AttentionProblem,
   device: PlanDevice,
-  choices: PlanChoices = {},
+  { choices, algorithm: make }: PartsOptions,
 ): AttentionParts {
-  const { scoreMods, maskMods } = problem;
-  const mods = scoreMods.length + maskMods.length > 0
-    ? emitMods({ scoreMods, maskMods })
-    : undefined;
+  const { mods, placement } = placedMods(problem, device);
   const spec = attentionSpec(problem, mods);
-  const checked = checkChoices(choices, device);
-  const algorithm = checked.algorithm === "standard"
-    ? standardAlgorithm(problem, spec, checked, device)
-    : fusedAlgorithm(problem, spec, checked, device);
+  const algorithm = make(problem, spec, choices, device);
   const schedule = buildSchedule(
     problem,
     algorithm.work,
@@ -56,7 +61,8 @@ export function attentionParts(
   const widest = device.limits.maxComputeWorkgroupsPerDimension;
   const tiles = algorithm.dispatches(schedule);
   const dispatches = tiles.map((one) => dispatchOf(one, values, widest));
-  const scratch = algorithm.scratch(schedule);
+  const tensors = captureParts(mods?.tensors ?? [], placement);
+  const scratch = { ...algorithm.scratch(schedule), ...tensors.scratch };
   return {
     parts: {
       dispatches,
@@ -65,12 +71,23 @@ export function attentionParts(
         ...(mods && mods.data.length > 0 && { captures: mods.data }),
       },
       scratch,
+      copies: tensors.copies,
     },
-    explanation: explain({ algorithm, schedule, tiles, dispatches, scratch }),
+    captures: tensors.captures,
+    explanation: explain(problem, {
+      algorithm,
+      schedule,
+      tiles,
+      dispatches,
+      scratch,
+      workgroupBytes: device.limits.maxComputeWorkgroupStorageSize,
+      captures: explainCaptures(mods?.tensors ?? [], placement, problem),
+    }),
   };
 }
 
-function attentionSpec(
+/** What the sources of a problem's kernels depend on. */
+export function attentionSpec(
   problem: AttentionProblem,
   mods: EmittedMods | undefined,
 ): AttentionSpec {
@@ -93,6 +110,7 @@ function attentionSpec(
     valueFormat: arena ?? rowFormat(dtype, valueHeadDim),
     outputFormat: rowFormat(dtype, valueHeadDim),
     mods,
+    dropout: problem.dropout !== undefined,
     lse,
     partial: false,
     queries: "consecutive",
@@ -101,10 +119,10 @@ function attentionSpec(
 }
 
 /** Values of the uniforms that are the same for all dispatches. */
-function uniformsOf(
+export function uniformsOf(
   problem: AttentionProblem,
   spec: AttentionSpec,
-  { sequencesAt }: Schedule,
+  { sequencesAt }: Pick<Schedule, "sequencesAt">,
 ): Record<string, number> {
   const { keys, headDim, valueHeadDim, queryHeads, kvHeads } = problem;
   const paged = keys.kind === "paged" ? keys : undefined;
@@ -125,12 +143,28 @@ function uniformsOf(
     block_shift: Math.floor(Math.log2(paged?.blockSize ?? 1)),
     segment_blocks: paged?.segmentBlocks ?? 1,
     scale: problem.scale,
+    ...dropoutUniforms(problem.dropout),
     sequences_at: sequencesAt,
   };
 }
 
+/** What the kernels' dropout takes. */
+export function dropoutUniforms(
+  dropout: Dropout | undefined,
+): Record<string, number> {
+  const words = dropoutWords(dropout);
+  return words
+    ? {
+      dropout_seed_low: words.seedLow,
+      dropout_seed_high: words.seedHigh,
+      dropout_threshold: words.threshold,
+      dropout_factor: words.factor,
+    }
+    : {};
+}
+
 /** A tensor's strides, in its storage units. */
-function strideUniforms(
+export function strideUniforms(
   name: string,
   { vector }: RowFormat,
   { at, token, head }: RowStrides,
@@ -144,7 +178,7 @@ function strideUniforms(
 }
 
 /** Tiles go along x and fold into z: y is the kv head's. */
-function dispatchOf(
+export function dispatchOf(
   { source, tilesAt, groups, heads, uniforms }: TileDispatch,
   values: Readonly<Record<string, number>>,
   widest: number,

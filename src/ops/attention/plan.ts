@@ -5,22 +5,28 @@
  * @module
  */
 
-import { checkType } from "../../core/check.ts";
+import { checkRange, checkType, show } from "../../core/check.ts";
 import { bytesPerElement } from "../../core/dtype.ts";
 import {
   type BindingResource,
   Gpu,
   type GpuBuffer,
-  type GpuTensor,
+  GpuTensor,
   Program,
 } from "../../gpu/mod.ts";
+import type { TensorBinding } from "../../mods/mod.ts";
 import type { AttentionExplanation } from "./explanation.ts";
 import { checkIndexing } from "./limits.ts";
 import { checkChoices, type PlanChoices } from "./options/choices.ts";
 import { checkAttentionOptions } from "./options/known_options.ts";
-import { type AttentionParts, attentionParts } from "./parts.ts";
+import {
+  type AttentionParts,
+  attentionParts,
+  type PartsOptions,
+} from "./parts.ts";
 import { type AttentionProblem, bufferTokens } from "./problem.ts";
 import { tensorElements } from "./rows.ts";
+import { loadAlgorithm } from "./variants/load.ts";
 
 /**
  * What a plan's `encode` reads and writes.
@@ -45,7 +51,11 @@ export interface AttentionTensors {
   readonly lse?: GpuTensor | undefined;
 }
 
-/** A pass encoder's descriptor, for instance with timestamps. */
+/**
+ * A pass encoder's descriptor, for instance with timestamps.
+ *
+ * @category Plans
+ */
 export type PassDescriptor = (label: string) => GPUComputePassDescriptor;
 
 /**
@@ -83,9 +93,10 @@ export type PassDescriptor = (label: string) => GPUComputePassDescriptor;
  */
 export class AttentionPlan implements Disposable {
   readonly #gpu: Gpu;
-  readonly #choices: PlanChoices;
+  readonly #options: PartsOptions;
   readonly #program: Program;
   #problem: AttentionProblem;
+  #captures: AttentionParts["captures"];
   #explanation: AttentionExplanation;
   #destroyed = false;
 
@@ -93,15 +104,17 @@ export class AttentionPlan implements Disposable {
     program: Program,
     made: {
       readonly gpu: Gpu;
-      readonly choices: PlanChoices;
+      readonly options: PartsOptions;
       readonly problem: AttentionProblem;
+      readonly captures: AttentionParts["captures"];
       readonly explanation: AttentionExplanation;
     },
   ) {
     this.#gpu = made.gpu;
-    this.#choices = made.choices;
+    this.#options = made.options;
     this.#program = program;
     this.#problem = made.problem;
+    this.#captures = made.captures;
     this.#explanation = made.explanation;
   }
 
@@ -119,10 +132,16 @@ export class AttentionPlan implements Disposable {
     checkType(gpu instanceof Gpu, "gpu", "must be a Gpu", gpu);
     gpu.check();
     checkAttentionOptions(choices);
-    checkChoices(choices, gpu);
-    const { parts, explanation } = checkedParts(gpu, problem, choices);
+    const checked = checkChoices(choices, gpu);
+    const loaded = loadAlgorithm(checked);
+    const options: PartsOptions = {
+      choices: checked,
+      // No turn is waited for in vain: a caller's arrays may change in it.
+      algorithm: loaded instanceof Promise ? await loaded : loaded,
+    };
+    const { parts, ...rest } = checkedParts(gpu, problem, options);
     const program = await Program.create(gpu, "attention", parts);
-    return new AttentionPlan(program, { gpu, choices, problem, explanation });
+    return new AttentionPlan(program, { gpu, options, problem, ...rest });
   }
 
   /** The problem that the plan is for now. */
@@ -146,15 +165,16 @@ export class AttentionPlan implements Disposable {
    */
   async update(problem: AttentionProblem): Promise<void> {
     this.#check();
-    const { parts, explanation } = checkedParts(
+    const { parts, captures, explanation } = checkedParts(
       this.#gpu,
       problem,
-      this.#choices,
+      this.#options,
     );
     await this.#program.compile(parts.dispatches.map(({ source }) => source));
     this.#check();
     this.#program.update(parts);
     this.#problem = problem;
+    this.#captures = captures;
     this.#explanation = explanation;
   }
 
@@ -171,7 +191,16 @@ export class AttentionPlan implements Disposable {
   ): void {
     this.#check();
     this.#checkTensors(tensors);
-    checkWritten(tensors);
+    const names: Record<string, string> = {};
+    const captures: [name: string, tensor: GpuTensor][] = [];
+    for (const [resource, own] of Object.entries(this.#captures)) {
+      names[resource] = nameOfCapture(own);
+      captures.push([resource, own.tensor as GpuTensor]);
+    }
+    checkWritten(
+      tensors,
+      captures.map(([resource, tensor]) => [names[resource], tensor.buffer]),
+    );
     const { arenas = [], query, key, value, output, lse } = tensors;
     const resources: Record<string, BindingResource | undefined> = {
       query,
@@ -179,9 +208,10 @@ export class AttentionPlan implements Disposable {
       value,
       output,
       lse,
+      ...Object.fromEntries(captures),
     };
     arenas.forEach((arena, i) => resources[`arena_${i}`] = arena);
-    this.#program.encode(encoder, resources, { describe });
+    this.#program.encode(encoder, resources, { describe, names });
   }
 
   /** Frees the plan's buffers; further calls do nothing. */
@@ -201,7 +231,7 @@ export class AttentionPlan implements Disposable {
   }
 
   #checkTensors(tensors: AttentionTensors): void {
-    const { dtype, kvHeads, keys, headDim, valueHeadDim } = this.#problem;
+    const { dtype, keys } = this.#problem;
     const elements = tensorElements(this.#problem);
     const check = (
       name: string,
@@ -229,9 +259,7 @@ export class AttentionPlan implements Disposable {
     check("output", tensors.output, elements.output, dtype);
     if (this.#problem.lse) check("lse", tensors.lse, elements.lse, "f32");
     if (keys.segments > 0) {
-      const bytes = bufferTokens(keys) * kvHeads * (headDim + valueHeadDim) *
-        bytesPerElement(dtype);
-      checkArenas(tensors.arenas, keys.segments, bytes);
+      checkArenas(tensors.arenas, this.#problem);
       return;
     }
     check("key", tensors.key, elements.key, dtype);
@@ -239,15 +267,21 @@ export class AttentionPlan implements Disposable {
   }
 }
 
-function checkArenas(
+/**
+ * Throws unless the arenas are those that a problem reads.
+ *
+ * @throws {TypeError} if they are not as many, or one is too small
+ */
+export function checkArenas(
   arenas: readonly GpuBuffer[] | undefined,
-  count: number,
-  bytes: number,
+  { dtype, kvHeads, keys, headDim, valueHeadDim }: AttentionProblem,
 ): void {
+  const bytes = bufferTokens(keys) * kvHeads * (headDim + valueHeadDim) *
+    bytesPerElement(dtype);
   checkType(
-    arenas?.length === count,
+    arenas?.length === keys.segments,
     "arenas",
-    `must be ${count} buffers`,
+    `must be ${keys.segments} buffers`,
     arenas,
   );
   arenas.forEach((arena, i) =>
@@ -265,7 +299,10 @@ function checkArenas(
  * that it writes twice, whose second result then is the only one. Checked for
  * all dispatches together, so that it does not depend on which kernels run.
  */
-function checkWritten(tensors: AttentionTensors): void {
+function checkWritten(
+  tensors: AttentionTensors,
+  captures: readonly [name: string, buffer: GPUBuffer][],
+): void {
   const bound: [name: string, buffer: GPUBuffer | undefined][] = [
     ["query", tensors.query.buffer],
     ["key", tensors.key?.buffer],
@@ -274,6 +311,7 @@ function checkWritten(tensors: AttentionTensors): void {
       `arenas[${i}]`,
       arena.buffer,
     ]),
+    ...captures,
   ];
   const { output, lse } = tensors;
   for (const [name, written] of [["output", output], ["lse", lse]] as const) {
@@ -292,8 +330,35 @@ function checkWritten(tensors: AttentionTensors): void {
 function checkedParts(
   gpu: Gpu,
   problem: AttentionProblem,
-  choices: PlanChoices,
+  options: PartsOptions,
 ): AttentionParts {
   checkIndexing(gpu, problem);
-  return attentionParts(problem, gpu, choices);
+  const parts = attentionParts(problem, gpu, options);
+  for (const own of Object.values(parts.captures)) checkCapture(gpu, own);
+  return parts;
+}
+
+/** What errors call a captured tensor. */
+export function nameOfCapture({ names }: TensorBinding): string {
+  return names[0] === "attnMask" ? "attnMask" : `capture ${show(names[0])}`;
+}
+
+function checkCapture(gpu: Gpu, own: TensorBinding): void {
+  const { tensor } = own;
+  const name = nameOfCapture(own);
+  checkType(
+    tensor instanceof GpuTensor && tensor.gpu === gpu,
+    name,
+    "must be a GpuTensor of the plan's Gpu",
+    tensor,
+  );
+  void tensor.buffer;
+  const bytes = tensor.byteLength;
+  const most = gpu.limits.maxStorageBufferBindingSize;
+  checkRange(
+    bytes <= most,
+    name,
+    `must fit one binding: maxStorageBufferBindingSize is ${most} bytes`,
+    bytes,
+  );
 }

@@ -4,7 +4,11 @@
  * @module
  */
 
-import { type AttentionProblem, bufferTokens } from "./problem.ts";
+import {
+  type AttentionProblem,
+  bufferTokens,
+  type ContiguousKeys,
+} from "./problem.ts";
 
 /** A row is at `at + token * token + head * head`, in elements. */
 export interface RowStrides {
@@ -73,6 +77,43 @@ export function rowStrides(problem: AttentionProblem): TensorRows<RowStrides> {
   };
 }
 
+/** The tensors that backward writes. */
+export interface GradientRows<T> {
+  /** Like the query. */
+  readonly query: T;
+  /** Like the key; of blocks and caches the written keys alone. */
+  readonly key: T;
+  /** The same of values. */
+  readonly value: T;
+}
+
+/**
+ * The strides of a problem's gradients: like queries, keys and values of the
+ * problem's layout in tensors of their own; of keys in blocks and caches like
+ * ragged ones.
+ */
+export function gradientStrides(
+  problem: AttentionProblem,
+): GradientRows<RowStrides> {
+  const { queryHeads, kvHeads, headDim, valueHeadDim, keys } = problem;
+  const { layout, sequences, queryTokens } = problem;
+  const tokensOf = (tokens: number) =>
+    layout === "bhsd" ? tokens / Math.max(1, sequences.length) : undefined;
+  const count = keysInOrder(problem)
+    ? tokensOf((keys as ContiguousKeys).keyTokens)
+    : undefined;
+  return {
+    query: strides(queryHeads, headDim, tokensOf(queryTokens)),
+    key: strides(kvHeads, headDim, count),
+    value: strides(kvHeads, valueHeadDim, count),
+  };
+}
+
+/** Whether keys and values are tensors in order, dense or ragged. */
+export function keysInOrder({ keys }: AttentionProblem): boolean {
+  return keys.kind === "contiguous" && keys.segments === 0;
+}
+
 /** Rows of `dim` elements; with `tokens` of them a head, heads come first. */
 function strides(heads: number, dim: number, tokens?: number): RowStrides {
   return tokens === undefined
@@ -94,4 +135,15 @@ export function tensorElements(problem: AttentionProblem): TensorRows<number> {
     output: rows * valueHeadDim,
     lse: rows,
   };
+}
+
+/** The shape of the output for a query, or `qkv`, of a shape. */
+export function outputShape(
+  queryShape: readonly number[],
+  { qkv, queryHeads, valueHeadDim }: AttentionProblem,
+): number[] {
+  const shape = [...queryShape.slice(0, -1), valueHeadDim];
+  // It is never bhsd.
+  if (qkv) shape[shape.length - 2] = queryHeads;
+  return shape;
 }

@@ -12,11 +12,13 @@ import { PREFIX_FAULTS } from "./cache/prefix.ts";
 import { SWAP_FAULTS } from "./cache/swap.ts";
 import { ENGINE_FAULTS } from "./engine.ts";
 import { ATTENTION_FAULTS } from "./kernels/attention.ts";
+import { CAPTURE_FAULTS } from "./captures.ts";
 import { CACHE_KERNEL_FAULTS } from "./kernels/cache.ts";
 import { DECODE_FAULTS } from "./kernels/decode.ts";
 import { NOTATION_FAULTS } from "./kernels/notation.ts";
 import { STANDARD_FAULTS } from "./kernels/standard.ts";
 import { KV_FAULTS } from "./kv.ts";
+import { MASK_FAULTS } from "./masks.ts";
 import { MODS_FAULTS } from "./mods.ts";
 import { OPS_FAULTS } from "./ops.ts";
 import { PLAYGROUND_FAULTS } from "./playground.ts";
@@ -35,8 +37,10 @@ export const FAULTS: readonly Fault[] = [
   ...KV_FAULTS,
   ...OPS_FAULTS,
   ...VARIANT_FAULTS,
+  ...CAPTURE_FAULTS,
   ...MODS_FAULTS,
   ...PLAYGROUND_FAULTS,
+  ...MASK_FAULTS,
   ...REFERENCE_FAULTS,
   ...REPRO_FAULTS,
   ...NOTATION_FAULTS,

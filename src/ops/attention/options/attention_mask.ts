@@ -5,27 +5,45 @@
  */
 
 import { checkRange, checkType } from "../../../core/check.ts";
-import { Gpu, GpuTensor, type ReadOptions } from "../../../gpu/mod.ts";
+import { GpuTensor } from "../../../gpu/mod.ts";
 import {
+  type Float,
   type MaskMod,
   maskMod,
   type ScoreMod,
   scoreMod,
 } from "../../../mods/mod.ts";
-import { queryKeyData } from "../../../mods/query_key_data.ts";
+import { floatsOf, isFloat16 } from "../../../mods/floats.ts";
+import {
+  queryKeyData,
+  type QueryKeyElement,
+  queryKeyTensor,
+} from "../../../mods/query_key_data.ts";
 
-/** A mask on the host, of any rank from 1 to 4. */
+/**
+ * A mask on the host, of any rank from 1 to 4.
+ *
+ * @category Attention
+ */
 export interface HostMask {
   /**
    * Booleans (bytes: nonzero) say that the query sees the key. Floats are added
-   * to the score; -Infinity hides the key.
+   * to the score; -Infinity hides the key. A `Uint16Array` holds floats of 16
+   * bits, whose `dtype` is given.
    */
-  readonly data: Uint8Array | readonly boolean[] | Float32Array | Float16Array;
+  readonly data:
+    | Uint8Array
+    | readonly boolean[]
+    | Float32Array
+    | Float16Array
+    | Uint16Array;
   /**
    * Lengths of the dimensions, outermost first; broadcast to
    * `[batch, queryHeads, queries, keys]` as NumPy has it.
    */
   readonly shape: readonly number[];
+  /** With a `Uint16Array`: what its bits mean. */
+  readonly dtype?: "bf16" | "f16";
 }
 
 /** What a mask comes to. */
@@ -39,60 +57,50 @@ export interface MaskParts {
 /**
  * The mods of a mask. -Infinity becomes a predicate, as WGSL may assume that
  * there is none, and so that tiles which are hidden whole are skipped. The
- * data is copied.
+ * data is copied, but for a tensor's: it stays on the device, where kernels read
+ * it at each run; no tile is skipped by it, and what is not finite hides.
  *
  * @throws {TypeError} for another class of data, and a shape that does not fit
  * @throws {RangeError} for NaN and +Infinity
  */
 export function attentionMask(mask: HostMask | GpuTensor): MaskParts {
-  checkType(
-    !(mask instanceof GpuTensor),
-    "attnMask",
-    "must be on the host, as tiles are chosen by it; read it with gpu.read() first, as attention() and planAttention() do by themselves",
-    mask,
-  );
+  if (mask instanceof GpuTensor) return tensorParts(mask);
   checkType(
     typeof mask === "object" && mask !== null && "data" in mask &&
       Array.isArray(mask.shape),
     "attnMask",
-    "must be { data, shape }",
+    "must be { data, shape } or a GpuTensor",
     mask,
   );
   const { data, shape } = mask;
+  if (data instanceof Uint16Array) {
+    return floatParts(floatsOf("attnMask", mask), shape);
+  }
   return data instanceof Float32Array || isFloat16(data)
-    ? floatParts(data, shape)
+    ? floatParts(floatsOf("attnMask", data), shape)
     : { maskMods: [predicate(bitsOf(data), shape)], scoreMods: [] };
 }
 
-/**
- * Options with their mask read back from the device.
- *
- * @throws {TypeError} if the mask is destroyed or of another `Gpu`
- */
-export async function withHostMask<O extends object>(
-  gpu: Gpu,
-  options: O,
-  mask: GpuTensor,
-  read: ReadOptions = {},
-): Promise<O> {
-  checkType(gpu instanceof Gpu, "gpu", "must be a Gpu", gpu);
-  checkType(mask.gpu === gpu, "attnMask", "must be of the same Gpu", mask);
-  const data = await gpu.readOne(mask, read);
+/** The mods of a mask on the device. */
+function tensorParts(mask: GpuTensor): MaskParts {
+  void mask.buffer; // Throws where it is destroyed.
+  const floats = mask.dtype === "f32" || mask.dtype === "f16";
   const { shape } = mask;
-  return {
-    ...options,
-    attnMask: {
-      // What WebGPU has instead of booleans.
-      data: data instanceof Uint32Array
-        ? Uint8Array.from(data, (seen) => Number(seen !== 0))
-        : data,
-      shape,
-    },
-  };
-}
-
-function isFloat16(data: unknown): data is Float16Array {
-  return typeof Float16Array === "function" && data instanceof Float16Array;
+  const seen = queryKeyTensor(
+    "attnMask",
+    { tensor: mask, as: floats ? "finite" : "bool" },
+    shape,
+    {},
+  );
+  const maskMods = [maskMod("attnMask", seen)];
+  if (!floats) return { maskMods, scoreMods: [] };
+  const element = queryKeyTensor(
+    "attnMask",
+    { tensor: mask, as: "float" },
+    shape,
+    {},
+  );
+  return { maskMods, scoreMods: [adding(element)] };
 }
 
 function bitsOf(data: unknown): Uint8Array {
@@ -100,7 +108,7 @@ function bitsOf(data: unknown): Uint8Array {
   checkType(
     Array.isArray(data),
     "attnMask.data",
-    "must be a Uint8Array or booleans (true where a key is seen), or a Float32Array or Float16Array (added to scores, -Infinity hides)",
+    "must be a Uint8Array or booleans (true where a key is seen), or a Float32Array, a Float16Array, or a Uint16Array of bits with dtype (added to scores, -Infinity hides)",
     data,
   );
   return Uint8Array.from(data, (seen, i) => {
@@ -115,7 +123,7 @@ function bitsOf(data: unknown): Uint8Array {
 }
 
 function floatParts(
-  data: Float32Array | Float16Array,
+  data: Float32Array,
   shape: readonly number[],
 ): MaskParts {
   const bits = new Uint8Array(data.length);
@@ -149,7 +157,10 @@ function predicate(data: Uint8Array, shape: readonly number[]): MaskMod {
 }
 
 function bias(data: Float32Array, shape: readonly number[]): ScoreMod {
-  const element = queryKeyData("attnMask", data, shape, {});
+  return adding(queryKeyData("attnMask", data, shape, {}));
+}
+
+function adding(element: QueryKeyElement<Float>): ScoreMod {
   return scoreMod(
     "attnMask",
     (variables) => variables.score.add(element(variables)),

@@ -9,15 +9,20 @@ import type {
   CacheSequence,
   ContiguousSequence,
 } from "../../../cache/mod.ts";
+import type { Dropout } from "../../../core/dropout.ts";
 import type { GpuTensor } from "../../../gpu/mod.ts";
 import type { ContiguousCache, KvCache } from "../../../kv/mod.ts";
-import type { MaskMod, ScoreMod } from "../../../mods/mod.ts";
+import type { BlockMask, MaskMod, ScoreMod } from "../../../mods/mod.ts";
 import type { HostBits, HostTensor } from "../../tensors.ts";
 import type { Layout } from "../problem.ts";
 import type { HostMask } from "./attention_mask.ts";
 import type { Indices } from "./spans.ts";
 
-/** What attention computes; `T` is where its tensors are. */
+/**
+ * What attention computes; `T` is where its tensors are.
+ *
+ * @category Attention
+ */
 export interface AttentionOptions<T = GpuTensor | HostTensor | HostBits> {
   /**
    * `[batch, queries, queryHeads, headDim]`, or ragged
@@ -87,14 +92,30 @@ export interface AttentionOptions<T = GpuTensor | HostTensor | HostBits> {
    * the score; -Infinity hides), which broadcasts to
    * `[batch, queryHeads, queries, keys]` as NumPy has it, of rank 1 to 4. Row i
    * is query i's. It is on top of `causal` and all else, and added after
-   * `softcap` and `alibi`. A GPU tensor (u32 for booleans) is read back first
-   * by `attention()` and `planAttention()`, which then wait for the device.
+   * `softcap` and `alibi`. A GPU tensor (u8, u32 or i32 for booleans, f32 or
+   * f16 for floats) stays on the device: a plan reads it each time that it runs.
+   * No tile is skipped by it, as what it hides is not known here; what is not
+   * finite in it hides.
    */
   readonly attnMask?: HostMask | GpuTensor;
   /** More score mods, in order. */
   readonly scoreMod?: ScoreMod | readonly ScoreMod[];
   /** More masks; a key is seen where all hold. */
   readonly maskMod?: MaskMod | readonly MaskMod[];
+  /**
+   * A mask in blocks, on top of `causal` and all else: blocks that it has not
+   * are not visited. Its heads are 1, the query heads or a divisor of them, its
+   * batch 1 or the number of sequences.
+   */
+  readonly blockMask?: BlockMask;
+  /**
+   * Dropout of the weights, for training: `rate` of them, in `[0, 1)`, do not
+   * count, and the others `1 / (1 - rate)` times as much; the log-sum-exp is
+   * that of all. `seed`, an integer in `[0, 2^64)`, says which, with the batch
+   * index, the head, the query's position and the key, and nothing else: not
+   * tiles, splits, or where keys lie. Give every call a seed of its own.
+   */
+  readonly dropout?: Dropout;
   /** Whether the log-sum-exp is wanted too. */
   readonly returnLse?: boolean;
 }

@@ -12,6 +12,7 @@ import {
   checkRange,
   checkType,
 } from "../../../core/check.ts";
+import { dropoutWords } from "../../../core/dropout.ts";
 import type { AnyTensor } from "../../tensors.ts";
 import type { AttentionProblem } from "../problem.ts";
 import type { AttentionOptions } from "./attention_options.ts";
@@ -118,6 +119,7 @@ export function attentionProblem(
         ? keys.keys.keyTokens / queries.length
         : undefined,
     }),
+    dropout: dropoutWords(options.dropout) && options.dropout,
     lse: options.returnLse ?? false,
   };
 }

@@ -12,10 +12,12 @@ import {
   standardKernels,
 } from "../../../../kernels/attention/standard.ts";
 import { UnsupportedError } from "../../../core/errors.ts";
+import { standardOf } from "../../../planning/traffic/standard.ts";
+import type { VisitSums } from "../../../planning/traffic/tiles.ts";
 import { type CheckedChoices, UNSPLIT } from "../options/choices.ts";
 import { type AttentionProblem, packedRows, vecsOf } from "../problem.ts";
 import { flatWork } from "../work/key_ranges.ts";
-import { type Algorithm, largest } from "./algorithm.ts";
+import { type Algorithm, largest, type TileSize } from "./algorithm.ts";
 import { forwardTile } from "./forward.ts";
 import type { PlanDevice } from "./variant.ts";
 
@@ -68,11 +70,53 @@ export function standardAlgorithm(
         heads: problem.kvHeads,
         uniforms: { scratch_keys: keys },
       })),
+    // Its scores are not kept from the keys that a mask rules out.
+    cost: ({ sizes }) => {
+      const sums = standardSums(problem, {
+        rows: tileRows(tile),
+        keys: tile.keysPerStep,
+      });
+      return {
+        ...standardOf(sums, sizes, {
+          columns: 4 * STANDARD_COLUMNS,
+          passes: 3,
+        }),
+        rowsAgain: sums.rows - sums.seeingRows,
+      };
+    },
     scratch: ({ kernels: [{ tileCount }] }): Record<string, number> => {
       const rows = tileCount * problem.kvHeads * tileRows(tile);
       return tileCount === 0 ? {} : { scratch: 4 * rows * keys };
     },
   };
+}
+
+/** Sums over its row tiles, which all visit every key of their sequence. */
+function standardSums(
+  problem: AttentionProblem,
+  tile: TileSize,
+): VisitSums {
+  const { kvHeads, sequences } = problem;
+  const sums = {
+    rows: 0,
+    keys: 0,
+    pairs: 0,
+    seeingRows: 0,
+    seenKeys: 0,
+    tiles: 0,
+  };
+  for (const sequence of sequences) {
+    const { keyCount: keys } = sequence;
+    const rows = packedRows(problem, sequence);
+    const tiles = kvHeads * Math.ceil(rows / tile.rows);
+    const steps = Math.ceil(keys / tile.keys);
+    sums.rows += kvHeads * rows * steps;
+    sums.keys += tiles * keys;
+    sums.pairs += kvHeads * rows * keys;
+    sums.seeingRows += keys > 0 ? kvHeads * rows : 0;
+    sums.tiles += tiles * steps;
+  }
+  return sums;
 }
 
 /**

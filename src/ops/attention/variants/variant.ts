@@ -22,10 +22,16 @@ export interface PlanDevice {
   readonly limits: {
     readonly maxComputeWorkgroupStorageSize: number;
     readonly maxComputeWorkgroupsPerDimension: number;
+    /** 8, as WebGPU promises, where it is not said. */
+    readonly maxStorageBuffersPerShaderStage?: number;
   };
 }
 
-/** The device features that a kernel uses, beyond element types. */
+/**
+ * The device features that a kernel uses, beyond element types.
+ *
+ * @category Plans
+ */
 export type Profile = "portable" | "subgroups" | "matrix";
 
 /** What a variant may take: rows that attend to the same keys. */
@@ -38,6 +44,8 @@ export interface Candidate {
   readonly valueVecs: number;
   /** Whether there are score mods. */
   readonly scoreMods: boolean;
+  /** Whether weights are dropped; not by default. */
+  readonly dropout?: boolean | undefined;
 }
 
 /** A variant on its tile. */
@@ -72,7 +80,11 @@ export interface Variant {
   ) => FittedVariant;
 }
 
-/** A variant that comes before the one that runs, and why it does not run. */
+/**
+ * A variant that comes before the one that runs, and why it does not run.
+ *
+ * @category Plans
+ */
 export interface PassedOver {
   /** Its name. */
   readonly variant: string;

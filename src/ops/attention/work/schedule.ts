@@ -27,6 +27,7 @@ import type { KeyRange, Work } from "./key_ranges.ts";
 import {
   type HeadRuns,
   KeyRuns,
+  type RunSource,
   stepsOf,
   type TileCounts,
 } from "./key_runs.ts";
@@ -37,6 +38,7 @@ import {
   type PartitionedWork,
   partitionWork,
   type RowTile,
+  type WorkTile,
 } from "./partition.ts";
 import { Words } from "./words.ts";
 
@@ -70,6 +72,10 @@ export interface ScheduledWork {
   readonly partition: string;
   /** What the partitions were expected to cost, where there was a choice. */
   readonly costs: readonly PartitionCost[];
+  /** The row tiles that were partitioned. */
+  readonly rowTiles: readonly RowTile[];
+  /** What became of them, in the order of the words. */
+  readonly workTiles: readonly WorkTile[];
 }
 
 /** The words of one merge. */
@@ -108,6 +114,16 @@ export interface MergeLimits {
   readonly maxLoopIterations: number;
 }
 
+/** What may differ from forward's schedule. */
+export interface ScheduleOptions {
+  /** Which keys a row tile visits: those that the masks leave it, by default. */
+  readonly runs?: RunSource;
+  /** Elements of a row's partial state; those of a value row by default. */
+  readonly stateElements?: number;
+  /** Words that the schedule begins with; none by default. */
+  readonly before?: Uint32Array;
+}
+
 /**
  * Writes the schedule of a problem whose work is divided among kernels.
  *
@@ -118,15 +134,16 @@ export function buildSchedule(
   work: Work,
   kernels: readonly KernelWork[],
   limits: MergeLimits = { lanes: 1, maxLoopIterations: Infinity },
+  options: ScheduleOptions = {},
 ): Schedule {
-  const writer = new ScheduleWriter(problem, work, limits);
+  const writer = new ScheduleWriter(problem, work, limits, options);
   return writer.finish(kernels.map((kernel) => writer.write(kernel)));
 }
 
 class ScheduleWriter {
   readonly #problem: AttentionProblem;
   readonly #work: Work;
-  readonly #keyRuns: KeyRuns;
+  readonly #keyRuns: RunSource;
   readonly #lists = new Words();
   readonly #tiles = new Words();
   readonly #written = new Map<string, number>();
@@ -134,14 +151,22 @@ class ScheduleWriter {
   readonly #shared: ReadonlySet<KeyRange>;
   readonly #counts = { total: 0, visited: 0, full: 0 };
   readonly #limits: MergeLimits;
+  readonly #stateElements: number;
   #stateRows = 0;
 
-  constructor(problem: AttentionProblem, work: Work, limits: MergeLimits) {
+  constructor(
+    problem: AttentionProblem,
+    work: Work,
+    limits: MergeLimits,
+    { runs, stateElements, before }: ScheduleOptions,
+  ) {
     this.#problem = problem;
     this.#limits = limits;
     this.#work = work;
     this.#shared = new Set(work.shared);
-    this.#keyRuns = new KeyRuns(problem);
+    this.#keyRuns = runs ?? new KeyRuns(problem);
+    this.#stateElements = stateElements ?? problem.valueHeadDim;
+    if (before) this.#lists.append(before);
   }
 
   write(kernel: KernelWork): ScheduledWork {
@@ -172,6 +197,8 @@ class ScheduleWriter {
       partial,
       partition: text,
       costs,
+      rowTiles,
+      workTiles: work.tiles,
     };
   }
 
@@ -310,11 +337,7 @@ class ScheduleWriter {
       for (const rows of this.#merges.of(range)) {
         const tiles = rows.kvHead === undefined ? all : own;
         for (
-          const chunk of chunksOf(
-            rows,
-            this.#problem.valueHeadDim,
-            this.#limits,
-          )
+          const chunk of chunksOf(rows, this.#stateElements, this.#limits)
         ) {
           tiles.push(this.#mergeTile(range, chunk));
         }
@@ -375,15 +398,15 @@ const MERGE_WORDS = 2 ** 17;
 /** Rows of a merge in chunks, of one row at least. */
 function chunksOf(
   partial: PartialRows,
-  valueHeadDim: number,
+  elements: number,
   { lanes, maxLoopIterations }: MergeLimits,
 ): PartialRows[] {
   const { row, rows, states } = partial;
-  const words = Math.max(1, states.length) * (valueHeadDim + 4);
+  const words = Math.max(1, states.length) * (elements + 4);
   // Each of a lane's vec4s goes along the states twice.
   const vecs = Math.floor((maxLoopIterations - 2) / (2 * states.length + 3));
-  const valueVecs = vecsOf(valueHeadDim);
-  if (vecs < Math.ceil(valueVecs / lanes)) {
+  const rowVecs = vecsOf(elements);
+  if (vecs < Math.ceil(rowVecs / lanes)) {
     throw new UnsupportedError(
       `merge ${states.length} states of a row`,
       `its loops take more iterations than the ${maxLoopIterations} after which this adapter ends them; use fewer splits`,
@@ -391,7 +414,7 @@ function chunksOf(
   }
   const size = Math.max(
     1,
-    Math.floor(Math.min(MERGE_WORDS / words, vecs * lanes / valueVecs)),
+    Math.floor(Math.min(MERGE_WORDS / words, vecs * lanes / rowVecs)),
   );
   if (size >= rows) return [partial];
   const chunks: PartialRows[] = [];

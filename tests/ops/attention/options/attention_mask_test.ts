@@ -10,7 +10,6 @@ import {
   additiveBias,
   attention,
   type AttentionOptions,
-  AttentionPlan,
   attentionProblem,
   booleanMask,
   type HostMask,
@@ -120,24 +119,56 @@ gpuTest("attnMask is right in every form and rank", async (_, gpu) => {
 gpuTest("attnMask on the device is as it is on the host", async (_, gpu) => {
   const shape = [HEADS, QUERIES, KEYS];
   for (const [name, mask] of masksOf(shape, 3)) {
+    const onHost = await attention(gpu, { ...TENSORS, attnMask: mask });
     const data = Array.isArray(mask.data)
       ? Uint32Array.from(mask.data, Number)
-      : mask.data instanceof Uint8Array
-      ? Uint32Array.from(mask.data)
-      : mask.data as Float32Array;
-    if (data instanceof Float16Array) continue; // Needs shader-f16.
-    using tensor = gpu.tensor(data, shape);
-    const onHost = await attention(gpu, { ...TENSORS, attnMask: mask });
-    const { output } = await attention(gpu, { ...TENSORS, attnMask: tensor });
-    assertEquals(output.data, onHost.output.data, name);
-    using plan = await planAttention(gpu, { ...TENSORS, attnMask: tensor });
-    assert(plan instanceof AttentionPlan);
-    assertThrows(
-      () => attentionProblem({ ...TENSORS, attnMask: tensor }),
-      TypeError,
-      "attnMask must be on the host",
-    );
+      : mask.data as Uint8Array | Float32Array | Float16Array;
+    const tensors = data instanceof Float16Array
+      // By its bits, as the device may have no f16 of its own.
+      ? [gpu.empty("f16", shape)]
+      : data instanceof Float32Array
+      ? [gpu.tensor(data, shape)]
+      : [data, Uint32Array.from(data), Int32Array.from(data, (x) => -x)]
+        .map((array) => gpu.tensor(array, shape));
+    if (data instanceof Float16Array) {
+      tensors[0].writeBits(new Uint16Array(data.buffer));
+    }
+    for (const tensor of tensors) {
+      const { output } = await attention(gpu, { ...TENSORS, attnMask: tensor });
+      assertEquals(output.data, onHost.output.data, `${name} ${tensor.dtype}`);
+      tensor.destroy();
+    }
   }
+});
+
+gpuTest("attnMask takes bits of f16 and bf16", async (_, gpu) => {
+  const shape = [HEADS, QUERIES, KEYS];
+  const words = new Uint32Array(
+    Float32Array.from(masksOf(shape, 3)[3][1].data as Float32Array).buffer,
+  );
+  const bf16 = Uint16Array.from(words, (word) => word >>> 16);
+  const widened = new Float32Array(
+    Uint32Array.from(bf16, (bits) => bits << 16).buffer,
+  );
+  const halves = Float16Array.from(widened);
+  const f16 = new Uint16Array(halves.buffer);
+  for (
+    const [dtype, data, same] of [
+      ["bf16", bf16, widened],
+      ["f16", f16, Float32Array.from(halves)],
+    ] as const
+  ) {
+    const run = (attnMask: HostMask) =>
+      attention(gpu, { ...TENSORS, attnMask });
+    const { output } = await run({ data, shape, dtype });
+    const expected = await run({ data: same, shape });
+    assertEquals(output.data, expected.output.data, dtype);
+  }
+  assertThrows(
+    () => attentionProblem({ ...TENSORS, attnMask: { data: f16, shape } }),
+    TypeError,
+    'attnMask dtype must be "bf16" or "f16"',
+  );
 });
 
 gpuTest("attnMask is the mods that it stands for, bitwise", async (_, gpu) => {
@@ -201,7 +232,11 @@ Deno.test("attnMask of another form is refused", () => {
   const floats = (value: number) =>
     new Float32Array(size(shape)).fill(value, 3, 4);
   const wrong: [unknown, typeof TypeError | typeof RangeError, string][] = [
-    [3, TypeError, "attnMask must be { data, shape }: current value is 3"],
+    [
+      3,
+      TypeError,
+      "attnMask must be { data, shape } or a GpuTensor: current value is 3",
+    ],
     [new Uint8Array(4), TypeError, "attnMask must be { data, shape }"],
     [
       of(new BigInt64Array(35)),
