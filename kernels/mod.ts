@@ -44,3 +44,4 @@ export type { KeyValueSpec } from "./fragments/key_value.ts";
 export { type RowFormat, rowFormat } from "./fragments/rows.ts";
 export type { Partitioning } from "./fragments/schedule.ts";
 export type { ModSource } from "./fragments/score.ts";
+export { takeRowsKernel, type TakeRowsSpec } from "./rows/take_rows.ts";

@@ -44,6 +44,7 @@ export {
   type RaggedBackwardProblem,
 } from "./ragged_backward.ts";
 export { type Dropout, dropoutKeep } from "../src/core/dropout.ts";
+export { type CaptureGradient, captureGradient } from "./capture_gradient.ts";
 export {
   type LowPrecisionGradients,
   naiveAttentionBackward,

@@ -28,7 +28,8 @@ const LEAST = 2 ** -126;
 /** Which nodes count as the variable. */
 type IsVariable = (node: ExpressionNode) => boolean;
 
-const isScore: IsVariable = (node) =>
+/** Whether a node is the score. */
+export const isScore: IsVariable = (node) =>
   node.kind === "variable" && node.name === "score";
 
 /**

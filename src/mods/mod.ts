@@ -21,13 +21,7 @@
  * @module
  */
 
-export {
-  maskRowRuns,
-  type MaskRowRunsOptions,
-  maskRuns,
-  type MaskRunsOptions,
-  type Run,
-} from "./block_mask.ts";
+export { maskRuns, type MaskRunsOptions, type Run } from "./block_mask.ts";
 export {
   type BlockDensity,
   type BlockGeometry,
@@ -54,6 +48,7 @@ export type {
   TensorCaptureOptions,
 } from "./capture_options.ts";
 export { and, not, or } from "./combine.ts";
+export type { CapturedFloats } from "./capture_derivative.ts";
 export { scoreDerivative } from "./derivative.ts";
 export {
   drawMask,
@@ -160,6 +155,7 @@ export type {
   VariableNode,
 } from "./nodes.ts";
 export type { TensorBinding, TensorPlacement } from "./device_table.ts";
+export { pickedRows, type PickedRowsOptions } from "./picked_rows.ts";
 export type { QueryRowsOptions } from "./query_key_data.ts";
 export { bindRows } from "./rows.ts";
 export { additiveBias, alibi, relativeBias, softcap } from "./scores.ts";

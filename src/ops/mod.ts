@@ -72,8 +72,8 @@ export type {
 export {
   AttentionBackwardPlan,
   type BackwardPlanOptions,
-  type BackwardTensors,
 } from "./attention_backward/plan.ts";
+export type { BackwardTensors } from "./attention_backward/backward_tensors.ts";
 export {
   type BackwardTileOptions,
   type BackwardTiles,
@@ -81,6 +81,17 @@ export {
   SOFTWARE_BACKWARD_TILES,
 } from "./attention_backward/tiles.ts";
 export { hostMods } from "./host_mods.ts";
+export { pack, takeRows, unpack } from "./packing/pack.ts";
+export {
+  type HostRows,
+  Packing,
+  type PackingOptions,
+} from "./packing/packing.ts";
+export {
+  RowsPlan,
+  type RowsProblem,
+  type RowsTensors,
+} from "./packing/rows_plan.ts";
 export { rotaryTable, type RotaryTableOptions } from "./rotary_table.ts";
 export type {
   AnyTensor,

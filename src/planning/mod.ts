@@ -52,7 +52,11 @@ export {
   smallCacheElements,
   smallCacheTile,
 } from "./traffic/small_cache.ts";
-export { flash1BackwardCost, flash2BackwardCost } from "./traffic/backward.ts";
+export {
+  backwardTileElements,
+  flash1BackwardCost,
+  flash2BackwardCost,
+} from "./traffic/backward.ts";
 export { type TrafficBound, trafficBound } from "./traffic/bound.ts";
 export {
   type MicroTile,

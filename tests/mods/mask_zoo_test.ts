@@ -3,6 +3,7 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import { attentionProblem } from "../../mod.ts";
 import {
   and,
+  bindRows,
   blockDiffusion,
   blockwise,
   booleanMask,
@@ -21,6 +22,7 @@ import {
   maskMod,
   mortonOrder,
   neighborhood,
+  pickedRows,
   remap,
   sharedPrefix,
   slidingTile,
@@ -325,6 +327,92 @@ Deno.test("remap() keeps what a mask captures for each sequence", () => {
     TypeError,
     "batch must be 3 or 1",
   );
+});
+
+Deno.test("pickedRows() puts each query where it is told", () => {
+  const picked = { positions: [3, 0, 2], cuSeqlens: [0, 1, 3] };
+  const places = [[3], [0, 2]];
+  for (const inner of [causal(), slidingWindow({ left: 1, right: 1 })]) {
+    const mask = pickedRows(inner, picked);
+    assertEquals(mask.name, `pickedRows(${inner.name})`);
+    const own = maskFunction([inner]);
+    const sees = maskFunction(bindRows([mask], [7, -2]));
+    for (const [batch, at] of places.entries()) {
+      for (const [row, place] of at.entries()) {
+        for (let key = 0; key < 5; key++) {
+          assertEquals(
+            sees(batch, 0, [7, -2][batch] + row, key),
+            own(batch, 0, place, key),
+          );
+        }
+      }
+    }
+  }
+  // What is known of the keys stays so.
+  const tensor = (length: number) => ({
+    dtype: "f32" as const,
+    shape: [2, length, 1, 4],
+  });
+  const problem = (keys: number) =>
+    attentionProblem({
+      query: tensor(2),
+      key: tensor(keys),
+      value: tensor(keys),
+      maskMod: pickedRows(documents([0, 2, 6]), {
+        positions: [1, 2, 3, 4],
+        cuSeqlens: [0, 2, 4],
+      }),
+    });
+  problem(6);
+  assertThrows(() => problem(7), TypeError, "keys must be 7 or 1, not 6");
+});
+
+Deno.test("pickedRows() refuses bad parameters", () => {
+  // deno-lint-ignore no-explicit-any
+  const wrong = (value: unknown): any => value;
+  const picked = { positions: [3, 0], cuSeqlens: [0, 1, 2] };
+  const cases: [() => unknown, typeof Error, string][] = [
+    [() => pickedRows(wrong({}), picked), TypeError, "a mask or a score mod"],
+    [
+      () => pickedRows(bindless(), picked),
+      TypeError,
+      "must not read the query",
+    ],
+    [
+      () => pickedRows(causal(), { ...picked, positions: wrong("3") }),
+      TypeError,
+      "positions must be an array of integers",
+    ],
+    [
+      () => pickedRows(causal(), { ...picked, positions: [] }),
+      RangeError,
+      "positions.length",
+    ],
+    [
+      () => pickedRows(causal(), { ...picked, positions: [0.5, 1] }),
+      RangeError,
+      "positions[0]",
+    ],
+    [
+      () => pickedRows(causal(), { ...picked, cuSeqlens: [0, 1] }),
+      RangeError,
+      "cuSeqlens[1] must be an integer in 2..2",
+    ],
+    [
+      () => pickedRows(causal(), { ...picked, cuSeqlens: [0, 3] }),
+      RangeError,
+      "cuSeqlens[1] must be an integer in 0..2",
+    ],
+    [
+      () => pickedRows(causal(), { ...picked, cuSeqlens: [1, 2] }),
+      RangeError,
+      "cuSeqlens[0]",
+    ],
+    [() => pickedRows(causal(), wrong({ rows: [1] })), TypeError, "rows"],
+  ];
+  for (const [make, kind, message] of cases) {
+    assertThrows(make, kind, message);
+  }
 });
 
 Deno.test("masks of canvases, rows and masks refuse bad parameters", () => {

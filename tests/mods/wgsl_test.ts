@@ -93,6 +93,7 @@ fn mod_mask(batch: i32, head: i32, query: i32, key: i32) -> bool {
     usesCaptures: false,
     hasScore: false,
     hasDerivative: false,
+    captureTerms: [],
     hasMask: false,
     usesBatch: false,
     usesHead: false,

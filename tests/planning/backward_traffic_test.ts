@@ -9,6 +9,7 @@ import { flash1BackwardSchedule } from "../../reference/schedules/flash1_backwar
 import { flash2BackwardSchedule } from "../../reference/schedules/flash2_backward.ts";
 import { standardBackwardSchedule } from "../../reference/schedules/standard_backward.ts";
 import {
+  backwardTileElements,
   flash1BackwardCost,
   flash2BackwardCost,
   standardBackwardCost,
@@ -64,6 +65,22 @@ property(
     const expected = attentionBackward(problem);
     assertGradientsWithin(result, expected, boundOf(problem));
   },
+);
+
+property(
+  "backwardTileElements() is the fast memory that whole tiles hold",
+  [odd, tileSizes, fc.integer({ min: 1, max: 2 })],
+  (c, tiles, count) => {
+    const whole = {
+      ...c,
+      queriesPerKvHead: 1,
+      queryLength: tiles.rows * count,
+      keyLength: tiles.keys * count,
+    };
+    const { peakElements } = flash2BackwardSchedule(outputLoss(whole), tiles);
+    assertEquals(peakElements, backwardTileElements(sizesOf(whole), tiles));
+  },
+  { runs: 40 },
 );
 
 property(

@@ -15,6 +15,7 @@ import {
   mergeStatesKernel,
   rowFormat,
   standardKernels,
+  takeRowsKernel,
 } from "../../kernels/mod.ts";
 import type { KernelSource } from "../../src/core/kernel.ts";
 import { causal, emitMods, softcap } from "../../src/mods/mod.ts";
@@ -191,4 +192,6 @@ export const SNAPSHOTS: readonly (readonly [string, KernelSource])[] = [
   ],
   ["copy_blocks", copyBlocksKernel({ unit: 16, crossing: true })],
   ["copy_blocks_halves", copyBlocksKernel({ unit: 2, crossing: false })],
+  ["take_rows", takeRowsKernel({ unit: 16 })],
+  ["take_rows_halves", takeRowsKernel({ unit: 2 })],
 ];

@@ -132,6 +132,24 @@ const blocks = (
   density: [0.05, 0.5, 0.9, 1][random.below(4)],
 });
 
+/** Mods that a family may have, by name. */
+export const FAMILY_MODS = {
+  none,
+  causal,
+  window,
+  prefixLm,
+  documents,
+  sinkWindow,
+  boolean,
+  combined,
+  headParity: () => masked({ kind: "headParity" }),
+  batchStride: () => masked({ kind: "batchStride" }),
+  bias: (random: Prng, sizes: Sizes): Mods => ({ score: bias(random, sizes) }),
+  blocks: (random: Prng, sizes: Sizes): Mods => ({
+    blocks: blocks(random, sizes),
+  }),
+};
+
 /** The grid. */
 export const FAMILIES: readonly Family[] = [
   {

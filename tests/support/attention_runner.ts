@@ -46,7 +46,8 @@ const SMALL_TILES: TileOptions = {
   partition: { ...SOFTWARE_TILES.partition, splitKeys: 256 },
 };
 
-const TILES = {
+/** Tiles by the word of a case. */
+export const TILES = {
   small: SMALL_TILES,
   device: undefined,
   hardware: HARDWARE_TILES,
@@ -190,7 +191,8 @@ async function record(
   }
 }
 
-function concat(arrays: readonly Float32Array[]): Float32Array {
+/** Arrays one after the other. */
+export function concat(arrays: readonly Float32Array[]): Float32Array {
   const out = new Float32Array(
     arrays.reduce((sum, { length }) => sum + length, 0),
   );

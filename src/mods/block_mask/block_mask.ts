@@ -21,6 +21,7 @@ import {
   transposeLevels,
 } from "./levels.ts";
 import { type BlockLists, listsOf } from "./lists.ts";
+import { noteBlockMask } from "./made.ts";
 import type { Meaning } from "./meaning.ts";
 
 /**
@@ -113,6 +114,7 @@ export class BlockMask {
     this.grid = grid;
     this.levels = levels;
     this.#meaning = meaning;
+    noteBlockMask(this);
   }
 
   /**

@@ -11,7 +11,11 @@ import { type Int, int } from "../expression.ts";
 
 const MAX = 2 ** 31 - 1;
 
-/** Sizes along a canvas, slowest first: `[height, width]`, for instance. */
+/**
+ * Sizes along a canvas, slowest first: `[height, width]`, for instance.
+ *
+ * @category Masks and scores
+ */
 export type CanvasSizes = readonly number[];
 
 /** How many tokens. */
@@ -57,7 +61,11 @@ export function sizesOf<Size extends number | boolean>(
   return given as readonly Size[];
 }
 
-/** Coordinates along each dimension of the token at a position. */
+/**
+ * Coordinates along each dimension of the token at a position.
+ *
+ * @category Masks and scores
+ */
 export type CoordinatesOf = (position: Int) => readonly Int[];
 
 /**

@@ -18,7 +18,11 @@ import { checkMask, maskAt } from "./remap.ts";
  */
 export type CuSeqlens = Int32Array | Uint32Array | readonly number[];
 
-/** Documents of a packed row. */
+/**
+ * Documents of a packed row.
+ *
+ * @category Masks and scores
+ */
 export interface PackedDocuments {
   /** The document of each token. */
   readonly documentOf: Int32Array;

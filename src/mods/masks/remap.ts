@@ -6,8 +6,7 @@
 
 import { checkInteger, checkType } from "../../core/check.ts";
 import { Bool, type Int, int } from "../expression.ts";
-import { type CapturedBuffer, dependsOn } from "../nodes.ts";
-import { rewrite } from "../rewrite.ts";
+import { movedTree } from "../moved_tree.ts";
 import { type MaskMod, maskMod, type MaskVariables } from "../trace.ts";
 
 const MAX = 2 ** 31 - 1;
@@ -140,35 +139,10 @@ export function blockwise(mask: MaskMod, size: number): MaskMod {
 
 /** A mask's expression with other positions. */
 export function maskAt(
-  { name, expression }: MaskMod,
+  mask: MaskMod,
   { query, key }: RemappedPositions,
 ): Bool {
-  checkType(
-    !dependsOn(expression, "row"),
-    `mask ${name}`,
-    "must not read the query's row where its positions are others; give it queryOffset",
-    name,
-  );
-  const unsized = new Map<CapturedBuffer, CapturedBuffer>();
-  const [moved] = rewrite([expression], (node) => {
-    if (node.kind === "variable") {
-      if (node.name === "query") return query.node;
-      return node.name === "key" ? key.node : node;
-    }
-    if (node.kind !== "load" || node.buffer.axes === undefined) return node;
-    const buffer = unsized.get(node.buffer) ?? withoutPlaces(node.buffer);
-    unsized.set(node.buffer, buffer);
-    return { ...node, buffer };
-  });
-  return new Bool(moved);
-}
-
-/** A buffer whose sizes are not held against a problem's queries and keys. */
-function withoutPlaces(buffer: CapturedBuffer): CapturedBuffer {
-  const axes = buffer.axes?.map((axis) =>
-    axis === "batch" || axis === "head" ? axis : undefined
-  );
-  return { ...buffer, axes };
+  return new Bool(movedTree(mask, { query: query.node, key: key.node }));
 }
 
 /** Throws unless `mask` is one. */

@@ -343,7 +343,8 @@ export function nameOfCapture({ names }: TensorBinding): string {
   return names[0] === "attnMask" ? "attnMask" : `capture ${show(names[0])}`;
 }
 
-function checkCapture(gpu: Gpu, own: TensorBinding): void {
+/** Throws unless a captured tensor is one of a Gpu, and fits a binding. */
+export function checkCapture(gpu: Gpu, own: TensorBinding): void {
   const { tensor } = own;
   const name = nameOfCapture(own);
   checkType(

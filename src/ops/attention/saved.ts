@@ -62,7 +62,6 @@ export interface SavedParts {
  */
 export class SavedAttention<
   // Where the query was, and gradients are to be.
-  // deno-lint-ignore no-unused-vars
   T extends GpuTensor | HostTensor = GpuTensor | HostTensor,
 > implements Disposable {
   readonly #parts: SavedParts;

@@ -129,20 +129,18 @@ function movedWork(
     tiles: 0,
   };
   schedule.kernels.forEach(({ rowTiles, workTiles }, i) => {
-    const { loops: { step }, tile } = kernels[i];
+    const { loops: { step } } = kernels[i];
     for (const work of workTiles) {
       const own = rowTiles[work.rowTile];
       const heads = headsOf(problem, work);
-      // A workgroup may go along several row tiles at each step.
-      const inner = tile ? Math.ceil(own.rows / tile.rows) : 1;
       for (const runs of work.runs) {
         const keys = heads * keysOf(runs, own);
         const steps = heads * stepsOf(runs, step);
         sums.rows += steps * own.rows;
-        sums.keys += keys * inner;
+        sums.keys += keys;
         sums.pairs += keys * own.rows;
         sums.seenKeys += keys;
-        sums.tiles += steps * inner;
+        sums.tiles += steps;
         if (runs.length > 0) sums.seeingRows += heads * own.rows;
       }
     }

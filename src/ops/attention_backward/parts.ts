@@ -1,3 +1,4 @@
+// deno-lint-ignore-file camelcase -- uniforms have the names of WGSL
 /**
  * Everything that a backward plan will put on the device, worked out on the CPU
  * from a problem, the choices and what the device is. Pure, no GPU objects.

@@ -1,3 +1,4 @@
+// deno-lint-ignore-file camelcase -- bindings have the names of WGSL
 /**
  * A backward plan: compiled, sized, reusable, disposable.
  *
@@ -5,49 +6,20 @@
  */
 
 import { checkType } from "../../core/check.ts";
-import { Gpu, type GpuBuffer, type GpuTensor, Program } from "../../gpu/mod.ts";
+import { Gpu, type GpuTensor, Program } from "../../gpu/mod.ts";
 import { checkIndexing } from "../attention/limits.ts";
-import { nameOfCapture, type PassDescriptor } from "../attention/plan.ts";
+import {
+  checkCapture,
+  nameOfCapture,
+  type PassDescriptor,
+} from "../attention/plan.ts";
 import type { AttentionProblem } from "../attention/problem.ts";
 import type { BackwardChoices } from "./choices.ts";
 import type { BackwardExplanation } from "./explanation.ts";
 import { checkBackwardOptions } from "./options.ts";
 import { type BackwardParts, backwardParts } from "./parts.ts";
+import type { BackwardTensors } from "./backward_tensors.ts";
 import { checkBackwardTensors, checkBackwardWritten } from "./plan_tensors.ts";
-
-/**
- * What a backward plan's `encode` reads and writes.
- *
- * @category Attention
- */
-export interface BackwardTensors {
-  /** As in the options; where they have `qkv`, that, also as key and value. */
-  readonly query: GpuTensor;
-  /** Keys; not where they are in arenas. */
-  readonly key?: GpuTensor | undefined;
-  /** Values; not where they are in arenas. */
-  readonly value?: GpuTensor | undefined;
-  /** Arenas, each with keys first. */
-  readonly arenas?: readonly GpuBuffer[] | undefined;
-  /** What forward gave. */
-  readonly output: GpuTensor;
-  /** Forward's log-sum-exp, f32. */
-  readonly lse: GpuTensor;
-  /** The loss's derivative by the output: like it. */
-  readonly outputGradient: GpuTensor;
-  /** The loss's derivative by the log-sum-exp: like it; where the plan has it. */
-  readonly lseGradient?: GpuTensor | undefined;
-  /** Written: `[..., queryHeads, headDim]`, in the problem's layout. */
-  readonly queryGradient: GpuTensor;
-  /**
-   * Written: like the key; where keys are in blocks or in a cache,
-   * `[tokens, kvHeads, headDim]` of each sequence's written keys, one sequence
-   * after the other.
-   */
-  readonly keyGradient: GpuTensor;
-  /** Written: the same of values, with `valueHeadDim`. */
-  readonly valueGradient: GpuTensor;
-}
 
 /** What errors call resources. */
 const NAMES = {
@@ -261,5 +233,7 @@ function checkedParts(
   { lseGradient = false, ...choices }: BackwardPlanOptions,
 ): BackwardParts {
   checkIndexing(gpu, problem);
-  return backwardParts({ problem, lseGradient }, gpu, choices);
+  const parts = backwardParts({ problem, lseGradient }, gpu, choices);
+  for (const own of Object.values(parts.captures)) checkCapture(gpu, own);
+  return parts;
 }

@@ -10,7 +10,7 @@ import { checkArenas } from "../attention/plan.ts";
 import type { AttentionProblem } from "../attention/problem.ts";
 import { tensorElements } from "../attention/rows.ts";
 import { gradientElements } from "./gradient_spans.ts";
-import type { BackwardTensors } from "./plan.ts";
+import type { BackwardTensors } from "./backward_tensors.ts";
 
 /**
  * Throws unless every tensor is there, alive, of this device, and as the

@@ -69,6 +69,24 @@ export function flash1BackwardCost(
 }
 
 /**
+ * Elements of fast memory that a tile of FlashAttention-2's backward holds at
+ * once, in the larger of its two kernels: operands, what is accumulated, scores
+ * and their gradients.
+ *
+ * @category Planning
+ */
+export function backwardTileElements(
+  { headDim: d, valueHeadDim: e = d }: Pick<
+    AttentionSizes,
+    "headDim" | "valueHeadDim"
+  >,
+  { rows, keys }: Pick<CostTiles, "rows" | "keys">,
+): number {
+  const both = rows * (d + e + 2) + keys * (d + e) + 2 * rows * keys;
+  return both + Math.max(rows * d, keys * (d + e));
+}
+
+/**
  * FlashAttention-2's backward without atomics, in three dispatches: D; dQ, with
  * row tiles outside; dK and dV, with key tiles outside. Bitwise repeatable, for
  * one more computation of S and of dP.

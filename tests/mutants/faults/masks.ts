@@ -107,15 +107,15 @@ export const MASK_FAULTS: readonly SourceFault[] = [
       "key: key.sub(0)",
     ],
   ]),
-  ...faultsIn("maskAt", ZOO, [
+  ...faultsIn("movedTree", ZOO, [
     [
       "a mask's keys are moved to where its queries are",
-      "key.node : node",
-      "query.node : node",
+      "key ?? node : node",
+      "query : node",
     ],
     [
       "a block's mask is held against the whole row",
-      "withoutPlaces(node.buffer)",
+      "withoutPlaces(node.buffer, key !== undefined)",
       "node.buffer",
     ],
     [
@@ -129,6 +129,18 @@ export const MASK_FAULTS: readonly SourceFault[] = [
       "a moved mask forgets that it has one for each sequence",
       'axis === "batch" || axis === "head"',
       'axis === "head"',
+    ],
+    [
+      "picked rows forget how many keys there are",
+      'axis === "key" && !keysMove',
+      "false",
+    ],
+  ]),
+  ...faultsIn("pickedRows", ZOO, [
+    [
+      "picked rows of all sequences are the first one's",
+      'start.at(at("batch")).add(at("row"))',
+      'start.at(0).add(at("row"))',
     ],
   ]),
   ...faultsIn("withinBlocks", ZOO, [

@@ -21,9 +21,11 @@ import { KV_FAULTS } from "./kv.ts";
 import { MASK_FAULTS } from "./masks.ts";
 import { MODS_FAULTS } from "./mods.ts";
 import { OPS_FAULTS } from "./ops.ts";
+import { PACKING_FAULTS } from "./packing.ts";
 import { PLAYGROUND_FAULTS } from "./playground.ts";
 import { REFERENCE_FAULTS } from "./reference.ts";
 import { REPRO_FAULTS } from "./repro.ts";
+import { TRAFFIC_FAULTS } from "./traffic.ts";
 import { VARIANT_FAULTS } from "./variants.ts";
 
 /** All faults that are listed. */
@@ -39,13 +41,15 @@ export const FAULTS: readonly Fault[] = [
   ...VARIANT_FAULTS,
   ...CAPTURE_FAULTS,
   ...MODS_FAULTS,
-  ...PLAYGROUND_FAULTS,
   ...MASK_FAULTS,
+  ...PACKING_FAULTS,
+  ...PLAYGROUND_FAULTS,
   ...REFERENCE_FAULTS,
   ...REPRO_FAULTS,
   ...NOTATION_FAULTS,
   ...ATTENTION_FAULTS,
   ...DECODE_FAULTS,
   ...STANDARD_FAULTS,
+  ...TRAFFIC_FAULTS,
   ...CACHE_KERNEL_FAULTS,
 ];

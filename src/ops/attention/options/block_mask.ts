@@ -5,7 +5,8 @@
  */
 
 import { checkRange, checkType } from "../../../core/check.ts";
-import { BlockMask, type MaskMod } from "../../../mods/mod.ts";
+import { isBlockMask } from "../../../mods/block_mask/made.ts";
+import type { BlockMask, MaskMod } from "../../../mods/mod.ts";
 import type { SequenceShape } from "../problem.ts";
 import { type MaskExtents, positionsRule } from "./capture_sizes.ts";
 
@@ -21,7 +22,7 @@ export function blockMaskMods(
 ): MaskMod[] {
   if (mask === undefined) return [];
   checkType(
-    mask instanceof BlockMask,
+    isBlockMask(mask),
     "blockMask",
     "must be a BlockMask, made by blockMask(), blockMaskFromPattern() or blockMaskFromLists()",
     mask,
