@@ -8,6 +8,7 @@
 import { bytesPerElement } from "../../core/dtype.ts";
 import type { ProgramCopy } from "../../gpu/mod.ts";
 import {
+  type CapturedFloats,
   type DeviceData,
   emitMods,
   type EmittedMods,
@@ -35,6 +36,8 @@ export interface PlacedMods {
 export interface PlacementOptions {
   /** Whether the derivative of score mods is wanted too. */
   readonly derivative?: boolean;
+  /** Captured floats of which gradients are wanted. */
+  readonly captureGradients?: readonly CapturedFloats[] | undefined;
   /**
    * Storage buffers besides captured tensors, keys and values. By default those
    * of forward: query, schedule, captures, output and log-sum-exp; what a split
@@ -53,20 +56,21 @@ export function placedMods(
   problem: AttentionProblem,
   { limits: { maxStorageBuffersPerShaderStage: most = STORAGE_BUFFERS } }:
     PlanDevice,
-  { derivative = false, others = defaultOthers(problem) }: PlacementOptions =
-    {},
+  { derivative = false, captureGradients, others = defaultOthers(problem) }:
+    PlacementOptions = {},
 ): PlacedMods {
   const { scoreMods, maskMods, keys } = problem;
   if (scoreMods.length + maskMods.length === 0) {
     return { mods: undefined, placement: "bound" };
   }
-  const mods = emitMods({ scoreMods, maskMods, derivative });
+  const options = { scoreMods, maskMods, derivative, captureGradients };
+  const mods = emitMods(options);
   const bound = others + (keys.segments || 2);
   if (mods.tensors.length <= Math.max(1, most - bound)) {
     return { mods, placement: "bound" };
   }
   return {
-    mods: emitMods({ scoreMods, maskMods, derivative, tensors: "gathered" }),
+    mods: emitMods({ ...options, tensors: "gathered" }),
     placement: "gathered",
   };
 }
