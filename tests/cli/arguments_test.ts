@@ -99,6 +99,8 @@ const COMMANDS: Readonly<Record<string, string[]>> = {
   repro: ["--config", "repro/deno.json", "repro/main.ts"],
   "test:browser": ["tests/runtimes/browser.ts"],
   "test:node": ["tests/runtimes/node.ts"],
+  "test:mutants": ["tests/mutants/main.ts"],
+  "check:circles": ["tests/support/import_graph.ts"],
 };
 
 async function run(...args: string[]) {
@@ -136,6 +138,7 @@ Deno.test("commands refuse values that they cannot take, with the usage", async 
     ["repro", ["leen"], 'There is no experiment "leen"'],
     ["example:browser", ["here"], "PORT must be an integer in 0..65535"],
     ["bench", ["now"], 'Unexpected argument "now"'],
+    ["test:mutants", ["--random", "x"], "--random must be an integer in 1.."],
   ];
   for (const [task, args, message] of cases) {
     const { code, out, err } = await run(...COMMANDS[task], ...args);
