@@ -289,7 +289,7 @@ export const TRAFFIC_FAULTS: readonly Fault[] = [
       "all",
     ],
     [
-      "the log-sum-exp lacks its last tile of rows",
+      "the log-sum-exp lacks its sum",
       "lse[lse_place(token_$r, head_$r)] = log_sum_exp(state_$r.x, state_$r.y)",
       "lse[lse_place(token_$r, head_$r)] = log_sum_exp(state_$r.x, 1.0)",
       "all",
