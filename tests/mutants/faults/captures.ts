@@ -58,10 +58,10 @@ export const CAPTURE_FAULTS: readonly SourceFault[] = [
       "(x) => x",
     ],
   ]),
-  ...faultsIn("placedMods", CAPTURES, [
+  ...faultsIn("defaultOthers", CAPTURES, [
     [
       "the log-sum-exp's binding is not counted",
-      "+ (lse ? 1 : 0)",
+      "+ (problem.lse ? 1 : 0)",
       "",
     ],
   ]),
