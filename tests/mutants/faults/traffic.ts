@@ -258,6 +258,9 @@ export const TRAFFIC_FAULTS: readonly Fault[] = [
     ["row tiles are not counted", "rowTiles * inner", "inner"],
     ["staging is not counted", "staged(headVecs) + staged(valueVecs) +", ""],
   ]),
+  ...faultsIn("src/ops/attention/parts.ts: attentionParts", KERNEL, [
+    ["m and l need no binding", "others: 5 +", "others: 4 +"],
+  ]),
   ...faultsInKernel("attention.fa1", KERNEL, [
     [
       "O goes on normalised",
