@@ -8,13 +8,8 @@
 import type { ReferenceProblem } from "../problem.ts";
 import { finishRow } from "../shadow_row.ts";
 import { absorbTile, emptyRows } from "./rows.ts";
-import {
-  type Head,
-  type ScheduleResult,
-  ScheduleRun,
-  type ScheduleTiles,
-  stretches,
-} from "./run.ts";
+import { ScheduleRun, stretches } from "./run.ts";
+import type { Head, ScheduleResult, ScheduleTiles } from "./types.ts";
 
 /**
  * Forward, row tiles outside.

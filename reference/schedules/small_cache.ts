@@ -11,12 +11,8 @@ import { fmaF32 } from "../fma.ts";
 import type { ReferenceProblem } from "../problem.ts";
 import { addDots, addProduct } from "./products.ts";
 import { expF32, lseOf } from "./rows.ts";
-import {
-  type Head,
-  type ScheduleResult,
-  ScheduleRun,
-  stretches,
-} from "./run.ts";
+import { ScheduleRun, stretches } from "./run.ts";
+import type { Head, ScheduleResult } from "./types.ts";
 import type { SlowMatrix } from "./slow_memory.ts";
 
 const f32 = Math.fround;

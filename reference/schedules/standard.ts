@@ -9,12 +9,8 @@ import { SENTINEL } from "../../src/core/sentinel.ts";
 import type { ReferenceProblem } from "../problem.ts";
 import { addProduct } from "./products.ts";
 import { expF32, lseOf } from "./rows.ts";
-import {
-  type Head,
-  type ScheduleResult,
-  ScheduleRun,
-  stretches,
-} from "./run.ts";
+import { ScheduleRun, stretches } from "./run.ts";
+import type { Head, ScheduleResult } from "./types.ts";
 import type { SlowMatrix } from "./slow_memory.ts";
 
 /**

@@ -7,7 +7,7 @@ import {
 } from "../../reference/mod.ts";
 import { flash1Schedule } from "../../reference/schedules/flash1.ts";
 import { flash2Schedule } from "../../reference/schedules/flash2.ts";
-import type { ScheduleTiles } from "../../reference/schedules/run.ts";
+import type { ScheduleTiles } from "../../reference/schedules/types.ts";
 import { smallCacheSchedule } from "../../reference/schedules/small_cache.ts";
 import { standardSchedule } from "../../reference/schedules/standard.ts";
 import {
