@@ -8,7 +8,7 @@
 import type { ReferenceProblem } from "../problem.ts";
 import { finishRow } from "../shadow_row.ts";
 import { absorbTile, emptyRows } from "./rows.ts";
-import { ScheduleRun, stretches } from "./run.ts";
+import { checkTiles, ScheduleRun, stretches } from "./run.ts";
 import type { Head, ScheduleResult, ScheduleTiles } from "./types.ts";
 
 /**
@@ -51,6 +51,7 @@ export function flash2Schedule(
 
 /** The same, of a run: its heads, with outputs and log-sum-exps. */
 export function flash2Heads(run: ScheduleRun, tiles: ScheduleTiles): Head[] {
+  checkTiles(tiles);
   const heads = run.heads();
   for (const head of heads) attendHead(run, head, tiles);
   return heads;

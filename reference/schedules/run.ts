@@ -19,8 +19,20 @@ import type {
   Head,
   ScheduleCounts,
   ScheduleResult,
+  ScheduleTiles,
   Stretch,
 } from "./types.ts";
+
+/**
+ * Checks tile sizes.
+ *
+ * @throws {TypeError} if one is no number
+ * @throws {RangeError} if one is no integer >= 1
+ */
+export function checkTiles({ rows, keys }: ScheduleTiles): void {
+  checkInteger("rows", rows, 1);
+  checkInteger("keys", keys, 1);
+}
 
 /** Cuts `0..length - 1` into tiles; the last may be shorter. */
 export function stretches(length: number, tile: number): Stretch[] {

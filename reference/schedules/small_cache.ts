@@ -6,6 +6,7 @@
  * @module
  */
 
+import { checkInteger } from "../../src/core/check.ts";
 import { SENTINEL } from "../../src/core/sentinel.ts";
 import { fmaF32 } from "../fma.ts";
 import type { ReferenceProblem } from "../problem.ts";
@@ -51,6 +52,7 @@ export function smallCacheSchedule(
   problem: ReferenceProblem,
   tile: number,
 ): ScheduleResult {
+  checkInteger("tile", tile, 1);
   const run = new ScheduleRun(problem);
   const heads = run.heads();
   for (const head of heads) {

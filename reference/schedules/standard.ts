@@ -5,6 +5,7 @@
  * @module
  */
 
+import { checkInteger, checkRange } from "../../src/core/check.ts";
 import { SENTINEL } from "../../src/core/sentinel.ts";
 import type { ReferenceProblem } from "../problem.ts";
 import { addProduct } from "./products.ts";
@@ -76,6 +77,14 @@ export function standardHeads(
   run: ScheduleRun,
   { rows, columns, passes = 1 }: StandardScheduleTiles = {},
 ): StandardHead[] {
+  if (rows !== undefined) checkInteger("rows", rows, 1);
+  if (columns !== undefined) checkInteger("columns", columns, 1);
+  checkRange(
+    passes === 1 || passes === 3,
+    "passes",
+    "must be 1 or 3",
+    passes,
+  );
   return run.heads().map((head) => {
     const scores = run.memory.matrix("scores", head.rows, head.keys);
     const weights = run.memory.matrix("weights", head.rows, head.keys);
