@@ -80,16 +80,6 @@ async function time(names: readonly string[]): Promise<void> {
   }
 }
 
-/** The experiments' names, in lines of 80 columns at most. */
-function namesInLines(indent: string): string {
-  const lines = [indent];
-  for (const name of Object.keys(EXPERIMENTS)) {
-    if (lines[0].length + name.length > 76) lines.unshift(indent);
-    lines[0] += `${lines[0] === indent ? "" : ", "}${name}`;
-  }
-  return lines.reverse().join(",\n");
-}
-
 const COMMAND = {
   usage: `Usage: deno task repro [NAME]... [--timed]
   Counts again what papers promise of paged caches, schedules and traffic
@@ -97,8 +87,6 @@ const COMMAND = {
     // Beside the flags' column, on terminals of 80.
     wrapped(`${Object.keys(EXPERIMENTS).join(", ")}, or all (the default)`, 66)
       .join(`\n${" ".repeat(11)}`)}
-  NAME     all (the default), or any of
-${namesInLines("           ")}
   --timed  times on this machine's adapter instead, where NAME has any`,
   flags: { timed: { type: "boolean", default: false } },
   words: Infinity,
