@@ -86,6 +86,11 @@ export class Visit implements AsyncDisposable {
           this.requests.push(url);
         }
       });
+      page.on("requestfailed", (request) => {
+        // The page's own policy refused it: nothing was sent.
+        if (request.failure()?.errorText !== "csp") return;
+        this.requests.splice(this.requests.indexOf(request.url()), 1);
+      });
       if (!webgpu) {
         await page.addInitScript("delete Navigator.prototype.gpu;");
       }
