@@ -1,8 +1,8 @@
 // deno-lint-ignore-file no-console -- this is what a person runs
 /**
  * `deno task test:browser`: a small kernel suite and the examples in headless
- * Chromium, on its software adapter. Chromium is the system's (`CHROMIUM=PATH` names another);
- * Debian's is installed where it is absent and that may be done.
+ * Chromium, on its software adapter. Chromium is the system's (`CHROMIUM=PATH`
+ * names another); Debian's is installed where it is absent and that may be done.
  *
  * @module
  */

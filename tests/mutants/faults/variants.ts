@@ -196,7 +196,7 @@ export const VARIANT_FAULTS: readonly SourceFault[] = [
   ...faultsIn("chunksOf", ["ops/attention/parts"], [
     [
       "a row of too many states is merged all the same",
-      "if (vecs < Math.ceil(valueVecs / lanes)) {",
+      "if (vecs < Math.ceil(rowVecs / lanes)) {",
       "if (false) {",
     ],
   ]),
