@@ -89,7 +89,8 @@ export class Visit implements AsyncDisposable {
       page.on("requestfailed", (request) => {
         // The page's own policy refused it: nothing was sent.
         if (request.failure()?.errorText !== "csp") return;
-        this.requests.splice(this.requests.indexOf(request.url()), 1);
+        const at = this.requests.indexOf(request.url());
+        if (at >= 0) this.requests.splice(at, 1);
       });
       if (!webgpu) {
         await page.addInitScript("delete Navigator.prototype.gpu;");
