@@ -14,9 +14,11 @@ import { density } from "./density.ts";
 import type { Experiment, Report } from "./experiment.ts";
 import { flash1 } from "./flash1.ts";
 import { flex } from "./flex.ts";
+import { inference } from "./inference.ts";
 import { io } from "./io_complexity.ts";
 import { lean } from "./lean.ts";
 import { memory } from "./memory.ts";
+import { mosaicbert } from "./mosaicbert.ts";
 import { formatTable, writeReport } from "./output.ts";
 import { parallelism } from "./parallelism.ts";
 import { sharing } from "./sharing.ts";
@@ -33,7 +35,9 @@ const EXPERIMENTS: Readonly<Record<string, Experiment>> = {
   parallelism,
   io,
   density,
+  inference,
   memory,
+  mosaicbert,
 };
 
 function show(report: Report): boolean {
@@ -81,7 +85,10 @@ async function time(names: readonly string[]): Promise<void> {
 const COMMAND = {
   usage: `Usage: deno task repro [NAME]... [--timed]
   Counts again what papers promise of paged caches, schedules and traffic
-  NAME     ${Object.keys(EXPERIMENTS).join(", ")}, or all (the default)
+  NAME     ${
+    // Beside the flags' column, on terminals of 80.
+    wrapped(`${Object.keys(EXPERIMENTS).join(", ")}, or all (the default)`, 66)
+      .join(`\n${" ".repeat(11)}`)}
   --timed  times on this machine's adapter instead, where NAME has any`,
   flags: { timed: { type: "boolean", default: false } },
   words: Infinity,

@@ -7,7 +7,7 @@ import type { Answers, Questions, Reply } from "./requests.ts";
 declare const WORKER_SCRIPT: string;
 
 /** How long typed code may run. */
-const LIMIT_MS = 4000;
+const LIMIT_MS = 8000;
 
 /** A question that has no answer. */
 export class MistakeError extends Error {
@@ -33,18 +33,21 @@ function newWorker(): Worker {
   return new Worker(url);
 }
 
+/** Asks on a line of its own, so that answers cannot be taken for others. */
 function ask<K extends keyof Answers>(
   worker: Worker,
   question: Questions[K],
 ): Promise<Answers[K]> {
+  const { port1, port2 } = new MessageChannel();
   return new Promise((resolve, reject) => {
-    worker.onmessage = ({ data }: MessageEvent<Reply>) => {
+    port1.onmessage = ({ data }: MessageEvent<Reply>) => {
+      port1.close();
       if ("mistake" in data) reject(new MistakeError(data.mistake));
       else resolve(data.answer as Answers[K]);
     };
     worker.onerror = ({ message }) =>
       reject(new MistakeError({ name: "Error", message }));
-    worker.postMessage(question);
+    worker.postMessage(question, [port2]);
   });
 }
 

@@ -39,8 +39,8 @@ export interface EmittedReport {
 export interface Compiler<Compiled> {
   /** Compiles one. */
   pipeline(kernel: KernelSource): Promise<Compiled>;
-  /** One that is compiled: what programs ask for, by the source they know. */
-  compiled(kernel: KernelSource): Compiled | undefined;
+  /** The compiled form of one, where it is ready. */
+  compiled?(kernel: KernelSource): Compiled | undefined;
 }
 
 /**
@@ -52,40 +52,37 @@ export function plantFault<Compiled>(gpu: Compiler<Compiled>): void {
   if (text === undefined) return;
   const fault: EmittedFault = JSON.parse(text);
   const compile = gpu.pipeline.bind(gpu);
-  const find = gpu.compiled.bind(gpu);
-  const planted = (kernel: KernelSource): Planted => {
+  const compiled = gpu.compiled?.bind(gpu);
+  // A program asks by the source that it was given, not by what became of it.
+  if (compiled) {
+    gpu.compiled = (kernel) => {
+      if (!kernel.label.startsWith(fault.kernel)) return compiled(kernel);
+      const tokens = tokenize(kernel.code);
+      const matches = findAll(fault.find, tokens);
+      const code = replaceAll(kernel.code, tokens, matches, fault.replace);
+      return compiled({ ...kernel, code });
+    };
+  }
+  gpu.pipeline = async (kernel) => {
+    if (!kernel.label.startsWith(fault.kernel)) return await compile(kernel);
     const tokens = tokenize(kernel.code);
     const matches = findAll(fault.find, tokens);
-    const code = replaceAll(kernel.code, tokens, matches, fault.replace);
-    return { kernel: { ...kernel, code }, places: matches.length };
-  };
-  const fits = ({ label }: KernelSource) => label.startsWith(fault.kernel);
-  gpu.compiled = (kernel) =>
-    find(fits(kernel) ? planted(kernel).kernel : kernel);
-  gpu.pipeline = async (kernel) => {
-    if (!fits(kernel)) return await compile(kernel);
-    const { kernel: faulty, places } = planted(kernel);
-    const report = { label: kernel.label, places };
+    const report = { label: kernel.label, places: matches.length };
     note(fault, report);
-    if (places > 1 && !fault.all) {
-      throw new Error(`${kernel.label} has the text ${places} times`);
+    if (matches.length > 1 && !fault.all) {
+      throw new Error(`${kernel.label} has the text ${matches.length} times`);
     }
+    const code = replaceAll(kernel.code, tokens, matches, fault.replace);
     try {
-      return await compile(faulty);
+      return await compile({ ...kernel, code });
     } catch (error) {
       const { message } = error as Error;
-      if (message.startsWith("Cannot compile") && places > 0) {
+      if (message.startsWith("Cannot compile") && matches.length > 0) {
         note(fault, { ...report, error: message });
       }
       throw error;
     }
   };
-}
-
-/** A kernel with the fault in it, in so many places. */
-interface Planted {
-  readonly kernel: KernelSource;
-  readonly places: number;
 }
 
 function note(fault: EmittedFault, report: EmittedReport): void {

@@ -46,12 +46,17 @@ export interface PlacementOptions {
   readonly others?: number;
 }
 
+/** Query, schedule, captures and output; what is asked for besides. */
+function defaultOthers({ lse, selection }: AttentionProblem): number {
+  return 4 + (lse ? 1 : 0) + (selection ? 1 : 0);
+}
+
 /** Emits a problem's mods as the device has bindings for their tensors. */
 export function placedMods(
   problem: AttentionProblem,
   { limits: { maxStorageBuffersPerShaderStage: most = STORAGE_BUFFERS } }:
     PlanDevice,
-  { derivative = false, captureGradients, others = 4 + (problem.lse ? 1 : 0) }:
+  { derivative = false, captureGradients, others = defaultOthers(problem) }:
     PlacementOptions = {},
 ): PlacedMods {
   const { scoreMods, maskMods, keys } = problem;

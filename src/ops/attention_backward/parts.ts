@@ -47,6 +47,7 @@ import {
 } from "../attention/parts.ts";
 import {
   type AttentionProblem,
+  checkDifferentiable,
   packedRows,
   vecsOf,
 } from "../attention/problem.ts";
@@ -130,6 +131,7 @@ export function backwardParts(
   device: PlanDevice,
   choices: BackwardChoices = {},
 ): BackwardParts {
+  checkDifferentiable(problem);
   const { tiles, splits } = checkBackwardChoices(choices, device);
   const { mods, placement } = placedMods(problem, device, {
     derivative: true,

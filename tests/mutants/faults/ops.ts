@@ -171,8 +171,8 @@ export const OPS_FAULTS: readonly SourceFault[] = [
     ],
     [
       "score mods see the prefix's positions",
-      'modsDependOn(problem.scoreMods, "query") ||',
-      "",
+      'modsDependOn(problem.scoreMods, "query")',
+      "false",
     ],
     [
       "all sequences have the first one's rows",
