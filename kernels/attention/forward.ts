@@ -120,7 +120,7 @@ export function forwardKernel(spec: ForwardSpec): KernelSource {
     add: addTile({
       own: rows,
       step: keys,
-      vecs: "value_vecs",
+      vecs: "params.value_vecs",
       row: ["v", "load_value(value_$j, vec)"],
       weights: "s",
       carried: (old) => `carry_values(${old}, alpha_$r, x_$r)`,
@@ -138,7 +138,7 @@ export function forwardKernel(spec: ForwardSpec): KernelSource {
       {
         code: [
           accumulatorOf(tile, tile.accumulatorVecs),
-          nonFiniteStep("value", keys),
+          nonFiniteStep(keys),
         ].join("\n\n"),
       },
     ],

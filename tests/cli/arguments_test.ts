@@ -86,6 +86,7 @@ Deno.test("asksForHelp() looks no further than a --", () => {
 const COMMANDS: Readonly<Record<string, string[]>> = {
   demo: ["demo/main.ts"],
   "example:generate": ["examples/generate.ts"],
+  "example:train": ["examples/train_attention.ts"],
   "example:decode": ["examples/decode_loop.ts"],
   "example:worker": ["examples/worker/attention_worker.ts"],
   "example:browser": ["examples/browser/serve.ts"],

@@ -23,6 +23,7 @@ import {
   type BackwardSpec,
   KEY_GRADIENTS,
   OTHER_BACKWARD_BUFFERS,
+  ROW_SIZES,
 } from "../../../kernels/attention/backward/spec.ts";
 import {
   sumKernel,
@@ -139,11 +140,22 @@ export function backwardParts(
   };
   const context = { problem, spec, device, tiles, splits };
   const captures = mods?.data ?? new Uint32Array(0);
+  const before = Uint32Array.from([
+    ...captures,
+    ...ROW_SIZES.pack({
+      head_vecs: vecsOf(problem.headDim),
+      value_vecs: vecsOf(problem.valueHeadDim),
+    }),
+  ]);
   const passes = [
-    queryPass({ ...context, captures }),
-    keyPass({ ...context, captures }),
+    queryPass({ ...context, before }),
+    keyPass({ ...context, before }),
   ];
-  const values = gradientUniforms(problem, spec, captures.length);
+  const values = {
+    ...gradientUniforms(problem, spec),
+    row_sizes_at: captures.length,
+    gradients_at: before.length,
+  };
   const delta = deltaDispatch(problem, spec, { lseGradient, device });
   const written = passes.map((pass) =>
     writePass(pass, values, { problem, device })
@@ -189,7 +201,8 @@ interface PassContext {
   readonly device: PlanDevice;
   readonly tiles: BackwardTiles;
   readonly splits: number;
-  readonly captures: Uint32Array;
+  /** Words that both schedules begin with: those of mods, and sizes of rows. */
+  readonly before: Uint32Array;
 }
 
 function candidateOf(
@@ -206,7 +219,7 @@ function candidateOf(
 
 /** Lanes along query rows: forward's work. */
 function queryPass(
-  { problem, spec, device, tiles, splits, captures }: PassContext,
+  { problem, spec, device, tiles, splits, before }: PassContext,
 ): Pass {
   const ranges = flatWork(problem);
   const candidate = candidateOf(
@@ -238,14 +251,14 @@ function queryPass(
         ranges,
         [work],
         { lanes, maxLoopIterations: device.maxLoopIterations },
-        { stateElements: 4 * rowVecs, before: captures },
+        { stateElements: 4 * rowVecs, before },
       ),
   };
 }
 
 /** Lanes along keys: the roles swapped. */
 function keyPass(
-  { problem, spec, device, tiles, splits, captures }: PassContext,
+  { problem, spec, device, tiles, splits, before }: PassContext,
 ): Pass {
   const { dtype, headDim, valueHeadDim, sequences } = problem;
   const { spans } = gradientSpans(problem);
@@ -296,7 +309,7 @@ function keyPass(
         {
           runs: new RowRuns(problem),
           stateElements: 4 * rowVecs,
-          before: Uint32Array.from([...captures, ...starts]),
+          before: Uint32Array.from([...before, ...starts]),
         },
       ),
   };
@@ -376,7 +389,6 @@ function writePass(
 function gradientUniforms(
   problem: AttentionProblem,
   spec: BackwardSpec,
-  gradientsAt: number,
 ): Record<string, number> {
   const { dtype, headDim, valueHeadDim } = problem;
   const { query, key, value } = gradientStrides(problem);
@@ -388,7 +400,6 @@ function gradientUniforms(
     ...strideUniforms("query_gradient", heads, query),
     ...strideUniforms("key_gradient", heads, key),
     ...strideUniforms("value_gradient", rowFormat(dtype, valueHeadDim), value),
-    gradients_at: gradientsAt,
   };
 }
 

@@ -217,12 +217,12 @@ export function queryLoops(
   { rowsPerLane, keysPerStep: step }: ForwardTile,
   { headVecs, valueVecs, scoreMods }: BackwardCandidate,
 ): LoopCounts {
-  const fullStep = 2 * headVecs + valueVecs + (scoreMods ? step : 0) + 12;
-  const guarded = step * (2 * headVecs + 6) + 4;
+  const fullStep = 2 * headVecs + valueVecs + (scoreMods ? step + 1 : 0) +
+    step + 12;
   return {
     step,
     fullStep,
-    maskedStep: fullStep + step + guarded,
+    maskedStep: fullStep + step + 1,
     tile: (rowsPerLane + 1) * (headVecs + 1) + 4,
   };
 }
@@ -234,12 +234,11 @@ export function keyLoops(
 ): LoopCounts {
   const step = tile.rowsPerStep;
   const both = headVecs + valueVecs;
-  const fullStep = 2 * both + (scoreMods ? step : 0) + 14;
-  const guarded = step * (2 * both + 10) + 8;
+  const fullStep = 2 * both + (scoreMods ? step + 1 : 0) + step + 14;
   return {
     step,
     fullStep,
-    maskedStep: fullStep + step + guarded,
+    maskedStep: fullStep + step + 1,
     tile: (tile.keysPerLane + 1) * (both + 2) + 4,
   };
 }
