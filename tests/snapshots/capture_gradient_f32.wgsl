@@ -15,6 +15,7 @@ struct Params {
   value_head_stride: u32,
   lse_token_stride: u32,
   lse_head_stride: u32,
+  row_sizes_at: u32,
   group: u32,
   tiles_at: u32,
   group_count: u32,
@@ -27,6 +28,9 @@ struct Params {
   dropout_factor: f32,
   elements: u32,
   kv_heads: u32,
+  padding_0: u32,
+  padding_1: u32,
+  padding_2: u32,
 }
 
 @group(0) @binding(0) var<storage, read> query: array<vec4<f32>>;
@@ -118,6 +122,18 @@ fn value_place(cursor: Cursor, kv_head: u32) -> u32 {
 
 fn statistics_place(token: u32, head: u32) -> u32 {
   return token * params.lse_token_stride + head * params.lse_head_stride;
+}
+
+struct RowSizes {
+  head_vecs: u32,
+  value_vecs: u32,
+}
+
+fn read_row_sizes(at: u32) -> RowSizes {
+  return RowSizes(
+    schedule[at + 0],
+    schedule[at + 1],
+  );
 }
 
 struct WorkTile {
@@ -308,6 +324,8 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(local_invocation_index)
   let kv_head = tile.kv_head + group_id.y;
   let sequence = read_sequence(params.sequences_at + tile.sequence * 8);
   let row_count = sequence.query_count * params.group;
+  let row_sizes = read_row_sizes(params.row_sizes_at);
+
   let packed_0 = tile.first_row + 0u + lane;
   let row_0 = min(packed_0, row_count - 1u);
   let query_0 = row_0 / params.group;
@@ -352,7 +370,7 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(local_invocation_index)
       var s_0_1 = 0.0;
       var s_1_0 = 0.0;
       var s_1_1 = 0.0;
-      for (var vec = 0u; vec < params.head_vecs; vec++) {
+      for (var vec = 0u; vec < row_sizes.head_vecs; vec++) {
         let q_0 = load_query(query_at_0, vec);
         let q_1 = load_query(query_at_1, vec);
         {
@@ -413,7 +431,7 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(local_invocation_index)
       var dp_0_1 = 0.0;
       var dp_1_0 = 0.0;
       var dp_1_1 = 0.0;
-      for (var vec = 0u; vec < params.value_vecs; vec++) {
+      for (var vec = 0u; vec < row_sizes.value_vecs; vec++) {
         let g_0 = load_output_gradient(gradient_at_0, vec);
         let g_1 = load_output_gradient(gradient_at_1, vec);
         {
