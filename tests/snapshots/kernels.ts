@@ -18,6 +18,7 @@ import {
   selectBlocksKernel,
   standardKernels,
   takeRowsKernel,
+  topBlocksKernel,
 } from "../../kernels/mod.ts";
 import type { KernelSource } from "../../src/core/kernel.ts";
 import {
@@ -228,6 +229,7 @@ export const SNAPSHOTS: readonly (readonly [string, KernelSource])[] = [
   ["block_runs", blockRunsKernel()],
   ["select_blocks_f32", selectBlocksKernel({ dtype: "f32" })],
   ["select_blocks_u32", selectBlocksKernel({ dtype: "u32" })],
+  ["top_blocks_f32", topBlocksKernel({ dtype: "f32" })],
   ["copy_blocks", copyBlocksKernel({ unit: 16, crossing: true })],
   ["copy_blocks_halves", copyBlocksKernel({ unit: 2, crossing: false })],
   ["take_rows", takeRowsKernel({ unit: 16 })],
