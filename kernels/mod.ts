@@ -39,6 +39,11 @@ export {
   type CopyBlocksSpec,
   type CopyUnit,
 } from "./cache/copy_blocks.ts";
+export { blockRunsKernel } from "./selection/block_runs.ts";
+export {
+  selectBlocksKernel,
+  type SelectBlocksSpec,
+} from "./selection/select_blocks.ts";
 export type { DropoutSpec } from "./fragments/dropout.ts";
 export type { KeyValueSpec } from "./fragments/key_value.ts";
 export { type RowFormat, rowFormat } from "./fragments/rows.ts";

@@ -33,7 +33,7 @@ import {
   attentionBackward,
   type BackwardProblem,
 } from "./attention_backward.ts";
-import { forEachBackwardRow } from "./backward_rows.ts";
+import { type BackwardRow, forEachBackwardRow } from "./backward_rows.ts";
 import { largestOf, roundings, ROUNDOFF } from "./error_bound.ts";
 import { geometryOf } from "./problem.ts";
 import { dot } from "./scores.ts";
@@ -112,18 +112,10 @@ export function gradientBound(
   checkInteger("keys", keys, 1);
   const geometry = geometryOf(problem);
   const exact = attentionBackward(problem);
-  const { largestScore } = largestOf(problem);
-  const { queryLength, keyLength, queryHeads, kvHeads } = problem;
   const { query, key, value, outputGradient, headDim } = problem;
   const { valueHeadDim } = geometry;
   const scale = Math.abs(geometry.scale);
-  const n = Math.max(
-    roundings(keyLength, keys),
-    roundings(queryLength * queryHeads / kvHeads, rows),
-  );
-  const width = 1 + Math.log2(Math.max(headDim, valueHeadDim));
-  const e = ROUNDOFF *
-    (4 + Math.sqrt(n) + width * Math.max(largestScore, 1));
+  const e = weightError(problem, { rows, keys });
 
   // Sums of squared errors, element by element.
   const queryErrors = new Float64Array(query.length);
@@ -132,15 +124,9 @@ export function gradientBound(
   // What is common to a row, as |error|.
   const common = new Float64Array(query.length);
 
-  forEachBackwardRow(problem, ({ row, queryAt, outputAt, keys, delta }) => {
-    const length = (array: ArrayLike<number>, at: number) =>
-      Math.sqrt(dot(array, at, array, at, valueHeadDim));
-    let longest = 0;
-    for (const { kept, valueAt } of keys) {
-      longest = Math.max(longest, kept * length(value, valueAt));
-    }
-    const back = Math.abs(problem.lseGradient?.[row] ?? 0);
-    const size = length(outputGradient, outputAt) * longest + back;
+  forEachBackwardRow(problem, (row) => {
+    const { queryAt, outputAt, keys, delta } = row;
+    const size = sizeOf(problem, row, valueHeadDim);
     const sums = new Float64Array(headDim);
     for (const seen of keys) {
       const { keyAt, valueAt, weight, kept, product } = seen;
@@ -266,4 +252,41 @@ function floorOf(errors: Float64Array): GradientFloor {
     sum += error;
   }
   return { max, mean: sum / Math.max(errors.length, 1) };
+}
+
+/**
+ * A weight's relative error, as the header has it: in forward and recomputed.
+ */
+export function weightError(
+  problem: BackwardProblem,
+  { rows, keys }: { rows: number; keys: number },
+): number {
+  const { queryLength, keyLength, queryHeads, kvHeads, headDim } = problem;
+  const { valueHeadDim } = geometryOf(problem);
+  const n = Math.max(
+    roundings(keyLength, keys),
+    roundings(queryLength * queryHeads / kvHeads, rows),
+  );
+  const width = 1 + Math.log2(Math.max(headDim, valueHeadDim));
+  const { largestScore } = largestOf(problem);
+  return ROUNDOFF * (4 + Math.sqrt(n) + width * Math.max(largestScore, 1));
+}
+
+/**
+ * How far |dO| |v| + |dL| reaches in a row, with the longest value that it sees.
+ */
+export function sizeOf(
+  problem: BackwardProblem,
+  { row, outputAt, keys }: BackwardRow,
+  valueHeadDim: number,
+): number {
+  const { value, outputGradient, lseGradient } = problem;
+  const length = (array: ArrayLike<number>, at: number) =>
+    Math.sqrt(dot(array, at, array, at, valueHeadDim));
+  let longest = 0;
+  for (const { kept, valueAt } of keys) {
+    longest = Math.max(longest, kept * length(value, valueAt));
+  }
+  return length(outputGradient, outputAt) * longest +
+    Math.abs(lseGradient?.[row] ?? 0);
 }

@@ -54,6 +54,7 @@ export {
   shadowAttentionBackward,
   type ShadowBackwardOptions,
 } from "./shadow_backward.ts";
+export { captureGradientBound } from "./capture_gradient_bound.ts";
 export {
   GRADIENT_GATES,
   type GradientBound,

@@ -17,6 +17,7 @@ import { flex } from "./flex.ts";
 import { io } from "./io_complexity.ts";
 import { lean } from "./lean.ts";
 import { memory } from "./memory.ts";
+import { mosaicbert } from "./mosaicbert.ts";
 import { formatTable, writeReport } from "./output.ts";
 import { parallelism } from "./parallelism.ts";
 import { sharing } from "./sharing.ts";
@@ -34,6 +35,7 @@ const EXPERIMENTS: Readonly<Record<string, Experiment>> = {
   io,
   density,
   memory,
+  mosaicbert,
 };
 
 function show(report: Report): boolean {
@@ -78,21 +80,13 @@ async function time(names: readonly string[]): Promise<void> {
   }
 }
 
-/** The experiments' names, in lines of 80 columns at most. */
-function namesInLines(indent: string): string {
-  const lines = [indent];
-  for (const name of Object.keys(EXPERIMENTS)) {
-    if (lines[0].length + name.length > 76) lines.unshift(indent);
-    lines[0] += `${lines[0] === indent ? "" : ", "}${name}`;
-  }
-  return lines.reverse().join(",\n");
-}
-
 const COMMAND = {
   usage: `Usage: deno task repro [NAME]... [--timed]
   Counts again what papers promise of paged caches, schedules and traffic
-  NAME     all (the default), or any of
-${namesInLines("           ")}
+  NAME     ${
+    // Beside the flags' column, on terminals of 80.
+    wrapped(`${Object.keys(EXPERIMENTS).join(", ")}, or all (the default)`, 66)
+      .join(`\n${" ".repeat(11)}`)}
   --timed  times on this machine's adapter instead, where NAME has any`,
   flags: { timed: { type: "boolean", default: false } },
   words: Infinity,

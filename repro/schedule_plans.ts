@@ -18,7 +18,7 @@ import { flash1Algorithm } from "../src/ops/attention/variants/fa1.ts";
 import { fusedAlgorithm } from "../src/ops/attention/variants/fused.ts";
 import { standardAlgorithm } from "../src/ops/attention/variants/standard.ts";
 import type { PlanDevice } from "../src/ops/attention/variants/variant.ts";
-import { attentionProblem } from "../src/ops/mod.ts";
+import { type AttentionProblem, attentionProblem } from "../src/ops/mod.ts";
 
 /** Bytes of workgroup memory that every WebGPU device has. */
 export const DEFAULT_WORKGROUP_BYTES = 16384;
@@ -58,7 +58,7 @@ export interface SquareProblem {
   readonly maskMod?: MaskMod;
 }
 
-/** What a plan would be made of. */
+/** What a plan of a dense problem would be made of. */
 export function planned(
   { batch = 1, heads = 1, length, headDim, maskMod }: SquareProblem,
   algorithm: AlgorithmName,
@@ -75,6 +75,15 @@ export function planned(
     returnLse: true,
     ...(maskMod && { maskMod }),
   });
+  return plannedProblem(problem, algorithm, choices);
+}
+
+/** What a plan of any problem would be made of. */
+export function plannedProblem(
+  problem: AttentionProblem,
+  algorithm: AlgorithmName,
+  choices: PlanChoices = {},
+): AttentionParts {
   return attentionParts(problem, DEVICE, {
     choices: checkChoices({ ...choices, algorithm }, DEVICE),
     algorithm: ALGORITHMS[algorithm],

@@ -21,7 +21,7 @@ import type { KernelSource } from "../../src/core/kernel.ts";
 import { kernelOf } from "../fragment.ts";
 import { dropoutRows } from "../fragments/dropout.ts";
 import { nonFinite } from "../fragments/online_softmax.ts";
-import { eachStep, entryPoint } from "../fragments/schedule.ts";
+import { entryPoint } from "../fragments/schedule.ts";
 import { wgsl } from "../wgsl.ts";
 import { accumulatorOf, addTile, nonFiniteStep } from "./add_tile.ts";
 import { rowPlace } from "./epilogue.ts";
@@ -35,7 +35,13 @@ import {
   softmaxStep,
   tileRows,
 } from "./score_tile.ts";
-import { attentionFragments, type AttentionSpec, labelOf } from "./spec.ts";
+import {
+  attentionFragments,
+  type AttentionSpec,
+  beginTile,
+  eachOwnStep,
+  labelOf,
+} from "./spec.ts";
 
 /**
  * The register tile of the forward kernel.
@@ -146,15 +152,16 @@ export function forwardKernel(spec: ForwardSpec): KernelSource {
     main: entryPoint(
       lanes,
       [
+        beginTile(spec),
         ownRows(tile, spec.queries),
         placeRows(rows),
         ...dropout ? [dropoutRows(spec, rows)] : [],
         wgsl(BEGIN, { rows }),
-        eachStep(keys, step, {
+        eachOwnStep(spec, keys, step, {
           before: "var cursor = seek(sequence, run.first_key);",
         }),
         ...store,
-      ].join("\n\n"),
+      ].filter((part) => part !== "").join("\n\n"),
       spec,
     ),
   });

@@ -87,6 +87,14 @@ export function PoolView(options: PoolOptions): JSX.Element {
           />
         ))}
       </div>
+      <p class="changes" aria-hidden="true">
+        <span>
+          <i />written in this step
+        </span>
+        <span>
+          <i class="copied" />copied in this step
+        </span>
+      </p>
       <div class="block-facts">
         <p aria-live="polite">
           <b>Block {block.id}</b>: {MEANINGS[block.state]}

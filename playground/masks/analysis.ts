@@ -62,8 +62,6 @@ export interface Analysis {
   readonly scores?: Float32Array;
   /** The source. */
   readonly sources: Sources;
-  /** The picture as SVG, as `drawMask()` of the library makes it. */
-  readonly svg: string;
 }
 
 const KINDS: Readonly<Record<string, TileKind>> = {
@@ -120,7 +118,6 @@ export function analyse(mods: Mods, settings: Settings): Analysis {
     seenPairs: seen.reduce((sum, one) => sum + one, 0),
     ...(scoreMods.length > 0 && { scores: scoresOf(scoreMods, settings) }),
     sources: sourcesOf(problem),
-    svg: picture.svg,
   };
 }
 

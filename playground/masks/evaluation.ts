@@ -10,31 +10,9 @@ import * as library from "../../src/mods/mod.ts";
 import type { MaskMod, ScoreMod } from "../../src/mods/mod.ts";
 import type { Settings } from "./settings.ts";
 
-/** The names of the library that typed code may use. */
-const NAMES = [
-  "additiveBias",
-  "alibi",
-  "and",
-  "blockDiagonal",
-  "bool",
-  "booleanMask",
-  "capture",
-  "causal",
-  "dilated",
-  "document",
-  "float",
-  "int",
-  "maskMod",
-  "not",
-  "or",
-  "prefixLm",
-  "relativeBias",
-  "scoreMod",
-  "sinkWindow",
-  "slidingWindow",
-  "softcap",
-  "tree",
-] as const satisfies readonly (keyof typeof library)[];
+/** The functions of the library that typed code may use: all of `/mods`. */
+const FUNCTIONS: readonly (readonly [name: string, value: unknown])[] = Object
+  .entries(library).filter(([name]) => /^[a-z]/.test(name));
 
 /** The sizes that typed code may use. */
 const SIZES = ["queries", "keys", "heads"] as const satisfies readonly (
@@ -42,7 +20,10 @@ const SIZES = ["queries", "keys", "heads"] as const satisfies readonly (
 )[];
 
 /** Everything that is in scope. */
-export const SCOPE: readonly string[] = [...NAMES, ...SIZES];
+export const SCOPE: readonly string[] = [
+  ...FUNCTIONS.map(([name]) => name),
+  ...SIZES,
+];
 
 /** What the code's errors call it. */
 const FILE = "mod.js";
@@ -73,7 +54,7 @@ export interface Mistake {
  */
 export function evaluateMods(code: string, settings: Settings): Mods {
   const values = [
-    ...NAMES.map((name) => library[name]),
+    ...FUNCTIONS.map(([, value]) => value),
     ...SIZES.map((name) => settings[name]),
   ];
   // Its last expression, as a console has it, is what eval() gives.

@@ -40,14 +40,12 @@ export const GALLERY: readonly Ready[] = [
     id: "documents",
     title: "Documents",
     about: "Several texts packed into one sequence; none sees another.",
-    code: `// Which document each token belongs to.
-const ends = [0.16, 0.44, 0.55, 0.85].map((part) => part * keys);
-const ids = Int32Array.from(
-  { length: keys },
-  (_, token) => ends.filter((end) => token >= end).length,
+    code: `// Where each begins, and where the last ends.
+const starts = [0, 0.16, 0.44, 0.55, 0.85, 1].map(
+  (part) => Math.round(part * keys),
 );
 
-[causal(), document(ids)]`,
+[causal(), documents(starts)]`,
   },
   {
     id: "prefix",
@@ -96,6 +94,31 @@ maskMod("neighbours", ({ query, key }) => {
   return rows.le(3).and(columns.le(3));
 })`,
     settings: { queries: 256, keys: 256 },
+  },
+  {
+    id: "tiles",
+    title: "Sliding tiles of a video",
+    about:
+      "Frames cut into tiles that see the tiles around them, then text: no tile is mixed (STA).",
+    code: `slidingTile({
+  canvas: [4, 28], // frames, pixels a frame
+  tile: 4,
+  kernel: [4, 12],
+  text: 16,
+})`,
+  },
+  {
+    id: "temporal",
+    title: "Temporal head",
+    about: "A pixel sees itself in every frame (Sparse VideoGen).",
+    code: `temporalHead({ prompt: 16, frame: 28, width: 3 })`,
+  },
+  {
+    id: "diffusion",
+    title: "Block diffusion",
+    about:
+      "Noised blocks beside the clean text that comes before each, in one pass (BD3-LM).",
+    code: `blockDiffusion({ length: keys / 2, block: 16 })`,
   },
   {
     id: "strided",

@@ -20,7 +20,7 @@ export function Gallery({ code, onChoose }: GalleryOptions): JSX.Element {
   useEffect(() => {
     const wanted = GALLERY.map((ready) => ({
       code: ready.code,
-      head: settingsOf(ready).head,
+      settings: settingsOf(ready),
     }));
     askOnce<"thumbnails">({ kind: "thumbnails", pictures: wanted })
       // Without pictures there are still the names.

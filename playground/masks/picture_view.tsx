@@ -2,6 +2,7 @@
 
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
+import { drawMask } from "../../src/mods/mod.ts";
 import { Choice } from "../ui/choice.tsx";
 import { SaveIcon } from "../ui/icons.tsx";
 import type { Analysis } from "./analysis.ts";
@@ -44,7 +45,7 @@ export function Picture(
             onChange={setMode}
           />
         )}
-        <button type="button" class="quiet" onClick={() => save(analysis.svg)}>
+        <button type="button" class="quiet" onClick={() => save(analysis)}>
           <SaveIcon />
           <span>SVG</span>
         </button>
@@ -118,8 +119,11 @@ function Density({ analysis }: { analysis: Analysis }): JSX.Element {
   );
 }
 
-/** Gives a picture to the visitor as a file. */
-function save(svg: string): void {
+/** Gives the library's own picture to the visitor as a file. */
+function save({ maskMods, settings }: Analysis): void {
+  const { queries, keys, head, tile } = settings;
+  const tiles = { tileQueries: tile, tileKeys: tile };
+  const { svg } = drawMask(maskMods, { queries, keys, head, ...tiles });
   const url = URL.createObjectURL(new Blob([svg], { type: "image/svg+xml" }));
   const link = document.createElement("a");
   link.href = url;

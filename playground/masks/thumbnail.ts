@@ -3,16 +3,10 @@
 import { maskFunction, scoreFunction } from "../../src/mods/mod.ts";
 import { problemOf } from "./analysis.ts";
 import { evaluateMods, type Mods } from "./evaluation.ts";
-import { DEFAULT_SETTINGS } from "./settings.ts";
+import type { Settings } from "./settings.ts";
 
 /** Squares along a side. */
 export const SIDE = 48;
-
-/** Pairs along a side of a square. */
-const STEP = 2;
-
-/** Queries and keys. */
-const LENGTH = SIDE * STEP;
 
 /** The least brightness of a pair that is seen. */
 const LEAST = 75;
@@ -24,8 +18,8 @@ export type Thumbnail = Uint8Array;
 export interface ThumbnailOptions {
   /** Code of our own. */
   readonly code: string;
-  /** The head that is drawn. */
-  readonly head: number;
+  /** What it is looked at on. */
+  readonly settings: Settings;
 }
 
 /**
@@ -34,37 +28,63 @@ export interface ThumbnailOptions {
  * Seen pairs are bright. With score mods, the less of the score is left the
  * darker they are.
  */
-export function thumbnail({ code, head }: ThumbnailOptions): Thumbnail {
+export function thumbnail({ code, settings }: ThumbnailOptions): Thumbnail {
   const picture = new Uint8Array(SIDE * SIDE);
   let scores: Float64Array;
   try {
-    const sizes = { queries: LENGTH, keys: LENGTH, head };
-    const settings = { ...DEFAULT_SETTINGS, ...sizes };
-    scores = scoresOf(problemOf(evaluateMods(code, settings), settings), head);
+    const mods = problemOf(evaluateMods(code, settings), settings);
+    scores = scoresOf(mods, settings);
   } catch {
     return picture;
   }
   const finite = scores.filter(Number.isFinite);
-  const most = Math.max(...finite);
-  const range = most - Math.min(...finite) || 1;
-  const sums = new Float64Array(picture.length);
-  scores.forEach((score, n) => {
-    if (score === -Infinity) return;
-    const row = Math.floor(n / LENGTH / STEP);
-    const column = Math.floor((n % LENGTH) / STEP);
-    const left = 1 - (most - score) / range;
-    sums[row * SIDE + column] += LEAST + (255 - LEAST) * left;
-  });
+  const most = finite.reduce((a, b) => Math.max(a, b), -Infinity);
+  const least = finite.reduce((a, b) => Math.min(a, b), Infinity);
+  const range = most - least || 1;
+  const brightness = scores.map((score) =>
+    score === -Infinity
+      ? 0
+      : LEAST + (255 - LEAST) * (1 - (most - score) / range)
+  );
   // Sparse masks would be faint otherwise.
-  return picture.map((_, n) => Math.sqrt(sums[n] / STEP ** 2 * 255));
+  return picture.map((_, n) =>
+    Math.sqrt(255 * meanOf(brightness, settings, n))
+  );
+}
+
+/** The mean over the pairs of one square. */
+function meanOf(
+  brightness: Float64Array,
+  { queries, keys }: Settings,
+  square: number,
+): number {
+  const [row, column] = [Math.floor(square / SIDE), square % SIDE];
+  const [first, end] = part(row, queries);
+  const [firstKey, endKey] = part(column, keys);
+  let sum = 0;
+  for (let i = first; i < end; i++) {
+    for (let key = firstKey; key < endKey; key++) {
+      sum += brightness[i * keys + key];
+    }
+  }
+  return sum / ((end - first) * (endKey - firstKey));
+}
+
+/** What one of `SIDE` parts of a length covers: one position at least. */
+function part(index: number, length: number): [first: number, end: number] {
+  const first = Math.floor(index * length / SIDE);
+  return [first, Math.max(first + 1, Math.floor((index + 1) * length / SIDE))];
 }
 
 /** What becomes of a score of 1 at each pair; -Infinity where it is not seen. */
-function scoresOf({ maskMods, scoreMods }: Mods, head: number): Float64Array {
+function scoresOf(
+  { maskMods, scoreMods }: Mods,
+  { queries, keys, head }: Settings,
+): Float64Array {
   const sees = maskFunction(maskMods);
   const modify = scoreFunction(scoreMods);
-  return new Float64Array(LENGTH ** 2).map((_, n) => {
-    const [query, key] = [Math.floor(n / LENGTH), n % LENGTH];
+  return new Float64Array(queries * keys).map((_, n) => {
+    const [query, key] = [Math.floor(n / keys) + keys - queries, n % keys];
     return sees(0, head, query, key)
       ? modify(1, 0, head, query, key)
       : -Infinity;

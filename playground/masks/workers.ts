@@ -7,7 +7,7 @@ import type { Answers, Questions, Reply } from "./requests.ts";
 declare const WORKER_SCRIPT: string;
 
 /** How long typed code may run. */
-const LIMIT_MS = 4000;
+const LIMIT_MS = 8000;
 
 /** A question that has no answer. */
 export class MistakeError extends Error {

@@ -158,7 +158,13 @@ export type { TensorBinding, TensorPlacement } from "./device_table.ts";
 export { pickedRows, type PickedRowsOptions } from "./picked_rows.ts";
 export type { QueryRowsOptions } from "./query_key_data.ts";
 export { bindRows } from "./rows.ts";
-export { additiveBias, alibi, relativeBias, softcap } from "./scores.ts";
+export {
+  additiveBias,
+  alibi,
+  alibiSlopes,
+  relativeBias,
+  softcap,
+} from "./scores.ts";
 export {
   bucketBias,
   type BucketBiasOptions,

@@ -81,6 +81,11 @@ export {
   SOFTWARE_BACKWARD_TILES,
 } from "./attention_backward/tiles.ts";
 export { hostMods } from "./host_mods.ts";
+export {
+  blockMaskFromScores,
+  DeviceBlockMask,
+  type SelectBlocksOptions,
+} from "./block_mask/device_block_mask.ts";
 export { pack, takeRows, unpack } from "./packing/pack.ts";
 export {
   type HostRows,

@@ -87,6 +87,7 @@ const COMMANDS: Readonly<Record<string, string[]>> = {
   demo: ["demo/main.ts"],
   "example:generate": ["examples/generate_main.ts"],
   "example:decode": ["examples/decode_main.ts"],
+  "example:encode": ["examples/encoder_main.ts"],
   "example:worker": ["examples/worker/main.ts"],
   "example:browser": ["examples/browser/serve.ts"],
   pictures: ["docs/main.ts"],

@@ -148,8 +148,9 @@ Deno.test("analyse() refuses sizes by name", () => {
 });
 
 Deno.test("every ready mod is drawn small, the wrong one not", () => {
-  for (const { id, code } of GALLERY) {
-    const picture = thumbnail({ code, head: 0 });
+  for (const ready of GALLERY) {
+    const { id, code } = ready;
+    const picture = thumbnail({ code, settings: settingsOf(ready) });
     assertEquals(picture.length, SIDE * SIDE);
     assertEquals(Math.max(...picture) > 0, id !== "mistake", id);
   }

@@ -7,6 +7,7 @@
 
 import {
   appendKernel,
+  blockRunsKernel,
   copyBlocksKernel,
   decodeKernel,
   flash1Kernel,
@@ -14,6 +15,7 @@ import {
   mergeKernel,
   mergeStatesKernel,
   rowFormat,
+  selectBlocksKernel,
   standardKernels,
   takeRowsKernel,
 } from "../../kernels/mod.ts";
@@ -190,6 +192,19 @@ export const SNAPSHOTS: readonly (readonly [string, KernelSource])[] = [
       rope: "half-split",
     }),
   ],
+  [
+    "forward_selected_f32",
+    forwardKernel({
+      ...contiguous,
+      ...formats(whole),
+      mods: mask,
+      selected: true,
+      tile: rowTile,
+    }),
+  ],
+  ["block_runs", blockRunsKernel()],
+  ["select_blocks_f32", selectBlocksKernel({ dtype: "f32" })],
+  ["select_blocks_u32", selectBlocksKernel({ dtype: "u32" })],
   ["copy_blocks", copyBlocksKernel({ unit: 16, crossing: true })],
   ["copy_blocks_halves", copyBlocksKernel({ unit: 2, crossing: false })],
   ["take_rows", takeRowsKernel({ unit: 16 })],

@@ -266,16 +266,13 @@ export class BlockMask {
     const grid = commonGrid(this.grid, other.grid);
     const own = broadcastLevels(this.levels, this.grid, grid);
     const others = broadcastLevels(other.levels, other.grid, grid);
-    // A mask for all heads has no groups of them.
-    const groupOf = (part: BlockMask, group: number) =>
-      part.grid.heads === grid.heads ? group : 1;
     return new BlockMask({
       name: `${operation}(${this.name}, ${other.name})`,
       grid,
       levels: own.map((one, i) => level(one, others[i])),
       meaning: (variables, group): Bool =>
-        this.#meaning(variables, groupOf(this, group))[operation](
-          other.#meaning(variables, groupOf(other, group)),
+        this.#meaning(variables, group)[operation](
+          other.#meaning(variables, group),
         ),
     });
   }

@@ -99,8 +99,13 @@ export interface AttentionExplanation {
   readonly kernels: Readonly<Record<string, ExplainedKernel>>;
   /** Keys that several sequences read together. */
   readonly sharedKeys: readonly SharedKeys[];
-  /** Tiles visited, full and in total. */
+  /**
+   * Tiles visited, full and in total; where the device selects blocks, those
+   * that it selects among.
+   */
   readonly tileCounts: TileCounts;
+  /** Run lists that the device writes, where it selects blocks, and their bytes. */
+  readonly selection?: { readonly lists: number; readonly bytes: number };
   /** Bytes of scratch that the plan uses. */
   readonly scratchBytes: number;
   /** Captured tensors that stay on the device; a mask of `attnMask` too. */
@@ -157,6 +162,12 @@ export function explain(
       rows,
     })),
     tileCounts: schedule.tiles,
+    ...(schedule.selection && {
+      selection: {
+        lists: schedule.selection.lists,
+        bytes: 4 * schedule.selection.words,
+      },
+    }),
     scratchBytes: Object.values(scratch).reduce((sum, n) => sum + n, 0),
     captures,
     // Only where someone looks: plans are made for every step of a service.

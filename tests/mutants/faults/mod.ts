@@ -5,6 +5,7 @@
  */
 
 import type { Fault } from "../fault.ts";
+import { BLOCK_MASK_FAULTS } from "./block_mask.ts";
 import { BLOCK_FAULTS } from "./cache/block.ts";
 import { EXTENT_FAULTS } from "./cache/extent.ts";
 import { MANAGER_FAULTS } from "./cache/manager.ts";
@@ -41,6 +42,7 @@ export const FAULTS: readonly Fault[] = [
   ...VARIANT_FAULTS,
   ...CAPTURE_FAULTS,
   ...MODS_FAULTS,
+  ...BLOCK_MASK_FAULTS,
   ...MASK_FAULTS,
   ...PACKING_FAULTS,
   ...PLAYGROUND_FAULTS,

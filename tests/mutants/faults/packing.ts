@@ -8,6 +8,8 @@
 import { type Fault, faultsIn, faultsInKernel } from "../fault.ts";
 
 const HOST = ["ops/packing/packing"];
+const REPRO = ["repro/mosaicbert"];
+const LAWS = ["laws/ragged"];
 const DEVICE = ["ops/packing/pack"];
 
 /** Every fault listed for it. */
@@ -84,6 +86,27 @@ export const PACKING_FAULTS: readonly Fault[] = [
       "an odd row begins a half too early",
       "2u * index + 1u < params.units",
       "2u * index < params.units",
+    ],
+  ]),
+  ...faultsIn("batchProblem", REPRO, [
+    [
+      "what is called padded is packed",
+      "padded ? {} : { cuSeqlens",
+      "padded ? {} : { keyLengths",
+    ],
+  ]),
+  ...faultsIn("countPadding", REPRO, [
+    [
+      "squares are of the mean length",
+      "length ** 2))",
+      "length * packing.tokens / BATCH))",
+    ],
+  ]),
+  ...faultsIn("pickedRows", LAWS, [
+    [
+      "picked rows stand where they are among the picked",
+      "const query = position.at(start",
+      "const query = (start",
     ],
   ]),
 ];

@@ -17,13 +17,16 @@ if (import.meta.main) {
   readCommand({ usage: USAGE, flags: {} }, () => {});
   if (SKIP_REASON !== undefined) throw new Error(SKIP_REASON);
   await using visit = await Visit.begin();
-  await visit.open("#masks?mod=sinks", { width: 1400 }, async (page) => {
-    await page.setViewportSize({ width: 1400, height: 1180 });
-    await page.getByRole("button", { name: "Run attention" }).click();
-    await page.getByText("Within the error rule's bound").waitFor({
-      timeout: 120_000,
-    });
-    await page.mouse.move(0, 0);
-    await page.screenshot({ path: FILE.pathname });
-  });
+  await visit.open(
+    "#masks?mod=window&tile=8",
+    { width: 1400 },
+    async (page) => {
+      await page.getByRole("button", { name: "Run attention" }).click();
+      await page.getByText("Within the error rule's bound").waitFor({
+        timeout: 120_000,
+      });
+      await page.mouse.move(0, 0);
+      await page.screenshot({ path: FILE.pathname, fullPage: true });
+    },
+  );
 }

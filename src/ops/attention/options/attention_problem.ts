@@ -13,6 +13,7 @@ import {
   checkType,
 } from "../../../core/check.ts";
 import { dropoutWords } from "../../../core/dropout.ts";
+import { isDeviceBlockMask } from "../../block_mask/made.ts";
 import type { AnyTensor } from "../../tensors.ts";
 import type { AttentionProblem } from "../problem.ts";
 import type { AttentionOptions } from "./attention_options.ts";
@@ -119,6 +120,8 @@ export function attentionProblem(
         ? keys.keys.keyTokens / queries.length
         : undefined,
     }),
+    ...(isDeviceBlockMask(options.blockMask) &&
+      { selection: options.blockMask }),
     dropout: dropoutWords(options.dropout) && options.dropout,
     lse: options.returnLse ?? false,
   };

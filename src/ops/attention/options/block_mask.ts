@@ -7,6 +7,8 @@
 import { checkRange, checkType } from "../../../core/check.ts";
 import { isBlockMask } from "../../../mods/block_mask/made.ts";
 import type { BlockMask, MaskMod } from "../../../mods/mod.ts";
+import type { DeviceBlockMask } from "../../block_mask/device_block_mask.ts";
+import { isDeviceBlockMask } from "../../block_mask/made.ts";
 import type { SequenceShape } from "../problem.ts";
 import { type MaskExtents, positionsRule } from "./capture_sizes.ts";
 
@@ -17,14 +19,19 @@ import { type MaskExtents, positionsRule } from "./capture_sizes.ts";
  * @throws {RangeError} If its rows go by positions, and queries have others.
  */
 export function blockMaskMods(
-  mask: BlockMask | undefined,
+  mask: BlockMask | DeviceBlockMask | undefined,
   extents: MaskExtents,
 ): MaskMod[] {
   if (mask === undefined) return [];
+  if (isDeviceBlockMask(mask)) {
+    // Its blocks are not known here: no mod, but a selection.
+    checkBlockGrid(mask.grid, extents);
+    return [];
+  }
   checkType(
     isBlockMask(mask),
     "blockMask",
-    "must be a BlockMask, made by blockMask(), blockMaskFromPattern() or blockMaskFromLists()",
+    "must be a BlockMask, made by blockMask(), blockMaskFromPattern(), blockMaskFromLists() or, on the device, blockMaskFromScores()",
     mask,
   );
   checkBlockGrid(mask.grid, extents);

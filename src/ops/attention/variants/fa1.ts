@@ -41,6 +41,12 @@ export function flash1Algorithm(
       "it keeps its output in memory from one key tile to the next, and would round it each time; use f32, or the fused algorithm",
     );
   }
+  if (problem.selection) {
+    throw new UnsupportedError(
+      "run FlashAttention-1 with a blockMask on the device",
+      "one workgroup goes along all rows, so there are no tiles to select for; use the fused algorithm",
+    );
+  }
   const rows = largest(problem.sequences.map((s) => packedRows(problem, s)));
   const keys = largest(problem.sequences.map((s) => s.keyCount));
   const candidate = {

@@ -19,6 +19,7 @@ import { type AttentionProblem, packedRows, vecsOf } from "../problem.ts";
 import { flatWork } from "../work/key_ranges.ts";
 import { type Algorithm, largest, type TileSize } from "./algorithm.ts";
 import { forwardTile } from "./forward.ts";
+import { selectionOf, selectionScratch } from "./selection.ts";
 import type { PlanDevice } from "./variant.ts";
 
 /**
@@ -46,7 +47,10 @@ export function standardAlgorithm(
   const work = flatWork(problem);
   const { scores, softmax, values } = standardKernels({ ...spec, tile });
   return {
-    merge: { lanes: tile.lanes, maxLoopIterations: Infinity },
+    merge: {
+      lanes: tile.lanes,
+      maxLoopIterations: device.maxLoopIterations,
+    },
     work,
     kernels: [{
       name: "standard",
@@ -61,15 +65,20 @@ export function standardAlgorithm(
       model,
       maxLoopIterations: Infinity,
     }],
-    dispatches: ({ kernels: [{ tilesAt, tileCount }] }) =>
-      tileCount === 0 ? [] : [scores, softmax, values].map((source) => ({
+    dispatches: (schedule) => {
+      const [{ tilesAt, tileCount }] = schedule.kernels;
+      const size = { rows: tileRows(tile), keys: tile.keysPerStep };
+      const selection = selectionOf(problem, schedule, 0, size);
+      const dispatches = [scores, softmax, values].map((source) => ({
         source,
-        tile: { rows: tileRows(tile), keys: tile.keysPerStep },
+        tile: size,
         tilesAt,
         groups: tileCount,
         heads: problem.kvHeads,
-        uniforms: { scratch_keys: keys },
-      })),
+        uniforms: { ...selection.uniforms, scratch_keys: keys },
+      }));
+      return tileCount === 0 ? [] : [...selection.dispatches, ...dispatches];
+    },
     // Its scores are not kept from the keys that a mask rules out.
     cost: ({ sizes }) => {
       const sums = standardSums(problem, {
@@ -84,9 +93,12 @@ export function standardAlgorithm(
         rowsAgain: sums.rows - sums.seeingRows,
       };
     },
-    scratch: ({ kernels: [{ tileCount }] }): Record<string, number> => {
+    scratch: (schedule): Record<string, number> => {
+      const [{ tileCount }] = schedule.kernels;
       const rows = tileCount * problem.kvHeads * tileRows(tile);
-      return tileCount === 0 ? {} : { scratch: 4 * rows * keys };
+      return tileCount === 0
+        ? {}
+        : { ...selectionScratch(schedule), scratch: 4 * rows * keys };
     },
   };
 }
