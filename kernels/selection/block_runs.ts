@@ -50,7 +50,7 @@ export function blockRunsKernel(): KernelSource {
     list: OWN_LIST,
   };
   return kernelOf({
-    label: "selection.block_runs",
+    label: "selection.block_runs/u32",
     fragments: [
       tiles(SELECTED_TILE),
       keyRuns,

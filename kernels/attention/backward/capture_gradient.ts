@@ -223,7 +223,7 @@ export const TABLE_LANES = 64;
 /** Sets all tables to 0; one invocation a word. */
 export function clearTablesKernel(): KernelSource {
   return kernelOf({
-    label: "attention.backward.capture.clear",
+    label: "attention.backward.capture.clear/f32",
     fragments: [
       {
         bindings: [{
@@ -252,7 +252,7 @@ export function clearTablesKernel(): KernelSource {
 /** The sum over tables, in order; one invocation an element. */
 export function sumTablesKernel(): KernelSource {
   return kernelOf({
-    label: "attention.backward.capture.sum",
+    label: "attention.backward.capture.sum/f32",
     fragments: [
       tables("read"),
       {

@@ -5,16 +5,14 @@
  * @module
  */
 
-import type { DeviceBlockMask } from "./device_block_mask.ts";
-
 const MADE = new WeakSet<object>();
 
 /** Notes that an object is a block mask on the device. */
-export function noteDeviceBlockMask(mask: DeviceBlockMask): void {
+export function noteDeviceBlockMask(mask: object): void {
   MADE.add(mask);
 }
 
 /** Whether something is a block mask on the device. */
-export function isDeviceBlockMask(value: unknown): value is DeviceBlockMask {
+export function isMadeOnDevice(value: unknown): boolean {
   return typeof value === "object" && value !== null && MADE.has(value);
 }

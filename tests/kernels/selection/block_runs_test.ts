@@ -112,7 +112,7 @@ async function prepare(gpu: Gpu, c: Case, seed: number) {
   );
   const { dispatches, words, scratch } = parts;
   const selecting = dispatches.filter(({ source }) =>
-    source.label === "selection.block_runs"
+    source.label === "selection.block_runs/u32"
   );
   assertEquals(selecting.length, 1);
   const program = await Program.create(gpu, "test", {

@@ -61,7 +61,7 @@ export const CAPTURE_FAULTS: readonly SourceFault[] = [
   ...faultsIn("defaultOthers", CAPTURES, [
     [
       "the log-sum-exp's binding is not counted",
-      "+ (problem.lse ? 1 : 0)",
+      "+ (lse ? 1 : 0)",
       "",
     ],
   ]),

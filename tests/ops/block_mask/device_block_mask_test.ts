@@ -97,7 +97,7 @@ gpuTest(
     });
     const { selection, tileCounts, dispatches } = plan.explain();
     assert(selection!.lists > 0 && selection!.bytes > 0);
-    assertEquals(dispatches[0].kernel, "selection.block_runs");
+    assertEquals(dispatches[0].kernel, "selection.block_runs/u32");
     assert(tileCounts.visited <= tileCounts.total);
     const outputs: GpuTensor[] = [];
     const scores: GpuTensor[] = [];

@@ -13,10 +13,10 @@ import {
   checkType,
 } from "../../../core/check.ts";
 import { dropoutWords } from "../../../core/dropout.ts";
-import { isDeviceBlockMask } from "../../block_mask/made.ts";
 import type { AnyTensor } from "../../tensors.ts";
 import type { AttentionProblem } from "../problem.ts";
 import type { AttentionOptions } from "./attention_options.ts";
+import { isDeviceBlockMask } from "./block_mask.ts";
 import { keyInputs } from "./keys.ts";
 import { checkAttentionOptions } from "./known_options.ts";
 import { layoutOf, queryOf } from "./layouts.ts";

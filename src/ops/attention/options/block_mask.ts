@@ -8,9 +8,14 @@ import { checkRange, checkType } from "../../../core/check.ts";
 import { isBlockMask } from "../../../mods/block_mask/made.ts";
 import type { BlockMask, MaskMod } from "../../../mods/mod.ts";
 import type { DeviceBlockMask } from "../../block_mask/device_block_mask.ts";
-import { isDeviceBlockMask } from "../../block_mask/made.ts";
+import { isMadeOnDevice } from "../../block_mask/made.ts";
 import type { SequenceShape } from "../problem.ts";
 import { type MaskExtents, positionsRule } from "./capture_sizes.ts";
+
+/** Whether something is a block mask on the device. */
+export function isDeviceBlockMask(value: unknown): value is DeviceBlockMask {
+  return isMadeOnDevice(value);
+}
 
 /**
  * The mods of a block mask; none where there is none.
