@@ -8,6 +8,7 @@ import {
   bitWords,
   BLOCKS_A_WORD,
 } from "../../../kernels/fragments/selection.ts";
+import { blockRunsKernel } from "../../../kernels/selection/block_runs.ts";
 import {
   SELECT_BLOCKS_LANES,
   selectBlocksKernel,
@@ -126,7 +127,7 @@ export class DeviceBlockMask implements Disposable {
     this.bits = parts.bits;
     this.#program = parts.program;
     this.#dtype = parts.dtype;
-    noteDeviceBlockMask(this);
+    noteDeviceBlockMask(this, blockRunsKernel);
   }
 
   /**

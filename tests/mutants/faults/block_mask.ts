@@ -16,6 +16,9 @@ const DEVICE = ["ops/block_mask/device_block_mask"];
 
 /** Every fault listed for it. */
 export const BLOCK_MASK_FAULTS: readonly Fault[] = [
+  ...faultsIn("isBlockMask", MISFIT, [
+    ["whatever is an object is a block mask", "MADE.has(value)", "true"],
+  ]),
   ...faultsIn("BlockMask.and", MASKS, [
     ["and() takes the higher level", "a < b ? a : b", "a > b ? a : b"],
   ]),
