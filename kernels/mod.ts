@@ -35,6 +35,8 @@ export {
   type CopyUnit,
 } from "./cache/copy_blocks.ts";
 export type { KeyValueSpec } from "./fragments/key_value.ts";
+export type { RotaryPairing } from "./fragments/rotary.ts";
 export { type RowFormat, rowFormat } from "./fragments/rows.ts";
 export type { Partitioning } from "./fragments/schedule.ts";
 export type { ModSource } from "./fragments/score.ts";
+export { rotateKernel, type RotateSpec } from "./layers/rotate.ts";

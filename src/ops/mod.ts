@@ -54,7 +54,14 @@ export type { PassedOver, Profile } from "./attention/variants/variant.ts";
 export type { PartitionCost } from "./attention/work/cost.ts";
 export type { TileCounts } from "./attention/work/key_runs.ts";
 export { hostMods } from "./host_mods.ts";
-export { rotaryTable, type RotaryTableOptions } from "./rotary_table.ts";
+export { rotaryTable, type RotaryTableOptions } from "./rotary/rotary_table.ts";
+export { queryPositions, rotate, type RotateOptions } from "./rotary/rotate.ts";
+export {
+  planRotation,
+  type RotationOptions,
+  RotationPlan,
+  type RotationTensors,
+} from "./rotary/rotation_plan.ts";
 export type {
   AnyTensor,
   HostBits,

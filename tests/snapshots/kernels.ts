@@ -12,6 +12,7 @@ import {
   forwardKernel,
   mergeKernel,
   mergeStatesKernel,
+  rotateKernel,
   rowFormat,
   standardKernels,
 } from "../../kernels/mod.ts";
@@ -154,6 +155,7 @@ export const SNAPSHOTS: readonly (readonly [string, KernelSource])[] = [
       rope: "half-split",
     }),
   ],
+  ["rotate_f16", rotateKernel({ format: half, pairing: "interleaved" })],
   ["copy_blocks", copyBlocksKernel({ unit: 16, crossing: true })],
   ["copy_blocks_halves", copyBlocksKernel({ unit: 2, crossing: false })],
 ];

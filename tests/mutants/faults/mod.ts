@@ -22,6 +22,7 @@ import { MODS_FAULTS } from "./mods.ts";
 import { OPS_FAULTS } from "./ops.ts";
 import { REFERENCE_FAULTS } from "./reference.ts";
 import { REPRO_FAULTS } from "./repro.ts";
+import { ROTARY_FAULTS } from "./rotary.ts";
 import { VARIANT_FAULTS } from "./variants.ts";
 
 /** All faults that are listed. */
@@ -34,6 +35,7 @@ export const FAULTS: readonly Fault[] = [
   ...ENGINE_FAULTS,
   ...KV_FAULTS,
   ...OPS_FAULTS,
+  ...ROTARY_FAULTS,
   ...VARIANT_FAULTS,
   ...CAPTURE_FAULTS,
   ...MODS_FAULTS,

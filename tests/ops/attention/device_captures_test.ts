@@ -351,13 +351,20 @@ Deno.test({
       assertEquals(actual.output.data, expected.output.data);
       assertEquals(actual.lse?.data, expected.lse?.data);
     }
-    const one = made[0];
-    using plan = await planAttention(gpu, {
-      ...host,
-      scoreMod: additiveBias(one, [queryHeads, 1, 9]),
-      returnLse: true,
-    });
-    assertEquals(plan.explain().captures[0].placement, "bound");
+    // Of 8, a log-sum-exp leaves one, and none leaves two.
+    const [one] = made;
+    const placements = async (returnLse: boolean, scoreMods: ScoreMod[]) => {
+      const options = { ...host, scoreMod: scoreMods, returnLse };
+      using plan = await planAttention(gpu, options);
+      return plan.explain().captures.map(({ placement }) => placement);
+    };
+    const bias = additiveBias(one, [queryHeads, 1, 9]);
+    const slopes = gpu.tensor(new Float32Array(queryHeads), [queryHeads]);
+    const other = alibi(slopes);
+    const both = [bias, other];
+    assertEquals(await placements(true, [bias]), ["bound"]);
+    assertEquals(await placements(false, both), ["bound", "bound"]);
+    assertEquals(await placements(true, both), ["gathered", "gathered"]);
     device.destroy();
   },
 });
@@ -442,6 +449,12 @@ gpuTest("hostMods() gives the oracle what the device has", async (_, gpu) => {
     0,
   );
   assert(error < 1e-5, `off by ${error}`);
+  using odd = gpu.tensor(Float32Array.of(NaN, 1, -Infinity), [3]);
+  const read = await hostMods(gpu, [additiveBias(odd, [3])]);
+  assertEquals(
+    [0, 1, 2].map((key) => scoreFunction(read)(2, 0, 0, 0, key)),
+    [2, 3, 2],
+  );
   // Read back, they are as if they had always been on the host.
   const back = await attention(gpu, {
     ...host,
@@ -482,7 +495,10 @@ Deno.test("intervals of captured tensors are what bounds say", () => {
     classifyMask([below(bytes)], { ...at, key: [256, 300] }),
     "none",
   );
-  assertEquals(classifyMask([below(bytes)], at), "some");
+  assertEquals(
+    classifyMask([below(bytes)], { ...at, key: [130, 200] }),
+    "some",
+  );
   const floats = capture(fake("f32", 1), { range: [1, 2] });
   const positive = maskMod("p", () => floats.at(0).gt(0.5));
   assertEquals(classifyMask([positive], at), "all");
@@ -500,7 +516,9 @@ Deno.test("emitMods() binds a tensor once, and each of several apart", () => {
   const mod = scoreMod(
     "m",
     ({ score, key }) =>
-      score.add(capture(a).at(key)).add(capture(a).at(key)).add(
+      score.add(capture(a).at(key)).add(
+        capture(a, { name: "again" }).at(key),
+      ).add(
         capture(b, { as: "int" }).at(key).toFloat(),
       ),
   );
@@ -510,6 +528,7 @@ Deno.test("emitMods() binds a tensor once, and each of several apart", () => {
     ["captured_0", 0],
     ["captured_1", 0],
   ]);
+  assertEquals(bound.tensors[0].names, ["capture", "again"]);
   const gathered = emitMods({ ...mods, tensors: "gathered" });
   assertEquals(gathered.tensors.map(({ binding, word }) => [binding, word]), [
     ["captured", 0],
