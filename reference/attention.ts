@@ -11,7 +11,8 @@
  * L   = ln sum_j exp(s_j)
  * ```
  *
- * A query that sees no key has `O = 0` and `L = -Infinity`.
+ * A query that sees no key has `O = 0` and `L = -Infinity`. Dropout multiplies
+ * `p_j` in `O`, and only there, by `keep(j)`.
  *
  * @module
  */
@@ -52,6 +53,8 @@ export type { ReferenceProblem, ReferenceResult } from "./problem.ts";
  * assertEquals([...output], [1.5]);
  * assertEquals([...lse], [Math.log(2)]);
  * ```
+ *
+ * @category Reference
  */
 export function attention(problem: ReferenceProblem): ReferenceResult {
   const geometry = geometryOf(problem);
@@ -70,8 +73,10 @@ export function attention(problem: ReferenceProblem): ReferenceResult {
         // No key, or none of any weight: the output stays 0.
         if (softmax.lse === -Infinity) continue;
 
+        const position = i + geometry.queryOffset(b);
         for (let n = 0; n < keys.length; n++) {
-          const weight = softmax.weights[n];
+          const kept = problem.keep?.(b, h, position, keys[n]) ?? 1;
+          const weight = softmax.weights[n] * kept;
           const valueAt = geometry.valueAt(b, keys[n], h);
           for (let c = 0; c < valueHeadDim; c++) {
             output[row * valueHeadDim + c] += weight * value[valueAt + c];
@@ -84,7 +89,7 @@ export function attention(problem: ReferenceProblem): ReferenceResult {
 }
 
 /** The softmax of one row. */
-interface Softmax {
+export interface Softmax {
   /** `p_j`; they add up to 1. */
   weights: number[];
   /** `ln sum_j exp(s_j)`. */
@@ -92,7 +97,7 @@ interface Softmax {
 }
 
 /** The largest score is taken out first, so no exponential overflows. */
-function softmaxOf(scores: number[]): Softmax {
+export function softmaxOf(scores: number[]): Softmax {
   let max = -Infinity;
   for (const s of scores) max = Math.max(max, s);
   if (max === -Infinity) return { weights: [], lse: -Infinity };

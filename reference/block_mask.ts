@@ -8,10 +8,18 @@
 import { checkInteger } from "../src/core/check.ts";
 import type { MaskFunction } from "./problem.ts";
 
-/** Whether none, all or some of a tile's pairs are seen. */
+/**
+ * Whether none, all or some of a tile's pairs are seen.
+ *
+ * @category Reference
+ */
 export type TileKind = "none" | "all" | "some";
 
-/** A mask, where to evaluate it, and the tiles to cut it into. */
+/**
+ * A mask, where to evaluate it, and the tiles to cut it into.
+ *
+ * @category Reference
+ */
 export interface BlockMaskProblem {
   /** Which keys a query (given by its position) sees. */
   mask: MaskFunction;
@@ -38,6 +46,23 @@ export interface BlockMaskProblem {
  * @returns `[queryTile][keyTile]`.
  * @throws {TypeError} if a size is not a number.
  * @throws {RangeError} if a size is out of range.
+ *
+ * @example Four tiles of a causal mask
+ * ```ts
+ * import { blockMask } from "@quire/attention/reference";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const kinds = blockMask({
+ *   mask: (_batch, _head, query, key) => key <= query,
+ *   queryLength: 4,
+ *   keyLength: 4,
+ *   rows: 2,
+ *   keys: 2,
+ * });
+ * assertEquals(kinds, [["some", "none"], ["all", "some"]]);
+ * ```
+ *
+ * @category Reference
  */
 export function blockMask(problem: BlockMaskProblem): TileKind[][] {
   const { queryLength, keyLength, rows, keys } = problem;

@@ -25,9 +25,13 @@ import { geometryOf, type ReferenceProblem } from "./problem.ts";
 import { dot, seenScores } from "./scores.ts";
 
 /** Unit roundoff of float32. */
-const ROUNDOFF = 2 ** -24;
+export const ROUNDOFF = 2 ** -24;
 
-/** How many times the working bound an implementation may be off. */
+/**
+ * How many times the working bound an implementation may be off.
+ *
+ * @category Error bounds
+ */
 export interface Gate {
   /** Factor on the output's bound. */
   readonly output: number;
@@ -38,13 +42,19 @@ export interface Gate {
 /**
  * The gates: the shadow's, and a WGSL kernel's, whose `exp` alone may be off
  * by `3 + 2|x|` units in the last place.
+ *
+ * @category Error bounds
  */
 export const GATES: { readonly shadow: Gate; readonly wgsl: Gate } = {
   shadow: { output: 1, lse: 2 },
   wgsl: { output: 4, lse: 4 },
 };
 
-/** The working bound of one problem. */
+/**
+ * The working bound of one problem.
+ *
+ * @category Error bounds
+ */
 export interface ErrorBound {
   /** Largest error of an output element. */
   readonly output: number;
@@ -60,6 +70,30 @@ export interface ErrorBound {
  * shadow.
  * @throws {TypeError} if an array is not as long as its shape says.
  * @throws {RangeError} if a size is out of range.
+ *
+ * @example What a kernel may be off by
+ * ```ts
+ * import { attention, errorBound, GATES } from "@quire/attention/reference";
+ * import { assert } from "@std/assert";
+ *
+ * const problem = {
+ *   query: [0.5, 1],
+ *   key: [1, 0, 0, 1],
+ *   value: [1, 2, 3, 4],
+ *   batch: 1,
+ *   queryLength: 1,
+ *   keyLength: 2,
+ *   queryHeads: 1,
+ *   kvHeads: 1,
+ *   headDim: 2,
+ * };
+ * const bound = errorBound(problem, { keys: 16, gate: GATES.wgsl });
+ * const { output } = attention(problem);
+ * const inFloat32 = output.map(Math.fround);
+ * assert(output.every((x, i) => Math.abs(x - inFloat32[i]) <= bound.output));
+ * ```
+ *
+ * @category Error bounds
  */
 export function errorBound(
   problem: ReferenceProblem,
@@ -67,8 +101,7 @@ export function errorBound(
 ): ErrorBound {
   checkInteger("keys", keys, 1);
   const { largestScore, largestValue } = largestOf(problem);
-  const n = Math.ceil(problem.keyLength / keys) + Math.ceil(Math.log2(keys)) +
-    2;
+  const n = roundings(problem.keyLength, keys);
   const bound = ROUNDOFF *
     (4 + Math.sqrt(n) + (1 + Math.log2(problem.headDim)) * largestScore);
   return {
@@ -77,8 +110,13 @@ export function errorBound(
   };
 }
 
+/** Roundings on the way of a sum of `length` terms, `tile` at a time. */
+export function roundings(length: number, tile: number): number {
+  return Math.ceil(length / tile) + Math.ceil(Math.log2(tile)) + 2;
+}
+
 /** The largest score and value element, by magnitude, that any row sees. */
-function largestOf(
+export function largestOf(
   problem: ReferenceProblem,
 ): { largestScore: number; largestValue: number } {
   const geometry = geometryOf(problem);

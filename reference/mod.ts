@@ -30,8 +30,38 @@
  */
 
 export { attention } from "./attention.ts";
+export {
+  attentionBackward,
+  type BackwardProblem,
+  type BackwardResult,
+  type ScoreGradientVisitor,
+  type UpstreamGradients,
+} from "./attention_backward.ts";
+export {
+  pagedAttentionBackward,
+  type PagedBackwardProblem,
+  raggedAttentionBackward,
+  type RaggedBackwardProblem,
+} from "./ragged_backward.ts";
+export {
+  type LowPrecisionGradients,
+  naiveAttentionBackward,
+  type NaiveBackwardProblem,
+} from "./naive_backward.ts";
+export {
+  shadowAttentionBackward,
+  type ShadowBackwardOptions,
+} from "./shadow_backward.ts";
+export {
+  GRADIENT_GATES,
+  type GradientBound,
+  gradientBound,
+  type GradientFloor,
+  storedOutputError,
+} from "./gradient_bound.ts";
 export type {
   HeadOptions,
+  KeepFunction,
   MaskFunction,
   ReferenceProblem,
   ReferenceResult,

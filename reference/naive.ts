@@ -16,16 +16,28 @@
 import { roundToFloat16 } from "../src/core/half.ts";
 import { geometryOf, type ReferenceProblem } from "./problem.ts";
 
-/** Storage precision of the naive version. */
+/**
+ * Storage precision of the naive version.
+ *
+ * @category In float32
+ */
 export type Precision = "f32" | "f16";
 
-/** A problem, and the precision to store its numbers in. */
+/**
+ * A problem, and the precision to store its numbers in.
+ *
+ * @category In float32
+ */
 export interface NaiveProblem extends ReferenceProblem {
   /** How inputs, scores, probabilities and output are stored. */
   precision: Precision;
 }
 
-/** What an implementation in float32 or float16 gives. */
+/**
+ * What an implementation in float32 or float16 gives.
+ *
+ * @category In float32
+ */
 export interface LowPrecisionResult {
   /** `[batch, queryLength, queryHeads, valueHeadDim]`. */
   output: Float32Array;
@@ -50,7 +62,7 @@ export function roundAll(
 }
 
 /** `sum_t a[aStart + t] * b[bStart + t]`, rounded to float32 at every step. */
-function dotF32(
+export function dotF32(
   a: ArrayLike<number>,
   aStart: number,
   b: ArrayLike<number>,
@@ -71,11 +83,34 @@ function dotF32(
  * @returns Output (rounded to the precision) and log-sum-exp (float32).
  * @throws {TypeError} if an array is not as long as its shape says.
  * @throws {RangeError} if a size is out of range, or the heads do not divide.
+ *
+ * @example How wrong float16 storage is
+ * ```ts
+ * import { attention, naiveAttention } from "@quire/attention/reference";
+ * import { assert } from "@std/assert";
+ *
+ * const problem = {
+ *   query: [0.5, 1],
+ *   key: [1, 0, 0, 1],
+ *   value: [1, 2, 3, 4],
+ *   batch: 1,
+ *   queryLength: 1,
+ *   keyLength: 2,
+ *   queryHeads: 1,
+ *   kvHeads: 1,
+ *   headDim: 2,
+ * };
+ * const { output } = naiveAttention({ ...problem, precision: "f16" });
+ * const exact = attention(problem).output;
+ * assert(output.every((x, i) => Math.abs(x - exact[i]) < 0.01));
+ * ```
+ *
+ * @category In float32
  */
 export function naiveAttention(problem: NaiveProblem): LowPrecisionResult {
   const geometry = geometryOf(problem);
   const { batch, queryLength, queryHeads, headDim, precision } = problem;
-  const { score, mask } = problem;
+  const { score, mask, keep } = problem;
   const { valueHeadDim } = geometry;
   const scale = f32(geometry.scale);
   const query = roundAll(precision, problem.query);
@@ -107,7 +142,8 @@ export function naiveAttention(problem: NaiveProblem): LowPrecisionResult {
         const softmax = softmaxF32(scores);
         lse[row] = softmax.lse;
         for (let n = 0; n < seen.length; n++) {
-          const p = roundTo(precision, softmax.probabilities[n]);
+          const kept = f32(keep?.(b, h, position, seen[n]) ?? 1);
+          const p = roundTo(precision, f32(softmax.probabilities[n] * kept));
           const valueAt = geometry.valueAt(b, seen[n], h);
           for (let c = 0; c < valueHeadDim; c++) {
             output[row * valueHeadDim + c] += f32(p * value[valueAt + c]);
@@ -120,7 +156,7 @@ export function naiveAttention(problem: NaiveProblem): LowPrecisionResult {
 }
 
 /** The softmax and log-sum-exp of at least one score, in float32. */
-function softmaxF32(
+export function softmaxF32(
   scores: number[],
 ): { probabilities: number[]; lse: number } {
   let max = -Infinity;

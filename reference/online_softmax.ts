@@ -24,7 +24,11 @@
  * @module
  */
 
-/** What is known of a row after some of its keys. */
+/**
+ * What is known of a row after some of its keys.
+ *
+ * @category Online softmax
+ */
 export interface State {
   /** `m`, the largest score; -Infinity before the first key. */
   readonly max: number;
@@ -34,7 +38,11 @@ export interface State {
   readonly accumulator: Float64Array;
 }
 
-/** One row of finished attention. */
+/**
+ * One row of finished attention.
+ *
+ * @category Online softmax
+ */
 export interface Row {
   /** The output; `[valueHeadDim]`. */
   readonly output: Float64Array;
@@ -42,7 +50,20 @@ export interface Row {
   readonly lse: number;
 }
 
-/** The state of no keys: merging with it changes nothing. */
+/**
+ * The state of no keys: merging with it changes nothing.
+ *
+ * @example It changes nothing
+ * ```ts
+ * import { absorb, identity, merge } from "@quire/attention/reference";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const state = absorb(identity(1), 0.5, [3]);
+ * assertEquals(merge(state, identity(1)), state);
+ * ```
+ *
+ * @category Online softmax
+ */
 export function identity(valueHeadDim: number): State {
   return {
     max: -Infinity,
@@ -63,6 +84,8 @@ export function identity(valueHeadDim: number): State {
  * for (const value of [1, 2, 6]) state = absorb(state, 0, [value]);
  * assertEquals([...finish(state).output], [3]);
  * ```
+ *
+ * @category Online softmax
  */
 export function absorb(
   state: State,
@@ -73,7 +96,21 @@ export function absorb(
   return merge(state, { max: score, sum: 1, accumulator });
 }
 
-/** The state over the keys of both. */
+/**
+ * The state over the keys of both.
+ *
+ * @example Keys in two parts
+ * ```ts
+ * import { absorb, finish, identity, merge } from "@quire/attention/reference";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const one = absorb(identity(1), 0, [1]);
+ * const other = absorb(absorb(identity(1), 0, [2]), 0, [6]);
+ * assertEquals([...finish(merge(one, other)).output], [3]);
+ * ```
+ *
+ * @category Online softmax
+ */
 export function merge(x: State, y: State): State {
   const max = Math.max(x.max, y.max);
   const xWeight = weight(x.max, max);
@@ -87,7 +124,21 @@ export function merge(x: State, y: State): State {
   };
 }
 
-/** The attention of a state: `O = A / l` and `L = m + ln l`. */
+/**
+ * The attention of a state: `O = A / l` and `L = m + ln l`.
+ *
+ * @example A row without keys
+ * ```ts
+ * import { finish, identity } from "@quire/attention/reference";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const { output, lse } = finish(identity(2));
+ * assertEquals([...output], [0, 0]);
+ * assertEquals(lse, -Infinity);
+ * ```
+ *
+ * @category Online softmax
+ */
 export function finish(state: State): Row {
   const { max, sum, accumulator } = state;
   if (sum === 0) return { output: accumulator, lse: -Infinity };
@@ -100,6 +151,19 @@ export function finish(state: State): Row {
 /**
  * Merges finished rows. The pair (O, L) is the state `m = L, l = 1, A = O`, so
  * each part weighs `exp(L)` and nothing else needs to be kept of it.
+ *
+ * @example Rows over different keys
+ * ```ts
+ * import { mergeRows } from "@quire/attention/reference";
+ * import { assertAlmostEquals, assertEquals } from "@std/assert";
+ *
+ * const row = (value: number) => ({ output: Float64Array.of(value), lse: 0 });
+ * const { output, lse } = mergeRows(row(1), row(5));
+ * assertEquals([...output], [3]);
+ * assertAlmostEquals(lse, Math.log(2));
+ * ```
+ *
+ * @category Online softmax
  */
 export function mergeRows(x: Row, y: Row): Row {
   return finish(merge(stateOf(x), stateOf(y)));

@@ -14,9 +14,17 @@ import {
   type HeadOptions,
   type ReferenceResult,
 } from "./problem.ts";
-import { checkCuSeqlens, raggedAttention } from "./ragged.ts";
+import {
+  checkCuSeqlens,
+  raggedAttention,
+  type RaggedAttentionProblem,
+} from "./ragged.ts";
 
-/** One paged attention problem. */
+/**
+ * One paged attention problem.
+ *
+ * @category Reference
+ */
 export interface PagedAttentionProblem extends HeadOptions {
   /** `[queryTokens, queryHeads, headDim]`. */
   query: ArrayLike<number>;
@@ -49,22 +57,60 @@ export interface PagedAttentionProblem extends HeadOptions {
  * @throws {TypeError} if an array is not as long as its shape says.
  * @throws {RangeError} if a used table entry is no block, a length is past the
  * table's capacity, or a size is out of range.
+ *
+ * @example Three keys in blocks 2 and 0
+ * ```ts
+ * import { pagedAttention } from "@quire/attention/reference";
+ * import { assertAlmostEquals } from "@std/assert";
+ *
+ * const { output } = pagedAttention({
+ *   query: [0],
+ *   keyBlocks: new Float64Array(6),
+ *   valueBlocks: [7, 99, 99, 99, 1, 4],
+ *   numBlocks: 3,
+ *   blockSize: 2,
+ *   blockTable: [2, 0],
+ *   maxBlocks: 2,
+ *   keyLengths: [3],
+ *   cuSeqlensQuery: [0, 1],
+ *   queryHeads: 1,
+ *   kvHeads: 1,
+ *   headDim: 1,
+ * });
+ * assertAlmostEquals(output[0], 4, 1e-12); // of 1, 4 and 7
+ * ```
+ *
+ * @category Reference
  */
 export function pagedAttention(
   problem: PagedAttentionProblem,
 ): ReferenceResult {
+  return raggedAttention(gathered(problem));
+}
+
+/**
+ * A paged problem with its keys and values gathered: those that its sequences
+ * have written, one sequence after another.
+ *
+ * @throws {TypeError} if an array is not as long as its shape says.
+ * @throws {RangeError} if a used table entry is no block, a length is past the
+ * table's capacity, or a size is out of range.
+ */
+export function gathered<P extends PagedAttentionProblem>(
+  problem: P,
+): P & RaggedAttentionProblem {
   checkPaged(problem);
   const { kvHeads, headDim, valueHeadDim = headDim, keyLengths } = problem;
   const cuSeqlensKey = [0];
   for (let b = 0; b < keyLengths.length; b++) {
     cuSeqlensKey.push(cuSeqlensKey[b] + keyLengths[b]);
   }
-  return raggedAttention({
+  return {
     ...problem,
     key: gather(problem, problem.keyBlocks, kvHeads * headDim),
     value: gather(problem, problem.valueBlocks, kvHeads * valueHeadDim),
     cuSeqlensKey,
-  });
+  };
 }
 
 /** The written tokens of every sequence, one after another. */

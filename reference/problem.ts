@@ -14,7 +14,11 @@ import { checkFinite, checkInteger, checkType } from "../src/core/check.ts";
 
 export type { MaskFunction, ScoreFunction };
 
-/** What a problem has in every layout: heads, scale, score and mask. */
+/**
+ * What a problem has in every layout: heads, scale, score and mask.
+ *
+ * @category Reference
+ */
 export interface HeadOptions {
   /** Query heads; a multiple of `kvHeads`. */
   queryHeads: number;
@@ -35,9 +39,31 @@ export interface HeadOptions {
   score?: ScoreFunction | undefined;
   /** Which keys a query sees; default all. */
   mask?: MaskFunction | undefined;
+  /**
+   * Dropout: by how much the weight of each (query, key) is multiplied before
+   * it multiplies the value, 0 where it is dropped; default 1.
+   */
+  keep?: KeepFunction | undefined;
 }
 
-/** One dense attention problem. */
+/**
+ * What dropout multiplies the weight of a pair by: 0 or `1 / (1 - rate)`. Takes
+ * batch entry, query head, the query's position and the key's index.
+ *
+ * @category Reference
+ */
+export type KeepFunction = (
+  batch: number,
+  head: number,
+  query: number,
+  key: number,
+) => number;
+
+/**
+ * One dense attention problem.
+ *
+ * @category Reference
+ */
 export interface ReferenceProblem extends HeadOptions {
   /** `[batch, queryLength, queryHeads, headDim]`. */
   query: ArrayLike<number>;
@@ -58,7 +84,11 @@ export interface ReferenceProblem extends HeadOptions {
   keyLengths?: ArrayLike<number> | undefined;
 }
 
-/** What attention gives, in float64. */
+/**
+ * What attention gives, in float64.
+ *
+ * @category Reference
+ */
 export interface ReferenceResult {
   /** `[batch, queryLength, queryHeads, valueHeadDim]`. */
   output: Float64Array;

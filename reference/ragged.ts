@@ -14,10 +14,15 @@ import {
   checkLength,
   type HeadOptions,
   offsetOf,
+  type ReferenceProblem,
   type ReferenceResult,
 } from "./problem.ts";
 
-/** One ragged attention problem. */
+/**
+ * One ragged attention problem.
+ *
+ * @category Reference
+ */
 export interface RaggedAttentionProblem extends HeadOptions {
   /** `[queryTokens, queryHeads, headDim]`. */
   query: ArrayLike<number>;
@@ -41,13 +46,77 @@ export interface RaggedAttentionProblem extends HeadOptions {
  * @throws {TypeError} if an array is not as long as its shape says.
  * @throws {RangeError} if the sequences' starts decrease, or a size is out of
  * range.
+ *
+ * @example Sequences of one and two tokens
+ * ```ts
+ * import { raggedAttention } from "@quire/attention/reference";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const { output } = raggedAttention({
+ *   query: [0, 0, 0],
+ *   key: [0, 0, 0],
+ *   value: [5, 1, 3],
+ *   cuSeqlensQuery: [0, 1, 3],
+ *   cuSeqlensKey: [0, 1, 3],
+ *   queryHeads: 1,
+ *   kvHeads: 1,
+ *   headDim: 1,
+ * });
+ * assertEquals([...output], [5, 2, 2]);
+ * ```
+ *
+ * @category Reference
  */
 export function raggedAttention(
   problem: RaggedAttentionProblem,
 ): ReferenceResult {
+  const { parts, queryTokens, queryHeads, valueHeadDim } = sequencesOf(problem);
+  const output = new Float64Array(queryTokens * queryHeads * valueHeadDim);
+  const lse = new Float64Array(queryTokens * queryHeads);
+  for (const { dense, firstQuery } of parts) {
+    const one = attention(dense);
+    output.set(one.output, firstQuery * queryHeads * valueHeadDim);
+    lse.set(one.lse, firstQuery * queryHeads);
+  }
+  return { output, lse };
+}
+
+/** A sequence of a ragged problem as a dense one, and where it starts. */
+export interface SequencePart {
+  /** The problem of this sequence alone. */
+  readonly dense: ReferenceProblem;
+  /** Its first query token. */
+  readonly firstQuery: number;
+  /** Its first key token. */
+  readonly firstKey: number;
+}
+
+/** A checked ragged problem, cut into its sequences. */
+export interface Sequences {
+  /** One dense problem a sequence. */
+  readonly parts: SequencePart[];
+  /** Query tokens of all. */
+  readonly queryTokens: number;
+  /** Key tokens of all. */
+  readonly keyTokens: number;
+  /** Query heads. */
+  readonly queryHeads: number;
+  /** Elements of one value vector. */
+  readonly valueHeadDim: number;
+}
+
+/**
+ * Cuts a ragged problem into a dense one for each sequence, whose functions
+ * are given the sequence's index as `batch`.
+ *
+ * @throws {TypeError} if an array is not as long as its shape says.
+ * @throws {RangeError} if the sequences' starts decrease, or a size is out of
+ * range.
+ */
+export function sequencesOf(problem: RaggedAttentionProblem): Sequences {
   checkHeads(problem);
   const { query, key, value, cuSeqlensQuery, cuSeqlensKey } = problem;
-  const { queryHeads, kvHeads, headDim, score, mask } = problem;
+  const { queryHeads, kvHeads, headDim, score, mask, keep } = problem;
   const { valueHeadDim = headDim } = problem;
   const sequences = checkCuSeqlens("cuSeqlensQuery", cuSeqlensQuery);
   checkLength("cuSeqlensKey", cuSeqlensKey, [sequences + 1]);
@@ -61,12 +130,11 @@ export function raggedAttention(
   checkLength("key", key, [keyTokens, kvHeads, headDim]);
   checkLength("value", value, [keyTokens, kvHeads, valueHeadDim]);
 
-  const output = new Float64Array(queryTokens * queryHeads * valueHeadDim);
-  const lse = new Float64Array(queryTokens * queryHeads);
+  const parts: SequencePart[] = [];
   for (let b = 0; b < sequences; b++) {
     const firstQuery = cuSeqlensQuery[b], endQuery = cuSeqlensQuery[b + 1];
     const firstKey = cuSeqlensKey[b], endKey = cuSeqlensKey[b + 1];
-    const one = attention({
+    const dense: ReferenceProblem = {
       queryHeads,
       kvHeads,
       headDim,
@@ -81,11 +149,11 @@ export function raggedAttention(
       queryOffset: offsetOf(problem.queryOffset, b),
       score: score && ((s, _, h, i, j) => score(s, b, h, i, j)),
       mask: mask && ((_, h, i, j) => mask(b, h, i, j)),
-    });
-    output.set(one.output, firstQuery * queryHeads * valueHeadDim);
-    lse.set(one.lse, firstQuery * queryHeads);
+      keep: keep && ((_, h, i, j) => keep(b, h, i, j)),
+    };
+    parts.push({ dense, firstQuery, firstKey });
   }
-  return { output, lse };
+  return { parts, queryTokens, keyTokens, queryHeads, valueHeadDim };
 }
 
 /**
@@ -109,7 +177,7 @@ export function checkCuSeqlens(
 }
 
 /** Rows `first` to `end` (exclusive) of an array of rows of `width`. */
-function rows(
+export function rows(
   array: ArrayLike<number>,
   first: number,
   end: number,

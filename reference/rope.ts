@@ -9,10 +9,18 @@
  * @module
  */
 
-/** Which elements make a pair: `(2t, 2t + 1)`, or `(t, t + dim / 2)`. */
+/**
+ * Which elements make a pair: `(2t, 2t + 1)`, or `(t, t + dim / 2)`.
+ *
+ * @category Reference
+ */
 export type RopePairing = "interleaved" | "half-split";
 
-/** One row and where it stands. */
+/**
+ * One row and where it stands.
+ *
+ * @category Reference
+ */
 export interface RopeOptions {
   /** The row's true position. */
   readonly position: number;
@@ -24,7 +32,22 @@ export interface RopeOptions {
   readonly base?: number;
 }
 
-/** Rotates a row. */
+/**
+ * Rotates a row.
+ *
+ * @example A quarter turn
+ * ```ts
+ * import { rope } from "@quire/attention/reference";
+ * import { assertAlmostEquals } from "@std/assert";
+ *
+ * const position = Math.PI / 2;
+ * const [x, y] = rope([1, 0], { position, dim: 2, pairing: "interleaved" });
+ * assertAlmostEquals(x, 0, 1e-12);
+ * assertAlmostEquals(y, 1, 1e-12);
+ * ```
+ *
+ * @category Reference
+ */
 export function rope(
   row: ArrayLike<number>,
   { position, dim, pairing, base = 10000 }: RopeOptions,

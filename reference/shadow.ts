@@ -12,7 +12,7 @@
  *   s     = score(scale * <q, k>), where the mask allows
  *   mNew  = max(m, max s)
  *   alpha = exp(m - mNew)            p = exp(s - mNew), 0 where masked
- *   l     = alpha l + sum p          A = alpha A + P V
+ *   l     = alpha l + sum p          A = alpha A + (keep P) V
  *   m     = mNew
  * ```
  *
@@ -34,9 +34,14 @@ import {
   finishRow,
   mergeRowStates,
   type RowState,
+  type SeenTile,
 } from "./shadow_row.ts";
 
-/** How the kernel cuts the problem, and what it reads and writes. */
+/**
+ * How the kernel cuts the problem, and what it reads and writes.
+ *
+ * @category In float32
+ */
 export interface ShadowOptions {
   /** Queries in one tile. */
   rows: number;
@@ -63,7 +68,11 @@ export interface ShadowOptions {
     | undefined;
 }
 
-/** What the shadow gives. */
+/**
+ * What the shadow gives.
+ *
+ * @category In float32
+ */
 export interface ShadowResult extends LowPrecisionResult {
   /** Tiles by what was known of their mask, over batch and heads. */
   tiles: Record<TileKind, number>;
@@ -95,6 +104,30 @@ interface QueryTile {
  * @returns Output, log-sum-exp, and how many tiles of each kind there were.
  * @throws {TypeError} if an array is not as long as its shape says.
  * @throws {RangeError} if a size is out of range, or the heads do not divide.
+ *
+ * @example Tiles of one key, in float32
+ * ```ts
+ * import { attention, shadowAttention } from "@quire/attention/reference";
+ * import { assert, assertEquals } from "@std/assert";
+ *
+ * const problem = {
+ *   query: [0.5, 1],
+ *   key: [1, 0, 0, 1],
+ *   value: [1, 2, 3, 4],
+ *   batch: 1,
+ *   queryLength: 1,
+ *   keyLength: 2,
+ *   queryHeads: 1,
+ *   kvHeads: 1,
+ *   headDim: 2,
+ * };
+ * const { output, tiles } = shadowAttention(problem, { rows: 1, keys: 1 });
+ * const exact = attention(problem).output;
+ * assert(output.every((x, i) => Math.abs(x - exact[i]) < 1e-6));
+ * assertEquals(tiles.some, 2);
+ * ```
+ *
+ * @category In float32
  */
 export function shadowAttention(
   problem: ReferenceProblem,
@@ -185,14 +218,15 @@ function scoreTile(
   { b, i, h }: { b: number; i: number; h: number },
   keyTile: number,
   masked: boolean,
-): { scores: number[]; valuesAt: number[] } {
+): SeenTile {
   const { problem, geometry, scale, options } = run;
-  const { query, key, headDim, score, mask } = problem;
+  const { query, key, headDim, score, mask, keep } = problem;
   const position = i + geometry.queryOffset(b);
   const queryAt = geometry.queryAt(b, i, h);
   const firstKey = keyTile * options.keys;
   const endKey = Math.min(firstKey + options.keys, geometry.keyCount(b));
   const scores: number[] = [];
+  const kept: number[] = [];
   const valuesAt: number[] = [];
   for (let j = firstKey; j < endKey; j++) {
     if (masked && mask && !mask(b, h, position, j)) continue;
@@ -201,7 +235,8 @@ function scoreTile(
     const s = Math.fround(scale * product);
     const modified = score ? Math.fround(score(s, b, h, position, j)) : s;
     scores.push(modified < SENTINEL ? SENTINEL : modified);
+    kept.push(Math.fround(keep?.(b, h, position, j) ?? 1));
     valuesAt.push(geometry.valueAt(b, j, h));
   }
-  return { scores, valuesAt };
+  return { scores, kept, valuesAt };
 }

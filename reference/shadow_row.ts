@@ -23,6 +23,16 @@ export interface RowState {
   accumulator: Float32Array;
 }
 
+/** The keys of one step that a row sees. */
+export interface SeenTile {
+  /** Their scores. */
+  readonly scores: readonly number[];
+  /** By how much dropout multiplies the weight of each. */
+  readonly kept: readonly number[];
+  /** Where the value of each starts. */
+  readonly valuesAt: readonly number[];
+}
+
 /** The state of a row that has seen no key. */
 export function emptyRow(valueHeadDim: number): RowState {
   return {
@@ -39,7 +49,7 @@ export function emptyRow(valueHeadDim: number): RowState {
  */
 export function absorbStep(
   state: RowState,
-  { scores, valuesAt }: { scores: number[]; valuesAt: number[] },
+  { scores, kept, valuesAt }: SeenTile,
   values: ArrayLike<number>,
 ): void {
   let newMax = state.max;
@@ -55,7 +65,7 @@ export function absorbStep(
   for (let c = 0; c < accumulator.length; c++) {
     let product = 0;
     for (let n = 0; n < p.length; n++) {
-      product = fmaF32(p[n], values[valuesAt[n] + c], product);
+      product = fmaF32(f32(p[n] * kept[n]), values[valuesAt[n] + c], product);
     }
     accumulator[c] = fmaF32(accumulator[c], alpha, product);
   }

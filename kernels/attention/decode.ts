@@ -24,7 +24,11 @@ import { attentionFragments, type AttentionSpec, labelOf } from "./spec.ts";
 /** Neighbouring keys that a lane scores at once: one vec4 of weights. */
 const KEYS = 4;
 
-/** The register tile of the decode kernel. */
+/**
+ * The register tile of the decode kernel.
+ *
+ * @category Kernels
+ */
 export interface DecodeTile {
   /** Invocations of a workgroup. */
   readonly lanes: number;
@@ -38,7 +42,11 @@ export interface DecodeTile {
   readonly columnsPerLane: number;
 }
 
-/** What the decode kernel's source depends on. */
+/**
+ * What the decode kernel's source depends on.
+ *
+ * @category Kernels
+ */
 export interface DecodeSpec extends AttentionSpec {
   /** The register tile. */
   readonly tile: DecodeTile;
@@ -59,7 +67,42 @@ export function decodeWorkgroupBytes(tile: DecodeTile): number {
   return 4 * rows * (decodeStep(tile) + lanes) + 16 * reduction;
 }
 
-/** The decode kernel. */
+/**
+ * The decode kernel.
+ *
+ * @example Two rows a workgroup, 32 keys a step
+ * ```ts
+ * import {
+ *   type AttentionSpec,
+ *   decodeKernel,
+ *   rowFormat,
+ * } from "@quire/attention/kernels";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const row = rowFormat("f32", 64);
+ * const spec: AttentionSpec = {
+ *   layout: "contiguous",
+ *   segments: 0,
+ *   quads: true,
+ *   shift: false,
+ *   queryFormat: row,
+ *   keyFormat: row,
+ *   valueFormat: row,
+ *   outputFormat: row,
+ *   lse: false,
+ *   partial: false,
+ *   queries: "consecutive",
+ *   persistent: false,
+ * };
+ * const { label } = decodeKernel({
+ *   ...spec,
+ *   tile: { lanes: 8, rows: 2, keysPerLane: 4, columnLanes: 8, columnsPerLane: 2 },
+ * });
+ * assertEquals(label, "attention.decode/contiguous.f32.2x32");
+ * ```
+ *
+ * @category Kernels
+ */
 export function decodeKernel(spec: DecodeSpec): KernelSource {
   const { lanes, rows, columnLanes, columnsPerLane: columns } = spec.tile;
   const step = decodeStep(spec.tile);

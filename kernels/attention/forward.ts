@@ -33,13 +33,21 @@ import {
 } from "./score_tile.ts";
 import { attentionFragments, type AttentionSpec, labelOf } from "./spec.ts";
 
-/** The register tile of the forward kernel. */
+/**
+ * The register tile of the forward kernel.
+ *
+ * @category Kernels
+ */
 export interface ForwardTile extends RegisterTile {
   /** Room in the accumulator, in vec4s a row: at least `ceil(valueDim / 4)`. */
   readonly accumulatorVecs: number;
 }
 
-/** What the forward kernel's source depends on. */
+/**
+ * What the forward kernel's source depends on.
+ *
+ * @category Kernels
+ */
 export interface ForwardSpec extends AttentionSpec {
   /** The register tile. */
   readonly tile: ForwardTile;
@@ -50,7 +58,51 @@ export function forwardWorkgroupBytes(tile: ForwardTile): number {
   return tileRows(tile) * tile.accumulatorVecs * 16;
 }
 
-/** The forward kernel. */
+/**
+ * The forward kernel.
+ *
+ * @example Its WGSL for 64 rows a workgroup, 16 keys a step
+ * ```ts
+ * import {
+ *   type AttentionSpec,
+ *   forwardKernel,
+ *   rowFormat,
+ * } from "@quire/attention/kernels";
+ * import { assert, assertEquals } from "@std/assert";
+ *
+ * const row = rowFormat("f32", 64);
+ * const spec: AttentionSpec = {
+ *   layout: "contiguous",
+ *   segments: 0,
+ *   quads: true,
+ *   shift: false,
+ *   queryFormat: row,
+ *   keyFormat: row,
+ *   valueFormat: row,
+ *   outputFormat: row,
+ *   lse: false,
+ *   partial: false,
+ *   queries: "consecutive",
+ *   persistent: false,
+ * };
+ * const { label, code, bindings } = forwardKernel({
+ *   ...spec,
+ *   tile: { lanes: 8, rowsPerLane: 8, keysPerStep: 16, accumulatorVecs: 16 },
+ * });
+ * assertEquals(label, "attention.forward/contiguous.f32.64x16");
+ * assertEquals(bindings.map(({ name }) => name), [
+ *   "query",
+ *   "schedule",
+ *   "key",
+ *   "value",
+ *   "output",
+ *   "params",
+ * ]);
+ * assert(code.includes("@compute @workgroup_size(8)"));
+ * ```
+ *
+ * @category Kernels
+ */
 export function forwardKernel(spec: ForwardSpec): KernelSource {
   const { tile } = spec;
   const { lanes, rowsPerLane: rows, keysPerStep: keys } = tile;

@@ -18,7 +18,11 @@ import { entryPoint, MERGE_TILE, STATE, tiles } from "../fragments/schedule.ts";
 import { wgsl } from "../wgsl.ts";
 import { epilogue, finishedPlace, states } from "./epilogue.ts";
 
-/** What the merge kernel's source depends on. */
+/**
+ * What the merge kernel's source depends on.
+ *
+ * @category Kernels
+ */
 export interface MergeSpec {
   /** The format of output rows. */
   readonly outputFormat: RowFormat;
@@ -28,7 +32,26 @@ export interface MergeSpec {
   readonly lanes: number;
 }
 
-/** The merge kernel: one workgroup a merge tile and kv head. */
+/**
+ * The merge kernel: one workgroup a merge tile and kv head.
+ *
+ * @example What it binds
+ * ```ts
+ * import { mergeKernel, rowFormat } from "@quire/attention/kernels";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const outputFormat = rowFormat("f32", 64);
+ * const { bindings } = mergeKernel({ outputFormat, lse: false, lanes: 8 });
+ * assertEquals(bindings.map(({ name }) => name), [
+ *   "states",
+ *   "schedule",
+ *   "output",
+ *   "params",
+ * ]);
+ * ```
+ *
+ * @category Kernels
+ */
 export function mergeKernel(spec: MergeSpec): KernelSource {
   const { outputFormat, lanes } = spec;
   const [binding] = states.bindings!;

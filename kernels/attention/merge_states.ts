@@ -27,7 +27,26 @@ import { wgsl } from "../wgsl.ts";
 /** Invocations of a workgroup. */
 export const MERGE_STATES_LANES = 64;
 
-/** The in-place merge; one invocation a row. */
+/**
+ * The in-place merge; one invocation a row.
+ *
+ * @example What it binds
+ * ```ts
+ * import { mergeStatesKernel, rowFormat } from "@quire/attention/kernels";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const { bindings } = mergeStatesKernel(rowFormat("f16", 64));
+ * assertEquals(bindings.map(({ name }) => name), [
+ *   "other",
+ *   "other_lse",
+ *   "lse",
+ *   "output",
+ *   "params",
+ * ]);
+ * ```
+ *
+ * @category Kernels
+ */
 export function mergeStatesKernel(format: RowFormat): KernelSource {
   const dim = "value_dim";
   const load = (name: string) =>

@@ -10,7 +10,11 @@ import { loadRow, rowBinding, type RowFormat } from "../fragments/rows.ts";
 import { QUERY, schedule } from "../fragments/schedule.ts";
 import { wgsl } from "../wgsl.ts";
 
-/** What reading queries depends on. */
+/**
+ * What reading queries depends on.
+ *
+ * @category Kernels
+ */
 export interface QuerySpec {
   /** The format of query rows. */
   readonly queryFormat: RowFormat;

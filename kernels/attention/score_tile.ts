@@ -10,7 +10,11 @@ import type { ModSource } from "../fragments/score.ts";
 import { wgsl } from "../wgsl.ts";
 import { nameRows, type QuerySpec } from "./query_rows.ts";
 
-/** A register tile with lanes along query rows. */
+/**
+ * A register tile with lanes along query rows.
+ *
+ * @category Kernels
+ */
 export interface RegisterTile {
   /** Invocations of a workgroup. */
   readonly lanes: number;

@@ -18,7 +18,11 @@ import { type ModSource, scoreMods } from "../fragments/score.ts";
 import { epilogue } from "./epilogue.ts";
 import { queryRows, type QuerySpec } from "./query_rows.ts";
 
-/** What every fused kernel's source depends on. */
+/**
+ * What every fused kernel's source depends on.
+ *
+ * @category Kernels
+ */
 export interface AttentionSpec extends KeyValueSpec, QuerySpec {
   /** The format of output rows. */
   readonly outputFormat: RowFormat;

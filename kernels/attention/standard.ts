@@ -27,13 +27,21 @@ import {
 } from "./score_tile.ts";
 import type { AttentionSpec } from "./spec.ts";
 
-/** What the standard kernels' sources depend on. */
+/**
+ * What the standard kernels' sources depend on.
+ *
+ * @category Kernels
+ */
 export interface StandardSpec extends AttentionSpec {
   /** The register tile. */
   readonly tile: RegisterTile;
 }
 
-/** The three kernels, in the order of their dispatches. */
+/**
+ * The three kernels, in the order of their dispatches.
+ *
+ * @category Kernels
+ */
 export interface StandardKernels {
   /** S = scale Q K^T, through mods and mask. */
   readonly scores: KernelSource;
@@ -46,7 +54,42 @@ export interface StandardKernels {
 /** vec4 columns that the P V product keeps in registers a row. */
 export const STANDARD_COLUMNS = 4;
 
-/** The standard kernels; grid: (work tiles, kv heads). */
+/**
+ * The standard kernels; grid: (work tiles, kv heads).
+ *
+ * @example Three kernels, in order
+ * ```ts
+ * import {
+ *   type AttentionSpec,
+ *   rowFormat,
+ *   standardKernels,
+ * } from "@quire/attention/kernels";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const row = rowFormat("f32", 64);
+ * const spec: AttentionSpec = {
+ *   layout: "contiguous",
+ *   segments: 0,
+ *   quads: true,
+ *   shift: false,
+ *   queryFormat: row,
+ *   keyFormat: row,
+ *   valueFormat: row,
+ *   outputFormat: row,
+ *   lse: false,
+ *   partial: false,
+ *   queries: "consecutive",
+ *   persistent: false,
+ * };
+ * const kernels = standardKernels({
+ *   ...spec,
+ *   tile: { lanes: 8, rowsPerLane: 2, keysPerStep: 4 },
+ * });
+ * assertEquals(Object.keys(kernels), ["scores", "softmax", "values"]);
+ * ```
+ *
+ * @category Kernels
+ */
 export function standardKernels(spec: StandardSpec): StandardKernels {
   const { lanes, rowsPerLane: rows, keysPerStep: keys } = spec.tile;
   const scope = { rows, keys, lanes, columns: STANDARD_COLUMNS };

@@ -26,7 +26,11 @@ import { wgsl } from "../wgsl.ts";
 /** A slot that is never written. */
 export const SKIP_SLOT = 0xffffffff;
 
-/** What the append kernel's source depends on. */
+/**
+ * What the append kernel's source depends on.
+ *
+ * @category Kernels
+ */
 export interface AppendSpec {
   /** Rows of the new keys. */
   readonly keyFormat: RowFormat;
@@ -41,7 +45,26 @@ export interface AppendSpec {
 /** Invocations of a workgroup. */
 export const APPEND_LANES = 64;
 
-/** The append kernel; one invocation a (token, kv head). */
+/**
+ * The append kernel; one invocation a (token, kv head).
+ *
+ * @example float32 rows into a float16 arena, keys rotated
+ * ```ts
+ * import { appendKernel, rowFormat } from "@quire/attention/kernels";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const { features, uniforms } = appendKernel({
+ *   keyFormat: rowFormat("f32", 64),
+ *   valueFormat: rowFormat("f32", 64),
+ *   arenaFormat: rowFormat("f16", 64),
+ *   rope: "half-split",
+ * });
+ * assertEquals(features, ["shader-f16"]);
+ * assertEquals(uniforms.first_slot, "u32");
+ * ```
+ *
+ * @category Kernels
+ */
 export function appendKernel(spec: AppendSpec): KernelSource {
   const { keyFormat, valueFormat, arenaFormat, rope } = spec;
   const arena = rowBinding("arena", arenaFormat, "read_write");

@@ -14,10 +14,18 @@ import type { Binding, KernelSource } from "../../src/core/kernel.ts";
 import { kernelOf } from "../fragment.ts";
 import { wgsl } from "../wgsl.ts";
 
-/** Bytes that an invocation moves at once. */
+/**
+ * Bytes that an invocation moves at once.
+ *
+ * @category Kernels
+ */
 export type CopyUnit = 16 | 8 | 4 | 2;
 
-/** What the copy kernel's source depends on. */
+/**
+ * What the copy kernel's source depends on.
+ *
+ * @category Kernels
+ */
 export interface CopyBlocksSpec {
   /** Bytes moved at once, in which the uniforms count. */
   readonly unit: CopyUnit;
@@ -53,7 +61,24 @@ export function copyUnit(row: { key: number; value: number }): CopyUnit {
   return units.find((unit) => row.key % unit + row.value % unit === 0) ?? 2;
 }
 
-/** The copy kernel; one workgroup a copy (x) and chunk of its block (y). */
+/**
+ * The copy kernel; one workgroup a copy (x) and chunk of its block (y).
+ *
+ * @example Within one buffer, 16 bytes at once
+ * ```ts
+ * import { copyBlocksKernel } from "@quire/attention/kernels";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const { bindings } = copyBlocksKernel({ unit: 16, crossing: false });
+ * assertEquals(bindings.map(({ name, type }) => `${name}: ${type}`), [
+ *   "copies: array<u32>",
+ *   "destination: array<vec4<u32>>",
+ *   "params: Params",
+ * ]);
+ * ```
+ *
+ * @category Kernels
+ */
 export function copyBlocksKernel(spec: CopyBlocksSpec): KernelSource {
   const { unit, crossing } = spec;
   const halves = unit === 2;

@@ -16,7 +16,11 @@ import { wgsl } from "../wgsl.ts";
 import { loadRow, rowBinding, type RowFormat, SEGMENT_SHIFT } from "./rows.ts";
 import { schedule } from "./schedule.ts";
 
-/** What reading keys and values depends on. */
+/**
+ * What reading keys and values depends on.
+ *
+ * @category Kernels
+ */
 export interface KeyValueSpec {
   /** One tensor in order, or blocks found through the block table. */
   readonly layout: "contiguous" | "paged";

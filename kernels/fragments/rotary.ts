@@ -12,6 +12,8 @@ import { wgsl } from "../wgsl.ts";
 /**
  * Which elements make a pair: `(2t, 2t + 1)` where interleaved, `(t, t + pairs)`
  * where half-split. What is past the last pair stays as it is.
+ *
+ * @category Kernels
  */
 export type RotaryPairing = "interleaved" | "half-split";
 

@@ -10,7 +10,11 @@ import type { Binding } from "../../src/core/kernel.ts";
 import type { Fragment } from "../fragment.ts";
 import { wgsl } from "../wgsl.ts";
 
-/** How the rows of a tensor lie in its buffer. */
+/**
+ * How the rows of a tensor lie in its buffer.
+ *
+ * @category Kernels
+ */
 export interface RowFormat {
   /** The storage type; arithmetic is always f32. */
   readonly dtype: DType;
@@ -24,7 +28,20 @@ export const SEGMENT_SHIFT = 28;
 /** Segments that fit into those bits. */
 export const MOST_SEGMENTS: number = 2 ** (32 - SEGMENT_SHIFT);
 
-/** The format of rows of `dim` elements (or of several dims in one buffer). */
+/**
+ * The format of rows of `dim` elements (or of several dims in one buffer).
+ *
+ * @example Rows of 64, and keys of 64 beside values of 30
+ * ```ts
+ * import { rowFormat } from "@quire/attention/kernels";
+ * import { assertEquals } from "@std/assert";
+ *
+ * assertEquals(rowFormat("f16", 64), { dtype: "f16", vector: true });
+ * assertEquals(rowFormat("f32", 64, 30), { dtype: "f32", vector: false });
+ * ```
+ *
+ * @category Kernels
+ */
 export function rowFormat(dtype: DType, ...dims: number[]): RowFormat {
   return { dtype, vector: dims.every((dim) => dim % 4 === 0) };
 }

@@ -159,7 +159,11 @@ const heads: Fragment = {
   uniforms: { group: "u32" },
 };
 
-/** Which work tiles a workgroup does. */
+/**
+ * Which work tiles a workgroup does.
+ *
+ * @category Kernels
+ */
 export interface Partitioning {
   /**
    * Whether a workgroup does a range of work tiles, one after the other, as a

@@ -10,7 +10,11 @@ import type { Fragment } from "../fragment.ts";
 import { wgsl } from "../wgsl.ts";
 import { onlineSoftmax } from "./online_softmax.ts";
 
-/** The traced mods of a call as WGSL: what `emitMods` of `src/mods` returns. */
+/**
+ * The traced mods of a call as WGSL: what `emitMods` of `src/mods` returns.
+ *
+ * @category Kernels
+ */
 export interface ModSource {
   /** Declares `mod_score(score, batch, head, query, key)` and `mod_mask(...)`. */
   readonly code: string;

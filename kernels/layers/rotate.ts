@@ -18,7 +18,11 @@ import {
 } from "../fragments/rows.ts";
 import { wgsl } from "../wgsl.ts";
 
-/** What the rotation kernel's source depends on. */
+/**
+ * What the rotation kernel's source depends on.
+ *
+ * @category Kernels
+ */
 export interface RotateSpec {
   /** Rows of input and output. */
   readonly format: RowFormat;
@@ -33,6 +37,20 @@ export const ROTATE_LANES = 64;
  * The rotation kernel; one invocation four elements of a row. Row r is of token
  * `r / batch_rows * batch_tokens + r / token_rows % batch_tokens`, so that heads
  * may come before tokens.
+ *
+ * @example Halves, pair by pair
+ * ```ts
+ * import { rotateKernel, rowFormat } from "@quire/attention/kernels";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const { bindings } = rotateKernel({
+ *   format: rowFormat("f16", 64),
+ *   pairing: "interleaved",
+ * });
+ * assertEquals(bindings[1].type, "array<vec4<f16>>");
+ * ```
+ *
+ * @category Kernels
  */
 export function rotateKernel({ format, pairing }: RotateSpec): KernelSource {
   const dim = "head_dim";

@@ -13,10 +13,18 @@ import { fromFloat16 } from "./half.ts";
  */
 export type DType = "f32" | "f16";
 
-/** Element types of any tensor: rows, and also indices, integers and bytes. */
+/**
+ * Element types of any tensor: rows, and also indices, integers and bytes.
+ *
+ * @category Device
+ */
 export type ElementType = DType | "u32" | "i32" | "u8";
 
-/** Host arrays that can be uploaded; the class decides the element type. */
+/**
+ * Host arrays that can be uploaded; the class decides the element type.
+ *
+ * @category Device
+ */
 export type HostArray =
   | Float32Array
   | Float16Array

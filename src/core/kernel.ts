@@ -7,7 +7,11 @@
 
 import type { UniformFields } from "./uniforms.ts";
 
-/** One resource that a kernel uses; its place in the list is its binding. */
+/**
+ * One resource that a kernel uses; its place in the list is its binding.
+ *
+ * @category Kernels
+ */
 export interface Binding {
   /** The WGSL variable name, and the key under which a buffer is given. */
   readonly name: string;
@@ -17,7 +21,11 @@ export interface Binding {
   readonly access: "read" | "read_write" | "uniform";
 }
 
-/** A complete compute shader: source and binding table, no GPU objects. */
+/**
+ * A complete compute shader: source and binding table, no GPU objects.
+ *
+ * @category Kernels
+ */
 export interface KernelSource {
   /** A readable name, used as the label of every GPU object made from it. */
   readonly label: string;

@@ -4,7 +4,11 @@
  * @module
  */
 
-/** A uniform struct's fields, in order: name to WGSL scalar type. */
+/**
+ * A uniform struct's fields, in order: name to WGSL scalar type.
+ *
+ * @category Kernels
+ */
 export type UniformFields = Readonly<Record<string, "u32" | "i32" | "f32">>;
 
 /** A value for each field. */

@@ -7,7 +7,11 @@
 import { checkInteger, checkRange } from "../core/check.ts";
 import { checkOptions, type OptionHints } from "../core/options.ts";
 
-/** How a scheduler fills its steps. */
+/**
+ * How a scheduler fills its steps.
+ *
+ * @category Scheduling
+ */
 export interface SchedulerPolicy {
   /** The most tokens of one step. Defaults to 2048. */
   readonly tokenBudget?: number;

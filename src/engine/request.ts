@@ -11,7 +11,11 @@ import { checkInteger, checkRange, checkType } from "../core/check.ts";
 import { checkOptions, type OptionHints } from "../core/options.ts";
 import type { FullPolicy } from "./policy.ts";
 
-/** One prompt and how it is to be continued. */
+/**
+ * One prompt and how it is to be continued.
+ *
+ * @category Scheduling
+ */
 export interface RequestOptions {
   /** The request's name, which no other live request has. */
   readonly id: string;
@@ -58,10 +62,18 @@ const HINTS: OptionHints = {
   beamWidth: "write beams",
 };
 
-/** Why a branch is finished. */
+/**
+ * Why a branch is finished.
+ *
+ * @category Scheduling
+ */
 export type FinishReason = "stop" | "length" | "aborted" | "failed";
 
-/** One branch of a finished request: a continuation of its prompt. */
+/**
+ * One branch of a finished request: a continuation of its prompt.
+ *
+ * @category Scheduling
+ */
 export interface FinishedBranch {
   /** Its tokens, without the prompt. */
   readonly tokens: readonly number[];
@@ -72,7 +84,11 @@ export interface FinishedBranch {
   readonly reason: FinishReason;
 }
 
-/** A finished request; its name is free again. */
+/**
+ * A finished request; its name is free again.
+ *
+ * @category Scheduling
+ */
 export interface FinishedRequest {
   /** Its name. */
   readonly id: string;

@@ -25,7 +25,11 @@ import { verifyScheduler } from "./scheduler_invariants.ts";
 import type { SchedulerParts } from "./scheduler_parts.ts";
 import type { Preemption, Step, StepOutcome } from "./step.ts";
 
-/** How a {@linkcode Scheduler} works. */
+/**
+ * How a {@linkcode Scheduler} works.
+ *
+ * @category Scheduling
+ */
 export interface SchedulerOptions extends SchedulerPolicy {
   /** The cache. No one else may make, move or free sequences in it. */
   readonly cache: CacheManager;

@@ -7,7 +7,11 @@
 import type { CacheSequence, GroupCopy, SwapTransfer } from "../cache/mod.ts";
 import type { FinishedRequest } from "./request.ts";
 
-/** Something to carry out before a step's tokens are computed. */
+/**
+ * Something to carry out before a step's tokens are computed.
+ *
+ * @category Scheduling
+ */
 export type StepOperation =
   | {
     /** Rows of a block are copied to another on the device. */
@@ -26,7 +30,11 @@ export type StepOperation =
     readonly transfer: SwapTransfer;
   };
 
-/** The tokens of one sequence that a step computes. */
+/**
+ * The tokens of one sequence that a step computes.
+ *
+ * @category Scheduling
+ */
 export interface SequenceWork {
   /** The request. */
   readonly request: string;
@@ -53,7 +61,11 @@ export interface SequenceWork {
   readonly samples: number;
 }
 
-/** A running request that was preempted. */
+/**
+ * A running request that was preempted.
+ *
+ * @category Scheduling
+ */
 export interface Preemption {
   /** The request. */
   readonly request: string;
@@ -61,7 +73,11 @@ export interface Preemption {
   readonly by: "swap" | "recompute";
 }
 
-/** What one iteration does, in this order. */
+/**
+ * What one iteration does, in this order.
+ *
+ * @category Scheduling
+ */
 export interface Step {
   /** Iterations before this one. */
   readonly iteration: number;
@@ -81,7 +97,11 @@ export interface Step {
   readonly freed: readonly number[];
 }
 
-/** What was sampled for one {@linkcode SequenceWork}. */
+/**
+ * What was sampled for one {@linkcode SequenceWork}.
+ *
+ * @category Scheduling
+ */
 export interface SampleResult {
   /** The request. */
   readonly request: string;
@@ -101,7 +121,11 @@ export interface SampleResult {
   readonly done?: boolean;
 }
 
-/** A request whose part in a step went wrong. */
+/**
+ * A request whose part in a step went wrong.
+ *
+ * @category Scheduling
+ */
 export interface RequestFailure {
   /** The request, which may also only have been swapped. */
   readonly request: string;
@@ -109,7 +133,11 @@ export interface RequestFailure {
   readonly error: Error;
 }
 
-/** What came of a step. */
+/**
+ * What came of a step.
+ *
+ * @category Scheduling
+ */
 export interface StepOutcome {
   /** One result for each work that has samples, in any order. */
   readonly results: readonly SampleResult[];

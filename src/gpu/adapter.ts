@@ -27,7 +27,11 @@ export const WANTED_FEATURES = [
   "subgroups",
 ] as const;
 
-/** Who made the adapter, as far as WebGPU says. */
+/**
+ * Who made the adapter, as far as WebGPU says.
+ *
+ * @category Device
+ */
 export interface GpuInfo {
   /** The vendor's name or number. */
   readonly vendor: string;

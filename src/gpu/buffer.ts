@@ -34,7 +34,11 @@ export function checkOwner(
   }
 }
 
-/** What a buffer is to be. */
+/**
+ * What a buffer is to be.
+ *
+ * @category Device
+ */
 export interface BufferOptions {
   /** Its label in error messages. Defaults to `"buffer"`. */
   readonly label?: string;
@@ -44,7 +48,24 @@ export interface BufferOptions {
   readonly usage: number;
 }
 
-/** A buffer that its `Gpu` made and counts. */
+/**
+ * A buffer that its `Gpu` made and counts.
+ *
+ * @example A buffer of one's own size and usage
+ * ```ts
+ * import { openGpu } from "@quire/attention/gpu";
+ * import { assertEquals } from "@std/assert";
+ *
+ * using gpu = await openGpu();
+ * using buffer = gpu.createBuffer({
+ *   size: 1024,
+ *   usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST,
+ * });
+ * assertEquals(buffer.size, 1024);
+ * ```
+ *
+ * @category Device
+ */
 export class GpuBuffer implements Disposable {
   /** The WebGPU buffer. */
   readonly buffer: GPUBuffer;

@@ -7,7 +7,11 @@
 
 import type { BufferOptions, GpuBuffer } from "./buffer.ts";
 
-/** A device, how buffers are made on it, and what became of it. */
+/**
+ * A device, how buffers are made on it, and what became of it.
+ *
+ * @category Device
+ */
 export interface DeviceContext {
   /** The WebGPU device. */
   readonly device: GPUDevice;

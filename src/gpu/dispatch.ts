@@ -13,7 +13,11 @@ import type { CompiledKernel } from "./pipeline_cache.ts";
 import { GpuTensor } from "./tensor.ts";
 import { BufferUsage, roundUp } from "./usage.ts";
 
-/** A part of a buffer. */
+/**
+ * A part of a buffer.
+ *
+ * @category Programs
+ */
 export interface BufferRange {
   /** The buffer. */
   readonly buffer: GPUBuffer;
@@ -23,10 +27,18 @@ export interface BufferRange {
   readonly size?: number;
 }
 
-/** What can be bound: a tensor, a buffer, or a part of one. */
+/**
+ * What can be bound: a tensor, a buffer, or a part of one.
+ *
+ * @category Programs
+ */
 export type BindingResource = GpuTensor | GpuBuffer | GPUBuffer | BufferRange;
 
-/** A grid of workgroups. */
+/**
+ * A grid of workgroups.
+ *
+ * @category Programs
+ */
 export type Grid = readonly [x: number, y: number, z: number];
 
 /** The bytes that a binding gets. */

@@ -15,7 +15,11 @@ import {
 import type { Gpu } from "./gpu.ts";
 import { GpuTensor } from "./tensor.ts";
 
-/** A host array with its shape. */
+/**
+ * A host array with its shape.
+ *
+ * @category Device
+ */
 export interface HostTensor {
   /** The elements, row-major. */
   readonly data: Float32Array | Float16Array;
@@ -26,6 +30,8 @@ export interface HostTensor {
 /**
  * Numbers of 16 bits on the host: bfloat16 as checkpoints have it, or float16
  * where there is no `Float16Array` (Node before 24).
+ *
+ * @category Device
  */
 export interface HostBits {
   /** The elements' bits, row-major. */
@@ -41,7 +47,11 @@ export interface HostBits {
   readonly as?: DType;
 }
 
-/** A tensor as dtype and shape: enough to make a plan. */
+/**
+ * A tensor as dtype and shape: enough to make a plan.
+ *
+ * @category Device
+ */
 export interface TensorShape {
   /** The storage type. */
   readonly dtype: DType;

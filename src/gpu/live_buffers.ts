@@ -6,7 +6,11 @@
 
 import { type BufferOptions, createRawBuffer, GpuBuffer } from "./buffer.ts";
 
-/** What is alive on a `Gpu`, pooled and staging buffers included. */
+/**
+ * What is alive on a `Gpu`, pooled and staging buffers included.
+ *
+ * @category Device
+ */
 export interface GpuStats {
   /** Live buffers that we made. */
   readonly buffers: number;

@@ -10,7 +10,11 @@ import type { Binding, KernelSource } from "../core/kernel.ts";
 import type { DeviceContext } from "./device_context.ts";
 import { STAGE_COMPUTE } from "./usage.ts";
 
-/** A kernel that is ready to be bound and dispatched. */
+/**
+ * A kernel that is ready to be bound and dispatched.
+ *
+ * @category Programs
+ */
 export interface CompiledKernel {
   /** The label of the source. */
   readonly label: string;

@@ -23,6 +23,19 @@ const POISON_BYTES = 64 * 1024;
  * Idle buffers by size and usage. A buffer's old content stays in it; release
  * one only after the commands that use it have been submitted, and abandon one
  * where that cannot be known.
+ *
+ * @example A buffer that is used again
+ * ```ts
+ * import { openGpu } from "@quire/attention/gpu";
+ * import { assertEquals } from "@std/assert";
+ *
+ * using gpu = await openGpu();
+ * const one = gpu.scratch.acquire(4096);
+ * gpu.scratch.release(one);
+ * assertEquals(gpu.scratch.acquire(4096), one);
+ * ```
+ *
+ * @category Device
  */
 export class BufferPool {
   /**

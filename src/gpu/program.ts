@@ -25,7 +25,11 @@ import { EMPTY_LAYOUT, fitLayout, slotAlignment } from "./slot_layout.ts";
 import { type Slot, Slots, writeWords } from "./slots.ts";
 import { BufferUsage, roundUp } from "./usage.ts";
 
-/** How a program is recorded. */
+/**
+ * How a program is recorded.
+ *
+ * @category Programs
+ */
 export interface EncodeOptions {
   /**
    * The descriptor of the pass of a dispatch by its kernel's label, to time it.
@@ -38,7 +42,11 @@ export interface EncodeOptions {
   readonly names?: Readonly<Record<string, string>> | undefined;
 }
 
-/** What a program runs. */
+/**
+ * What a program runs.
+ *
+ * @category Programs
+ */
 export interface ProgramExplanation {
   /** Kernels' labels and their workgroups, in order. */
   readonly dispatches: readonly {
@@ -77,6 +85,42 @@ interface CheckedCopy {
  * An update and an encode whose sizes fit then make no buffer, and no bind group
  * where the caller's buffers are the same as once before. What a caller submits
  * otherwise is right too, but each update makes a buffer and bind groups anew.
+ *
+ * @example A kernel of one's own
+ * ```ts
+ * import { openGpu, Program } from "@quire/attention/gpu";
+ * import { assertEquals } from "@std/assert";
+ *
+ * using gpu = await openGpu();
+ * using program = await Program.create(gpu, "add", {
+ *   dispatches: [{
+ *     source: {
+ *       label: "add",
+ *       code: `
+ *         struct Params { addend: u32, padding_0: u32, padding_1: u32, padding_2: u32 }
+ *         @group(0) @binding(0) var<storage, read_write> data: array<u32>;
+ *         @group(0) @binding(1) var<uniform> params: Params;
+ *         @compute @workgroup_size(4)
+ *         fn main(@builtin(local_invocation_index) lane: u32) {
+ *           data[lane] += params.addend;
+ *         }`,
+ *       bindings: [
+ *         { name: "data", type: "array<u32>", access: "read_write" },
+ *         { name: "params", type: "Params", access: "uniform" },
+ *       ],
+ *       uniforms: { addend: "u32" },
+ *       features: [],
+ *     },
+ *     uniforms: { addend: 10 },
+ *     grid: [1, 1, 1],
+ *   }],
+ * });
+ * using data = gpu.tensor(Uint32Array.of(1, 2, 3, 4), [4]);
+ * gpu.submit("add", (encoder) => program.encode(encoder, { data }));
+ * assertEquals([...await gpu.readOne(data)], [11, 12, 13, 14]);
+ * ```
+ *
+ * @category Programs
  */
 export class Program implements Disposable {
   #gpu: Gpu;

@@ -10,7 +10,11 @@ import { packUniforms } from "../core/uniforms.ts";
 import type { Grid } from "./dispatch.ts";
 import type { CompiledKernel } from "./pipeline_cache.ts";
 
-/** One dispatch of a program. */
+/**
+ * One dispatch of a program.
+ *
+ * @category Programs
+ */
 export interface Dispatch {
   /** The kernel. */
   readonly source: KernelSource;
@@ -25,7 +29,11 @@ export interface Dispatch {
   readonly aliases?: Readonly<Record<string, string>> | undefined;
 }
 
-/** A copy of a caller's resource into scratch, before the dispatches. */
+/**
+ * A copy of a caller's resource into scratch, before the dispatches.
+ *
+ * @category Programs
+ */
 export interface ProgramCopy {
   /** The resource. */
   readonly from: string;
@@ -35,7 +43,11 @@ export interface ProgramCopy {
   readonly at: number;
 }
 
-/** What a program is made of; pure data. */
+/**
+ * What a program is made of; pure data.
+ *
+ * @category Programs
+ */
 export interface ProgramParts {
   /** The dispatches, in order. */
   readonly dispatches: readonly Dispatch[];

@@ -13,7 +13,11 @@ import type { DeviceContext } from "./device_context.ts";
 import { GpuTensor } from "./tensor.ts";
 import { BufferUsage, MAP_READ, roundUp } from "./usage.ts";
 
-/** How a read is made. */
+/**
+ * How a read is made.
+ *
+ * @category Device
+ */
 export interface ReadOptions {
   /** Aborts the wait; the read then rejects with the signal's reason. */
   readonly signal?: AbortSignal;

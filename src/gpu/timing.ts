@@ -19,6 +19,37 @@ const MAX_PASSES = 2048;
  * Open each pass with `encoder.beginComputePass(timer.pass(label))`, call
  * {@linkcode PassTimer.resolve} on the last encoder before it is finished,
  * submit, and await {@linkcode PassTimer.read}.
+ *
+ * @example How long a plan takes on the device
+ * ```ts
+ * import { planAttention } from "@quire/attention";
+ * import { openGpu, PassTimer, timingUnsupported } from "@quire/attention/gpu";
+ *
+ * using gpu = await openGpu();
+ * const shape = [1, 64, 2, 16];
+ * const tensor = { dtype: "f32", shape } as const;
+ * using plan = await planAttention(gpu, {
+ *   query: tensor,
+ *   key: tensor,
+ *   value: tensor,
+ * });
+ * const tensors = {
+ *   query: gpu.empty("f32", shape),
+ *   key: gpu.empty("f32", shape),
+ *   value: gpu.empty("f32", shape),
+ *   output: gpu.empty("f32", shape),
+ * };
+ * if (timingUnsupported(gpu) === undefined) {
+ *   using timer = new PassTimer(gpu, 4);
+ *   gpu.submit("timed", (encoder) => {
+ *     plan.encode(encoder, tensors, (label) => timer.pass(label));
+ *     timer.resolve(encoder);
+ *   });
+ *   console.log(await timer.read()); // nanoseconds of each pass
+ * }
+ * ```
+ *
+ * @category Device
  */
 export class PassTimer implements Disposable {
   #gpu: Gpu;
@@ -125,7 +156,19 @@ export class PassTimer implements Disposable {
   }
 }
 
-/** Why passes cannot be timed on `gpu`, or `undefined` where they can. */
+/**
+ * Why passes cannot be timed on `gpu`, or `undefined` where they can.
+ *
+ * @example Whether passes can be timed
+ * ```ts
+ * import { openGpu, timingUnsupported } from "@quire/attention/gpu";
+ *
+ * using gpu = await openGpu();
+ * console.log(timingUnsupported(gpu) ?? "passes can be timed");
+ * ```
+ *
+ * @category Device
+ */
 export function timingUnsupported(gpu: Gpu): string | undefined {
   return gpu.features.has("timestamp-query")
     ? undefined

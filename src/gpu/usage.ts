@@ -5,7 +5,11 @@
  * @module
  */
 
-/** The flags of `GPUBufferUsage`. */
+/**
+ * The flags of `GPUBufferUsage`.
+ *
+ * @category Device
+ */
 export const BufferUsage = {
   /** May be mapped for reading. */
   mapRead: 0x0001,

@@ -49,6 +49,8 @@ import { CacheStep, type StepHost, type StepPart } from "./step.ts";
  * Tokens are added in three steps: {@linkcode KvArenas.reserve} gives them
  * slots, the {@linkcode CacheStep} that it returns is written layer by layer,
  * and committed. {@linkcode KvArenas.append} does all three at once.
+ *
+ * @category Cache
  */
 export abstract class KvArenas implements Disposable {
   /** The device. */

@@ -18,7 +18,11 @@ import {
 import { type SwapRounds, swapRounds } from "../cache/swap/swap_rounds.ts";
 import type { SwapCopy, SwapTransfer } from "../cache/swap/swap_space.ts";
 
-/** How large a `KvSwap` is. */
+/**
+ * How large a `KvSwap` is.
+ *
+ * @category Cache
+ */
 export interface KvSwapOptions {
   /** Slots of host memory, as many as the manager's. */
   readonly hostBlocks: number;
@@ -30,13 +34,21 @@ export interface KvSwapOptions {
   readonly stagingBlocks?: number;
 }
 
-/** How a transfer is made. */
+/**
+ * How a transfer is made.
+ *
+ * @category Cache
+ */
 export interface SwapOptions {
   /** Ends the transfer early; it then rejects with the signal's reason. */
   readonly signal?: AbortSignal;
 }
 
-/** A block and its slot; the group of layers does not matter here. */
+/**
+ * A block and its slot; the group of layers does not matter here.
+ *
+ * @category Cache
+ */
 export type BlockSlot = Pick<SwapCopy, "block" | "slot">;
 
 const STAGING_BYTES = 32 * 2 ** 20;

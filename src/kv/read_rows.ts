@@ -9,7 +9,11 @@ import type { HostTensor } from "../gpu/host_tensor.ts";
 import type { Gpu, GpuBuffer, GpuTensor, ReadOptions } from "../gpu/mod.ts";
 import { arenaLayout, type BlockShape, tokenBytes } from "./copier.ts";
 
-/** Which rows of a sequence are read, and how. */
+/**
+ * Which rows of a sequence are read, and how.
+ *
+ * @category Cache
+ */
 export interface ReadRowsOptions extends ReadOptions {
   /** The layer; 0 by default. */
   readonly layer?: number;
@@ -17,7 +21,11 @@ export interface ReadRowsOptions extends ReadOptions {
   readonly group?: number;
 }
 
-/** The rows that a cache holds of a sequence, in the order of its tokens. */
+/**
+ * The rows that a cache holds of a sequence, in the order of its tokens.
+ *
+ * @category Cache
+ */
 export interface SequenceRows {
   /** The first token: 0, unless leading ones were dropped behind a window. */
   readonly start: number;

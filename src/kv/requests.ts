@@ -11,7 +11,11 @@ import type { ContiguousSequence } from "../cache/extent/contiguous_sequence.ts"
 import type { GroupCopy } from "../cache/manager/group_match.ts";
 import { checkInteger, checkType } from "../core/check.ts";
 
-/** How many tokens are to be added to a sequence. */
+/**
+ * How many tokens are to be added to a sequence.
+ *
+ * @category Cache
+ */
 export interface ReserveRequest {
   /** A sequence of the cache. */
   readonly sequence: BlockTable | ContiguousSequence;
@@ -23,6 +27,8 @@ export interface ReserveRequest {
  * What somebody else has reserved: a sequence's own `reserve`, a `CacheManager`
  * or a scheduler, which has slots and copies for each layer group and carries
  * out the copies of its steps apart.
+ *
+ * @category Cache
  */
 export interface GivenReservation {
   /** The slot of each token; where there are layer groups, for each of them. */

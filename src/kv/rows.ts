@@ -16,7 +16,11 @@ import {
 import type { Gpu, GpuTensor } from "../gpu/mod.ts";
 import type { BlockCopy, Reservation } from "../cache/block/table_types.ts";
 
-/** Where new keys stand, for a cache that rotates them. */
+/**
+ * Where new keys stand, for a cache that rotates them.
+ *
+ * @category Cache
+ */
 export interface KeyRotation {
   /** `u32[tokens]`: true positions, each a row of the table. */
   readonly positions: GpuTensor;
@@ -24,7 +28,11 @@ export interface KeyRotation {
   readonly table: GpuTensor;
 }
 
-/** New keys and values of one layer, in the order of a step's sequences. */
+/**
+ * New keys and values of one layer, in the order of a step's sequences.
+ *
+ * @category Cache
+ */
 export interface LayerRows {
   /** The layer; 0 by default. */
   readonly layer?: number;
@@ -42,7 +50,11 @@ export interface DeviceRows extends LayerRows {
   readonly value: GpuTensor;
 }
 
-/** New keys and values of all layers, the first layer's first. */
+/**
+ * New keys and values of all layers, the first layer's first.
+ *
+ * @category Cache
+ */
 export interface AllLayerRows {
   /** As many as the cache has layers. */
   readonly layers: readonly Omit<LayerRows, "layer">[];

@@ -10,7 +10,11 @@ import { ContiguousSequence } from "../cache/extent/contiguous_sequence.ts";
 import { CacheSequence } from "../cache/manager/cache_sequence.ts";
 import { checkInteger, checkType } from "../core/check.ts";
 
-/** Sequences that have a row each in a block table. */
+/**
+ * Sequences that have a row each in a block table.
+ *
+ * @category Cache
+ */
 export interface TableKeys {
   /** Tells the two apart. */
   readonly kind: "paged";
@@ -22,7 +26,11 @@ export interface TableKeys {
   readonly lengths: readonly number[];
 }
 
-/** Sequences that lie in order, each from a token of the arena on. */
+/**
+ * Sequences that lie in order, each from a token of the arena on.
+ *
+ * @category Cache
+ */
 export interface ExtentKeys {
   /** Tells the two apart. */
   readonly kind: "contiguous";

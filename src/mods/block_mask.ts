@@ -10,7 +10,11 @@ import { maskClassifier } from "./interval.ts";
 import type { Interval } from "./interval_arithmetic.ts";
 import type { MaskMod } from "./trace.ts";
 
-/** Consecutive tiles of keys that are treated alike. */
+/**
+ * Consecutive tiles of keys that are treated alike.
+ *
+ * @category Tiles
+ */
 export interface Run {
   /** The first tile. */
   readonly start: number;
@@ -20,7 +24,11 @@ export interface Run {
   readonly full: boolean;
 }
 
-/** A tile of queries, and how its keys are tiled. */
+/**
+ * A tile of queries, and how its keys are tiled.
+ *
+ * @category Tiles
+ */
 export interface MaskRunsOptions {
   /** Inclusive range of batch indices that share the runs. */
   readonly batch: Interval;
@@ -47,6 +55,28 @@ export interface MaskRunsOptions {
  * @throws {TypeError} If an option is not a number.
  * @throws {RangeError} If one is not an integer of its range, or a range is
  * empty.
+ *
+ * @example A query tile far behind a window
+ * ```ts
+ * import { causal, maskRuns, slidingWindow } from "@quire/attention/mods";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const runs = maskRuns([causal(), slidingWindow({ left: 63 })], {
+ *   batch: [0, 0],
+ *   head: [0, 0],
+ *   queryStart: 512,
+ *   queryEnd: 527,
+ *   keyLength: 1024,
+ *   tileKeys: 16,
+ * });
+ * assertEquals(runs, [
+ *   { start: 28, count: 1, full: false },
+ *   { start: 29, count: 3, full: true },
+ *   { start: 32, count: 1, full: false },
+ * ]);
+ * ```
+ *
+ * @category Tiles
  */
 export function maskRuns(
   mods: readonly MaskMod[],

@@ -32,7 +32,22 @@ import type {
   ScalarType,
 } from "./nodes.ts";
 
-/** A buffer that expressions can read; made by {@linkcode capture}. */
+/**
+ * A buffer that expressions can read; made by {@linkcode capture}.
+ *
+ * @example An element by head and by key
+ * ```ts
+ * import { capture, maskMod } from "@quire/attention/mods";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const seen = capture(Uint8Array.of(1, 1, 0, 1), { shape: [2, 2] });
+ * assertEquals(seen.buffer.type, "bool");
+ * const mod = maskMod("table", ({ head, key }) => seen.at(head, key));
+ * assertEquals(mod.name, "table");
+ * ```
+ *
+ * @category Masks and scores
+ */
 export class Capture<Element extends Expression = Expression> {
   /** The data and its shape, as the readings see them. */
   readonly buffer: CapturedBuffer;

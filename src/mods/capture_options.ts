@@ -7,7 +7,11 @@
 import { checkInteger, checkRange, checkType } from "../core/check.ts";
 import type { CapturedAxis, CapturedData, DeviceReading } from "./nodes.ts";
 
-/** Options for `capture()`. */
+/**
+ * Options for `capture()`.
+ *
+ * @category Masks and scores
+ */
 export interface CaptureOptions {
   /** The size of each dimension, row-major; `[data.length]` by default. */
   readonly shape?: readonly number[];
@@ -27,6 +31,8 @@ export interface CaptureOptions {
  * Options for `capture()` of a GPU tensor.
  *
  * @typeParam As What an element is read as.
+ *
+ * @category Masks and scores
  */
 export interface TensorCaptureOptions<As extends DeviceReading>
   extends CaptureOptions {

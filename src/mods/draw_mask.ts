@@ -5,7 +5,7 @@
  */
 
 import { checkInteger, checkType } from "../core/check.ts";
-import { maskSvg } from "./mask_svg.ts";
+import { maskSvg, type MaskSvgParts } from "./mask_svg.ts";
 import { bindRows } from "./rows.ts";
 import { tileGrid, type TileGridOptions, type TileKind } from "./tile_grid.ts";
 import type { MaskMod } from "./trace.ts";
@@ -26,7 +26,11 @@ const CHARACTERS: Readonly<Record<TileKind, string>> = {
   full: "█",
 };
 
-/** What has masks: one call of attention, as `attentionProblem()` makes it. */
+/**
+ * What has masks: one call of attention, as `attentionProblem()` makes it.
+ *
+ * @category Tiles
+ */
 export interface MaskedProblem {
   /** All must hold. */
   readonly maskMods: readonly MaskMod[];
@@ -41,7 +45,11 @@ export interface MaskedProblem {
   }[];
 }
 
-/** Which part of a mask is drawn, and in what tiles. */
+/**
+ * Which part of a mask is drawn, and in what tiles.
+ *
+ * @category Tiles
+ */
 export interface DrawMaskOptions {
   /** Queries; by default those of the problem, else as many as keys. */
   readonly queries?: number;
@@ -67,7 +75,11 @@ export interface DrawMaskOptions {
   readonly title?: string;
 }
 
-/** A drawn mask. */
+/**
+ * A drawn mask.
+ *
+ * @category Tiles
+ */
 export interface MaskPicture {
   /**
    * A line a row of tiles, a character a tile: `·` is empty and not computed,
@@ -106,6 +118,8 @@ export interface MaskPicture {
  * // ·▒▒█▒··· and so on
  * console.log(tiles); // { empty: 38, full: 7, mixed: 19 }
  * ```
+ *
+ * @category Tiles
  */
 export function drawMask(
   masked: MaskMod | readonly MaskMod[] | MaskedProblem,
@@ -114,7 +128,13 @@ export function drawMask(
   const { masks, grid } = checked(masked, options);
   const names = masks.map(({ name }) => name).join(", ") || "no mask";
   const { title = names } = options;
-  const tiles = tileGrid(masks, grid);
+  return pictureOf({ masks, grid, tiles: tileGrid(masks, grid), title });
+}
+
+/** The picture of tiles whose kinds are known. */
+export function pictureOf(
+  { masks, grid, tiles, title }: Omit<MaskSvgParts, "counts">,
+): MaskPicture {
   const counts = { empty: 0, full: 0, mixed: 0 };
   for (const kind of tiles.flat()) counts[kind]++;
   return {

@@ -23,6 +23,8 @@ import type { MaskMod, ScoreMod } from "./trace.ts";
 /**
  * The modified score of one (query, key) pair. `query` is the query's position
  * (its index plus the query offset), `key` the key's index.
+ *
+ * @category Readings
  */
 export type ScoreFunction = (
   score: number,
@@ -32,7 +34,11 @@ export type ScoreFunction = (
   key: number,
 ) => number;
 
-/** Whether a query, by its position, sees a key, by its index. */
+/**
+ * Whether a query, by its position, sees a key, by its index.
+ *
+ * @category Readings
+ */
 export type MaskFunction = (
   batch: number,
   head: number,
@@ -124,14 +130,40 @@ export function evaluator(expression: ExpressionNode): ScoreFunction {
     run({ score, batch, head, query, key });
 }
 
-/** All score mods, in order, as one function; the identity when none. */
+/**
+ * All score mods, in order, as one function; the identity when none.
+ *
+ * @example A score as a function
+ * ```ts
+ * import { scoreFunction, scoreMod } from "@quire/attention/mods";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const double = scoreMod("double", ({ score }) => score.mul(2));
+ * assertEquals(scoreFunction([double])(1.5, 0, 0, 0, 0), 3);
+ * ```
+ *
+ * @category Readings
+ */
 export function scoreFunction(mods: readonly ScoreMod[]): ScoreFunction {
   const functions = mods.map((mod) => evaluator(mod.expression));
   return (score, batch, head, query, key) =>
     functions.reduce((s, modify) => modify(s, batch, head, query, key), score);
 }
 
-/** The conjunction of all mask mods as one function; true when none. */
+/**
+ * The conjunction of all mask mods as one function; true when none.
+ *
+ * @example A mask as a function
+ * ```ts
+ * import { causal, maskFunction } from "@quire/attention/mods";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const sees = maskFunction([causal()]);
+ * assertEquals([0, 1, 2].map((key) => sees(0, 0, 1, key)), [true, true, false]);
+ * ```
+ *
+ * @category Readings
+ */
 export function maskFunction(mods: readonly MaskMod[]): MaskFunction {
   const functions = mods.map((mod) => evaluator(mod.expression));
   return (batch, head, query, key) =>

@@ -21,7 +21,19 @@ import type {
   UnaryOperation,
 } from "./nodes.ts";
 
-/** What {@linkcode Float} and {@linkcode Int} share. */
+/**
+ * What {@linkcode Float} and {@linkcode Int} share.
+ *
+ * @example What numbers can do
+ * ```ts
+ * import { maskMod, scoreMod } from "@quire/attention/mods";
+ *
+ * maskMod("near", ({ query, key }) => query.sub(key).abs().le(4));
+ * scoreMod("capped", ({ score }) => score.min(10).max(-10));
+ * ```
+ *
+ * @category Expressions
+ */
 export abstract class Numeric<Self extends Numeric<Self>> {
   /** The tree that this expression stands for. */
   readonly node: ExpressionNode;
@@ -148,6 +160,15 @@ export abstract class Numeric<Self extends Numeric<Self>> {
  * none: a mod must not divide by zero, take the logarithm of what is not
  * positive or the root of what is negative, even in the branch of a `select`
  * that is not chosen, and must not overflow.
+ *
+ * @example A score that is squashed
+ * ```ts
+ * import { scoreMod } from "@quire/attention/mods";
+ *
+ * scoreMod("squashed", ({ score }) => score.mul(0.1).tanh().mul(10));
+ * ```
+ *
+ * @category Expressions
  */
 export class Float extends Numeric<Float> {
   /** Tells the classes apart. */
@@ -184,7 +205,18 @@ export class Float extends Numeric<Float> {
   }
 }
 
-/** An i32 expression; results wrap around at 32 bits, as in WGSL. */
+/**
+ * An i32 expression; results wrap around at 32 bits, as in WGSL.
+ *
+ * @example Every third key
+ * ```ts
+ * import { maskMod } from "@quire/attention/mods";
+ *
+ * maskMod("every third", ({ key }) => key.rem(3).eq(0));
+ * ```
+ *
+ * @category Expressions
+ */
 export class Int extends Numeric<Int> {
   /** Tells the classes apart. */
   readonly type = "i32";
@@ -214,7 +246,22 @@ export class Int extends Numeric<Int> {
   }
 }
 
-/** A boolean expression. */
+/**
+ * A boolean expression.
+ *
+ * @example A condition that chooses
+ * ```ts
+ * import { scoreMod } from "@quire/attention/mods";
+ *
+ * scoreMod(
+ *   "farther is less",
+ *   ({ score, query, key }) =>
+ *     query.sub(key).gt(16).and(key.gt(0)).select(score.sub(1), score),
+ * );
+ * ```
+ *
+ * @category Expressions
+ */
 export class Bool {
   /** Tells the classes apart. */
   readonly type = "bool";
@@ -292,7 +339,11 @@ export class Bool {
   }
 }
 
-/** An expression of any type. */
+/**
+ * An expression of any type.
+ *
+ * @category Expressions
+ */
 export type Expression = Float | Int | Bool;
 
 /** An expression or a literal. */
@@ -320,6 +371,18 @@ function isExpression(value: unknown): value is Expression {
  *
  * @throws {TypeError} If `value` is not a number.
  * @throws {RangeError} If it is not finite as a float32.
+ *
+ * @example A constant among expressions
+ * ```ts
+ * import { float, scoreMod } from "@quire/attention/mods";
+ *
+ * scoreMod(
+ *   "one of two",
+ *   ({ score, head }) => score.mul(head.eq(0).select(float(0.5), 1)),
+ * );
+ * ```
+ *
+ * @category Expressions
  */
 export function float(value: number): Float {
   return new Float(literalNode("float() value", "f32", value));
@@ -330,6 +393,19 @@ export function float(value: number): Float {
  *
  * @throws {TypeError} If `value` is not a number.
  * @throws {RangeError} If it is not an integer in the range of i32.
+ *
+ * @example A constant among expressions
+ * ```ts
+ * import { int, maskMod } from "@quire/attention/mods";
+ *
+ * maskMod(
+ *   "two windows",
+ *   ({ query, key, head }) =>
+ *     query.sub(key).le(head.lt(4).select(int(16), 256)),
+ * );
+ * ```
+ *
+ * @category Expressions
  */
 export function int(value: number): Int {
   return new Int(literalNode("int() value", "i32", value));
@@ -340,6 +416,17 @@ export function int(value: number): Int {
  * written into the emitted source.
  *
  * @throws {TypeError} If `value` is not a boolean.
+ *
+ * @example A mask that hides nothing
+ * ```ts
+ * import { bool, maskFunction, maskMod } from "@quire/attention/mods";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const all = maskMod("all", () => bool(true));
+ * assertEquals(maskFunction([all])(0, 0, 0, 9), true);
+ * ```
+ *
+ * @category Expressions
  */
 export function bool(value: boolean): Bool {
   return new Bool(literalNode("bool() value", "bool", value));

@@ -22,7 +22,11 @@ import { elementRange } from "./range_table.ts";
 import { compile, type Environment, type Reading } from "./reading.ts";
 import type { MaskMod } from "./trace.ts";
 
-/** Inclusive integer ranges `[low, high]` of positions. */
+/**
+ * Inclusive integer ranges `[low, high]` of positions.
+ *
+ * @category Tiles
+ */
 export interface PositionRanges {
   /** Batch indices. */
   readonly batch: Interval;
@@ -34,7 +38,11 @@ export interface PositionRanges {
   readonly key: Interval;
 }
 
-/** What a mask does to a tile: sees no pair, every pair, or it varies. */
+/**
+ * What a mask does to a tile: sees no pair, every pair, or it varies.
+ *
+ * @category Tiles
+ */
 export type MaskClass = "none" | "all" | "some";
 
 /** A mask's class over ranges of positions. */
@@ -172,6 +180,20 @@ export function maskClassifier(mods: readonly MaskMod[]): MaskClassifier {
  *
  * @throws {TypeError} If a bound is not a number.
  * @throws {RangeError} If a bound is not an i32, or a range is empty.
+ *
+ * @example A tile below the diagonal
+ * ```ts
+ * import { causal, classifyMask } from "@quire/attention/mods";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const tile = (query: [number, number], key: [number, number]) =>
+ *   classifyMask([causal()], { batch: [0, 0], head: [0, 0], query, key });
+ * assertEquals(tile([8, 15], [0, 7]), "all");
+ * assertEquals(tile([0, 7], [8, 15]), "none");
+ * assertEquals(tile([0, 7], [0, 7]), "some");
+ * ```
+ *
+ * @category Tiles
  */
 export function classifyMask(
   mods: readonly MaskMod[],

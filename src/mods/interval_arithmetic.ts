@@ -10,7 +10,11 @@
  * @module
  */
 
-/** The least and the greatest possible value; booleans are 0 and 1. */
+/**
+ * The least and the greatest possible value; booleans are 0 and 1.
+ *
+ * @category Tiles
+ */
 export type Interval = readonly [number, number];
 
 /** Nothing is known. */

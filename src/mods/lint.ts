@@ -12,27 +12,43 @@
  * @module
  */
 
-/** As much of a syntax tree's node as the rule looks at. */
+/**
+ * As much of a syntax tree's node as the rule looks at.
+ *
+ * @category Lint
+ */
 export interface LintNode {
   /** Its kind, named as in ESTree. */
   readonly type: string;
 }
 
-/** What a linter gives to a rule. */
+/**
+ * What a linter gives to a rule.
+ *
+ * @category Lint
+ */
 export interface LintContext {
   /** Reports a place and what is wrong there. */
   // deno-lint-ignore no-explicit-any
   report(problem: { node: any; message: string }): void;
 }
 
-/** A rule, as `deno lint` and ESLint take it. */
+/**
+ * A rule, as `deno lint` and ESLint take it.
+ *
+ * @category Lint
+ */
 export interface LintRule {
   /** The functions to call for each kind of node. */
   // deno-lint-ignore no-explicit-any
   create(context: LintContext): Record<string, (node: any) => void>;
 }
 
-/** The plugin. */
+/**
+ * The plugin.
+ *
+ * @category Lint
+ */
 export interface LintPlugin {
   /** Its name, which rules are prefixed with. */
   readonly name: string;
@@ -157,7 +173,11 @@ const rule: LintRule = {
   },
 };
 
-/** The plugin: `quire/no-host-operators-in-mods`. */
+/**
+ * The plugin: `quire/no-host-operators-in-mods`.
+ *
+ * @category Lint
+ */
 const plugin: LintPlugin = {
   name: "quire",
   meta: { name: "quire" },

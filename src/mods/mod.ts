@@ -22,12 +22,33 @@
  */
 
 export { maskRuns, type MaskRunsOptions, type Run } from "./block_mask.ts";
+export {
+  type BlockDensity,
+  type BlockGeometry,
+  type BlockGrid,
+  type BlockLists,
+  BlockMask,
+  blockMask,
+  blockMaskFromLists,
+  blockMaskFromPattern,
+  type BlockMaskParts,
+  type BlockPattern,
+  type DrawBlocksOptions,
+  type GivenLists,
+  type ListedBlocks,
+  type MaskLists,
+  type Meaning,
+  type RowsBy,
+  throughTable,
+  type ThroughTableOptions,
+} from "./block_mask/mod.ts";
 export { Capture, capture } from "./capture.ts";
 export type {
   CaptureOptions,
   TensorCaptureOptions,
 } from "./capture_options.ts";
 export { and, not, or } from "./combine.ts";
+export { scoreDerivative } from "./derivative.ts";
 export {
   drawMask,
   type DrawMaskOptions,
@@ -58,20 +79,20 @@ export {
   type PositionRanges,
 } from "./interval.ts";
 export type { Interval } from "./interval_arithmetic.ts";
+export { blockDiagonal } from "./masks/blocks.ts";
+export { booleanMask } from "./masks/boolean.ts";
+export { document } from "./masks/document.ts";
+export { prefixLm } from "./masks/prefix.ts";
+export { tree } from "./masks/tree.ts";
 export {
-  blockDiagonal,
-  booleanMask,
   causal,
   dilated,
   type DilatedOptions,
-  document,
-  prefixLm,
   sinkWindow,
   type SinkWindowOptions,
   slidingWindow,
   type SlidingWindowOptions,
-  tree,
-} from "./masks.ts";
+} from "./masks/windows.ts";
 export type {
   BinaryNode,
   BinaryOperation,

@@ -5,10 +5,18 @@
  * @module
  */
 
-/** The type of an expression's value, named as in WGSL. */
+/**
+ * The type of an expression's value, named as in WGSL.
+ *
+ * @category Expressions
+ */
 export type ScalarType = "f32" | "i32" | "bool";
 
-/** What a mod may depend on, apart from literals and captured buffers. */
+/**
+ * What a mod may depend on, apart from literals and captured buffers.
+ *
+ * @category Expressions
+ */
 export type VariableName =
   | "score"
   | "batch"
@@ -23,14 +31,22 @@ export type VariableName =
  */
 export type BoundName = Exclude<VariableName, "row">;
 
-/** Host arrays that can be captured; the class decides the element's type. */
+/**
+ * Host arrays that can be captured; the class decides the element's type.
+ *
+ * @category Expressions
+ */
 export type CapturedData =
   | Float32Array
   | Int32Array
   | Uint32Array
   | Uint8Array;
 
-/** A tensor on a device that can be captured; a `GpuTensor` is one. */
+/**
+ * A tensor on a device that can be captured; a `GpuTensor` is one.
+ *
+ * @category Expressions
+ */
 export interface CapturedTensor {
   /** Where it lives. */
   readonly gpu: object;
@@ -48,10 +64,16 @@ export interface CapturedTensor {
  * How an element on a device is read: `"float"`, what is not finite as 0;
  * `"int"`, by its bits; `"bool"`, true where it is not 0; `"finite"`, whether a
  * float is a finite number.
+ *
+ * @category Expressions
  */
 export type DeviceReading = "float" | "int" | "bool" | "finite";
 
-/** Elements that stay on a device: kernels read them, the CPU never does. */
+/**
+ * Elements that stay on a device: kernels read them, the CPU never does.
+ *
+ * @category Expressions
+ */
 export interface DeviceData {
   /** Where they are. */
   readonly tensor: CapturedTensor;
@@ -65,6 +87,8 @@ export interface DeviceData {
  * What a dimension of a captured buffer runs over, so that a problem can be
  * held against its size: one entry a sequence, query head, query (`"row"`) or
  * key, or one a position from `from` on.
+ *
+ * @category Expressions
  */
 export type CapturedAxis =
   | "batch"
@@ -73,7 +97,11 @@ export type CapturedAxis =
   | "key"
   | { readonly from: number };
 
-/** A buffer that a mod reads. Two captures are the same if it is one object. */
+/**
+ * A buffer that a mod reads. Two captures are the same if it is one object.
+ *
+ * @category Expressions
+ */
 export interface CapturedBuffer {
   /**
    * The elements in row-major order: on the host, where they are read when a mod
@@ -92,17 +120,28 @@ export interface CapturedBuffer {
   readonly given?: readonly number[] | undefined;
 }
 
-/** A constant. Its value never shows in the emitted source (but for bools). */
+/**
+ * A constant. Its value never shows in the emitted source (but for bools).
+ *
+ * @category Expressions
+ */
 export interface LiteralNode {
   /** Tells the kinds of node apart. */
   readonly kind: "literal";
   /** The type of the value. */
   readonly type: ScalarType;
-  /** The value: a float32, an i32, or 0 and 1 for `false` and `true`. */
+  /**
+   * The value: a float32 (a float64 near one where a derivative was
+   * simplified), an i32, or 0 and 1 for `false` and `true`.
+   */
   readonly value: number;
 }
 
-/** One of the inputs of a mod. */
+/**
+ * One of the inputs of a mod.
+ *
+ * @category Expressions
+ */
 export interface VariableNode {
   /** Tells the kinds of node apart. */
   readonly kind: "variable";
@@ -112,7 +151,11 @@ export interface VariableNode {
   readonly name: VariableName;
 }
 
-/** The operations on one operand. */
+/**
+ * The operations on one operand.
+ *
+ * @category Expressions
+ */
 export type UnaryOperation =
   | "neg"
   | "abs"
@@ -124,7 +167,11 @@ export type UnaryOperation =
   | "not"
   | "toFloat";
 
-/** An operation on one operand. */
+/**
+ * An operation on one operand.
+ *
+ * @category Expressions
+ */
 export interface UnaryNode {
   /** Tells the kinds of node apart. */
   readonly kind: "unary";
@@ -136,7 +183,11 @@ export interface UnaryNode {
   readonly operand: ExpressionNode;
 }
 
-/** The operations on two operands of the result's type. */
+/**
+ * The operations on two operands of the result's type.
+ *
+ * @category Expressions
+ */
 export type BinaryOperation =
   | "add"
   | "sub"
@@ -148,7 +199,11 @@ export type BinaryOperation =
   | "and"
   | "or";
 
-/** An operation on two operands of the result's type. */
+/**
+ * An operation on two operands of the result's type.
+ *
+ * @category Expressions
+ */
 export interface BinaryNode {
   /** Tells the kinds of node apart. */
   readonly kind: "binary";
@@ -162,10 +217,18 @@ export interface BinaryNode {
   readonly right: ExpressionNode;
 }
 
-/** The comparisons. */
+/**
+ * The comparisons.
+ *
+ * @category Expressions
+ */
 export type Comparison = "lt" | "le" | "gt" | "ge" | "eq" | "ne";
 
-/** A comparison of two numbers of one type. */
+/**
+ * A comparison of two numbers of one type.
+ *
+ * @category Expressions
+ */
 export interface CompareNode {
   /** Tells the kinds of node apart. */
   readonly kind: "compare";
@@ -179,7 +242,11 @@ export interface CompareNode {
   readonly right: ExpressionNode;
 }
 
-/** A choice between two values; both are computed. */
+/**
+ * A choice between two values; both are computed.
+ *
+ * @category Expressions
+ */
 export interface SelectNode {
   /** Tells the kinds of node apart. */
   readonly kind: "select";
@@ -193,7 +260,11 @@ export interface SelectNode {
   readonly whenFalse: ExpressionNode;
 }
 
-/** An element of a captured buffer, each index clamped to its dimension. */
+/**
+ * An element of a captured buffer, each index clamped to its dimension.
+ *
+ * @category Expressions
+ */
 export interface LoadNode {
   /** Tells the kinds of node apart. */
   readonly kind: "load";
@@ -205,7 +276,11 @@ export interface LoadNode {
   readonly indices: readonly ExpressionNode[];
 }
 
-/** Any node of the tree. */
+/**
+ * Any node of the tree.
+ *
+ * @category Expressions
+ */
 export type ExpressionNode =
   | LiteralNode
   | VariableNode

@@ -12,7 +12,11 @@ import type { Bool, Expression, Float, Int } from "./expression.ts";
 import type { CapturedAxis, CapturedTensor, DeviceReading } from "./nodes.ts";
 import type { MaskVariables } from "./trace.ts";
 
-/** Options of mods whose data has a row per query. */
+/**
+ * Options of mods whose data has a row per query.
+ *
+ * @category Masks and scores
+ */
 export interface QueryRowsOptions {
   /**
    * The position of row 0's query, for data that goes by positions. By default

@@ -4,29 +4,49 @@
  * @module
  */
 
-import { evaluationOrder, type ExpressionNode } from "./nodes.ts";
+import {
+  evaluationOrder,
+  type ExpressionNode,
+  operandsOf,
+  type VariableName,
+} from "./nodes.ts";
 
 /**
- * A tree in which each node is what `change` makes of it, operands before what
- * uses them; what is shared stays shared.
+ * Trees in which each node is what `change` makes of it, operands before what
+ * uses them; what they share stays shared, and what does not change stays.
  */
 export function rewrite(
-  root: ExpressionNode,
+  roots: readonly ExpressionNode[],
   change: (node: ExpressionNode) => ExpressionNode,
-): ExpressionNode {
+): ExpressionNode[] {
   const changed = new Map<ExpressionNode, ExpressionNode>();
   const of = (node: ExpressionNode) => changed.get(node)!;
-  for (const node of evaluationOrder(root)) {
-    changed.set(node, change(withOperands(node, of)));
+  for (const root of roots) {
+    for (const node of evaluationOrder(root)) {
+      if (!changed.has(node)) changed.set(node, change(withOperands(node, of)));
+    }
   }
-  return of(root);
+  return roots.map(of);
 }
 
-/** A node with other operands. */
+/** Trees with `value` in the place of a variable. */
+export function replaceVariable(
+  roots: readonly ExpressionNode[],
+  name: VariableName,
+  value: ExpressionNode,
+): ExpressionNode[] {
+  return rewrite(
+    roots,
+    (node) => node.kind === "variable" && node.name === name ? value : node,
+  );
+}
+
+/** A node with other operands; itself where they are the same. */
 function withOperands(
   node: ExpressionNode,
   of: (operand: ExpressionNode) => ExpressionNode,
 ): ExpressionNode {
+  if (operandsOf(node).every((operand) => of(operand) === operand)) return node;
   switch (node.kind) {
     case "literal":
     case "variable":

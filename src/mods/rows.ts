@@ -17,7 +17,7 @@ import {
   type ExpressionNode,
   type VariableName,
 } from "./nodes.ts";
-import { rewrite } from "./rewrite.ts";
+import { replaceVariable } from "./rewrite.ts";
 import type { MaskMod, ScoreMod } from "./trace.ts";
 
 /**
@@ -43,6 +43,19 @@ export function boundName(name: VariableName): BoundName {
  * @param offsets The position of query 0 of each sequence.
  * @throws {TypeError} If an offset is not a number.
  * @throws {RangeError} If one is not an i32.
+ *
+ * @example A mask with a row a query, read elsewhere
+ * ```ts
+ * import { bindRows, maskFunction, maskMod } from "@quire/attention/mods";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const evenRows = maskMod("even rows", ({ row }) => row.rem(2).eq(0));
+ * // Query 0 of the only sequence is at position 5.
+ * const sees = maskFunction(bindRows([evenRows], [5]));
+ * assertEquals([5, 6].map((query) => sees(0, 0, query, 0)), [true, false]);
+ * ```
+ *
+ * @category Readings
  */
 export function bindRows<M extends MaskMod | ScoreMod>(
   mods: readonly M[],
@@ -54,10 +67,7 @@ export function bindRows<M extends MaskMod | ScoreMod>(
   const row = rowNode(offsets);
   return mods.map((mod) => ({
     ...mod,
-    expression: rewrite(
-      mod.expression,
-      (node) => node.kind === "variable" && node.name === "row" ? row : node,
-    ),
+    expression: replaceVariable([mod.expression], "row", row)[0],
   }));
 }
 

@@ -7,7 +7,11 @@
 import { maskRuns } from "./block_mask.ts";
 import type { MaskMod } from "./trace.ts";
 
-/** What a mask leaves of a tile: nothing, everything, or some of it. */
+/**
+ * What a mask leaves of a tile: nothing, everything, or some of it.
+ *
+ * @category Tiles
+ */
 export type TileKind = "empty" | "full" | "mixed";
 
 /** The part of a mask that is looked at, and its tiles. */

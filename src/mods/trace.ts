@@ -14,7 +14,11 @@ import {
   type VariableName,
 } from "./nodes.ts";
 
-/** What a mask may depend on. */
+/**
+ * What a mask may depend on.
+ *
+ * @category Masks and scores
+ */
 export interface MaskVariables {
   /** The index of the sequence in the batch. */
   readonly batch: Int;
@@ -35,7 +39,11 @@ export interface MaskVariables {
   readonly row: Int;
 }
 
-/** What a score mod may depend on. */
+/**
+ * What a score mod may depend on.
+ *
+ * @category Masks and scores
+ */
 export interface ScoreVariables extends MaskVariables {
   /** The scaled score, after the mods that come before. */
   readonly score: Float;

@@ -10,12 +10,18 @@
 
 import { checkInteger, checkType } from "../core/check.ts";
 import { CaptureTable } from "./capture_table.ts";
+import { scoreDerivativeNode } from "./derivative.ts";
 import type { TensorBinding, TensorPlacement } from "./device_table.ts";
-import { dependsOn, type VariableName } from "./nodes.ts";
+import { dependsOn, type ExpressionNode, type VariableName } from "./nodes.ts";
+import { isLiteral } from "./simplify.ts";
 import type { MaskMod, ScoreMod } from "./trace.ts";
 import { emitBody } from "./wgsl_body.ts";
 
-/** What {@linkcode emitMods} emits. */
+/**
+ * What {@linkcode emitMods} emits.
+ *
+ * @category Readings
+ */
 export interface EmitOptions {
   /** Applied in order; the identity when empty. */
   readonly scoreMods: readonly ScoreMod[];
@@ -28,6 +34,8 @@ export interface EmitOptions {
    * It is written into the source.
    */
   readonly base?: number;
+  /** Whether to emit the derivative of the score mods too; not by default. */
+  readonly derivative?: boolean;
   /**
    * Captured tensors on a device: `"bound"` (default), each at a binding of its
    * own, or `"gathered"`, copied one after the other into one.
@@ -35,12 +43,19 @@ export interface EmitOptions {
   readonly tensors?: TensorPlacement;
 }
 
-/** The emitted functions and the data that they read. */
+/**
+ * The emitted functions and the data that they read.
+ *
+ * @category Readings
+ */
 export interface EmittedMods {
   /**
    * Module-scope WGSL: `fn mod_score(score: f32, batch: i32, head: i32,
    * query: i32, key: i32) -> f32` and `fn mod_mask(batch: i32, head: i32,
-   * query: i32, key: i32) -> bool`, with `mod` replaced by the prefix.
+   * query: i32, key: i32) -> bool`, with `mod` replaced by the prefix. With
+   * `derivative` also `fn mod_score_derivative(score: f32, batch: i32,
+   * head: i32, query: i32, key: i32) -> f32`: how much the modified score
+   * changes with the score that the mods are given.
    */
   readonly code: string;
   /**
@@ -60,6 +75,11 @@ export interface EmittedMods {
   readonly usesCaptures: boolean;
   /** Whether there are score mods. */
   readonly hasScore: boolean;
+  /**
+   * Whether the derivative was asked for and may be other than 1; where it is
+   * not, it need not be called.
+   */
+  readonly hasDerivative: boolean;
   /** Whether there are mask mods. */
   readonly hasMask: boolean;
   /** Whether any mod depends on the batch index. */
@@ -77,9 +97,26 @@ const POSITION = "batch: i32, head: i32, query: i32, key: i32";
 /**
  * Emits score and mask mods as WGSL functions.
  *
- * @throws {TypeError} If `prefix` is not an identifier, or a mod reads the
- * query's row and is not bound (see {@linkcode bindRows}).
+ * The source of a derivative depends on a mod's structure, and on which of its
+ * constants are 0, 1 and -1, by which it is simplified.
+ *
+ * @throws {TypeError} If `prefix` is not an identifier, a mod reads the query's
+ * row and is not bound (see {@linkcode bindRows}), or the derivative is asked
+ * for and an operation has none.
  * @throws {RangeError} If `base` is not a word's index.
+ *
+ * @example The WGSL of a mask
+ * ```ts
+ * import { emitMods, maskMod } from "@quire/attention/mods";
+ * import { assert, assertEquals } from "@std/assert";
+ *
+ * const later = maskMod("later", ({ query, key }) => key.le(query));
+ * const { code, data } = emitMods({ scoreMods: [], maskMods: [later] });
+ * assert(code.includes("fn mod_mask("));
+ * assertEquals(data.length, 0);
+ * ```
+ *
+ * @category Readings
  */
 export function emitMods(options: EmitOptions): EmittedMods {
   const { scoreMods, maskMods, prefix = "mod", base = 0, tensors } = options;
@@ -93,15 +130,18 @@ export function emitMods(options: EmitOptions): EmittedMods {
   const table = new CaptureTable(prefix, base, tensors);
   const score = scoreCode(scoreMods, prefix, table);
   const mask = maskCode(maskMods, prefix, table);
+  const slope = options.derivative ? scoreDerivativeNode(scoreMods) : undefined;
+  const derivative = slope ? [derivativeCode(slope, prefix, table)] : [];
   const data = table.data();
   const uses = (name: VariableName) =>
     [...scoreMods, ...maskMods].some((mod) => dependsOn(mod.expression, name));
   return {
-    code: [...table.helpers(), score, mask].join("\n\n") + "\n",
+    code: [...table.helpers(), score, mask, ...derivative].join("\n\n") + "\n",
     data,
     tensors: table.tensors,
     usesCaptures: data.length > 0,
     hasScore: scoreMods.length > 0,
+    hasDerivative: slope !== undefined && !isLiteral(slope, 1),
     hasMask: maskMods.length > 0,
     usesBatch: uses("batch"),
     usesHead: uses("head"),
@@ -148,4 +188,20 @@ function maskCode(
   }
   const all = mods.map((_, index) => `mask${index}`).join(" && ") || "true";
   return [...lines, `  return ${all};`, "}"].join("\n");
+}
+
+function derivativeCode(
+  slope: ExpressionNode,
+  prefix: string,
+  table: CaptureTable,
+): string {
+  const body = isLiteral(slope, 1)
+    ? { statements: [], value: "1.0" }
+    : emitBody(slope, { table, score: "score", firstLet: 0 });
+  return [
+    `fn ${prefix}_score_derivative(score: f32, ${POSITION}) -> f32 {`,
+    ...body.statements,
+    `  return ${body.value};`,
+    "}",
+  ].join("\n");
 }

@@ -65,10 +65,10 @@ export async function hostMods<M extends MaskMod | ScoreMod>(
   }
   return mods.map((mod) => ({
     ...mod,
-    expression: rewrite(mod.expression, (node) => {
+    expression: rewrite([mod.expression], (node) => {
       const buffer = node.kind === "load" && read.get(node.buffer);
       return buffer ? { ...node, buffer } : node;
-    }),
+    })[0],
   }));
 }
 

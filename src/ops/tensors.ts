@@ -16,7 +16,11 @@ import { GpuTensor } from "../gpu/mod.ts";
 
 export type { HostBits, HostTensor, TensorShape };
 
-/** Any form of tensor, of which only dtype and shape matter for a problem. */
+/**
+ * Any form of tensor, of which only dtype and shape matter for a problem.
+ *
+ * @category Attention
+ */
 export type AnyTensor = GpuTensor | HostTensor | HostBits | TensorShape;
 
 /** The dtype and shape of a tensor, wherever it is. */

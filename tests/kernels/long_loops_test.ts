@@ -17,7 +17,6 @@ import {
   UnsupportedError,
 } from "../../mod.ts";
 import type { AnyTensor } from "../../src/ops/mod.ts";
-import { attentionParts } from "../../src/ops/attention/parts.ts";
 import type { Gpu } from "../../src/gpu/mod.ts";
 import {
   type AttentionCase,
@@ -28,6 +27,7 @@ import {
 import { checkCase } from "../support/attention_check.ts";
 import { runCases } from "../support/attention_runner.ts";
 import { gpuTest } from "../support/gpu.ts";
+import { partsFor } from "../support/attention_parts.ts";
 import { type LoopCount, loopCounts } from "../support/loop_counts.ts";
 
 const LONG: AttentionCase = {
@@ -175,7 +175,7 @@ function standardTakes({ limits, features }: Gpu, c: AttentionCase): boolean {
   });
   const device = { software: true, maxLoopIterations: 65535, limits, features };
   try {
-    attentionParts(problem, device, { algorithm: "standard" });
+    partsFor(problem, device, { algorithm: "standard" });
     return true;
   } catch (error) {
     if (error instanceof UnsupportedError) return false;
@@ -288,7 +288,7 @@ function planOf(
   const problem = attentionProblem(
     optionsOf(counted, (_, shape): TensorShape => ({ dtype: "f32", shape })),
   );
-  const { parts, explanation } = attentionParts(
+  const { parts, explanation } = partsFor(
     problem,
     device,
     counted.choices,

@@ -16,11 +16,16 @@ export async function isAvailable(): Promise<boolean> {
   return await navigator.gpu?.requestAdapter() != null;
 }
 
-/** The values of each mod at each point, all from one shader module. */
+/**
+ * The values of each mod at each point, or those of its derivative, all from
+ * one shader module.
+ */
 export async function evaluateOnGpu(
   mods: readonly ScoreMod[],
   points: readonly Point[],
+  derivative: boolean = false,
 ): Promise<Float32Array[]> {
+  const called = derivative ? "score_derivative" : "score";
   const words: number[] = [];
   const functions: string[] = [];
   const calls: string[] = [];
@@ -30,13 +35,14 @@ export async function evaluateOnGpu(
       maskMods: [],
       prefix: `case${index}`,
       base: words.length,
+      derivative,
     });
     for (const word of data) words.push(word);
     functions.push(code);
     calls.push(
       `  results[${
         index * points.length
-      }u + i] = case${index}_score(score, p.x, p.y, p.z, p.w);`,
+      }u + i] = case${index}_${called}(score, p.x, p.y, p.z, p.w);`,
     );
   }
   const code = `

@@ -73,6 +73,7 @@ fn mod_mask(batch: i32, head: i32, query: i32, key: i32) -> bool {
     data: new Uint32Array(),
     usesCaptures: false,
     hasScore: false,
+    hasDerivative: false,
     hasMask: false,
     usesBatch: false,
     usesHead: false,

@@ -39,6 +39,8 @@ export interface EmittedReport {
 export interface Compiler<Compiled> {
   /** Compiles one. */
   pipeline(kernel: KernelSource): Promise<Compiled>;
+  /** What one was compiled to, if it was. */
+  compiled(kernel: KernelSource): Compiled | undefined;
 }
 
 /**
@@ -50,6 +52,15 @@ export function plantFault<Compiled>(gpu: Compiler<Compiled>): void {
   if (text === undefined) return;
   const fault: EmittedFault = JSON.parse(text);
   const compile = gpu.pipeline.bind(gpu);
+  const compiled = gpu.compiled.bind(gpu);
+  // What runs is what was compiled for a source, so it is the changed one's.
+  gpu.compiled = (kernel) => {
+    if (!kernel.label.startsWith(fault.kernel)) return compiled(kernel);
+    const tokens = tokenize(kernel.code);
+    const matches = findAll(fault.find, tokens);
+    const code = replaceAll(kernel.code, tokens, matches, fault.replace);
+    return compiled({ ...kernel, code });
+  };
   gpu.pipeline = async (kernel) => {
     if (!kernel.label.startsWith(fault.kernel)) return await compile(kernel);
     const tokens = tokenize(kernel.code);

@@ -13,6 +13,7 @@ import {
 import { mismatchTable } from "../../reference/mismatch_table.ts";
 import { roundAll } from "../../reference/naive.ts";
 import type {
+  BackwardProblem,
   MaskFunction,
   ReferenceProblem,
   ScoreFunction,
@@ -61,6 +62,13 @@ export const SCORES = {
     score - 2 ** -(head + 1) * Math.abs(query - key),
 } satisfies Record<string, ScoreFunction | undefined>;
 
+/** The derivative of each, with respect to the score. */
+export const SCORE_DERIVATIVES = {
+  none: undefined,
+  softcap: (score) => 1 - Math.tanh(score / 20) ** 2,
+  distance: () => 1,
+} satisfies Record<keyof typeof SCORES, ScoreFunction | undefined>;
+
 /** `length` normal numbers times `factor`, exact in float32. */
 export function normals(
   prng: Prng,
@@ -95,6 +103,21 @@ export function problemOf(
     valueHeadDim: c.valueHeadDim,
     mask: MASKS[c.mask],
     score: SCORES[c.score],
+  };
+}
+
+/** The problem of a case with what a loss sends back, exact in `precision`. */
+export function backwardOf(
+  c: Case,
+  precision: "f32" | "f16" = "f32",
+): BackwardProblem {
+  const prng = new Prng(c.seed + 1e6);
+  const rows = c.batch * c.queryLength * c.kvHeads * c.queriesPerKvHead;
+  return {
+    ...problemOf(c, precision),
+    scoreDerivative: SCORE_DERIVATIVES[c.score],
+    outputGradient: roundAll(precision, normals(prng, rows * c.valueHeadDim)),
+    lseGradient: normals(prng, rows),
   };
 }
 

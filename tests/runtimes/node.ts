@@ -12,7 +12,7 @@
 
 import { readCommand } from "../../src/cli/arguments.ts";
 import { pack } from "../../src/cli/pack.ts";
-import { bundleSizes } from "./node_bundles.ts";
+import { checkBundles } from "./node_bundles.ts";
 import { output, run } from "./node_process.ts";
 import { type VulkanDriver, vulkanDrivers } from "./vulkan_driver.ts";
 
@@ -25,6 +25,7 @@ const FILES = "tests/runtimes/node_project";
 const PACKAGES = [
   "webgpu@^0.6.2",
   "esbuild@^0.28.2",
+  "rolldown@^1.3.2",
   "ts59@npm:typescript@~5.9.0",
   "ts7@npm:typescript@~7.0.0",
 ];
@@ -245,7 +246,10 @@ async function checkAll(folder: string): Promise<void> {
       () => typeCheck(project, options),
     );
   }
-  for (const bundle of bundleSizes(project)) await check(...bundle);
+  await check(
+    "bundles have what they need, and no more",
+    () => checkBundles(project),
+  );
   await runOnDawn(project);
 }
 

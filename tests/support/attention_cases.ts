@@ -16,6 +16,7 @@ import {
   readScore,
   type ScoreSpec,
 } from "./attention_mods.ts";
+import { type BlocksSpec, seesBlocks } from "./block_specs.ts";
 
 /** What queries, keys and values look like. */
 export type Distribution =
@@ -67,6 +68,7 @@ export interface AttentionCase {
   readonly window?: { readonly left?: number; readonly right?: number };
   readonly masks?: readonly MaskSpec[];
   readonly score?: ScoreSpec;
+  readonly blocks?: BlocksSpec;
   readonly queryOffset?: number;
   /** How many keys each sequence has from one before it; 0 by default. */
   readonly inherits?: readonly number[];
@@ -211,6 +213,9 @@ export function referenceProblem(
       : []),
     ...(c.masks ?? []).map((mask) => readMask(mask, c.seed, offsets)),
   ].map((mask) => mask.sees);
+  if (c.blocks) {
+    sees.push(seesBlocks(c.blocks, c.seed, { offsets, queryHeads }));
+  }
   const { seed } = c;
   const score = readScore(c.score ?? {}, queryHeads, { seed, offsets });
   return {

@@ -15,8 +15,12 @@ import {
   workOf,
 } from "./attention_cases.ts";
 import type { MaskSpec } from "./attention_mods.ts";
+import type { BlocksSpec } from "./block_specs.ts";
 
-type Mods = Pick<AttentionCase, "causal" | "window" | "masks" | "score">;
+type Mods = Pick<
+  AttentionCase,
+  "causal" | "window" | "masks" | "score" | "blocks"
+>;
 
 /** How long sequences are: all long, all short, or both in one batch. */
 type Batch = "prefill" | "decode" | "mixed";
@@ -47,6 +51,8 @@ export interface Sizes {
   readonly queries: number;
   readonly keys: number;
   readonly heads: number;
+  readonly kvHeads: number;
+  readonly batch: number;
 }
 
 const PREFILL: readonly Lengths[] = [
@@ -112,6 +118,18 @@ const combined = (random: Prng, sizes: Sizes): Mods =>
   });
 const bias = (_: Prng, { queries, keys, heads }: Sizes) => ({
   bias: [heads, queries, keys] as const,
+});
+const blocks = (
+  random: Prng,
+  { queries, keys, heads, kvHeads, batch }: Sizes,
+): BlocksSpec => ({
+  queries: Math.max(1, queries),
+  keys,
+  queryBlock: [1, 8, 16, 32, 50, 128][random.below(6)],
+  keyBlock: [1, 5, 16, 64, 100, 256][random.below(6)],
+  batch: random.below(2) ? batch : 1,
+  heads: [1, kvHeads, heads][random.below(3)],
+  density: [0.05, 0.5, 0.9, 1][random.below(4)],
 });
 
 /** The grid. */
@@ -403,6 +421,50 @@ export const FAMILIES: readonly Family[] = [
     mods: causal,
   },
   {
+    name: "blocks",
+    dtype: "f32",
+    layout: "dense",
+    valueDims: [32],
+    batch: "prefill",
+    mods: (random, sizes) => ({ blocks: blocks(random, sizes) }),
+  },
+  {
+    name: "blocks in part, causal, paged",
+    dtype: "f32",
+    layout: "paged",
+    valueDims: [16, 32],
+    batch: "mixed",
+    heads: [6, 2],
+    splits: ["fixed", 2, "auto", "stream-k"],
+    mods: (random, sizes) => ({
+      causal: true,
+      blocks: { ...blocks(random, sizes), partial: true },
+    }),
+  },
+  {
+    name: "f16, blocks, softcap, cache",
+    dtype: "f16",
+    layout: "cache",
+    valueDims: [32],
+    batch: "mixed",
+    heads: [4, 1],
+    sharing: true,
+    mods: (random, sizes) => ({
+      blocks: blocks(random, sizes),
+      score: { softcap: 20 },
+    }),
+  },
+  {
+    name: "standard, blocks, ragged",
+    dtype: "f32",
+    layout: "ragged",
+    valueDims: [16],
+    batch: "mixed",
+    heads: [4, 4],
+    algorithm: "standard",
+    mods: (random, sizes) => ({ blocks: blocks(random, sizes) }),
+  },
+  {
     name: "standard, causal",
     tiles: "device",
     dtype: "f32",
@@ -442,6 +504,8 @@ export function drawCase(family: Family, random: Prng): AttentionCase {
     queries: Math.max(...sequences.map(([queries]) => queries)),
     keys: Math.max(1, ...sequences.map(([, keys]) => keys)),
     heads: queryHeads,
+    kvHeads,
+    batch: sequences.length,
   };
   const valueHeadDim = pick(family.valueDims);
   const contiguous = family.layout === "dense" || family.layout === "ragged";

@@ -26,6 +26,7 @@ import {
   type SequenceData,
 } from "./attention_cases.ts";
 import { readBias, readMask } from "./attention_mods.ts";
+import { blockMaskOf } from "./block_specs.ts";
 import {
   hostOf,
   isRectangular,
@@ -83,6 +84,7 @@ export function modOptions(
     ...(c.masks && {
       maskMod: c.masks.map((mask) => readMask(mask, c.seed, offsetsOf(c)).mod),
     }),
+    ...(c.blocks && { blockMask: blockMaskOf(c.blocks, c.seed) }),
     ...(score.softcap !== undefined && { softcap: score.softcap }),
     ...(score.alibi && { alibi: true }),
     ...(score.bias &&

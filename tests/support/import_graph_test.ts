@@ -160,5 +160,5 @@ Deno.test("librarySources() reads every file of the library", () => {
     ]
   ) assert(sources.has(file), file);
   const graph = importGraph(sources);
-  assert(graph.get("src/mods/mod.ts")!.includes("src/mods/masks.ts"));
+  assert(graph.get("src/mods/mod.ts")!.includes("src/mods/masks/windows.ts"));
 });

@@ -8,8 +8,8 @@
 import type { KernelSource } from "../../src/core/kernel.ts";
 import { type Gpu, type GpuTensor, Program } from "../../src/gpu/mod.ts";
 import type { PlanChoices } from "../../src/ops/attention/options/choices.ts";
-import { attentionParts } from "../../src/ops/attention/parts.ts";
 import type { AttentionProblem } from "../../src/ops/attention/problem.ts";
+import { partsFor } from "./attention_parts.ts";
 
 const COUNTER = "counted";
 
@@ -38,7 +38,7 @@ export async function loopCounts(
 ): Promise<LoopCount[]> {
   const { software, features, limits } = gpu;
   const device = { software, features, limits, maxLoopIterations };
-  const { parts } = attentionParts(problem, device, choices);
+  const { parts } = partsFor(problem, device, choices);
   const counters = parts.dispatches.map(() =>
     gpu.tensor(new Uint32Array(1), [1], COUNTER)
   );

@@ -22,7 +22,11 @@ export type {
   CacheMarks,
 } from "./pool_types.ts";
 
-/** The id of the null block. It is never allocated, and it pads block tables. */
+/**
+ * The id of the null block. It is never allocated, and it pads block tables.
+ *
+ * @category Cache
+ */
 export const NULL_BLOCK = 0;
 
 /**
@@ -50,6 +54,8 @@ export const NULL_BLOCK = 0;
  * pool.release(blocks[0]); // free again
  * pool.verify();
  * ```
+ *
+ * @category Cache
  */
 export class BlockPool {
   readonly #free: FreeList;

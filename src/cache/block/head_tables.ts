@@ -13,7 +13,11 @@ import {
   type PackTablesOptions,
 } from "./tables.ts";
 
-/** The tables of a batch of sequences with one for each key/value head. */
+/**
+ * The tables of a batch of sequences with one for each key/value head.
+ *
+ * @category Cache
+ */
 export interface PackedHeadTables extends Omit<PackedTables, "sequences"> {
   /** Sequences; `blockTable` has `sequences * heads` rows. */
   readonly sequences: number;
@@ -50,6 +54,8 @@ export interface PackedHeadTables extends Omit<PackedTables, "sequences"> {
  * recent.reserve(2);
  * packHeadTables([[all, recent]]); // blockTable [1, 2, 3, 0], lengths [6, 2]
  * ```
+ *
+ * @category Cache
  */
 export function packHeadTables(
   tables: readonly (readonly BlockTable[])[],

@@ -4,7 +4,11 @@
  * @module
  */
 
-/** What else one `BlockPool.allocate()` does at the same time. */
+/**
+ * What else one `BlockPool.allocate()` does at the same time.
+ *
+ * @category Cache
+ */
 export interface AllocateOptions {
   /**
    * Blocks to hold once more each, in use or free: a free one leaves the free
@@ -21,6 +25,8 @@ export interface AllocateOptions {
 /**
  * The right to say which blocks hold something that can be found again, given
  * to the one index of a pool.
+ *
+ * @category Cache
  */
 export interface CacheMarks {
   /** Marks a block in use as cached. */
@@ -29,7 +35,11 @@ export interface CacheMarks {
   unmark(id: number): void;
 }
 
-/** How large a `BlockPool` is. */
+/**
+ * How large a `BlockPool` is.
+ *
+ * @category Cache
+ */
 export interface BlockPoolOptions {
   /** Blocks in all, the null block included: at least 2. */
   readonly numBlocks: number;

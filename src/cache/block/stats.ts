@@ -6,7 +6,11 @@
 
 import { checkInteger, checkRange } from "../../core/check.ts";
 
-/** Memory taken for a set of sequences. */
+/**
+ * Memory taken for a set of sequences.
+ *
+ * @category Cache
+ */
 export interface Footprint {
   /** Token slots taken. */
   readonly slots: number;
@@ -14,7 +18,11 @@ export interface Footprint {
   readonly blocks: number;
 }
 
-/** Memory that each policy takes for the same sequences, none shared. */
+/**
+ * Memory that each policy takes for the same sequences, none shared.
+ *
+ * @category Cache
+ */
 export interface Footprints {
   /** Tokens written: the slots that hold something. */
   readonly tokens: number;
@@ -28,7 +36,11 @@ export interface Footprints {
   readonly exact: Footprint;
 }
 
-/** What {@linkcode footprints} counts. */
+/**
+ * What {@linkcode footprints} counts.
+ *
+ * @category Cache
+ */
 export interface FootprintOptions {
   /** Final length of each sequence, in tokens. */
   readonly lengths: readonly number[];
@@ -38,7 +50,11 @@ export interface FootprintOptions {
   readonly maxLength: number;
 }
 
-/** How much of a set of block tables is shared. */
+/**
+ * How much of a set of block tables is shared.
+ *
+ * @category Cache
+ */
 export interface Sharing {
   /** Table entries: blocks as if nothing were shared. */
   readonly logicalBlocks: number;
@@ -85,6 +101,8 @@ function footprint(slots: readonly number[], blockSize: number): Footprint {
  * paged.blocks; // 3
  * max.blocks; // 8
  * ```
+ *
+ * @category Cache
  */
 export function footprints(options: FootprintOptions): Footprints {
   const { lengths, blockSize, maxLength } = options;
@@ -115,6 +133,24 @@ export function footprints(options: FootprintOptions): Footprints {
  * Counts the blocks that tables share.
  *
  * @param tables The block ids of each table, as `BlockTable.blocks` gives them.
+ *
+ * @example A prompt and a fork of it
+ * ```ts
+ * import { BlockPool, BlockTable, sharing } from "@quire/attention/cache";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const pool = new BlockPool({ numBlocks: 8, blockSize: 16 });
+ * const prompt = new BlockTable(pool);
+ * prompt.reserve(64);
+ * const fork = prompt.fork();
+ * const { logicalBlocks, uniqueBlocks, saved } = sharing([
+ *   prompt.blocks,
+ *   fork.blocks,
+ * ]);
+ * assertEquals([logicalBlocks, uniqueBlocks, saved], [8, 4, 0.5]);
+ * ```
+ *
+ * @category Cache
  */
 export function sharing(tables: Iterable<readonly number[]>): Sharing {
   const holders = new Map<number, number>();

@@ -4,7 +4,11 @@
  * @module
  */
 
-/** A block whose first rows must be copied before new ones are written. */
+/**
+ * A block whose first rows must be copied before new ones are written.
+ *
+ * @category Cache
+ */
 export interface BlockCopy {
   /** The block to read, still held by the other tables. */
   readonly source: number;
@@ -14,7 +18,11 @@ export interface BlockCopy {
   readonly rows: number;
 }
 
-/** Where new tokens go, and what must be copied first. */
+/**
+ * Where new tokens go, and what must be copied first.
+ *
+ * @category Cache
+ */
 export interface Reservation {
   /** The physical slot of each new token: `block * blockSize + row`. */
   readonly slots: Uint32Array;
@@ -25,7 +33,11 @@ export interface Reservation {
   readonly copies: readonly BlockCopy[];
 }
 
-/** How `BlockTable.reserve()` comes by its blocks. */
+/**
+ * How `BlockTable.reserve()` comes by its blocks.
+ *
+ * @category Cache
+ */
 export interface ReserveOptions {
   /**
    * Blocks that the caller holds once each and no one else does: at least

@@ -8,7 +8,11 @@ import { checkInteger, checkRange, checkType } from "../../core/check.ts";
 import { NULL_BLOCK } from "./block_pool.ts";
 import { BlockTable } from "./block_table.ts";
 
-/** The tables of a batch of sequences, padded to one width. */
+/**
+ * The tables of a batch of sequences, padded to one width.
+ *
+ * @category Cache
+ */
 export interface PackedTables {
   /** `[sequences, maxBlocks]`: block ids, the null block past each end. */
   readonly blockTable: Uint32Array;
@@ -20,7 +24,11 @@ export interface PackedTables {
   readonly maxBlocks: number;
 }
 
-/** How {@linkcode packTables} lays the tables out. */
+/**
+ * How {@linkcode packTables} lays the tables out.
+ *
+ * @category Cache
+ */
 export interface PackTablesOptions {
   /** Columns. Defaults to the blocks of the longest table. */
   readonly maxBlocks?: number;
@@ -64,6 +72,8 @@ function checkTables(tables: readonly BlockTable[]): void {
  * b.reserve(1);
  * packTables([a, b]); // blockTable [1, 2, 3, 0], lengths [6, 1]
  * ```
+ *
+ * @category Cache
  */
 export function packTables(
   tables: readonly BlockTable[],

@@ -10,10 +10,18 @@ import { blockCopies, ExtentPool } from "./extent_pool.ts";
 import type { Extent } from "./extent_types.ts";
 import { grownCapacity, type GrowthOptions } from "./growth.ts";
 
-/** How much room a {@linkcode ContiguousSequence} takes ahead. */
+/**
+ * How much room a {@linkcode ContiguousSequence} takes ahead.
+ *
+ * @category Cache
+ */
 export type ContiguousGrowth = Omit<GrowthOptions, "blockSize">;
 
-/** A fork, and what must be copied before it can be read. */
+/**
+ * A fork, and what must be copied before it can be read.
+ *
+ * @category Cache
+ */
 export interface ContiguousFork {
   /** The new sequence, with room of its own. */
   readonly sequence: ContiguousSequence;
@@ -70,6 +78,8 @@ export function checkedGrowth(
  * prompt.free();
  * fork.free();
  * ```
+ *
+ * @category Cache
  */
 export class ContiguousSequence {
   readonly #pool: ExtentPool;

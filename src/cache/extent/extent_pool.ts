@@ -42,6 +42,8 @@ interface MutableExtent {
  * pool.release(first);
  * pool.verify();
  * ```
+ *
+ * @category Cache
  */
 export class ExtentPool {
   readonly #free: FreeExtents;

@@ -6,18 +6,28 @@
 
 import type { BlockRun } from "./free_extents.ts";
 
-/** Consecutive blocks in use, and how many tokens lie in them. */
+/**
+ * Consecutive blocks in use, and how many tokens lie in them.
+ *
+ * @category Cache
+ */
 export interface Extent extends BlockRun {
   /** Tokens that have a slot, from the first block's start on. */
   readonly tokens: number;
 }
 
-/** How large an extent is to be. */
+/**
+ * How large an extent is to be.
+ *
+ * @category Cache
+ */
 export type ExtentSize = Pick<Extent, "blocks" | "tokens">;
 
 /**
  * What extents take, what they use of it and what that costs; all but the
  * counts of extents in tokens.
+ *
+ * @category Cache
  */
 export interface ExtentStats {
   /** Extents in use, those without blocks included. */

@@ -4,7 +4,11 @@
  * @module
  */
 
-/** Consecutive blocks. */
+/**
+ * Consecutive blocks.
+ *
+ * @category Cache
+ */
 export interface BlockRun {
   /** The first block. */
   readonly start: number;

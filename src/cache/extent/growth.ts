@@ -12,6 +12,8 @@ import { checkInteger, checkRange, checkType } from "../../core/check.ts";
  * - `"page"`: a block as it is begun (Kwon et al. 2023);
  * - `"powerOfTwo"`: the next power of two, as a vector doubles;
  * - `"max"`: the longest length at once, as a reservation does.
+ *
+ * @category Cache
  */
 export type GrowthPolicy = "page" | "powerOfTwo" | "max";
 
@@ -22,7 +24,11 @@ export const GROWTH_POLICIES: readonly GrowthPolicy[] = [
   "max",
 ];
 
-/** What {@linkcode grownCapacity} rounds to and stops at. */
+/**
+ * What {@linkcode grownCapacity} rounds to and stops at.
+ *
+ * @category Cache
+ */
 export interface GrowthOptions {
   /** When room is taken. Defaults to `"page"`. */
   readonly policy?: GrowthPolicy;
@@ -64,6 +70,8 @@ function nextPowerOfTwo(length: number): number {
  * grownCapacity(17, { ...options, policy: "powerOfTwo" }); // 32
  * grownCapacity(17, { ...options, policy: "max" }); // 100
  * ```
+ *
+ * @category Cache
  */
 export function grownCapacity(length: number, options: GrowthOptions): number {
   const { policy = "page", blockSize, maxLength = Infinity } = options;

@@ -17,6 +17,8 @@ import type { PrefixDomain } from "../prefix/prefix_hash.ts";
  * - `"swappingOut"`, `"swappingIn"`: on both sides of a transfer under way;
  * - `"swapped"`: in host memory;
  * - `"freed"`: nowhere, and never again.
+ *
+ * @category Cache
  */
 export type SequenceStatus =
   | "running"

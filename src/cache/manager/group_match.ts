@@ -10,7 +10,11 @@ import type { BlockCopy } from "../block/table_types.ts";
 import type { PrefixDomain } from "../prefix/prefix_hash.ts";
 import type { PrefixIndex } from "../prefix/prefix_index.ts";
 
-/** Layers that see the same keys, and so share block tables. */
+/**
+ * Layers that see the same keys, and so share block tables.
+ *
+ * @category Cache
+ */
 export interface LayerGroup {
   /**
    * Keys to the left that a query sees besides its own: a sliding window.
@@ -93,7 +97,11 @@ export function matchGroups(
   };
 }
 
-/** A copy between two blocks of one layer group. */
+/**
+ * A copy between two blocks of one layer group.
+ *
+ * @category Cache
+ */
 export interface GroupCopy extends BlockCopy {
   /** The layer group whose keys and values are copied. */
   readonly group: number;

@@ -11,7 +11,11 @@ import type { GrowthPolicy } from "../extent/growth.ts";
 import type { PrefixDomain } from "../prefix/prefix_hash.ts";
 import type { PrefixIndex } from "../prefix/prefix_index.ts";
 
-/** How a `CacheManager` works. */
+/**
+ * How a `CacheManager` works.
+ *
+ * @category Cache
+ */
 export interface CacheManagerOptions {
   /** The blocks. No one else may hold or release them, but by pins. */
   readonly pool: BlockPool;
@@ -32,7 +36,11 @@ export interface CacheManagerOptions {
   readonly maxLength?: number;
 }
 
-/** A sequence with what is cached of it. */
+/**
+ * A sequence with what is cached of it.
+ *
+ * @category Cache
+ */
 export interface Admission {
   /** The sequence, which holds the cached blocks. */
   readonly sequence: CacheSequence;
@@ -44,7 +52,11 @@ export interface Admission {
   readonly copies: readonly GroupCopy[];
 }
 
-/** Where new tokens go in each layer group, and what is copied first. */
+/**
+ * Where new tokens go in each layer group, and what is copied first.
+ *
+ * @category Cache
+ */
 export interface SequenceReservation {
   /** For each group, the physical slot of each new token. */
   readonly slots: readonly Uint32Array[];
@@ -55,7 +67,11 @@ export interface SequenceReservation {
   readonly copies: readonly GroupCopy[];
 }
 
-/** What `CacheManager.reorder()` does. */
+/**
+ * What `CacheManager.reorder()` does.
+ *
+ * @category Cache
+ */
 export interface ReorderOptions {
   /** The beams, each once. */
   readonly beams: readonly CacheSequence[];
@@ -65,7 +81,11 @@ export interface ReorderOptions {
   readonly tokens?: readonly (readonly number[])[];
 }
 
-/** What `CacheManager.canAdmit()` asks about. */
+/**
+ * What `CacheManager.canAdmit()` asks about.
+ *
+ * @category Cache
+ */
 export interface AdmitOptions {
   /** What keeps the sequence apart from others. */
   readonly domain?: PrefixDomain;

@@ -19,7 +19,27 @@ export interface CursorHost {
   open: number;
 }
 
-/** Stands behind a number of full blocks of one sequence. */
+/**
+ * Stands behind a number of full blocks of one sequence.
+ *
+ * @example Two blocks, found again by their tokens
+ * ```ts
+ * import { BlockPool, PrefixIndex } from "@quire/attention/cache";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const pool = new BlockPool({ numBlocks: 8, blockSize: 2 });
+ * const index = new PrefixIndex(pool);
+ * const [first, second] = pool.allocate(2);
+ * const cursor = index.cursor();
+ * cursor.advance([5, 6], first);
+ * cursor.advance([7, 8], second);
+ * assertEquals(cursor.blocks, 2);
+ * assertEquals(index.match([5, 6, 7, 8, 9]).length, 4);
+ * cursor.close();
+ * ```
+ *
+ * @category Cache
+ */
 export class PrefixCursor {
   readonly #host: CursorHost;
   #node: PrefixNode;

@@ -7,12 +7,18 @@
 
 import { checkFinite, checkInteger, checkType } from "../../core/check.ts";
 
-/** A value that keeps prefixes apart: two are equal by type and content. */
+/**
+ * A value that keeps prefixes apart: two are equal by type and content.
+ *
+ * @category Cache
+ */
 export type DomainValue = string | number | Uint8Array;
 
 /**
  * What besides tokens decides what a cached block holds. Prefixes of different
  * domains never match.
+ *
+ * @category Cache
  */
 export interface PrefixDomain {
   /** Known only to those who may share, for example a tenant's secret. */
@@ -32,6 +38,8 @@ export interface PrefixDomain {
  * @param parent The hash of the prefix before the block, or -1 where `words`
  * encode a domain.
  * @param words Token ids, or the character codes of a domain.
+ *
+ * @category Cache
  */
 export type ChainHash = (parent: number, words: readonly number[]) => number;
 

@@ -7,7 +7,11 @@
 import { checkRange, checkType } from "../../core/check.ts";
 import type { BlockPool } from "../block/block_pool.ts";
 
-/** A hold on a cached prefix. */
+/**
+ * A hold on a cached prefix.
+ *
+ * @category Cache
+ */
 export interface Pin {
   /** The blocks held, in order of position. */
   readonly blocks: readonly number[];

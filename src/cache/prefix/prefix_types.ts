@@ -7,7 +7,11 @@
 import type { BlockCopy } from "../block/table_types.ts";
 import type { ChainHash, PrefixDomain } from "./prefix_hash.ts";
 
-/** How a `PrefixIndex` works. */
+/**
+ * How a `PrefixIndex` works.
+ *
+ * @category Cache
+ */
 export interface PrefixIndexOptions {
   /** The hash; a weak one costs time only. Defaults to `chainHash`. */
   readonly hash?: ChainHash;
@@ -20,7 +24,11 @@ export interface PrefixIndexOptions {
   readonly events?: boolean;
 }
 
-/** One change of what can be found, as plain data. */
+/**
+ * One change of what can be found, as plain data.
+ *
+ * @category Cache
+ */
 export type PrefixEvent =
   | {
     /** A block holds `tokens` behind the prefix `parent`. */
@@ -47,7 +55,11 @@ export type PrefixEvent =
     readonly type: "cleared";
   };
 
-/** The start of a sequence, as far as it is cached. */
+/**
+ * The start of a sequence, as far as it is cached.
+ *
+ * @category Cache
+ */
 export interface PrefixMatch {
   /** Full blocks from the start on, to be shared. */
   readonly blocks: readonly number[];
@@ -60,7 +72,11 @@ export interface PrefixMatch {
   readonly length: number;
 }
 
-/** What was asked of an index and what it saved, in tokens. */
+/**
+ * What was asked of an index and what it saved, in tokens.
+ *
+ * @category Cache
+ */
 export interface PrefixStats {
   /** Sequences that were looked up. */
   readonly queries: number;
@@ -76,7 +92,11 @@ export interface PrefixStats {
   readonly recoveredTokens: number;
 }
 
-/** One look-up, for `PrefixIndex.record()`. */
+/**
+ * One look-up, for `PrefixIndex.record()`.
+ *
+ * @category Cache
+ */
 export interface PrefixQuery {
   /** Tokens of the sequence. */
   readonly tokens: number;
@@ -86,7 +106,11 @@ export interface PrefixQuery {
   readonly resumed?: boolean;
 }
 
-/** What `PrefixIndex.pin()` holds, and for how long. */
+/**
+ * What `PrefixIndex.pin()` holds, and for how long.
+ *
+ * @category Cache
+ */
 export interface PinOptions extends PrefixDomain {
   /** How long, in units of the clock. Defaults to for ever. */
   readonly ttl?: number;

@@ -12,7 +12,11 @@ import type {
   SequenceState,
 } from "../manager/cache_sequence.ts";
 
-/** A block's way between device and host. */
+/**
+ * A block's way between device and host.
+ *
+ * @category Cache
+ */
 export interface SwapCopy {
   /** The block on the device. */
   readonly block: number;
@@ -22,7 +26,11 @@ export interface SwapCopy {
   readonly group: number;
 }
 
-/** A transfer under way: made by `beginSwapOut` or `beginSwapIn`. */
+/**
+ * A transfer under way: made by `beginSwapOut` or `beginSwapIn`.
+ *
+ * @category Cache
+ */
 export interface SwapTransfer {
   /** Where to. */
   readonly direction: "out" | "in";

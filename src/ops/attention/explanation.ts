@@ -16,7 +16,11 @@ import type { PartitionCost } from "./work/cost.ts";
 import type { TileCounts } from "./work/key_runs.ts";
 import type { Schedule } from "./work/schedule.ts";
 
-/** One dispatch of a plan. */
+/**
+ * One dispatch of a plan.
+ *
+ * @category Plans
+ */
 export interface ExplainedDispatch {
   /** The kernel's label. */
   readonly kernel: string;
@@ -26,7 +30,11 @@ export interface ExplainedDispatch {
   readonly tile?: TileSize;
 }
 
-/** The work of one variant. */
+/**
+ * The work of one variant.
+ *
+ * @category Plans
+ */
 export interface ExplainedKernel {
   /** The features that it uses. */
   readonly profile: Profile;
@@ -43,7 +51,11 @@ export interface ExplainedKernel {
   readonly passedOver: readonly PassedOver[];
 }
 
-/** Keys that several sequences read together. */
+/**
+ * Keys that several sequences read together.
+ *
+ * @category Plans
+ */
 export interface SharedKeys {
   /** First key. */
   readonly from: number;
@@ -53,7 +65,11 @@ export interface SharedKeys {
   readonly rows: number;
 }
 
-/** A captured tensor, which stays on the device. */
+/**
+ * A captured tensor, which stays on the device.
+ *
+ * @category Plans
+ */
 export interface ExplainedCapture {
   /** What it is called. */
   readonly names: readonly string[];

@@ -11,12 +11,11 @@ import type { Dispatch, ProgramParts } from "../../gpu/mod.ts";
 import type { EmittedMods, TensorBinding } from "../../mods/mod.ts";
 import { captureParts, explainCaptures, placedMods } from "./captures.ts";
 import { type AttentionExplanation, explain } from "./explanation.ts";
-import { checkChoices, type PlanChoices } from "./options/choices.ts";
+import type { CheckedChoices } from "./options/choices.ts";
 import { type AttentionProblem, vecsOf } from "./problem.ts";
 import { type RowStrides, rowStrides } from "./rows.ts";
 import type { TileDispatch } from "./variants/algorithm.ts";
-import { fusedAlgorithm } from "./variants/fused.ts";
-import { standardAlgorithm } from "./variants/standard.ts";
+import type { AlgorithmMaker } from "./variants/load.ts";
 import type { PlanDevice } from "./variants/variant.ts";
 import { buildSchedule, type Schedule } from "./work/schedule.ts";
 
@@ -30,6 +29,14 @@ export interface AttentionParts {
   readonly explanation: AttentionExplanation;
 }
 
+/** How {@linkcode attentionParts} works a program out. */
+export interface PartsOptions {
+  /** For the device. */
+  readonly choices: CheckedChoices;
+  /** What they ask for (`loadAlgorithm()`). */
+  readonly algorithm: AlgorithmMaker;
+}
+
 /**
  * Works out the program of a problem.
  *
@@ -38,14 +45,11 @@ export interface AttentionParts {
 export function attentionParts(
   problem: AttentionProblem,
   device: PlanDevice,
-  choices: PlanChoices = {},
+  { choices, algorithm: make }: PartsOptions,
 ): AttentionParts {
   const { mods, placement } = placedMods(problem, device);
   const spec = attentionSpec(problem, mods);
-  const checked = checkChoices(choices, device);
-  const algorithm = checked.algorithm === "standard"
-    ? standardAlgorithm(problem, spec, checked, device)
-    : fusedAlgorithm(problem, spec, checked, device);
+  const algorithm = make(problem, spec, choices, device);
   const schedule = buildSchedule(
     problem,
     algorithm.work,

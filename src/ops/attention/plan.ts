@@ -19,9 +19,14 @@ import type { AttentionExplanation } from "./explanation.ts";
 import { checkIndexing } from "./limits.ts";
 import { checkChoices, type PlanChoices } from "./options/choices.ts";
 import { checkAttentionOptions } from "./options/known_options.ts";
-import { type AttentionParts, attentionParts } from "./parts.ts";
+import {
+  type AttentionParts,
+  attentionParts,
+  type PartsOptions,
+} from "./parts.ts";
 import { type AttentionProblem, bufferTokens } from "./problem.ts";
 import { tensorElements } from "./rows.ts";
+import { loadAlgorithm } from "./variants/load.ts";
 
 /**
  * What a plan's `encode` reads and writes.
@@ -46,7 +51,11 @@ export interface AttentionTensors {
   readonly lse?: GpuTensor | undefined;
 }
 
-/** A pass encoder's descriptor, for instance with timestamps. */
+/**
+ * A pass encoder's descriptor, for instance with timestamps.
+ *
+ * @category Plans
+ */
 export type PassDescriptor = (label: string) => GPUComputePassDescriptor;
 
 /**
@@ -84,7 +93,7 @@ export type PassDescriptor = (label: string) => GPUComputePassDescriptor;
  */
 export class AttentionPlan implements Disposable {
   readonly #gpu: Gpu;
-  readonly #choices: PlanChoices;
+  readonly #options: PartsOptions;
   readonly #program: Program;
   #problem: AttentionProblem;
   #captures: AttentionParts["captures"];
@@ -95,14 +104,14 @@ export class AttentionPlan implements Disposable {
     program: Program,
     made: {
       readonly gpu: Gpu;
-      readonly choices: PlanChoices;
+      readonly options: PartsOptions;
       readonly problem: AttentionProblem;
       readonly captures: AttentionParts["captures"];
       readonly explanation: AttentionExplanation;
     },
   ) {
     this.#gpu = made.gpu;
-    this.#choices = made.choices;
+    this.#options = made.options;
     this.#program = program;
     this.#problem = made.problem;
     this.#captures = made.captures;
@@ -123,10 +132,16 @@ export class AttentionPlan implements Disposable {
     checkType(gpu instanceof Gpu, "gpu", "must be a Gpu", gpu);
     gpu.check();
     checkAttentionOptions(choices);
-    checkChoices(choices, gpu);
-    const { parts, ...rest } = checkedParts(gpu, problem, choices);
+    const checked = checkChoices(choices, gpu);
+    const loaded = loadAlgorithm(checked);
+    const options: PartsOptions = {
+      choices: checked,
+      // No turn is waited for in vain: a caller's arrays may change in it.
+      algorithm: loaded instanceof Promise ? await loaded : loaded,
+    };
+    const { parts, ...rest } = checkedParts(gpu, problem, options);
     const program = await Program.create(gpu, "attention", parts);
-    return new AttentionPlan(program, { gpu, choices, problem, ...rest });
+    return new AttentionPlan(program, { gpu, options, problem, ...rest });
   }
 
   /** The problem that the plan is for now. */
@@ -153,7 +168,7 @@ export class AttentionPlan implements Disposable {
     const { parts, captures, explanation } = checkedParts(
       this.#gpu,
       problem,
-      this.#choices,
+      this.#options,
     );
     await this.#program.compile(parts.dispatches.map(({ source }) => source));
     this.#check();
@@ -311,10 +326,10 @@ function checkWritten(
 function checkedParts(
   gpu: Gpu,
   problem: AttentionProblem,
-  choices: PlanChoices,
+  options: PartsOptions,
 ): AttentionParts {
   checkIndexing(gpu, problem);
-  const parts = attentionParts(problem, gpu, choices);
+  const parts = attentionParts(problem, gpu, options);
   for (const own of Object.values(parts.captures)) checkCapture(gpu, own);
   return parts;
 }

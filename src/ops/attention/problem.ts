@@ -9,7 +9,11 @@
 import type { DType } from "../../core/dtype.ts";
 import type { MaskMod, ScoreMod } from "../../mods/mod.ts";
 
-/** One sequence of the batch. */
+/**
+ * One sequence of the batch.
+ *
+ * @category Plans
+ */
 export interface SequenceShape {
   /** Where its queries begin, in token strides of the query. */
   readonly queryStart: number;
@@ -26,7 +30,11 @@ export interface SequenceShape {
   readonly queryOffset: number;
 }
 
-/** Keys and values in order, in one tensor each or both in one arena. */
+/**
+ * Keys and values in order, in one tensor each or both in one arena.
+ *
+ * @category Plans
+ */
 export interface ContiguousKeys {
   /** Tells the layouts apart. */
   readonly kind: "contiguous";
@@ -36,7 +44,11 @@ export interface ContiguousKeys {
   readonly segments: 0 | 1;
 }
 
-/** Keys and values in blocks, found through a table. */
+/**
+ * Keys and values in blocks, found through a table.
+ *
+ * @category Plans
+ */
 export interface PagedKeys {
   /** Tells the layouts apart. */
   readonly kind: "paged";
@@ -57,6 +69,8 @@ export interface PagedKeys {
 /**
  * The order of a dense tensor's dimensions: `[batch, sequence, heads, headDim]`,
  * or `[batch, heads, sequence, headDim]` as PyTorch's and ONNX's attention.
+ *
+ * @category Plans
  */
 export type Layout = "bshd" | "bhsd";
 

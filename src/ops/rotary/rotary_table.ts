@@ -6,7 +6,11 @@
 
 import { checkFinite, checkInteger, checkRange } from "../../core/check.ts";
 
-/** What {@linkcode rotaryTable} makes. */
+/**
+ * What {@linkcode rotaryTable} makes.
+ *
+ * @category Attention
+ */
 export interface RotaryTableOptions {
   /** Rows: positions 0 to this, exclusive. */
   readonly positions: number;

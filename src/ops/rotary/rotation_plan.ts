@@ -34,7 +34,11 @@ export interface RotationOptions {
   readonly dim?: number;
 }
 
-/** What a rotation's `encode` reads and writes. */
+/**
+ * What a rotation's `encode` reads and writes.
+ *
+ * @category Attention
+ */
 export interface RotationTensors {
   /** The rows. */
   readonly input: GpuTensor;
@@ -186,6 +190,20 @@ export class RotationPlan implements Disposable {
  * @throws {TypeError} for wrong types, shapes and options
  * @throws {RangeError} for values out of range
  * @throws {UnsupportedError} for f16 on a device without `shader-f16`
+ *
+ * @example One plan for as many tokens as come
+ * ```ts
+ * import { openGpu } from "@quire/attention";
+ * import { planRotation } from "@quire/attention/ops";
+ *
+ * using gpu = await openGpu();
+ * const of = (tokens: number) => ({
+ *   rows: { dtype: "f32", shape: [tokens, 8, 64] } as const,
+ *   pairing: "half-split",
+ * } as const);
+ * using plan = await planRotation(gpu, of(5));
+ * await plan.update(of(6));
+ * ```
  *
  * @category Attention
  */

@@ -8,6 +8,7 @@
 import { faultsIn, type SourceFault } from "../fault.ts";
 
 const VARIANTS = ["ops/attention/variants/variant"];
+const LOAD = ["ops/attention/variants/load"];
 const TILES = ["ops/attention/variants/tiles"];
 const LOOP_LIMIT = ["ops/attention/work/loop_limit"];
 const LONG_LOOPS = ["kernels/long_loops"];
@@ -16,6 +17,25 @@ const OBJECTS = ["ops/attention/gpu_objects"];
 
 /** Every fault listed for it. */
 export const VARIANT_FAULTS: readonly SourceFault[] = [
+  ...faultsIn("loadAlgorithm", LOAD, [
+    [
+      "no keys are ever shared",
+      'if (sharedPrefix !== "never")',
+      'if (sharedPrefix === "never")',
+    ],
+    [
+      "the baseline is never run",
+      'if (algorithm === "standard")',
+      'if (algorithm !== "fused" && algorithm !== "standard")',
+    ],
+  ]),
+  ...faultsIn("blockKeys", LOAD, [
+    [
+      "a block table may change under a plan that is being made",
+      "blockTable: blockTable.slice()",
+      "blockTable",
+    ],
+  ]),
   ...faultsIn("chooseVariant", VARIANTS, [
     [
       "the features of a variant are not looked at",

@@ -6,8 +6,8 @@
 
 import { assertEquals, assertThrows } from "@std/assert";
 import { attentionProblem, UnsupportedError } from "../../../mod.ts";
-import { attentionParts } from "../../../src/ops/attention/parts.ts";
 import type { PlanDevice } from "../../../src/ops/attention/variants/variant.ts";
+import { partsFor } from "../../support/attention_parts.ts";
 
 const DEVICE: PlanDevice = {
   software: true,
@@ -27,7 +27,7 @@ function partsOf(splits: number, maxLoopIterations: number, heads = 1) {
     key: keys,
     value: keys,
   });
-  return attentionParts(problem, { ...DEVICE, maxLoopIterations }, {
+  return partsFor(problem, { ...DEVICE, maxLoopIterations }, {
     splits: 65535,
   });
 }

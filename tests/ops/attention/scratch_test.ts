@@ -8,7 +8,7 @@
 import { assert, assertEquals, assertGreater } from "@std/assert";
 import { attentionProblem, type Gpu, type PlanChoices } from "../../../mod.ts";
 import { Program } from "../../../src/gpu/mod.ts";
-import { attentionParts } from "../../../src/ops/attention/parts.ts";
+import { partsFor } from "../../support/attention_parts.ts";
 import { gpuTest } from "../../support/gpu.ts";
 import { inputs, upload } from "./tensors.ts";
 
@@ -41,7 +41,7 @@ async function spoiltRows(
     keyLengths: [300, 0],
     returnLse: true,
   });
-  const { parts } = attentionParts(problem, gpu, choices);
+  const { parts } = partsFor(problem, gpu, choices);
   let planted = 0;
   const dispatches = parts.dispatches.map((dispatch) => {
     const { source } = dispatch;

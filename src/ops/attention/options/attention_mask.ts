@@ -20,7 +20,11 @@ import {
   queryKeyTensor,
 } from "../../../mods/query_key_data.ts";
 
-/** A mask on the host, of any rank from 1 to 4. */
+/**
+ * A mask on the host, of any rank from 1 to 4.
+ *
+ * @category Attention
+ */
 export interface HostMask {
   /**
    * Booleans (bytes: nonzero) say that the query sees the key. Floats are added

@@ -11,13 +11,17 @@ import type {
 } from "../../../cache/mod.ts";
 import type { GpuTensor } from "../../../gpu/mod.ts";
 import type { ContiguousCache, KvCache } from "../../../kv/mod.ts";
-import type { MaskMod, ScoreMod } from "../../../mods/mod.ts";
+import type { BlockMask, MaskMod, ScoreMod } from "../../../mods/mod.ts";
 import type { HostBits, HostTensor } from "../../tensors.ts";
 import type { Layout } from "../problem.ts";
 import type { HostMask } from "./attention_mask.ts";
 import type { Indices } from "./spans.ts";
 
-/** What attention computes; `T` is where its tensors are. */
+/**
+ * What attention computes; `T` is where its tensors are.
+ *
+ * @category Attention
+ */
 export interface AttentionOptions<T = GpuTensor | HostTensor | HostBits> {
   /**
    * `[batch, queries, queryHeads, headDim]`, or ragged
@@ -97,6 +101,12 @@ export interface AttentionOptions<T = GpuTensor | HostTensor | HostBits> {
   readonly scoreMod?: ScoreMod | readonly ScoreMod[];
   /** More masks; a key is seen where all hold. */
   readonly maskMod?: MaskMod | readonly MaskMod[];
+  /**
+   * A mask in blocks, on top of `causal` and all else: blocks that it has not
+   * are not visited. Its heads are 1, the query heads or a divisor of them, its
+   * batch 1 or the number of sequences.
+   */
+  readonly blockMask?: BlockMask;
   /** Whether the log-sum-exp is wanted too. */
   readonly returnLse?: boolean;
 }

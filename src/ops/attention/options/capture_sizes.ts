@@ -88,7 +88,7 @@ function sizeRule(
 }
 
 /** The same for data that goes by positions. */
-function positionsRule(
+export function positionsRule(
   from: number,
   size: number,
   { sequences }: MaskExtents,

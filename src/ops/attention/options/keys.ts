@@ -193,7 +193,8 @@ function blockKeys(
       numBlocks,
       segments: 0,
       segmentBlocks: Math.max(1, numBlocks),
-      blockTable,
+      // What has been checked is what is read, whatever becomes of the array.
+      blockTable: blockTable.slice(),
       tableWidth,
     },
     spans: lengths.map((keyCount, i) => ({

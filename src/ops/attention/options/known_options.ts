@@ -37,6 +37,7 @@ const PROBLEM: Names<AttentionOptions> = {
   attnMask: true,
   scoreMod: true,
   maskMod: true,
+  blockMask: true,
   returnLse: true,
 };
 
@@ -125,7 +126,6 @@ const HINTS: OptionHints = {
   vCache: "write value, or cache and sequences",
   pastKey: "write key with the past in it, or cache and sequences",
   pastValue: "write value with the past in it, or cache and sequences",
-  blockMask: "write maskMod: the tiles that it skips are found by itself",
   returnAttnProbs: "write returnLse; probabilities are never formed",
   returnSoftmaxLse: "write returnLse",
   needWeights: "write returnLse; probabilities are never formed",

@@ -20,6 +20,7 @@ import type { AnyTensor } from "../../tensors.ts";
 import type { AttentionProblem } from "../problem.ts";
 import { attentionMask, type MaskParts } from "./attention_mask.ts";
 import type { AttentionOptions } from "./attention_options.ts";
+import { blockMaskMods } from "./block_mask.ts";
 import { checkCaptureSizes, type MaskExtents } from "./capture_sizes.ts";
 import { checkWindow } from "./known_options.ts";
 
@@ -49,6 +50,7 @@ export function boundMods(
     ...shippedMasks(options),
     ...given.maskMods,
     ...listOf<MaskMod>("maskMod", "mask", options.maskMod),
+    ...blockMaskMods(options.blockMask, extents),
   ];
   checkCaptureSizes([...score, ...mask], extents);
   const offsets = sequences.map(({ queryOffset }) => queryOffset);

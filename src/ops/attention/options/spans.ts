@@ -9,6 +9,8 @@ import { checkInteger, checkRange, checkType } from "../../../core/check.ts";
 /**
  * Lengths, offsets or indices: one a sequence, or `batch + 1` of them. As
  * bigints, which int64 tensors are on the host, where they are safe integers.
+ *
+ * @category Attention
  */
 export type Indices =
   | readonly number[]

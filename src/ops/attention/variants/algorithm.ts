@@ -10,7 +10,11 @@ import type { Work } from "../work/key_ranges.ts";
 import type { KernelWork, MergeLimits, Schedule } from "../work/schedule.ts";
 import type { PassedOver, Profile } from "./variant.ts";
 
-/** The size of what a workgroup does at a time. */
+/**
+ * The size of what a workgroup does at a time.
+ *
+ * @category Plans
+ */
 export interface TileSize {
   /** Packed query rows of a row tile. */
   readonly rows: number;

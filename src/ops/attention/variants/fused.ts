@@ -9,10 +9,8 @@ import type { AttentionSpec } from "../../../../kernels/attention/spec.ts";
 import { type CheckedChoices, partitionsOf } from "../options/choices.ts";
 import { type AttentionProblem, vecsOf } from "../problem.ts";
 import { flatWork, type KeyRange, type Work } from "../work/key_ranges.ts";
-import { type SharedRange, sharedWork } from "../work/shared_prefix.ts";
 import { type Algorithm, largest, type VariantWork } from "./algorithm.ts";
 import { FUSED_VARIANTS } from "./list.ts";
-import type { Tiles } from "./tiles.ts";
 import {
   type Candidate,
   chooseVariant,
@@ -20,16 +18,19 @@ import {
   type VariantChoice,
 } from "./variant.ts";
 
-/** Each key range by the first variant that fits, then one merge. */
+/**
+ * Each key range by the first variant that fits, then one merge. No sequences
+ * share keys, unless the work says so.
+ */
 export function fusedAlgorithm(
   problem: AttentionProblem,
   spec: AttentionSpec,
   choices: CheckedChoices,
   device: PlanDevice,
+  work: Work = flatWork(problem),
 ): Algorithm {
   const { kvHeads } = problem;
   const valueVecs = vecsOf(problem.valueHeadDim);
-  const work = workOf(problem, choices);
   const kernels = variantWorks(problem, spec, work, { choices, device });
   const { lanes } = choices.tiles.decode;
   const merge = mergeKernel({
@@ -139,41 +140,4 @@ function variantWorks(
     ];
   });
   return works.filter(({ ranges }) => ranges.length > 0);
-}
-
-/** The work of a problem, with what is to be shared. */
-function workOf(
-  problem: AttentionProblem,
-  { sharedPrefix, tiles, model }: CheckedChoices,
-): Work {
-  if (sharedPrefix === "never") return flatWork(problem);
-  const { forward, decode } = tiles;
-  const decodeKeys = decode.lanes * decode.keysPerLane;
-  const alignment = [forward.keys, forward.modKeys]
-    .reduce(leastCommonMultiple, decodeKeys);
-  const rowTiles = (rows: number) => Math.ceil(rows / rowsOf(tiles, rows));
-  // What is saved is divided among workers, as is what each sequence pays for
-  // another partial state; the dispatch is not.
-  const saves = ({ rows, from, end }: SharedRange) => {
-    const together = rows.reduce((sum, own) => sum + own, 0);
-    const apart = rows.reduce((sum, own) => sum + rowTiles(own), 0);
-    const steps = (apart - rowTiles(together)) * (end - from) / decodeKeys -
-      rows.length * model.tileSteps;
-    return steps * problem.kvHeads > model.dispatchSteps * model.workers;
-  };
-  return sharedWork(problem, {
-    alignment,
-    worth: sharedPrefix === "always" ? () => true : saves,
-  });
-}
-
-/** Rows that read a key together, in the kernel that so many rows take. */
-function rowsOf({ forward, decode }: Tiles, rows: number): number {
-  return rows <= decode.maxRows ? rows : forward.lanes * forward.rowsPerLane;
-}
-
-function leastCommonMultiple(a: number, b: number): number {
-  let [x, y] = [a, b];
-  while (y > 0) [x, y] = [y, x % y];
-  return a / x * b;
 }

@@ -8,7 +8,11 @@
 import { checkInteger, checkRange, checkType } from "../../../core/check.ts";
 import { UnsupportedError } from "../../../core/errors.ts";
 
-/** Sizes of the forward kernel. */
+/**
+ * Sizes of the forward kernel.
+ *
+ * @category Plans
+ */
 export interface ForwardTiles {
   /** On what, or where else the numbers come from. */
   readonly measured: string;
@@ -25,7 +29,11 @@ export interface ForwardTiles {
   readonly modKeys: number;
 }
 
-/** Sizes of the decode kernel. */
+/**
+ * Sizes of the decode kernel.
+ *
+ * @category Plans
+ */
 export interface DecodeTiles {
   /** On what, or where else the numbers come from. */
   readonly measured: string;
@@ -39,7 +47,11 @@ export interface DecodeTiles {
   readonly columnsPerLane: number;
 }
 
-/** Sizes of splits, and what the cost model knows of a device. */
+/**
+ * Sizes of splits, and what the cost model knows of a device.
+ *
+ * @category Plans
+ */
 export interface PartitionSizes {
   /** On what, or where else the numbers come from. */
   readonly measured: string;
@@ -58,7 +70,11 @@ export interface PartitionSizes {
   readonly dispatchSteps: number;
 }
 
-/** All sizes of a device. */
+/**
+ * All sizes of a device.
+ *
+ * @category Plans
+ */
 export interface Tiles {
   /** Of the forward kernel. */
   readonly forward: ForwardTiles;
@@ -68,12 +84,20 @@ export interface Tiles {
   readonly partition: PartitionSizes;
 }
 
-/** Sizes to use instead of the device's: for tuning. */
+/**
+ * Sizes to use instead of the device's: for tuning.
+ *
+ * @category Plans
+ */
 export type TileOptions = {
   readonly [K in keyof Tiles]?: Partial<Tiles[K]>;
 };
 
-/** Adapters that compute on the CPU, eight lanes to a vector register. */
+/**
+ * Adapters that compute on the CPU, eight lanes to a vector register.
+ *
+ * @category Plans
+ */
 export const SOFTWARE_TILES: Tiles = {
   forward: {
     measured: "bench/results: llvmpipe, 8 lanes, best of 1-8 rows x 4-32 keys",
@@ -100,7 +124,11 @@ export const SOFTWARE_TILES: Tiles = {
   },
 };
 
-/** Any other adapter; from occupancy arithmetic, not yet from a measurement. */
+/**
+ * Any other adapter; from occupancy arithmetic, not yet from a measurement.
+ *
+ * @category Plans
+ */
 export const HARDWARE_TILES: Tiles = {
   forward: {
     measured: "not measured: 64 rows fill the default 16 KiB at head dim 64",

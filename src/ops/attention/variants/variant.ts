@@ -27,7 +27,11 @@ export interface PlanDevice {
   };
 }
 
-/** The device features that a kernel uses, beyond element types. */
+/**
+ * The device features that a kernel uses, beyond element types.
+ *
+ * @category Plans
+ */
 export type Profile = "portable" | "subgroups" | "matrix";
 
 /** What a variant may take: rows that attend to the same keys. */
@@ -74,7 +78,11 @@ export interface Variant {
   ) => FittedVariant;
 }
 
-/** A variant that comes before the one that runs, and why it does not run. */
+/**
+ * A variant that comes before the one that runs, and why it does not run.
+ *
+ * @category Plans
+ */
 export interface PassedOver {
   /** Its name. */
   readonly variant: string;

@@ -19,7 +19,11 @@ export interface CostModel {
   readonly dispatchSteps: number;
 }
 
-/** An estimate. */
+/**
+ * An estimate.
+ *
+ * @category Plans
+ */
 export interface PartitionCost {
   /** What it is of. */
   readonly splits: string;

@@ -22,7 +22,11 @@ export interface KeyRun {
 /** Runs of a row tile: one list a kv head that differs, else one for all. */
 export type HeadRuns = readonly (readonly KeyRun[])[];
 
-/** Tiles of (query rows, keys), counted once a kv head that differs. */
+/**
+ * Tiles of (query rows, keys), counted once a kv head that differs.
+ *
+ * @category Plans
+ */
 export interface TileCounts {
   /** Tiles of the whole problem. */
   readonly total: number;

@@ -1,0 +1,54 @@
+/**
+ * Positions of the same document.
+ *
+ * @module
+ */
+
+import { capture } from "../capture.ts";
+import { checkRank } from "../query_key_data.ts";
+import { type MaskMod, maskMod } from "../trace.ts";
+
+/**
+ * Positions of the same document: `ids[query] === ids[key]`. Positions
+ * outside `ids` have the id of its nearest end.
+ *
+ * @param ids The document of each position.
+ * @param shape `[positions]` (the default) or `[batch, positions]`.
+ * @throws {TypeError} If `shape` does not fit `ids`.
+ *
+ * @example Three documents
+ * ```ts
+ * import { document } from "@quire/attention";
+ * import { drawMask } from "@quire/attention/mods";
+ *
+ * const mask = document(Int32Array.of(0, 0, 0, 1, 1, 2));
+ * const pairs = { keys: 6, tileQueries: 1, tileKeys: 1 };
+ * console.log(drawMask(mask, pairs).text);
+ * // ███···
+ * // ███···
+ * // ███···
+ * // ···██·
+ * // ···██·
+ * // ·····█
+ * ```
+ *
+ * @category Masks and scores
+ */
+export function document(
+  ids: Int32Array | Uint32Array,
+  shape: readonly number[] = [ids.length],
+): MaskMod {
+  checkRank("document shape", shape, [1, 2]);
+  const captured = capture(ids, {
+    shape,
+    name: "document ids",
+    axes: shape.length === 1 ? [undefined] : ["batch", undefined],
+  });
+  return maskMod(
+    "document",
+    ({ batch, query, key }) =>
+      shape.length === 1
+        ? captured.at(query).eq(captured.at(key))
+        : captured.at(batch, query).eq(captured.at(batch, key)),
+  );
+}

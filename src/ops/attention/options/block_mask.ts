@@ -1,0 +1,105 @@
+/**
+ * `blockMask`, held against a problem.
+ *
+ * @module
+ */
+
+import { checkRange, checkType } from "../../../core/check.ts";
+import { BlockMask, type MaskMod } from "../../../mods/mod.ts";
+import type { SequenceShape } from "../problem.ts";
+import { type MaskExtents, positionsRule } from "./capture_sizes.ts";
+
+/**
+ * The mods of a block mask; none where there is none.
+ *
+ * @throws {TypeError} If it is no block mask, or covers another problem.
+ * @throws {RangeError} If its rows go by positions, and queries have others.
+ */
+export function blockMaskMods(
+  mask: BlockMask | undefined,
+  extents: MaskExtents,
+): MaskMod[] {
+  if (mask === undefined) return [];
+  checkType(
+    mask instanceof BlockMask,
+    "blockMask",
+    "must be a BlockMask, made by blockMask(), blockMaskFromPattern() or blockMaskFromLists()",
+    mask,
+  );
+  checkBlockGrid(mask.grid, extents);
+  return [mask.maskMod(extents.heads)];
+}
+
+/** Throws unless a grid covers a problem. */
+export function checkBlockGrid(
+  grid: BlockMask["grid"],
+  extents: MaskExtents,
+): void {
+  const { sequences, heads } = extents;
+  checkType(
+    heads % grid.heads === 0,
+    "blockMask heads",
+    `must be 1, or a divisor of the query heads (${heads})`,
+    grid.heads,
+  );
+  checkType(
+    grid.batch === 1 || grid.batch === sequences.length,
+    "blockMask batch",
+    `must be 1, or the number of sequences (${sequences.length})`,
+    grid.batch,
+  );
+  const { queries, keys } = spanOf(extents);
+  if (queries * keys.written === 0) return;
+  const ragged = keys.room === undefined;
+  checkType(
+    ragged
+      ? grid.keys >= keys.written
+      : grid.keys === keys.room || grid.keys === keys.written,
+    "blockMask keys",
+    `must be ${ragged ? ">= " : ""}those of attention() (${
+      keys.room ?? keys.written
+    })`,
+    grid.keys,
+  );
+  if (grid.rowsBy !== "position") {
+    checkType(
+      ragged ? grid.queries >= queries : grid.queries === queries,
+      "blockMask queries",
+      `must be ${ragged ? ">= " : ""}those of attention() (${queries})`,
+      grid.queries,
+    );
+  }
+  if (grid.rowsBy === "query") return;
+  const positions = positionsRule(grid.queryOffset, grid.queries, extents);
+  checkRange(
+    positions === undefined,
+    "blockMask",
+    positions ?? "",
+    [grid.queryOffset, grid.queryOffset + grid.queries],
+  );
+  if (grid.rowsBy === "position") return;
+  sequences.forEach(({ queryOffset, queryCount }, i) =>
+    checkRange(
+      queryCount === 0 || queryOffset === grid.queryOffset,
+      "blockMask queryOffset",
+      `must be that of sequence ${i} (${queryOffset}), as its parts go by rows and by positions`,
+      grid.queryOffset,
+    )
+  );
+}
+
+/** Queries and keys of the longest sequence, and the keys there is room for. */
+function spanOf({ sequences, keys: room }: MaskExtents): {
+  readonly queries: number;
+  readonly keys: {
+    readonly room: number | undefined;
+    readonly written: number;
+  };
+} {
+  const most = (of: (sequence: SequenceShape) => number) =>
+    sequences.reduce((largest, one) => Math.max(largest, of(one)), 0);
+  return {
+    queries: most(({ queryCount }) => queryCount),
+    keys: { room, written: most(({ keyCount }) => keyCount) },
+  };
+}
