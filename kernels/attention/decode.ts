@@ -152,7 +152,7 @@ export function decodeKernel(spec: DecodeSpec): KernelSource {
       [
         wgsl(OWN_COLUMNS, scope),
         nameRows(Array.from({ length: rows }, (_, r) => `${r}u`), spec.queries),
-        placeRows(rows),
+        placeRows(rows, spec),
         wgsl(BEGIN, scope),
         eachStep(step, stepCode),
         wgsl(STORE, { ...scope, store: store.join("\n") }),

@@ -135,7 +135,7 @@ export function forwardKernel(spec: ForwardSpec): KernelSource {
       lanes,
       [
         ownRows(tile, spec.queries),
-        placeRows(rows),
+        placeRows(rows, spec),
         wgsl(BEGIN, { rows }),
         eachStep(keys, step, "var cursor = seek(sequence, run.first_key);"),
         ...store,

@@ -92,7 +92,8 @@ export const STANDARD_COLUMNS = 4;
  */
 export function standardKernels(spec: StandardSpec): StandardKernels {
   const { lanes, rowsPerLane: rows, keysPerStep: keys } = spec.tile;
-  const scope = { rows, keys, lanes, columns: STANDARD_COLUMNS };
+  const { stridedQueries: strided = false } = spec;
+  const scope = { rows, keys, lanes, columns: STANDARD_COLUMNS, strided };
   const kernel = (
     name: string,
     fragments: readonly Fragment[],
@@ -127,18 +128,22 @@ export function standardKernels(spec: StandardSpec): StandardKernels {
         scratch("read_write"),
       ],
       [
-        placeRows(rows),
+        placeRows(rows, spec),
         wgsl(SCORES, { ...scope, scores: scoreTile(spec) }),
       ].join("\n"),
     ),
     softmax: kernel(
       "softmax",
-      [onlineSoftmax, scratch("read_write"), ...(spec.lse ? [lseRows] : [])],
+      [
+        onlineSoftmax,
+        scratch("read_write"),
+        ...(spec.lse ? [lseRows(spec)] : []),
+      ],
       wgsl(SOFTMAX, { ...scope, lse: spec.lse }),
     ),
     values: kernel(
       "values",
-      [scratch("read"), valueRows(spec), outputRows(spec.outputFormat)],
+      [scratch("read"), valueRows(spec), outputRows(spec)],
       wgsl(VALUES, scope),
     ),
   };
@@ -216,7 +221,11 @@ for (var key = 0u; key < sequence.key_count; key++) {
 @if lse
 @each r in rows
 if (packed_$r < row_count) {
+  @if strided
+  lse[lse_place(batch_$r, token_$r, head_$r)] = log_sum_exp(maximum_$r, sum_$r);
+  @else
   lse[lse_place(token_$r, head_$r)] = log_sum_exp(maximum_$r, sum_$r);
+  @end
 }
 @end
 @end
@@ -264,7 +273,11 @@ for (var vec = 0u; vec < params.value_vecs; vec += $columns) {
   if (packed_$r < row_count) {
     @each c in columns
     if (vec + $c < params.value_vecs) {
+      @if strided
+      store_output(output_place(batch_$r, token_$r, head_$r), vec + $c, x_$r_$c);
+      @else
       store_output(output_place(token_$r, head_$r), vec + $c, x_$r_$c);
+      @end
     }
     @end
   }

@@ -88,6 +88,16 @@ export const SNAPSHOTS: readonly (readonly [string, KernelSource])[] = [
     }),
   ],
   [
+    "forward_strided_f32",
+    forwardKernel({
+      ...contiguous,
+      ...formats(whole),
+      stridedQueries: true,
+      stridedKeys: true,
+      tile: rowTile,
+    }),
+  ],
+  [
     "forward_paged_f16",
     forwardKernel({
       ...paged,
@@ -101,6 +111,16 @@ export const SNAPSHOTS: readonly (readonly [string, KernelSource])[] = [
       ...paged,
       ...formats(whole),
       segments: 2,
+      partial: true,
+      tile: decodeTile,
+    }),
+  ],
+  [
+    "decode_paged_strided_f32",
+    decodeKernel({
+      ...paged,
+      ...formats(whole),
+      stridedKeys: true,
       partial: true,
       tile: decodeTile,
     }),
@@ -132,6 +152,15 @@ export const SNAPSHOTS: readonly (readonly [string, KernelSource])[] = [
       outputFormat: whole,
       lse: true,
       lanes: 8,
+    }),
+  ],
+  [
+    "merge_strided_f32",
+    mergeKernel({
+      outputFormat: whole,
+      lse: true,
+      lanes: 8,
+      stridedQueries: true,
     }),
   ],
   ["merge_states_f32", mergeStatesKernel(whole)],

@@ -6,11 +6,9 @@
  */
 
 import { checkRange, checkType, show } from "../../core/check.ts";
-import { bytesPerElement } from "../../core/dtype.ts";
 import {
   type BindingResource,
   Gpu,
-  type GpuBuffer,
   GpuTensor,
   Program,
 } from "../../gpu/mod.ts";
@@ -24,32 +22,13 @@ import {
   attentionParts,
   type PartsOptions,
 } from "./parts.ts";
-import { type AttentionProblem, bufferTokens } from "./problem.ts";
-import { tensorElements } from "./rows.ts";
+import type { AttentionProblem } from "./problem.ts";
+import {
+  type AttentionTensors,
+  checkTensors,
+  checkWritten,
+} from "./plan_tensors.ts";
 import { loadAlgorithm } from "./variants/load.ts";
-
-/**
- * What a plan's `encode` reads and writes.
- *
- * @category Attention
- */
-export interface AttentionTensors {
-  /**
-   * As in the options; where they have `qkv`, that, which is then also the key
-   * and the value.
-   */
-  readonly query: GpuTensor;
-  /** Keys; not where they are in arenas. */
-  readonly key?: GpuTensor;
-  /** Values; not where they are in arenas. */
-  readonly value?: GpuTensor;
-  /** Arenas, each with keys first. */
-  readonly arenas?: readonly GpuBuffer[];
-  /** Like the query, with the value's head dim. */
-  readonly output: GpuTensor;
-  /** Like the output without its last dimension, f32; where asked for. */
-  readonly lse?: GpuTensor | undefined;
-}
 
 /**
  * A pass encoder's descriptor, for instance with timestamps.
@@ -190,7 +169,7 @@ export class AttentionPlan implements Disposable {
     describe?: PassDescriptor,
   ): void {
     this.#check();
-    this.#checkTensors(tensors);
+    checkTensors(this.#gpu, this.#problem, tensors);
     const names: Record<string, string> = {};
     const captures: [name: string, tensor: GpuTensor][] = [];
     for (const [resource, own] of Object.entries(this.#captures)) {
@@ -228,98 +207,6 @@ export class AttentionPlan implements Disposable {
   #check(): void {
     this.#gpu.check();
     checkType(!this.#destroyed, "plan", "must not be destroyed", "destroyed");
-  }
-
-  #checkTensors(tensors: AttentionTensors): void {
-    const { dtype, kvHeads, keys, headDim, valueHeadDim } = this.#problem;
-    const elements = tensorElements(this.#problem);
-    const check = (
-      name: string,
-      tensor: GpuTensor | undefined,
-      size: number,
-      type: string,
-    ) => {
-      checkType(tensor, name, "must be given", tensor);
-      checkType(
-        tensor.gpu === this.#gpu,
-        name,
-        "must be of the plan's Gpu",
-        tensor,
-      );
-      checkType(tensor.dtype === type, name, `must be ${type}`, tensor.dtype);
-      checkType(
-        tensor.size === size,
-        name,
-        `must have ${size} elements`,
-        tensor.size,
-      );
-      void tensor.buffer;
-    };
-    check("query", tensors.query, elements.query, dtype);
-    check("output", tensors.output, elements.output, dtype);
-    if (this.#problem.lse) check("lse", tensors.lse, elements.lse, "f32");
-    if (keys.segments > 0) {
-      const bytes = bufferTokens(keys) * kvHeads * (headDim + valueHeadDim) *
-        bytesPerElement(dtype);
-      checkArenas(tensors.arenas, keys.segments, bytes);
-      return;
-    }
-    check("key", tensors.key, elements.key, dtype);
-    check("value", tensors.value, elements.value, dtype);
-  }
-}
-
-function checkArenas(
-  arenas: readonly GpuBuffer[] | undefined,
-  count: number,
-  bytes: number,
-): void {
-  checkType(
-    arenas?.length === count,
-    "arenas",
-    `must be ${count} buffers`,
-    arenas,
-  );
-  arenas.forEach((arena, i) =>
-    checkType(
-      arena.size >= bytes,
-      `arenas[${i}].size`,
-      `must be >= ${bytes} bytes`,
-      arena.size,
-    )
-  );
-}
-
-/**
- * WebGPU refuses a buffer that one dispatch both reads and writes, and takes one
- * that it writes twice, whose second result then is the only one. Checked for
- * all dispatches together, so that it does not depend on which kernels run.
- */
-function checkWritten(
-  tensors: AttentionTensors,
-  captures: readonly [name: string, buffer: GPUBuffer][],
-): void {
-  const bound: [name: string, buffer: GPUBuffer | undefined][] = [
-    ["query", tensors.query.buffer],
-    ["key", tensors.key?.buffer],
-    ["value", tensors.value?.buffer],
-    ...(tensors.arenas ?? []).map((arena, i): [string, GPUBuffer] => [
-      `arenas[${i}]`,
-      arena.buffer,
-    ]),
-    ...captures,
-  ];
-  const { output, lse } = tensors;
-  for (const [name, written] of [["output", output], ["lse", lse]] as const) {
-    if (!written) continue;
-    const shared = bound.find(([, buffer]) => buffer === written.buffer);
-    checkType(
-      shared === undefined,
-      name,
-      `must not share a buffer with ${shared?.[0]}`,
-      written,
-    );
-    bound.push([name, written.buffer]);
   }
 }
 

@@ -23,6 +23,7 @@ import { OPS_FAULTS } from "./ops.ts";
 import { REFERENCE_FAULTS } from "./reference.ts";
 import { REPRO_FAULTS } from "./repro.ts";
 import { ROTARY_FAULTS } from "./rotary.ts";
+import { STRIDES_FAULTS } from "./strides.ts";
 import { VARIANT_FAULTS } from "./variants.ts";
 
 /** All faults that are listed. */
@@ -36,6 +37,7 @@ export const FAULTS: readonly Fault[] = [
   ...KV_FAULTS,
   ...OPS_FAULTS,
   ...ROTARY_FAULTS,
+  ...STRIDES_FAULTS,
   ...VARIANT_FAULTS,
   ...CAPTURE_FAULTS,
   ...MODS_FAULTS,

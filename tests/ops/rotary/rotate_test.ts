@@ -317,6 +317,25 @@ gpuTest(
   },
 );
 
+gpuTest("a rotation writes its rows and nothing past them", async (_, gpu) => {
+  // 7 elements of a buffer of 8, which is what a vec4 of others may share.
+  using whole = gpu.tensor(new Float32Array(8).fill(5), [8]);
+  const output = gpu.wrap(whole.buffer, "f32", [1, 1, 7]);
+  using input = gpu.tensor(random([1, 1, 7], 1).data, [1, 1, 7]);
+  using positions = gpu.tensor(Uint32Array.of(1), [1]);
+  using table = gpu.tensor(rotaryTable({ positions: 2, dim: 6 }), [2, 3, 2]);
+  const rows = { dtype: "f32", shape: [1, 1, 7] } as const;
+  using plan = await planRotation(gpu, { rows, pairing: "interleaved" });
+  const rotation = { positions, table };
+  gpu.submit(
+    "run",
+    (encoder) => plan.encode(encoder, { input, output, rotation }),
+  );
+  const found = await gpu.readOne(whole);
+  assertEquals(found[7], 5);
+  assert(found[0] !== 5);
+});
+
 Deno.test("queryPositions() are those of each sequence", () => {
   const shape = (...own: number[]) => ({ dtype: "f32", shape: own }) as const;
   const dense = (layout: "bshd" | "bhsd") =>

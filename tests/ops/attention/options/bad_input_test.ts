@@ -115,7 +115,7 @@ const ROWS: readonly Row[] = [
   unknown("k_cache", null, "write key, or cache and sequences"),
   unknown("past_key", null, "write key with the past in it"),
   unknown("score_mod", null, "write scoreMod"),
-  unknown("block_mask", null, "write maskMod"),
+  unknown("block_mask", null, "write blockMask"),
   unknown("return_lse", true, "write returnLse"),
   unknown("need_weights", true, "write returnLse"),
   unknown("deterministic", true, "see invariant"),

@@ -1,0 +1,148 @@
+/**
+ * What a plan's `encode` is given, held against its problem.
+ *
+ * @module
+ */
+
+import { checkType } from "../../core/check.ts";
+import { bytesPerElement } from "../../core/dtype.ts";
+import type { Gpu, GpuBuffer, GpuTensor } from "../../gpu/mod.ts";
+import { type AttentionProblem, bufferTokens } from "./problem.ts";
+import { tensorElements } from "./rows.ts";
+
+/**
+ * What a plan's `encode` reads and writes.
+ *
+ * @category Attention
+ */
+export interface AttentionTensors {
+  /**
+   * As in the options; where they have `qkv`, that, which is then also the key
+   * and the value.
+   */
+  readonly query: GpuTensor;
+  /**
+   * Keys; where the options give strides, what holds them, of any shape; that is
+   * so of the query, the value and the output, too. Not where they are in arenas.
+   */
+  readonly key?: GpuTensor;
+  /** Values; not where they are in arenas. */
+  readonly value?: GpuTensor;
+  /** Arenas, each with keys first. */
+  readonly arenas?: readonly GpuBuffer[];
+  /** Like the query, with the value's head dim. */
+  readonly output: GpuTensor;
+  /** Like the output without its last dimension, f32; where asked for. */
+  readonly lse?: GpuTensor | undefined;
+}
+
+/**
+ * Throws unless tensors are there, of the plan's device, dtypes and sizes.
+ *
+ * @throws {TypeError} naming the tensor
+ */
+export function checkTensors(
+  gpu: Gpu,
+  problem: AttentionProblem,
+  tensors: AttentionTensors,
+): void {
+  const { dtype, kvHeads, keys, headDim, valueHeadDim } = problem;
+  const elements = tensorElements(problem);
+  const check = (
+    name: string,
+    tensor: GpuTensor | undefined,
+    size: number,
+    { type, least = false }: {
+      readonly type: string;
+      readonly least?: boolean;
+    },
+  ) => {
+    checkType(tensor, name, "must be given", tensor);
+    checkType(
+      tensor.gpu === gpu,
+      name,
+      "must be of the plan's Gpu",
+      tensor,
+    );
+    checkType(tensor.dtype === type, name, `must be ${type}`, tensor.dtype);
+    checkType(
+      tensor.size === size || least && tensor.size > size,
+      name,
+      least
+        ? `must have >= ${size} elements, which its strides reach`
+        : `must have ${size} elements`,
+      tensor.size,
+    );
+    void tensor.buffer;
+  };
+  const rows = (name: "query" | "key" | "value" | "output") =>
+    check(name, tensors[name], elements[name], {
+      type: dtype,
+      least: problem.strides?.[name] !== undefined,
+    });
+  rows("query");
+  rows("output");
+  if (problem.lse) check("lse", tensors.lse, elements.lse, { type: "f32" });
+  if (keys.segments > 0) {
+    const bytes = bufferTokens(keys) * kvHeads * (headDim + valueHeadDim) *
+      bytesPerElement(dtype);
+    checkArenas(tensors.arenas, keys.segments, bytes);
+    return;
+  }
+  rows("key");
+  rows("value");
+}
+
+function checkArenas(
+  arenas: readonly GpuBuffer[] | undefined,
+  count: number,
+  bytes: number,
+): void {
+  checkType(
+    arenas?.length === count,
+    "arenas",
+    `must be ${count} buffers`,
+    arenas,
+  );
+  arenas.forEach((arena, i) =>
+    checkType(
+      arena.size >= bytes,
+      `arenas[${i}].size`,
+      `must be >= ${bytes} bytes`,
+      arena.size,
+    )
+  );
+}
+
+/**
+ * WebGPU refuses a buffer that one dispatch both reads and writes, and takes one
+ * that it writes twice, whose second result then is the only one. Checked for
+ * all dispatches together, so that it does not depend on which kernels run.
+ */
+export function checkWritten(
+  tensors: AttentionTensors,
+  captures: readonly [name: string, buffer: GPUBuffer][],
+): void {
+  const bound: [name: string, buffer: GPUBuffer | undefined][] = [
+    ["query", tensors.query.buffer],
+    ["key", tensors.key?.buffer],
+    ["value", tensors.value?.buffer],
+    ...(tensors.arenas ?? []).map((arena, i): [string, GPUBuffer] => [
+      `arenas[${i}]`,
+      arena.buffer,
+    ]),
+    ...captures,
+  ];
+  const { output, lse } = tensors;
+  for (const [name, written] of [["output", output], ["lse", lse]] as const) {
+    if (!written) continue;
+    const shared = bound.find(([, buffer]) => buffer === written.buffer);
+    checkType(
+      shared === undefined,
+      name,
+      `must not share a buffer with ${shared?.[0]}`,
+      written,
+    );
+    bound.push([name, written.buffer]);
+  }
+}
