@@ -58,9 +58,9 @@ export const STRIDES_FAULTS: readonly Fault[] = [
       "stride * (shape[i] - 1), 0)",
     ],
     [
-      "a stride of one index reaches elements",
-      "size > 1 ? strides[i] : 0",
-      "size > 0 ? strides[i] : 0",
+      "rows are thought to begin at the first element",
+      "offset + own.reduce(",
+      "0 * offset + own.reduce(",
     ],
   ]),
   ...faultsIn("checkApart", STRIDES, [

@@ -132,6 +132,8 @@ const HINTS: OptionHints = {
   vCache: "write value, or cache and sequences",
   pastKey: "write key with the past in it, or cache and sequences",
   pastValue: "write value with the past in it, or cache and sequences",
+  qkMatmulOutputMode: "leave it out: scores are never formed",
+  softmaxPrecision: "leave it out: softmax is computed in float32",
   returnAttnProbs: "write returnLse; probabilities are never formed",
   returnSoftmaxLse: "write returnLse",
   needWeights: "write returnLse; probabilities are never formed",
