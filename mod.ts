@@ -35,7 +35,9 @@
 
 export {
   attention,
+  attentionBackward,
   type AttentionExplanation,
+  type AttentionGradients,
   type AttentionOptions,
   type AttentionPart,
   AttentionPlan,
@@ -50,8 +52,10 @@ export {
   type HostTensor,
   mergeAttention,
   planAttention,
+  planAttentionBackward,
   type PlanChoices,
   rotaryTable,
+  SavedAttention,
   type TensorShape,
 } from "./src/ops/mod.ts";
 export {

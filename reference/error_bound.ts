@@ -115,7 +115,10 @@ export function roundings(length: number, tile: number): number {
   return Math.ceil(length / tile) + Math.ceil(Math.log2(tile)) + 2;
 }
 
-/** The largest score and value element, by magnitude, that any row sees. */
+/**
+ * The largest score and value element, by magnitude, that any row sees; a value
+ * times what dropout makes of its weight.
+ */
 export function largestOf(
   problem: ReferenceProblem,
 ): { largestScore: number; largestValue: number } {
@@ -148,8 +151,10 @@ export function largestOf(
             Math.abs(uncancelled),
           );
           const valueAt = geometry.valueAt(b, j, h);
+          const kept = problem.keep?.(b, h, position, j) ?? 1;
           for (let c = 0; c < geometry.valueHeadDim; c++) {
-            largestValue = Math.max(largestValue, Math.abs(value[valueAt + c]));
+            const element = kept * Math.abs(value[valueAt + c]);
+            largestValue = Math.max(largestValue, element);
           }
         });
       }

@@ -15,11 +15,18 @@
 import type { KernelSource } from "../../src/core/kernel.ts";
 import { kernelOf } from "../fragment.ts";
 import { dotRows } from "../fragments/dot.ts";
-import { eachStep, entryPoint } from "../fragments/schedule.ts";
+import { dropoutRows } from "../fragments/dropout.ts";
+import { entryPoint } from "../fragments/schedule.ts";
 import { wgsl } from "../wgsl.ts";
 import { rowPlace } from "./epilogue.ts";
 import { nameRows, placeRows } from "./query_rows.ts";
-import { attentionFragments, type AttentionSpec, labelOf } from "./spec.ts";
+import {
+  attentionFragments,
+  type AttentionSpec,
+  beginTile,
+  eachOwnStep,
+  labelOf,
+} from "./spec.ts";
 
 /** Neighbouring keys that a lane scores at once: one vec4 of weights. */
 const KEYS = 4;
@@ -118,6 +125,7 @@ export function decodeKernel(spec: DecodeSpec): KernelSource {
     groups: step / KEYS,
     keys: KEYS,
     lanesShare: keyLanes > 1,
+    dropout: spec.dropout ?? false,
   };
   const stepCode = wgsl(STEP, {
     ...scope,
@@ -150,13 +158,15 @@ export function decodeKernel(spec: DecodeSpec): KernelSource {
     main: entryPoint(
       lanes,
       [
+        beginTile(spec),
         wgsl(OWN_COLUMNS, scope),
         nameRows(Array.from({ length: rows }, (_, r) => `${r}u`), spec.queries),
         placeRows(rows, spec),
+        ...spec.dropout ? [dropoutRows(spec, rows)] : [],
         wgsl(BEGIN, scope),
-        eachStep(step, stepCode),
+        eachOwnStep(spec, step, stepCode),
         wgsl(STORE, { ...scope, store: store.join("\n") }),
-      ].join("\n\n"),
+      ].filter((part) => part !== "").join("\n\n"),
       spec,
     ),
   });
@@ -269,7 +279,15 @@ var x_$r_$c = vec4f(0.0);
 for (var i = lane; i < $groups; i += $lanes) {
   let s = weights[$r * $groups + i];
   let p = vec4f(weight(s[0], m_$r), weight(s[1], m_$r), weight(s[2], m_$r), weight(s[3], m_$r));
+  @if dropout
+  var kept_p = p;
+  for (var j = 0u; j < $keys; j++) {
+    kept_p[j] *= kept(drops(dropout_$r, i32(first_key + i * $keys + j)));
+  }
+  weights[$r * $groups + i] = kept_p;
+  @else
   weights[$r * $groups + i] = p;
+  @end
   sum_$r += (p.x + p.y) + (p.z + p.w);
 }
 l_$r = carry_sum(l_$r, alpha_$r, sum_$r);

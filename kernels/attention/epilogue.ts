@@ -107,12 +107,11 @@ export function outputRows(
   };
 }
 
-/** `lse_place` and the `lse` binding. */
-export function lseRows(
-  { stridedQueries = false }: Pick<EpilogueSpec, "stridedQueries">,
+/** `lse_place`: where what a row has one number of is. */
+export function lsePlaces(
+  { stridedQueries = false }: Pick<EpilogueSpec, "stridedQueries"> = {},
 ): Fragment {
   return {
-    bindings: [{ name: "lse", type: "array<f32>", access: "read_write" }],
     uniforms: {
       lse_token_stride: "u32",
       lse_head_stride: "u32",
@@ -133,6 +132,16 @@ export function lseRows(
       `,
       { strided: stridedQueries },
     ),
+  };
+}
+
+/** `lse_place` and the `lse` binding. */
+export function lseRows(
+  spec: Pick<EpilogueSpec, "stridedQueries"> = {},
+): Fragment {
+  return {
+    needs: [lsePlaces(spec)],
+    bindings: [{ name: "lse", type: "array<f32>", access: "read_write" }],
   };
 }
 

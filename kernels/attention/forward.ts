@@ -19,19 +19,29 @@
 
 import type { KernelSource } from "../../src/core/kernel.ts";
 import { kernelOf } from "../fragment.ts";
+import { dropoutRows } from "../fragments/dropout.ts";
 import { nonFinite } from "../fragments/online_softmax.ts";
-import { eachStep, entryPoint } from "../fragments/schedule.ts";
+import { entryPoint } from "../fragments/schedule.ts";
 import { wgsl } from "../wgsl.ts";
+import { accumulatorOf, addTile, nonFiniteStep } from "./add_tile.ts";
 import { rowPlace } from "./epilogue.ts";
 import { placeRows } from "./query_rows.ts";
 import {
+  dropWeights,
   localRow,
   ownRows,
   type RegisterTile,
   scoreTile,
+  softmaxStep,
   tileRows,
 } from "./score_tile.ts";
-import { attentionFragments, type AttentionSpec, labelOf } from "./spec.ts";
+import {
+  attentionFragments,
+  type AttentionSpec,
+  beginTile,
+  eachOwnStep,
+  labelOf,
+} from "./spec.ts";
 
 /**
  * The register tile of the forward kernel.
@@ -106,12 +116,22 @@ export function forwardWorkgroupBytes(tile: ForwardTile): number {
 export function forwardKernel(spec: ForwardSpec): KernelSource {
   const { tile } = spec;
   const { lanes, rowsPerLane: rows, keysPerStep: keys } = tile;
+  const dropout = spec.dropout ?? false;
   const step = wgsl(STEP, {
     rows,
     keys,
     scores: scoreTile(spec),
-    addGuarded: wgsl(ADD_GUARDED, { rows, keys }),
-    add: wgsl(ADD, { rows, keys }),
+    softmax: softmaxStep(tile),
+    addGuarded: wgsl(ADD_GUARDED, { rows, keys, dropout }),
+    dropWeights: dropWeights(spec),
+    add: addTile({
+      own: rows,
+      step: keys,
+      vecs: "value_vecs",
+      row: ["v", "load_value(value_$j, vec)"],
+      weights: "s",
+      carried: (old) => `carry_values(${old}, alpha_$r, x_$r)`,
+    }),
   });
   const store = Array.from({ length: rows }, (_, r) => {
     const { row, stats } = rowPlace(spec, r, localRow(tile, r));
@@ -123,47 +143,29 @@ export function forwardKernel(spec: ForwardSpec): KernelSource {
       ...attentionFragments(spec),
       nonFinite,
       {
-        code: wgsl(DECLARATIONS, {
-          lanes,
-          rows,
-          keys,
-          room: tileRows(tile) * tile.accumulatorVecs,
-        }),
+        code: [
+          accumulatorOf(tile, tile.accumulatorVecs),
+          nonFiniteStep("value", keys),
+        ].join("\n\n"),
       },
     ],
     main: entryPoint(
       lanes,
       [
+        beginTile(spec),
         ownRows(tile, spec.queries),
         placeRows(rows, spec),
+        ...dropout ? [dropoutRows(spec, rows)] : [],
         wgsl(BEGIN, { rows }),
-        eachStep(keys, step, "var cursor = seek(sequence, run.first_key);"),
+        eachOwnStep(spec, keys, step, {
+          before: "var cursor = seek(sequence, run.first_key);",
+        }),
         ...store,
-      ].join("\n\n"),
+      ].filter((part) => part !== "").join("\n\n"),
       spec,
     ),
   });
 }
-
-const DECLARATIONS = `
-var<workgroup> accumulator: array<vec4f, $room>;
-
-// Where a lane's row r has column vec: lanes side by side.
-fn own(r: u32, vec: u32, lane: u32) -> u32 {
-  return (vec * $rows + r) * $lanes + lane;
-}
-
-fn step_has_non_finite(sequence: Sequence, first_key: u32, kv_head: u32) -> bool {
-  var found = vec4<bool>(false);
-  for (var j = 0u; j < $keys; j++) {
-    let at = value_place(seek(sequence, min(first_key + j, sequence.key_count - 1u)), kv_head);
-    for (var vec = 0u; vec < params.value_vecs; vec++) {
-      found |= non_finite(load_value(at, vec));
-    }
-  }
-  return any(found);
-}
-`;
 
 const BEGIN = `
 @each r in rows
@@ -179,44 +181,12 @@ for (var vec = 0u; vec < params.value_vecs; vec++) {
 
 const STEP = `
 $scores
-@each r in rows
-var max_$r = m_$r;
-@each j in keys
-max_$r = max(max_$r, s_$r_$j);
-@end
-let alpha_$r = rescale(m_$r, max_$r);
-m_$r = max_$r;
-var sum_$r = 0.0;
-@each j in keys
-s_$r_$j = weight(s_$r_$j, m_$r);
-sum_$r += s_$r_$j;
-@end
-l_$r = carry_sum(l_$r, alpha_$r, sum_$r);
-@end
+$softmax
+$dropWeights
 if (masked && step_has_non_finite(sequence, first_key, kv_head)) {
   $addGuarded
 } else {
   $add
-}
-`;
-
-// A step is summed by itself first: the error grows with steps, not keys.
-const ADD = `
-for (var vec = 0u; vec < params.value_vecs; vec++) {
-  @each r in rows
-  var x_$r = vec4f(0.0);
-  @end
-  @each j in keys
-  {
-    let v = load_value(value_$j, vec);
-    @each r in rows
-    x_$r = fma(vec4f(s_$r_$j), v, x_$r);
-    @end
-  }
-  @end
-  @each r in rows
-  accumulator[own($r, vec, lane)] = carry_values(accumulator[own($r, vec, lane)], alpha_$r, x_$r);
-  @end
 }
 `;
 
@@ -244,7 +214,12 @@ for (var j = 0u; j < $keys; j++) {
     @end
   }
   @each r in rows
+  @if dropout
+  let p_$r = weight(modify(guarded_$r * params.scale, batch_$r, i32(head_$r), position_$r, key), m_$r)
+    * kept(extractBits(dropped_$r, j, 1u) != 0u);
+  @else
   let p_$r = weight(modify(guarded_$r * params.scale, batch_$r, i32(head_$r), position_$r, key), m_$r);
+  @end
   let seen_$r = extractBits(hidden_$r, j, 1u) == 0u;
   @end
   for (var vec = 0u; vec < params.value_vecs; vec++) {

@@ -15,7 +15,7 @@
 
 import type { KernelSource } from "../../src/core/kernel.ts";
 import { kernelOf } from "../fragment.ts";
-import { onlineSoftmax } from "../fragments/online_softmax.ts";
+import { lseBits } from "../fragments/online_softmax.ts";
 import {
   loadRow,
   rowBinding,
@@ -70,7 +70,7 @@ export function mergeStatesKernel(format: RowFormat): KernelSource {
         format,
         dim,
       }),
-      onlineSoftmax,
+      lseBits,
       {
         uniforms: {
           rows: "u32",
@@ -78,21 +78,11 @@ export function mergeStatesKernel(format: RowFormat): KernelSource {
           value_stride: "u32",
           grid_width: "u32",
         },
-        code: READ_LSE,
       },
     ],
     main: wgsl(MERGE_STATES, { lanes: MERGE_STATES_LANES }),
   });
 }
-
-// A row without keys has -Infinity on the host and the sentinel on the device.
-// WGSL may assume that there is no Inf, so that is never a float here: its bits
-// are compared.
-const READ_LSE = `
-fn lse_of(bits: u32) -> f32 {
-  return bitcast<f32>(select(bits, bitcast<u32>(SENTINEL), bits == 0xff800000u));
-}
-`;
 
 const MERGE_STATES = `
 @compute @workgroup_size($lanes)

@@ -76,7 +76,7 @@ export function queryRows(
 /** Names for the places of `count` named rows: `query_at_{r}`. */
 export function placeRows(
   count: number,
-  { stridedQueries = false }: Pick<QuerySpec, "stridedQueries">,
+  { stridedQueries = false }: Pick<QuerySpec, "stridedQueries"> = {},
 ): string {
   return wgsl(
     `
@@ -94,37 +94,55 @@ export function placeRows(
 
 /**
  * Names for `count` packed rows of a tile: `packed_{r}`, the `offsets[r]`-th
- * from its first, then its head, batch, position and token. Rows past the sequence's end repeat its last row, so that every load
- * stays in range; they are never written.
+ * from `first`, then its head, batch, position and token. Rows past the
+ * sequence's end repeat its last row, so that every load stays in range; they
+ * are never written.
  */
 export function nameRows(
   offsets: readonly string[],
   queries: QuerySpec["queries"],
+  first = "tile.first_row",
 ): string {
-  const name = (r: number) =>
-    wgsl(
-      `
-      let packed_$r = tile.first_row + $offset;
-      let row_$r = min(packed_$r, row_count - 1u);
-      let query_$r = row_$r / params.group;
-      let head_$r = kv_head * params.group + row_$r - query_$r * params.group;
-      @if listed
-      let listed_$r = read_query(sequence.queries_at + $words * query_$r);
-      let batch_$r = listed_$r.batch;
-      let position_$r = listed_$r.position;
-      let token_$r = listed_$r.token;
-      @else
-      let batch_$r = sequence.batch;
-      let position_$r = i32(query_$r) + sequence.query_offset;
-      let token_$r = sequence.query_start + query_$r;
-      @end
-      `,
-      {
-        r,
-        offset: offsets[r],
-        listed: queries === "listed",
-        words: QUERY.words,
-      },
-    );
-  return offsets.map((_, r) => name(r)).join("\n");
+  return offsets.map((offset, r) => nameRow(r, { offset, queries, first }))
+    .join("\n");
+}
+
+/** The same for one row, whose names end in `_{name}`. */
+export function nameRow(
+  name: number | string,
+  { offset, queries, first }: QuerySpecRow,
+): string {
+  return wgsl(
+    `
+    let packed_$r = $first + $offset;
+    let row_$r = min(packed_$r, row_count - 1u);
+    let query_$r = row_$r / params.group;
+    let head_$r = kv_head * params.group + row_$r - query_$r * params.group;
+    @if listed
+    let listed_$r = read_query(sequence.queries_at + $words * query_$r);
+    let batch_$r = listed_$r.batch;
+    let position_$r = listed_$r.position;
+    let token_$r = listed_$r.token;
+    @else
+    let batch_$r = sequence.batch;
+    let position_$r = i32(query_$r) + sequence.query_offset;
+    let token_$r = sequence.query_start + query_$r;
+    @end
+    `,
+    {
+      r: name,
+      first,
+      offset,
+      listed: queries === "listed",
+      words: QUERY.words,
+    },
+  );
+}
+
+/** A packed row: where it is counted from, and how far from there. */
+export interface QuerySpecRow extends Pick<QuerySpec, "queries"> {
+  /** A packed row. */
+  readonly first: string;
+  /** Rows behind it. */
+  readonly offset: string;
 }

@@ -1,6 +1,7 @@
 /**
  * Standard attention (FlashAttention, Alg. 0): three dispatches that write
- * S = Q K^T, then P = softmax(S), to memory, then read it for O = P V. It takes
+ * S = Q K^T, then P = softmax(S), what dropout drops set to 0, to memory, then
+ * read it for O = P V. It takes
  * `4 N S` bytes of scratch a head, and it is the baseline of every ratio.
  *
  * It shares every fragment with the fused kernels. Scratch is
@@ -12,9 +13,15 @@
 
 import type { KernelSource } from "../../src/core/kernel.ts";
 import { type Fragment, kernelOf } from "../fragment.ts";
+import { dropoutOf, dropoutRows } from "../fragments/dropout.ts";
 import { keyRows, valueRows } from "../fragments/key_value.ts";
 import { onlineSoftmax } from "../fragments/online_softmax.ts";
-import { entryPoint, tiles, WORK_TILE } from "../fragments/schedule.ts";
+import {
+  entryPoint,
+  SELECTED_TILE,
+  tiles,
+  WORK_TILE,
+} from "../fragments/schedule.ts";
 import { scoreMods } from "../fragments/score.ts";
 import { wgsl } from "../wgsl.ts";
 import { lseRows, outputRows } from "./epilogue.ts";
@@ -25,7 +32,7 @@ import {
   scoreTile,
   tileRows,
 } from "./score_tile.ts";
-import type { AttentionSpec } from "./spec.ts";
+import { type AttentionSpec, beginTile } from "./spec.ts";
 
 /**
  * What the standard kernels' sources depend on.
@@ -105,7 +112,7 @@ export function standardKernels(spec: StandardSpec): StandardKernels {
       }`,
       fragments: [
         ...fragments,
-        tiles(WORK_TILE),
+        tiles(spec.selected ? SELECTED_TILE : WORK_TILE),
         {
           uniforms: { kv_heads: "u32", scratch_keys: "u32" },
           code: wgsl(PLACE, { ...scope, tileRows: tileRows(spec.tile) }),
@@ -124,13 +131,14 @@ export function standardKernels(spec: StandardSpec): StandardKernels {
         keyRows(spec),
         // Places of values come along with those of keys; none is read.
         { ...valueRows(spec), needs: [] },
-        scoreMods(spec.mods),
+        scoreMods(spec.mods, { selected: spec.selected }),
         scratch("read_write"),
       ],
       [
+        beginTile(spec),
         placeRows(rows, spec),
         wgsl(SCORES, { ...scope, scores: scoreTile(spec) }),
-      ].join("\n"),
+      ].filter((part) => part !== "").join("\n"),
     ),
     softmax: kernel(
       "softmax",
@@ -138,8 +146,16 @@ export function standardKernels(spec: StandardSpec): StandardKernels {
         onlineSoftmax,
         scratch("read_write"),
         ...(spec.lse ? [lseRows(spec)] : []),
+        ...dropoutOf(spec),
       ],
-      wgsl(SOFTMAX, { ...scope, lse: spec.lse }),
+      [
+        ...spec.dropout ? [dropoutRows(spec, rows)] : [],
+        wgsl(SOFTMAX, {
+          ...scope,
+          lse: spec.lse,
+          dropout: spec.dropout ?? false,
+        }),
+      ].join("\n"),
     ),
     values: kernel(
       "values",
@@ -216,6 +232,9 @@ let divisor_$r = select(sum_$r, 1.0, sum_$r == 0.0);
 for (var key = 0u; key < sequence.key_count; key++) {
   @each r in rows
   scratch[place_of(scratch_at, key, $r, lane)] /= divisor_$r;
+  @if dropout
+  scratch[place_of(scratch_at, key, $r, lane)] *= kept(drops(dropout_$r, i32(key)));
+  @end
   @end
 }
 @if lse

@@ -21,32 +21,65 @@ export const dot: Fragment = {
   `),
 };
 
+/** What a tile of dot products is made of. */
+export interface DotTile {
+  /** Rows that a lane owns: `$r` of the names below. */
+  readonly own: number;
+  /** Rows of a step, which all lanes read alike: `$j` of the names below. */
+  readonly step: number;
+  /** What the products are named: `{into}_{r}_{j}`. */
+  readonly into: string;
+  /** The uniform that says how many vec4s a row has. */
+  readonly vecs: string;
+  /** A name for a vec4 of an own row, and the call that loads it. */
+  readonly ownRow: readonly [name: string, load: string];
+  /** The same of a row of the step. */
+  readonly stepRow: readonly [name: string, load: string];
+}
+
 /**
- * Declares `s_{row}_{key}`: the dot products of query rows at `query_at_{row}`
- * with keys at `key_{key}`. One load of a key serves all rows.
+ * Declares the dot products of a lane's own rows with those of a step. One load
+ * of a step's row serves all own rows.
  */
-export function dotRows(rows: number, keys: number): string {
+export function dotTile(
+  { own, step, into, vecs, ownRow, stepRow }: DotTile,
+): string {
   return wgsl(
     `
-    @each r in rows
-    @each j in keys
-    var s_$r_$j = 0.0;
+    @each r in own
+    @each j in step
+    var ${into}_$r_$j = 0.0;
     @end
     @end
-    for (var vec = 0u; vec < params.head_vecs; vec++) {
-      @each r in rows
-      let q_$r = load_query(query_at_$r, vec);
+    for (var vec = 0u; vec < params.${vecs}; vec++) {
+      @each r in own
+      let ${ownRow[0]}_$r = ${ownRow[1]};
       @end
-      @each j in keys
+      @each j in step
       {
-        let k = load_key(key_$j, vec);
-        @each r in rows
-        s_$r_$j = dot4(s_$r_$j, q_$r, k);
+        let ${stepRow[0]} = ${stepRow[1]};
+        @each r in own
+        ${into}_$r_$j = dot4(${into}_$r_$j, ${ownRow[0]}_$r, ${stepRow[0]});
         @end
       }
       @end
     }
     `,
-    { rows, keys },
+    { own, step },
   );
+}
+
+/**
+ * Declares `s_{row}_{key}`: the dot products of query rows at `query_at_{row}`
+ * with keys at `key_{key}`. One load of a key serves all rows.
+ */
+export function dotRows(rows: number, keys: number): string {
+  return dotTile({
+    own: rows,
+    step: keys,
+    into: "s",
+    vecs: "head_vecs",
+    ownRow: ["q", "load_query(query_at_$r, vec)"],
+    stepRow: ["k", "load_key(key_$j, vec)"],
+  });
 }

@@ -67,3 +67,17 @@ export const nonFinite: Fragment = {
     }
   `),
 };
+
+/**
+ * `lse_of`: a log-sum-exp by its bits. A row without keys has -Infinity on the
+ * host and the sentinel on the device. WGSL may assume that there is no Inf, so
+ * that is never a float here: its bits are compared.
+ */
+export const lseBits: Fragment = {
+  needs: [onlineSoftmax],
+  code: wgsl(`
+    fn lse_of(bits: u32) -> f32 {
+      return bitcast<f32>(select(bits, bitcast<u32>(SENTINEL), bits == 0xff800000u));
+    }
+  `),
+};

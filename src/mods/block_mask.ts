@@ -6,7 +6,7 @@
  */
 
 import { checkInteger, checkRange } from "../core/check.ts";
-import { maskClassifier } from "./interval.ts";
+import { type MaskClass, maskClassifier } from "./interval.ts";
 import type { Interval } from "./interval_arithmetic.ts";
 import type { MaskMod } from "./trace.ts";
 
@@ -95,16 +95,110 @@ export function maskRuns(
   );
   const classify = maskClassifier(mods);
   const query: Interval = [queryStart, queryEnd];
-  const wholeTiles = Math.floor(keyLength / tileKeys);
+  return bisectRuns(
+    keyLength,
+    tileKeys,
+    (first, last) => classify({ batch, head, query, key: [first, last] }),
+  );
+}
+
+/**
+ * A tile of keys, and how the rows that may see it are tiled.
+ *
+ * @category Tiles
+ */
+export interface MaskRowRunsOptions {
+  /** Inclusive range of batch indices that share the runs. */
+  readonly batch: Interval;
+  /** Inclusive range of query heads that share the runs. */
+  readonly head: Interval;
+  /** The first key. */
+  readonly keyStart: number;
+  /** The last key (inclusive). */
+  readonly keyEnd: number;
+  /** Position of query 0, in the keys' coordinate. */
+  readonly queryOffset: number;
+  /** Packed rows: queries x {@linkcode MaskRowRunsOptions.group}. */
+  readonly rows: number;
+  /** Packed rows of one query. */
+  readonly group: number;
+  /** Packed rows in a tile. */
+  readonly tileRows: number;
+}
+
+/**
+ * {@linkcode maskRuns} with the roles swapped: the tiles of packed query rows
+ * that see a tile of keys, likewise by bisection. A run is full only where every
+ * row exists and is proven to see every key.
+ *
+ * @throws {TypeError} If an option is not a number.
+ * @throws {RangeError} If one is not an integer of its range, or a range is
+ * empty.
+ *
+ * @example The rows that see a tile of keys
+ * ```ts
+ * import { causal, maskRowRuns } from "@quire/attention/mods";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const runs = maskRowRuns([causal()], {
+ *   batch: [0, 0],
+ *   head: [0, 0],
+ *   keyStart: 32,
+ *   keyEnd: 47,
+ *   queryOffset: 0,
+ *   rows: 64,
+ *   group: 1,
+ *   tileRows: 16,
+ * });
+ * assertEquals(runs, [
+ *   { start: 2, count: 1, full: false },
+ *   { start: 3, count: 1, full: true },
+ * ]);
+ * ```
+ *
+ * @category Tiles
+ */
+export function maskRowRuns(
+  mods: readonly MaskMod[],
+  options: MaskRowRunsOptions,
+): Run[] {
+  const { batch, head, keyStart, keyEnd, rows, group, tileRows } = options;
+  const { queryOffset } = options;
+  checkInteger("rows", rows, 0, 2 ** 31 - 1);
+  checkInteger("group", group, 1, 2 ** 31 - 1);
+  checkInteger("tileRows", tileRows, 1, 2 ** 31 - 1);
+  checkInteger("queryOffset", queryOffset, -(2 ** 31), 2 ** 31 - 1);
+  checkInteger("keyStart", keyStart, 0, 2 ** 31 - 1);
+  checkInteger("keyEnd", keyEnd, keyStart, 2 ** 31 - 1);
+  const classify = maskClassifier(mods);
+  const key: Interval = [keyStart, keyEnd];
+  const positionOf = (row: number) => queryOffset + Math.floor(row / group);
+  return bisectRuns(rows, tileRows, (first, last) =>
+    classify({
+      batch,
+      head,
+      query: [positionOf(first), positionOf(last)],
+      key,
+    }));
+}
+
+/**
+ * Tiles of `size` of `length` elements as runs, by what `classify` says of an
+ * inclusive range of elements: the range is halved until it is uniform.
+ */
+function bisectRuns(
+  length: number,
+  size: number,
+  classify: (first: number, last: number) => MaskClass,
+): Run[] {
+  const whole = Math.floor(length / size);
   const runs: Run[] = [];
   const visit = (start: number, end: number) => {
-    const last = Math.min(end * tileKeys, keyLength) - 1;
-    const key: Interval = [start * tileKeys, last];
-    const found = classify({ batch, head, query, key });
+    const found = classify(start * size, Math.min(end * size, length) - 1);
     if (found === "none") return;
     if (found === "all") {
-      append(runs, start, Math.min(end, wholeTiles), true);
-      append(runs, Math.max(start, wholeTiles), end, false);
+      append(runs, start, Math.min(end, whole), true);
+      append(runs, Math.max(start, whole), end, false);
     } else if (end - start === 1) {
       append(runs, start, end, false);
     } else {
@@ -113,7 +207,7 @@ export function maskRuns(
       visit(middle, end);
     }
   };
-  const tiles = Math.ceil(keyLength / tileKeys);
+  const tiles = Math.ceil(length / size);
   if (tiles > 0) visit(0, tiles);
   return runs;
 }

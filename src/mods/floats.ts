@@ -10,7 +10,7 @@ import { widenBits } from "../core/half.ts";
 /**
  * Numbers of 16 bits: bfloat16, or float16 where there is no `Float16Array`.
  *
- * @category Expressions
+ * @category Masks and scores
  */
 export interface FloatBits {
   /** The elements' bits, row-major. */
@@ -22,7 +22,7 @@ export interface FloatBits {
 /**
  * Floats on the host; those of 16 bits are widened, which is exact.
  *
- * @category Expressions
+ * @category Masks and scores
  */
 export type FloatData = Float32Array | Float16Array | FloatBits;
 

@@ -5,6 +5,7 @@
  * @module
  */
 
+export type { Dropout } from "../core/dropout.ts";
 export {
   attention,
   type AttentionResult,
@@ -18,6 +19,7 @@ export type {
   ExplainedKernel,
   SharedKeys,
 } from "./attention/explanation.ts";
+export type { ExplainedBound, ExplainedTraffic } from "./attention/traffic.ts";
 export { EMPTY_LSE } from "./attention/lse.ts";
 export {
   type AttentionPart,
@@ -51,7 +53,48 @@ export {
 export type { PassedOver, Profile } from "./attention/variants/variant.ts";
 export type { PartitionCost } from "./attention/work/cost.ts";
 export type { TileCounts } from "./attention/work/key_runs.ts";
+export { SavedAttention, type SavedParts } from "./attention/saved.ts";
+export {
+  attentionBackward,
+  type AttentionGradients,
+  type BackwardInputs,
+  type BackwardRunOptions,
+  type OutputGradients,
+  planAttentionBackward,
+} from "./attention_backward/attention_backward.ts";
+export type { BackwardChoices } from "./attention_backward/choices.ts";
+export type {
+  BackwardExplanation,
+  ExplainedBackwardKernel,
+} from "./attention_backward/explanation.ts";
+export {
+  AttentionBackwardPlan,
+  type BackwardPlanOptions,
+} from "./attention_backward/plan.ts";
+export type { BackwardTensors } from "./attention_backward/backward_tensors.ts";
+export {
+  type BackwardTileOptions,
+  type BackwardTiles,
+  HARDWARE_BACKWARD_TILES,
+  SOFTWARE_BACKWARD_TILES,
+} from "./attention_backward/tiles.ts";
 export { hostMods } from "./host_mods.ts";
+export {
+  blockMaskFromScores,
+  DeviceBlockMask,
+  type SelectBlocksOptions,
+} from "./block_mask/device_block_mask.ts";
+export { pack, takeRows, unpack } from "./packing/pack.ts";
+export {
+  type HostRows,
+  Packing,
+  type PackingOptions,
+} from "./packing/packing.ts";
+export {
+  RowsPlan,
+  type RowsProblem,
+  type RowsTensors,
+} from "./packing/rows_plan.ts";
 export { rotaryTable, type RotaryTableOptions } from "./rotary/rotary_table.ts";
 export { queryPositions, rotate, type RotateOptions } from "./rotary/rotate.ts";
 export {

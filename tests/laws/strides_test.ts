@@ -14,6 +14,7 @@ import {
   type GpuTensor,
   type HostTensor,
   planAttention,
+  UnsupportedError,
 } from "../../mod.ts";
 import { Prng } from "../../src/core/prng.ts";
 import type {
@@ -570,6 +571,19 @@ gpuTest("strides that cannot be are refused by their name", async (_, gpu) => {
     TypeError,
     "outputStrides must be given to planAttention() only",
   );
+  const strided = { ...rows, query: { ...good, strides: [96, 32, 8] } };
+  for (
+    const [options, message] of [
+      [{ forBackward: true }, "copy them to be so"],
+      [{ algorithm: "fa1" }, "use the fused algorithm"],
+    ] as const
+  ) {
+    const { message: found } = await assertRejects(
+      () => attention(gpu, { ...strided, ...options }),
+      UnsupportedError,
+    );
+    assert(found.includes(message), found);
+  }
   using plan = await planAttention(gpu, {
     query: { dtype: "f32", shape, strides: [96, 32, 8], offset: 4 },
     key: good,

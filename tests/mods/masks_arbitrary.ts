@@ -19,6 +19,13 @@ import {
   tree,
 } from "../../src/mods/mod.ts";
 import { Prng } from "../../src/core/prng.ts";
+import { neighborhoodCase, slidingTileCase } from "./neighborhoods.ts";
+import {
+  packedCases,
+  packedOfEach,
+  remappedCases,
+  remappedOfEach,
+} from "./packed_masks.ts";
 
 /** A mask, what it means, and whether its tiles must be classified exactly. */
 export interface MaskCase {
@@ -189,6 +196,16 @@ const simple: fc.Arbitrary<MaskCase> = fc.oneof(
   booleanCase,
 );
 
+/** Those that go by positions alone, so that these may be others. */
+const positional: fc.Arbitrary<MaskCase> = fc.oneof(
+  causalCase,
+  windowCase,
+  prefixCase,
+  sinkCase,
+  dilatedCase,
+  neighborhoodCase,
+);
+
 const combined: fc.Arbitrary<MaskCase> = fc.oneof(
   fc.tuple(simple, simple).map(([a, b]) => ({
     mask: and(a.mask, b.mask),
@@ -209,8 +226,25 @@ const combined: fc.Arbitrary<MaskCase> = fc.oneof(
   })),
 );
 
+/** Masks of canvases, of packed rows, of other masks. */
+export const zooCases: fc.Arbitrary<MaskCase> = fc.oneof(
+  { weight: 2, arbitrary: neighborhoodCase },
+  { weight: 1, arbitrary: slidingTileCase },
+  { weight: 4, arbitrary: packedCases },
+  { weight: 2, arbitrary: remappedCases(positional) },
+);
+
+/** Some of each of these. */
+export const zooOfEach: fc.Arbitrary<MaskCase[]> = fc.tuple(
+  fc.array(neighborhoodCase, { minLength: 6, maxLength: 6 }),
+  fc.tuple(slidingTileCase),
+  packedOfEach,
+  remappedOfEach(positional),
+).map((cases) => cases.flat());
+
 /** Any shipped mask, alone or combined. */
 export const maskCases: fc.Arbitrary<MaskCase> = fc.oneof(
   { weight: 3, arbitrary: simple },
   { weight: 1, arbitrary: combined },
+  { weight: 3, arbitrary: zooCases },
 );

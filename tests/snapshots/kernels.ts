@@ -7,14 +7,18 @@
 
 import {
   appendKernel,
+  blockRunsKernel,
   copyBlocksKernel,
   decodeKernel,
+  flash1Kernel,
   forwardKernel,
   mergeKernel,
   mergeStatesKernel,
   rotateKernel,
   rowFormat,
+  selectBlocksKernel,
   standardKernels,
+  takeRowsKernel,
 } from "../../kernels/mod.ts";
 import type { KernelSource } from "../../src/core/kernel.ts";
 import { causal, emitMods, softcap } from "../../src/mods/mod.ts";
@@ -66,6 +70,12 @@ const standard = standardKernels({
   mods: mask,
   tile: rowTile,
 });
+const standardDropout = standardKernels({
+  ...contiguous,
+  ...formats(whole),
+  dropout: true,
+  tile: rowTile,
+});
 
 /** Kernels by the names of their files. */
 export const SNAPSHOTS: readonly (readonly [string, KernelSource])[] = [
@@ -103,6 +113,24 @@ export const SNAPSHOTS: readonly (readonly [string, KernelSource])[] = [
       ...paged,
       ...formats(half),
       tile: rowTile,
+    }),
+  ],
+  [
+    "forward_dropout_f32",
+    forwardKernel({
+      ...contiguous,
+      ...formats(whole),
+      dropout: true,
+      tile: rowTile,
+    }),
+  ],
+  [
+    "decode_dropout_f32",
+    decodeKernel({
+      ...contiguous,
+      ...formats(whole),
+      dropout: true,
+      tile: decodeTile,
     }),
   ],
   [
@@ -164,8 +192,18 @@ export const SNAPSHOTS: readonly (readonly [string, KernelSource])[] = [
     }),
   ],
   ["merge_states_f32", mergeStatesKernel(whole)],
+  [
+    "fa1_causal_tail_f32",
+    flash1Kernel({
+      ...contiguous,
+      ...formats(tail),
+      mods: mask,
+      tile: { ...rowTile, keyVecs: 2, valueVecs: 2 },
+    }),
+  ],
   ["standard_scores_f32", standard.scores],
   ["standard_softmax_f32", standard.softmax],
+  ["standard_softmax_dropout_f32", standardDropout.softmax],
   ["standard_values_f32", standard.values],
   [
     "append_f32",
@@ -185,6 +223,21 @@ export const SNAPSHOTS: readonly (readonly [string, KernelSource])[] = [
     }),
   ],
   ["rotate_f16", rotateKernel({ format: half, pairing: "interleaved" })],
+  [
+    "forward_selected_f32",
+    forwardKernel({
+      ...contiguous,
+      ...formats(whole),
+      mods: mask,
+      selected: true,
+      tile: rowTile,
+    }),
+  ],
+  ["block_runs", blockRunsKernel()],
+  ["select_blocks_f32", selectBlocksKernel({ dtype: "f32" })],
+  ["select_blocks_u32", selectBlocksKernel({ dtype: "u32" })],
   ["copy_blocks", copyBlocksKernel({ unit: 16, crossing: true })],
   ["copy_blocks_halves", copyBlocksKernel({ unit: 2, crossing: false })],
+  ["take_rows", takeRowsKernel({ unit: 16 })],
+  ["take_rows_halves", takeRowsKernel({ unit: 2 })],
 ];

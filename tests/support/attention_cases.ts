@@ -8,6 +8,7 @@
 
 import type { ReferenceProblem } from "../../reference/mod.ts";
 import { roundAll } from "../../reference/naive.ts";
+import { type Dropout, dropoutKeep } from "../../src/core/dropout.ts";
 import type { DType } from "../../src/core/dtype.ts";
 import { Prng } from "../../src/core/prng.ts";
 import {
@@ -70,6 +71,7 @@ export interface AttentionCase {
   readonly score?: ScoreSpec;
   readonly blocks?: BlocksSpec;
   readonly queryOffset?: number;
+  readonly dropout?: Dropout;
   /** How many keys each sequence has from one before it; 0 by default. */
   readonly inherits?: readonly number[];
   /** From which one; by default the one just before it. */
@@ -77,7 +79,7 @@ export interface AttentionCase {
   readonly splits?: number | "fixed" | "stream-k" | "auto";
   readonly workers?: number;
   readonly sharedPrefix?: "auto" | "always" | "never";
-  readonly algorithm?: "fused" | "standard";
+  readonly algorithm?: "fused" | "standard" | "fa1";
   /**
    * The device's own tiles, those of hardware, or (the default) small ones:
    * the same source but for its register tile, compiled several times faster.
@@ -217,6 +219,7 @@ export function referenceProblem(
     sees.push(seesBlocks(c.blocks, c.seed, { offsets, queryHeads }));
   }
   const { seed } = c;
+  const keep = c.dropout && dropoutKeep(c.dropout);
   const score = readScore(c.score ?? {}, queryHeads, { seed, offsets });
   return {
     ...data,
@@ -234,6 +237,7 @@ export function referenceProblem(
     mask: sees.length > 0
       ? (_, h, q, k) => sees.every((see) => see(index, h, q, k))
       : undefined,
+    keep: keep && ((_, h, q, k) => keep(index, h, q, k)),
   };
 }
 

@@ -15,6 +15,8 @@ import {
   type AttentionExplanation,
   type AttentionOptions,
   type AttentionPlan,
+  blockMaskFromScores,
+  type DeviceBlockMask,
   EMPTY_LSE,
   planAttention,
   type TensorShape,
@@ -26,7 +28,7 @@ import {
   type SequenceData,
 } from "./attention_cases.ts";
 import { readBias, readMask } from "./attention_mods.ts";
-import { blockMaskOf } from "./block_specs.ts";
+import { blockMaskOf, levelsOfSpec } from "./block_specs.ts";
 import {
   hostOf,
   isRectangular,
@@ -46,7 +48,8 @@ const SMALL_TILES: TileOptions = {
   partition: { ...SOFTWARE_TILES.partition, splitKeys: 256 },
 };
 
-const TILES = {
+/** Tiles by the word of a case. */
+export const TILES = {
   small: SMALL_TILES,
   device: undefined,
   hardware: HARDWARE_TILES,
@@ -84,12 +87,14 @@ export function modOptions(
     ...(c.masks && {
       maskMod: c.masks.map((mask) => readMask(mask, c.seed, offsetsOf(c)).mod),
     }),
-    ...(c.blocks && { blockMask: blockMaskOf(c.blocks, c.seed) }),
+    ...(c.blocks && !c.blocks.device &&
+      { blockMask: blockMaskOf(c.blocks, c.seed) }),
     ...(score.softcap !== undefined && { softcap: score.softcap }),
     ...(score.alibi && { alibi: true }),
     ...(score.bias &&
       { scoreMod: readBias(score.bias, c.seed, offsetsOf(c)).mod }),
     ...(c.queryOffset !== undefined && { queryOffset: c.queryOffset }),
+    ...(c.dropout && { dropout: c.dropout }),
     returnLse: c.lse ?? true,
   };
 }
@@ -160,6 +165,8 @@ async function record(
       await planAttention(gpu, {
         ...stored.options,
         ...modOptions(c),
+        ...(c.blocks?.device &&
+          { blockMask: keep(await selectBlocks(gpu, c)) }),
         query,
         algorithm: c.algorithm,
         splits: c.splits,
@@ -189,7 +196,30 @@ async function record(
   }
 }
 
-function concat(arrays: readonly Float32Array[]): Float32Array {
+/** A case's blocks, selected on the device. */
+async function selectBlocks(
+  gpu: Gpu,
+  { blocks, seed }: AttentionCase,
+): Promise<DeviceBlockMask> {
+  const levels = levelsOfSpec(blocks!, seed);
+  const scores = gpu.tensor(Uint32Array.from(levels), [levels.length]);
+  const { queries, keys, queryBlock, keyBlock, batch, heads } = blocks!;
+  try {
+    return await blockMaskFromScores(gpu, scores, {
+      queries,
+      keys,
+      queryBlock,
+      keyBlock,
+      batch,
+      heads,
+    });
+  } finally {
+    scores.destroy();
+  }
+}
+
+/** Arrays one after the other. */
+export function concat(arrays: readonly Float32Array[]): Float32Array {
   const out = new Float32Array(
     arrays.reduce((sum, { length }) => sum + length, 0),
   );

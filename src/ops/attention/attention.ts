@@ -4,7 +4,7 @@
  * @module
  */
 
-import { checkType } from "../../core/check.ts";
+import { checkBoolean, checkType } from "../../core/check.ts";
 import { uploadHost } from "../../gpu/host_tensor.ts";
 import { type Gpu, GpuTensor } from "../../gpu/mod.ts";
 import { EMPTY_LSE } from "./lse.ts";
@@ -18,6 +18,9 @@ import type { AnyTensor, HostBits, HostTensor } from "../tensors.ts";
 import type { AttentionOptions } from "./options/attention_options.ts";
 import { attentionProblem } from "./options/attention_problem.ts";
 import type { PlanChoices } from "./options/choices.ts";
+import { checkDifferentiable } from "./problem.ts";
+import { outputShape } from "./rows.ts";
+import { SavedAttention } from "./saved.ts";
 import { AttentionPlan } from "./plan.ts";
 import type { AttentionTensors } from "./plan_tensors.ts";
 
@@ -26,7 +29,9 @@ import type { AttentionTensors } from "./plan_tensors.ts";
  *
  * @category Attention
  */
-export interface AttentionResult<T> {
+export interface AttentionResult<
+  T extends GpuTensor | HostTensor = GpuTensor | HostTensor,
+> {
   /** Like the query, with the value's head dim. */
   readonly output: T;
   /**
@@ -35,6 +40,11 @@ export interface AttentionResult<T> {
    * on the device {@linkcode EMPTY_LSE}.
    */
   readonly lse?: T;
+  /**
+   * What `attentionBackward()` needs; where `forBackward` is set. The caller's
+   * to destroy.
+   */
+  readonly saved?: SavedAttention<T>;
 }
 
 /**
@@ -45,6 +55,8 @@ export interface AttentionResult<T> {
 export interface AttentionRunOptions extends PlanChoices {
   /** Checked before anything is submitted and before results are read. */
   readonly signal?: AbortSignal;
+  /** Whether `saved` is wanted, for `attentionBackward()`. */
+  readonly forBackward?: boolean;
 }
 
 /**
@@ -124,16 +136,21 @@ export async function attention(
   options: AttentionOptions & AttentionRunOptions,
 ): Promise<AttentionResult<GpuTensor | HostTensor>> {
   options?.signal?.throwIfAborted();
+  checkBoolean("forBackward", options?.forBackward);
   // At once: a cache's sequences may grow while this waits.
-  const problem = attentionProblem(options);
+  const asked = attentionProblem(options);
   checkType(
-    problem.strides?.output === undefined,
+    asked.strides?.output === undefined,
     "outputStrides",
     "must be given to planAttention() only, whose encode() writes to a tensor of yours",
     options.outputStrides,
   );
+  const { forBackward = false } = options;
+  if (forBackward) checkDifferentiable(asked);
+  const problem = forBackward ? { ...asked, lse: true } : asked;
   const plan = await AttentionPlan.create(gpu, problem, options);
   const temporary: { destroy(): void }[] = [plan];
+  const inputs: { destroy(): void }[] = [];
   const results: GpuTensor[] = [];
   try {
     options.signal?.throwIfAborted();
@@ -145,12 +162,11 @@ export async function attention(
         name,
         label: "attention.input",
       });
-      if (made) temporary.push(tensor);
+      if (made) inputs.push(tensor);
       return tensor;
     };
     const given = (options.qkv ?? options.query)!;
-    const shape = [...given.shape.slice(0, -1), problem.valueHeadDim];
-    if (problem.qkv) shape[shape.length - 2] = problem.queryHeads;
+    const shape = outputShape(given.shape, problem);
     results.push(gpu.empty(problem.dtype, shape, "attention.output"));
     if (problem.lse) {
       results.push(gpu.empty("f32", shape.slice(0, -1), "attention.lse"));
@@ -166,13 +182,32 @@ export async function attention(
       lse,
     } as AttentionTensors;
     gpu.submit("attention", (encoder) => plan.encode(encoder, tensors));
-    if (given instanceof GpuTensor || "tensor" in given) {
-      return lse ? { output, lse } : { output };
+    const onHost = !(given instanceof GpuTensor || "tensor" in given);
+    const shown = asked.lse ? results : [output];
+    const read = onHost
+      ? await readResult(gpu, shown, options.signal)
+      : asked.lse
+      ? { output, lse }
+      : { output };
+    if (!forBackward) {
+      temporary.push(...inputs, ...(onHost ? results : []));
+      return read;
     }
-    temporary.push(...results);
-    return await readResult(gpu, results, options.signal);
+    const saved = new SavedAttention({
+      gpu,
+      problem,
+      tensors: { ...tensors, lse },
+      queryShape: given.shape,
+      keyShape: options.key?.shape,
+      onHost,
+      owned: [
+        ...inputs,
+        ...results.filter((one) => onHost || !shown.includes(one)),
+      ],
+    });
+    return { ...read, saved };
   } catch (error) {
-    temporary.push(...results);
+    temporary.push(...inputs, ...results);
     throw error;
   } finally {
     for (const made of temporary) made.destroy();

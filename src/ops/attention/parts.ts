@@ -7,6 +7,8 @@
 
 import type { AttentionSpec } from "../../../kernels/attention/spec.ts";
 import { type RowFormat, rowFormat } from "../../../kernels/fragments/rows.ts";
+import { bitWords } from "../../../kernels/fragments/selection.ts";
+import { type Dropout, dropoutWords } from "../../core/dropout.ts";
 import type { Dispatch, DType, ProgramParts } from "../../gpu/mod.ts";
 import type { EmittedMods, TensorBinding } from "../../mods/mod.ts";
 import { captureParts, explainCaptures, placedMods } from "./captures.ts";
@@ -23,6 +25,7 @@ import type { TileDispatch } from "./variants/algorithm.ts";
 import type { AlgorithmMaker } from "./variants/load.ts";
 import type { PlanDevice } from "./variants/variant.ts";
 import { buildSchedule, type Schedule } from "./work/schedule.ts";
+import { maskGroup } from "./work/selection.ts";
 
 /** A problem's program, and what to say of it. */
 export interface AttentionParts {
@@ -78,18 +81,20 @@ export function attentionParts(
       copies: tensors.copies,
     },
     captures: tensors.captures,
-    explanation: explain({
+    explanation: explain(problem, {
       algorithm,
       schedule,
       tiles,
       dispatches,
       scratch,
+      workgroupBytes: device.limits.maxComputeWorkgroupStorageSize,
       captures: explainCaptures(mods?.tensors ?? [], placement, problem),
     }),
   };
 }
 
-function attentionSpec(
+/** What the sources of a problem's kernels depend on. */
+export function attentionSpec(
   problem: AttentionProblem,
   mods: EmittedMods | undefined,
 ): AttentionSpec {
@@ -114,10 +119,12 @@ function attentionSpec(
     stridedQueries: stridedQueries(problem),
     stridedKeys: stridedKeys(problem),
     mods,
+    dropout: problem.dropout !== undefined,
     lse,
     partial: false,
     queries: "consecutive",
     persistent: false,
+    ...(problem.selection && { selected: true }),
   };
 }
 
@@ -132,15 +139,16 @@ function formatOf(
 }
 
 /** Values of the uniforms that are the same for all dispatches. */
-function uniformsOf(
+export function uniformsOf(
   problem: AttentionProblem,
   spec: AttentionSpec,
-  { sequencesAt }: Schedule,
+  { sequencesAt }: Pick<Schedule, "sequencesAt">,
 ): Record<string, number> {
   const { keys, headDim, valueHeadDim, queryHeads, kvHeads } = problem;
   const paged = keys.kind === "paged" ? keys : undefined;
   const { query, key, value, output, lse } = rowStrides(problem);
   return {
+    ...maskUniforms(problem),
     ...strideUniforms("query", spec.queryFormat, query),
     ...strideUniforms("key", spec.keyFormat, key),
     ...strideUniforms("value", spec.valueFormat, value),
@@ -156,12 +164,47 @@ function uniformsOf(
     block_shift: Math.floor(Math.log2(paged?.blockSize ?? 1)),
     segment_blocks: paged?.segmentBlocks ?? 1,
     scale: problem.scale,
+    ...dropoutUniforms(problem.dropout),
     sequences_at: sequencesAt,
   };
 }
 
+/** Where the bits of a selection are. */
+function maskUniforms(
+  { selection, queryHeads }: AttentionProblem,
+): Record<string, number> {
+  if (!selection) return {};
+  const { grid } = selection;
+  return {
+    mask_query_block: grid.queryBlock,
+    mask_key_block: grid.keyBlock,
+    mask_by_position: grid.rowsBy === "position" ? 1 : 0,
+    mask_offset: grid.queryOffset,
+    mask_group: maskGroup(grid, queryHeads),
+    mask_words: bitWords(grid.keyBlocks),
+    mask_batched: grid.batch > 1 ? 1 : 0,
+    mask_heads: grid.heads,
+    mask_rows: grid.queryBlocks,
+  };
+}
+
+/** What the kernels' dropout takes. */
+export function dropoutUniforms(
+  dropout: Dropout | undefined,
+): Record<string, number> {
+  const words = dropoutWords(dropout);
+  return words
+    ? {
+      dropout_seed_low: words.seedLow,
+      dropout_seed_high: words.seedHigh,
+      dropout_threshold: words.threshold,
+      dropout_factor: words.factor,
+    }
+    : {};
+}
+
 /** A tensor's strides, in its storage units. */
-function strideUniforms(
+export function strideUniforms(
   name: string,
   { vector }: RowFormat,
   { at, batch, token, head }: RowStrides,
@@ -176,7 +219,7 @@ function strideUniforms(
 }
 
 /** Tiles go along x and fold into z: y is the kv head's. */
-function dispatchOf(
+export function dispatchOf(
   { source, tilesAt, groups, heads, uniforms }: TileDispatch,
   values: Readonly<Record<string, number>>,
   widest: number,

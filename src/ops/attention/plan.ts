@@ -25,6 +25,7 @@ import {
 import type { AttentionProblem } from "./problem.ts";
 import {
   type AttentionTensors,
+  checkSelection,
   checkTensors,
   checkWritten,
 } from "./plan_tensors.ts";
@@ -187,6 +188,7 @@ export class AttentionPlan implements Disposable {
       value,
       output,
       lse,
+      blocks: (tensors.blockMask ?? this.#problem.selection)?.bits,
       ...Object.fromEntries(captures),
     };
     arenas.forEach((arena, i) => resources[`arena_${i}`] = arena);
@@ -215,6 +217,7 @@ function checkedParts(
   problem: AttentionProblem,
   options: PartsOptions,
 ): AttentionParts {
+  checkSelection(gpu, problem.selection);
   checkIndexing(gpu, problem);
   const parts = attentionParts(problem, gpu, options);
   for (const own of Object.values(parts.captures)) checkCapture(gpu, own);
@@ -222,11 +225,12 @@ function checkedParts(
 }
 
 /** What errors call a captured tensor. */
-function nameOfCapture({ names }: TensorBinding): string {
+export function nameOfCapture({ names }: TensorBinding): string {
   return names[0] === "attnMask" ? "attnMask" : `capture ${show(names[0])}`;
 }
 
-function checkCapture(gpu: Gpu, own: TensorBinding): void {
+/** Throws unless a captured tensor is one of a Gpu, and fits a binding. */
+export function checkCapture(gpu: Gpu, own: TensorBinding): void {
   const { tensor } = own;
   const name = nameOfCapture(own);
   checkType(

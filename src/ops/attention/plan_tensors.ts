@@ -7,6 +7,8 @@
 import { checkType } from "../../core/check.ts";
 import { bytesPerElement } from "../../core/dtype.ts";
 import type { Gpu, GpuBuffer, GpuTensor } from "../../gpu/mod.ts";
+import type { BlockGrid } from "../../mods/mod.ts";
+import type { DeviceBlockMask } from "../block_mask/device_block_mask.ts";
 import { type AttentionProblem, bufferTokens } from "./problem.ts";
 import { tensorElements } from "./rows.ts";
 
@@ -34,6 +36,11 @@ export interface AttentionTensors {
   readonly output: GpuTensor;
   /** Like the output without its last dimension, f32; where asked for. */
   readonly lse?: GpuTensor | undefined;
+  /**
+   * Where the options have a block mask on the device: another one of the same
+   * geometry, as each layer may have its own.
+   */
+  readonly blockMask?: DeviceBlockMask | undefined;
 }
 
 /**
@@ -46,7 +53,7 @@ export function checkTensors(
   problem: AttentionProblem,
   tensors: AttentionTensors,
 ): void {
-  const { dtype, kvHeads, keys, headDim, valueHeadDim } = problem;
+  const { dtype, keys } = problem;
   const elements = tensorElements(problem);
   const check = (
     name: string,
@@ -83,25 +90,64 @@ export function checkTensors(
   rows("query");
   rows("output");
   if (problem.lse) check("lse", tensors.lse, elements.lse, { type: "f32" });
+  checkBlockMask(gpu, problem, tensors.blockMask);
   if (keys.segments > 0) {
-    const bytes = bufferTokens(keys) * kvHeads * (headDim + valueHeadDim) *
-      bytesPerElement(dtype);
-    checkArenas(tensors.arenas, keys.segments, bytes);
+    checkArenas(tensors.arenas, problem);
     return;
   }
   rows("key");
   rows("value");
 }
 
-function checkArenas(
-  arenas: readonly GpuBuffer[] | undefined,
-  count: number,
-  bytes: number,
+function checkBlockMask(
+  gpu: Gpu,
+  { selection }: AttentionProblem,
+  mask: DeviceBlockMask | undefined,
 ): void {
+  if (mask === undefined) return checkSelection(gpu, selection);
   checkType(
-    arenas?.length === count,
+    selection !== undefined,
+    "blockMask",
+    "must not be given to a plan whose options have none on the device",
+    mask,
+  );
+  checkSelection(gpu, mask);
+  for (const [name, value] of Object.entries(selection.grid)) {
+    const own = mask.grid[name as keyof BlockGrid];
+    checkType(
+      own === value,
+      `blockMask ${name}`,
+      `must be that of the plan's (${value})`,
+      own,
+    );
+  }
+}
+
+/** Throws unless a block mask on the device is of that `Gpu`. */
+export function checkSelection(
+  gpu: Gpu,
+  mask: DeviceBlockMask | undefined,
+): void {
+  if (mask === undefined) return;
+  checkType(mask.gpu === gpu, "blockMask", "must be of the plan's Gpu", mask);
+  void mask.bits.buffer;
+}
+
+/**
+ * Throws unless the arenas are those that a problem reads.
+ *
+ * @throws {TypeError} if they are not as many, or one is too small
+ */
+export function checkArenas(
+  arenas: readonly GpuBuffer[] | undefined,
+  { dtype, kvHeads, keys, headDim, valueHeadDim }: AttentionProblem,
+): void {
+  const bytes = bufferTokens(keys) * kvHeads * (headDim + valueHeadDim) *
+    bytesPerElement(dtype);
+  checkType(
+    arenas?.length === keys.segments,
     "arenas",
-    `must be ${count} buffers`,
+    `must be ${keys.segments} buffers`,
     arenas,
   );
   arenas.forEach((arena, i) =>

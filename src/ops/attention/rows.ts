@@ -4,7 +4,12 @@
  * @module
  */
 
-import { type AttentionProblem, bufferTokens, type Layout } from "./problem.ts";
+import {
+  type AttentionProblem,
+  bufferTokens,
+  type ContiguousKeys,
+  type Layout,
+} from "./problem.ts";
 
 /** Row h of token t of sequence b is at `at + b * batch + t * token + h * head`. */
 export interface RowStrides {
@@ -102,6 +107,46 @@ function contiguousRows(problem: AttentionProblem): TensorRows<RowStrides> {
   };
 }
 
+/** The tensors that backward writes. */
+export interface GradientRows<T> {
+  /** Like the query. */
+  readonly query: T;
+  /** Like the key; of blocks and caches the written keys alone. */
+  readonly key: T;
+  /** The same of values. */
+  readonly value: T;
+}
+
+/**
+ * The strides of a problem's gradients: like queries, keys and values of the
+ * problem's layout in tensors of their own; of keys in blocks and caches like
+ * ragged ones.
+ */
+export function gradientStrides(
+  problem: AttentionProblem,
+): GradientRows<RowStrides> {
+  const { queryHeads, kvHeads, headDim, valueHeadDim, keys } = problem;
+  const { layout, queryTokens } = problem;
+  const own = (tokens: number) => ({
+    layout,
+    tokens: tokensOf(problem, tokens),
+  });
+  // Those of blocks and caches are in a row, one sequence after the other.
+  const count = keysInOrder(problem)
+    ? own((keys as ContiguousKeys).keyTokens)
+    : { layout: "bshd", tokens: 0 } as const;
+  return {
+    query: strides(queryHeads, headDim, own(queryTokens)),
+    key: strides(kvHeads, headDim, count),
+    value: strides(kvHeads, valueHeadDim, count),
+  };
+}
+
+/** Whether keys and values are tensors in order, dense or ragged. */
+export function keysInOrder({ keys }: AttentionProblem): boolean {
+  return keys.kind === "contiguous" && keys.segments === 0;
+}
+
 /** Tokens of each sequence where it matters; 0 of ragged ones. */
 function tokensOf(
   { layout, sequences, strides: given }: AttentionProblem,
@@ -142,4 +187,15 @@ export function tensorElements(problem: AttentionProblem): TensorRows<number> {
     output: given?.output?.extent ?? rows * valueHeadDim,
     lse: rows,
   };
+}
+
+/** The shape of the output for a query, or `qkv`, of a shape. */
+export function outputShape(
+  queryShape: readonly number[],
+  { qkv, queryHeads, valueHeadDim }: AttentionProblem,
+): number[] {
+  const shape = [...queryShape.slice(0, -1), valueHeadDim];
+  // It is never bhsd.
+  if (qkv) shape[shape.length - 2] = queryHeads;
+  return shape;
 }

@@ -9,10 +9,12 @@ import type {
   CacheSequence,
   ContiguousSequence,
 } from "../../../cache/mod.ts";
+import type { Dropout } from "../../../core/dropout.ts";
 import type { GpuTensor } from "../../../gpu/mod.ts";
 import type { ContiguousCache, KvCache } from "../../../kv/mod.ts";
 import type { BlockMask, MaskMod, ScoreMod } from "../../../mods/mod.ts";
 import type { StridedTensor } from "../../strided.ts";
+import type { DeviceBlockMask } from "../../block_mask/device_block_mask.ts";
 import type { HostBits, HostTensor } from "../../tensors.ts";
 import type { Layout } from "../problem.ts";
 import type { HostMask } from "./attention_mask.ts";
@@ -117,9 +119,18 @@ export interface AttentionOptions<
   /**
    * A mask in blocks, on top of `causal` and all else: blocks that it has not
    * are not visited. Its heads are 1, the query heads or a divisor of them, its
-   * batch 1 or the number of sequences.
+   * batch 1 or the number of sequences. One on the device is read by what
+   * runs, at the time it runs: nothing waits for it.
    */
-  readonly blockMask?: BlockMask;
+  readonly blockMask?: BlockMask | DeviceBlockMask;
+  /**
+   * Dropout of the weights, for training: `rate` of them, in `[0, 1)`, do not
+   * count, and the others `1 / (1 - rate)` times as much; the log-sum-exp is
+   * that of all. `seed`, an integer in `[0, 2^64)`, says which, with the batch
+   * index, the head, the query's position and the key, and nothing else: not
+   * tiles, splits, or where keys lie. Give every call a seed of its own.
+   */
+  readonly dropout?: Dropout;
   /** Whether the log-sum-exp is wanted too. */
   readonly returnLse?: boolean;
 }

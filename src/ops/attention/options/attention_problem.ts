@@ -12,10 +12,12 @@ import {
   checkRange,
   checkType,
 } from "../../../core/check.ts";
+import { dropoutWords } from "../../../core/dropout.ts";
 import type { AnyTensor } from "../../tensors.ts";
 import type { AttentionProblem } from "../problem.ts";
 import type { AttentionOptions } from "./attention_options.ts";
 import { givenStrides, outputStrides } from "./given_strides.ts";
+import { isDeviceBlockMask } from "./block_mask.ts";
 import { keyInputs } from "./keys.ts";
 import { checkAttentionOptions } from "./known_options.ts";
 import { layoutOf, queryOf } from "./layouts.ts";
@@ -129,6 +131,9 @@ export function attentionProblem(
         ? keys.keys.keyTokens / queries.length
         : undefined,
     }),
+    ...(isDeviceBlockMask(options.blockMask) &&
+      { selection: options.blockMask }),
+    dropout: dropoutWords(options.dropout) && options.dropout,
     lse: options.returnLse ?? false,
   };
 }

@@ -6,7 +6,11 @@
  */
 
 import { checkRange, checkType } from "../../../core/check.ts";
-import { checkOptions, type OptionHints } from "../../../core/options.ts";
+import {
+  checkOptions,
+  type KnownOptions,
+  type OptionHints,
+} from "../../../core/options.ts";
 import type { AttentionOptions } from "./attention_options.ts";
 import type { PlanChoices } from "./choices.ts";
 
@@ -40,10 +44,13 @@ const PROBLEM: Names<AttentionOptions> = {
   scoreMod: true,
   maskMod: true,
   blockMask: true,
+  dropout: true,
   returnLse: true,
 };
 
-const RUN: Names<PlanChoices & { signal?: AbortSignal }> = {
+const RUN: Names<
+  PlanChoices & { signal?: AbortSignal; forBackward?: boolean }
+> = {
   algorithm: true,
   invariant: true,
   splits: true,
@@ -51,11 +58,12 @@ const RUN: Names<PlanChoices & { signal?: AbortSignal }> = {
   workers: true,
   tiles: true,
   signal: true,
+  forBackward: true,
 };
 
 const KNOWN = [...Object.keys(PROBLEM), ...Object.keys(RUN)];
 
-const DROPOUT = "dropout is for training, which this version does not do";
+const DROPOUT = "write dropout: { rate, seed }";
 const MASK =
   "write attnMask: { data, shape }, booleans (true where a key is seen) or floats to add";
 const LAYOUT = 'write layout: "bshd" or "bhsd"';
@@ -91,10 +99,10 @@ const HINTS: OptionHints = {
   isCausal: "write causal",
   causalMask: "write causal: true",
   unidirectional: "write causal",
-  dropout: DROPOUT,
   dropoutP: DROPOUT,
   dropoutRate: DROPOUT,
-  training: DROPOUT,
+  dropoutSeed: DROPOUT,
+  training: "leave it out: dropout is where it is given",
   mask: MASK,
   attentionMask: MASK,
   attnBias: MASK,
@@ -154,13 +162,16 @@ const HINTS: OptionHints = {
   offset: "write queryOffset",
 };
 
+/** The options of `attention()`, and what names of other libraries mean. */
+export const ATTENTION_OPTIONS: KnownOptions = { known: KNOWN, hints: HINTS };
+
 /**
  * Throws unless each of `options` is one of `attention()`'s.
  *
  * @throws {TypeError} If one is not; the message says what to write.
  */
 export function checkAttentionOptions(options: unknown): void {
-  checkOptions("attention()", options, { known: KNOWN, hints: HINTS });
+  checkOptions("attention()", options, ATTENTION_OPTIONS);
 }
 
 const WINDOW_HINTS: OptionHints = {

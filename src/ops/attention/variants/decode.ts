@@ -36,13 +36,14 @@ export const DECODE: Variant = {
 /** Lanes go along keys, four at a time, and then along columns. */
 function loopsOf(
   tile: DecodeTile,
-  { headVecs }: Candidate,
+  { headVecs, dropout }: Candidate,
 ): LoopCounts {
   const { lanes, rows, keysPerLane, columnLanes, columnsPerLane } = tile;
   const keyLanes = lanes / columnLanes;
   const own = keysPerLane / 4;
   const groups = lanes * own / keyLanes;
-  const scores = own * (headVecs + 7) + rows * (lanes + own + 2) + 8;
+  const dropped = dropout ? 5 * rows * own : 0;
+  const scores = own * (headVecs + 7) + rows * (lanes + own + 2) + dropped + 8;
   return {
     step: decodeStep(tile),
     fullStep: scores + groups,

@@ -33,10 +33,10 @@ export const FORWARD: Variant = {
 /** A masked step may score its keys once more, one by one. */
 function loopsOf(
   { rowsPerLane, keysPerStep: keys }: ForwardTile,
-  { headVecs, valueVecs, scoreMods }: Candidate,
+  { headVecs, valueVecs, scoreMods, dropout }: Candidate,
 ): LoopCounts {
   const fullStep = headVecs + valueVecs + (scoreMods ? keys : 0) +
-    6 * rowsPerLane + 12;
+    (dropout ? keys + 1 : 0) + 6 * rowsPerLane + 12;
   const guarded = keys * (headVecs + 2 * valueVecs + 6) + valueVecs + 4;
   return {
     step: keys,

@@ -44,6 +44,8 @@ export interface Candidate {
   readonly valueVecs: number;
   /** Whether there are score mods. */
   readonly scoreMods: boolean;
+  /** Whether weights are dropped; not by default. */
+  readonly dropout?: boolean | undefined;
 }
 
 /** A variant on its tile. */

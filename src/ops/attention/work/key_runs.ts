@@ -56,8 +56,20 @@ export function stepsOf(runs: readonly KeyRun[], step: number): number {
   return runs.reduce((sum, { first, end }) => sum + (end - first) / step, 0);
 }
 
+/** Which runs a row tile of a key range visits. */
+export interface RunSource {
+  /** Whether runs differ by kv head. */
+  readonly perHead: boolean;
+  /** Runs of rows `row` to `end - 1` of a range, in steps of its kernel. */
+  of(
+    record: SequenceRecord,
+    range: KeyRange,
+    tile: { row: number; end: number; step: number },
+  ): HeadRuns;
+}
+
 /** The runs of a problem's row tiles; equal questions are asked once. */
-export class KeyRuns {
+export class KeyRuns implements RunSource {
   readonly #problem: AttentionProblem;
   readonly #depends: { readonly batch: boolean; readonly head: boolean };
   readonly #known = new Map<string, readonly KeyRun[]>();

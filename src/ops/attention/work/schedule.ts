@@ -11,9 +11,9 @@ import {
   MERGE_TILE,
   QUERY,
   RUN_LIST,
+  SELECTED_TILE,
   SEQUENCE,
   STATE,
-  WORK_TILE,
 } from "../../../../kernels/fragments/schedule.ts";
 import { UnsupportedError } from "../../../core/errors.ts";
 import { type AttentionProblem, vecsOf } from "../problem.ts";
@@ -27,6 +27,7 @@ import type { KeyRange, Work } from "./key_ranges.ts";
 import {
   type HeadRuns,
   KeyRuns,
+  type RunSource,
   stepsOf,
   type TileCounts,
 } from "./key_runs.ts";
@@ -37,7 +38,9 @@ import {
   type PartitionedWork,
   partitionWork,
   type RowTile,
+  type WorkTile,
 } from "./partition.ts";
+import { SelectedLists, type Selection } from "./selection.ts";
 import { Words } from "./words.ts";
 
 /** One kernel's part of the batch. */
@@ -70,6 +73,10 @@ export interface ScheduledWork {
   readonly partition: string;
   /** What the partitions were expected to cost, where there was a choice. */
   readonly costs: readonly PartitionCost[];
+  /** The row tiles that were partitioned. */
+  readonly rowTiles: readonly RowTile[];
+  /** What became of them, in the order of the words. */
+  readonly workTiles: readonly WorkTile[];
 }
 
 /** The words of one merge. */
@@ -98,6 +105,8 @@ export interface Schedule {
   readonly runsPerHead: boolean;
   /** What was skipped. */
   readonly tiles: TileCounts;
+  /** What the device writes, where it selects blocks. */
+  readonly selection: Selection | undefined;
 }
 
 /** What the merge kernel may do. */
@@ -106,6 +115,16 @@ export interface MergeLimits {
   readonly lanes: number;
   /** Iterations of its loops that an invocation may take. */
   readonly maxLoopIterations: number;
+}
+
+/** What may differ from forward's schedule. */
+export interface ScheduleOptions {
+  /** Which keys a row tile visits: those that the masks leave it, by default. */
+  readonly runs?: RunSource;
+  /** Elements of a row's partial state; those of a value row by default. */
+  readonly stateElements?: number;
+  /** Words that the schedule begins with; none by default. */
+  readonly before?: Uint32Array;
 }
 
 /**
@@ -118,15 +137,16 @@ export function buildSchedule(
   work: Work,
   kernels: readonly KernelWork[],
   limits: MergeLimits = { lanes: 1, maxLoopIterations: Infinity },
+  options: ScheduleOptions = {},
 ): Schedule {
-  const writer = new ScheduleWriter(problem, work, limits);
+  const writer = new ScheduleWriter(problem, work, limits, options);
   return writer.finish(kernels.map((kernel) => writer.write(kernel)));
 }
 
 class ScheduleWriter {
   readonly #problem: AttentionProblem;
   readonly #work: Work;
-  readonly #keyRuns: KeyRuns;
+  readonly #keyRuns: RunSource;
   readonly #lists = new Words();
   readonly #tiles = new Words();
   readonly #written = new Map<string, number>();
@@ -134,14 +154,28 @@ class ScheduleWriter {
   readonly #shared: ReadonlySet<KeyRange>;
   readonly #counts = { total: 0, visited: 0, full: 0 };
   readonly #limits: MergeLimits;
+  readonly #selected: SelectedLists | undefined;
+  readonly #stateElements: number;
   #stateRows = 0;
 
-  constructor(problem: AttentionProblem, work: Work, limits: MergeLimits) {
+  constructor(
+    problem: AttentionProblem,
+    work: Work,
+    limits: MergeLimits,
+    { runs, stateElements, before }: ScheduleOptions,
+  ) {
     this.#problem = problem;
     this.#limits = limits;
     this.#work = work;
     this.#shared = new Set(work.shared);
-    this.#keyRuns = new KeyRuns(problem);
+    this.#keyRuns = runs ?? new KeyRuns(problem);
+    this.#stateElements = stateElements ?? problem.valueHeadDim;
+    if (before) this.#lists.append(before);
+    this.#selected = problem.selection &&
+      new SelectedLists(problem.selection.grid, problem, {
+        runsPerHead: this.#keyRuns.perHead,
+        maxLoopIterations: limits.maxLoopIterations,
+      });
   }
 
   write(kernel: KernelWork): ScheduledWork {
@@ -152,14 +186,23 @@ class ScheduleWriter {
     const states = partial ? this.#states(kernel, rowTiles, work) : undefined;
     const tilesAt = this.#tiles.length;
     work.tiles.forEach((tile, i) => {
-      const { range, row } = rowTiles[tile.rowTile];
-      this.#tiles.append(WORK_TILE.pack({
+      const { range, row, rows } = rowTiles[tile.rowTile];
+      const place = this.#selected?.reserve({
+        ...tile,
+        record: this.#work.records[range.record],
+        row,
+        rows,
+        step: kernel.loops.step,
+      });
+      this.#tiles.append(SELECTED_TILE.pack({
         sequence: range.record,
         first_row: row,
         runs_at: this.#writeRuns(tile.runs),
         state_row: states?.[i].at ?? 0,
         state_stride: states?.[i].stride ?? 0,
         kv_head: tile.kvHead ?? 0,
+        selected_at: place?.at ?? 0,
+        selected_stride: place?.stride ?? 0,
       }));
     });
     return {
@@ -172,6 +215,8 @@ class ScheduleWriter {
       partial,
       partition: text,
       costs,
+      rowTiles,
+      workTiles: work.tiles,
     };
   }
 
@@ -223,6 +268,7 @@ class ScheduleWriter {
       stateRows: this.#stateRows,
       runsPerHead: this.#keyRuns.perHead,
       tiles: this.#counts,
+      selection: this.#selected?.selection,
     };
   }
 
@@ -310,11 +356,7 @@ class ScheduleWriter {
       for (const rows of this.#merges.of(range)) {
         const tiles = rows.kvHead === undefined ? all : own;
         for (
-          const chunk of chunksOf(
-            rows,
-            this.#problem.valueHeadDim,
-            this.#limits,
-          )
+          const chunk of chunksOf(rows, this.#stateElements, this.#limits)
         ) {
           tiles.push(this.#mergeTile(range, chunk));
         }
@@ -375,15 +417,15 @@ const MERGE_WORDS = 2 ** 17;
 /** Rows of a merge in chunks, of one row at least. */
 function chunksOf(
   partial: PartialRows,
-  valueHeadDim: number,
+  elements: number,
   { lanes, maxLoopIterations }: MergeLimits,
 ): PartialRows[] {
   const { row, rows, states } = partial;
-  const words = Math.max(1, states.length) * (valueHeadDim + 4);
+  const words = Math.max(1, states.length) * (elements + 4);
   // Each of a lane's vec4s goes along the states twice.
   const vecs = Math.floor((maxLoopIterations - 2) / (2 * states.length + 3));
-  const valueVecs = vecsOf(valueHeadDim);
-  if (vecs < Math.ceil(valueVecs / lanes)) {
+  const rowVecs = vecsOf(elements);
+  if (vecs < Math.ceil(rowVecs / lanes)) {
     throw new UnsupportedError(
       `merge ${states.length} states of a row`,
       `its loops take more iterations than the ${maxLoopIterations} after which this adapter ends them; use fewer splits`,
@@ -391,7 +433,7 @@ function chunksOf(
   }
   const size = Math.max(
     1,
-    Math.floor(Math.min(MERGE_WORDS / words, vecs * lanes / valueVecs)),
+    Math.floor(Math.min(MERGE_WORDS / words, vecs * lanes / rowVecs)),
   );
   if (size >= rows) return [partial];
   const chunks: PartialRows[] = [];

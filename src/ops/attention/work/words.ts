@@ -15,7 +15,7 @@ export class Words {
   }
 
   /** Appends; returns where the first one went. Negative ones wrap. */
-  append(values: readonly number[]): number {
+  append(values: ArrayLike<number>): number {
     const at = this.#length;
     const end = at + values.length;
     if (end > this.#words.length) {

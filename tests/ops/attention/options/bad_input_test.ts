@@ -89,8 +89,9 @@ const ROWS: readonly Row[] = [
   // Names of other libraries.
   unknown("isCausal", true, "write causal"),
   unknown("is_causal", true, "write causal"),
-  unknown("dropout", 0.1, "this version does not do"),
-  unknown("dropout_p", 0, "this version does not do"),
+  unknown("dropout_p", 0, "write dropout: { rate, seed }"),
+  unknown("dropoutRate", 0.1, "write dropout: { rate, seed }"),
+  unknown("training", true, "dropout is where it is given"),
   unknown("attn_mask", null, "write attnMask"),
   unknown("attnmask", null, "write attnMask"),
   unknown("attention_mask", null, "write attnMask: { data, shape }"),
@@ -550,8 +551,8 @@ const ROWS: readonly Row[] = [
     choose({ algorithm: "flash" }),
     TypeError,
     "algorithm",
-    'must be "fused" or "standard"',
-    '"fused" or "standard"',
+    'must be "fused" or "standard" or "fa1"',
+    '"fused" or "standard" or "fa1"',
     '"flash"',
   ],
   [

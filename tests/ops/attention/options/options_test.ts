@@ -190,6 +190,17 @@ const REFUSED: [string, Options, object, ErrorKind, ...string[]][] = [
     "valueHeadDim",
     "257",
   ],
+  ["dropout as a rate", DENSE, { dropout: 0.1 }, TypeError, "{ rate, seed }"],
+  ["dropout of all", DENSE, { dropout: { rate: 1 } }, RangeError, "[0, 1)"],
+  ["dropout below 0", DENSE, { dropout: { rate: -1 } }, RangeError, "[0, 1)"],
+  [
+    "dropout's seed",
+    DENSE,
+    { dropout: { rate: 0.1, seed: 1.5 } },
+    RangeError,
+    "dropout.seed",
+    "1.5",
+  ],
   ["scale NaN", DENSE, { scale: NaN }, RangeError, "scale", "NaN"],
   ["scale Infinity", DENSE, { scale: Infinity }, RangeError, "scale"],
   ["scale past float32", DENSE, { scale: 1e39 }, RangeError, "scale", "1e+39"],
@@ -576,6 +587,14 @@ Deno.test("attentionProblem() takes surplus table entries of any value", () => {
     blockTable: Uint32Array.of(1, 2, 0xffffffff, 3, 5, 99),
   });
   assertEquals(keys.kind === "paged" && keys.tableWidth, 3);
+});
+
+Deno.test("attentionProblem() has dropout where any weight is dropped", () => {
+  const of = (rate: number) =>
+    attentionProblem({ ...DENSE, dropout: { rate, seed: 3 } }).dropout;
+  assertEquals(of(0.5), { rate: 0.5, seed: 3 });
+  assertEquals(of(0), undefined);
+  assertEquals(attentionProblem(DENSE).dropout, undefined);
 });
 
 Deno.test("attentionProblem() fills in scale, offset and spans", () => {

@@ -1,0 +1,97 @@
+/**
+ * What backward needs of each row: its log-sum-exp L, and
+ *
+ * ```text
+ * D = <dO, O> - dL
+ * ```
+ *
+ * which stands for the sum that the softmax's gradient subtracts, less the
+ * gradient that flows into the log-sum-exp itself.
+ *
+ * Rows are those of the output in the order in which they lie, so every layout
+ * is a list of rows.
+ *
+ * @module
+ */
+
+import type { KernelSource } from "../../../src/core/kernel.ts";
+import { kernelOf } from "../../fragment.ts";
+import { dot } from "../../fragments/dot.ts";
+import { lseBits } from "../../fragments/online_softmax.ts";
+import { loadRow, rowBinding, type RowFormat } from "../../fragments/rows.ts";
+import { wgsl } from "../../wgsl.ts";
+import { rowStatistics } from "./spec.ts";
+
+/** Invocations of a workgroup. */
+export const DELTA_LANES = 64;
+
+/** What the kernel's source depends on. */
+export interface DeltaSpec {
+  /** The format of rows of the output and of its gradient. */
+  readonly outputFormat: RowFormat;
+  /** Whether a gradient flows into the log-sum-exp. */
+  readonly lseGradient: boolean;
+}
+
+/** The preprocess; one invocation a row. */
+export function deltaKernel(
+  { outputFormat: format, lseGradient }: DeltaSpec,
+): KernelSource {
+  const load = (name: string) =>
+    loadRow({
+      name: `load_${name}`,
+      bindings: [rowBinding(name, format)],
+      format,
+      dim: "value_dim",
+    });
+  return kernelOf({
+    label: `attention.backward.delta/${format.dtype}`,
+    fragments: [
+      load("output_gradient"),
+      load("output"),
+      {
+        bindings: [
+          { name: "lse", type: "array<u32>", access: "read" },
+          ...(lseGradient
+            ? [
+              {
+                name: "lse_gradient",
+                type: "array<f32>",
+                access: "read",
+              } as const,
+            ]
+            : []),
+        ],
+        uniforms: {
+          rows: "u32",
+          value_vecs: "u32",
+          output_row_stride: "u32",
+          grid_width: "u32",
+        },
+      },
+      rowStatistics("read_write"),
+      dot,
+      lseBits,
+    ],
+    main: wgsl(DELTA, { lanes: DELTA_LANES, lseGradient }),
+  });
+}
+
+const DELTA = `
+@compute @workgroup_size($lanes)
+fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let row = (group_id.z * params.grid_width + group_id.x) * $lanes + lane;
+  if (row >= params.rows) {
+    return;
+  }
+  let at = row * params.output_row_stride;
+  var delta = 0.0;
+  for (var vec = 0u; vec < params.value_vecs; vec++) {
+    delta = dot4(delta, load_output_gradient(at, vec), load_output(at, vec));
+  }
+  @if lseGradient
+  delta -= lse_gradient[row];
+  @end
+  row_statistics[row] = vec2f(lse_of(lse[row]), delta);
+}
+`;

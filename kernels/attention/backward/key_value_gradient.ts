@@ -1,0 +1,337 @@
+/**
+ * dK and dV: lanes go along the keys of a kv head, the loop along the packed
+ * query rows that see them, so that the gradients of shared heads add up in the
+ * loop (FlashAttention-2, Dao 2023, Alg. 2).
+ *
+ * The schedule is forward's with roles swapped: a work tile's rows are keys, and
+ * its runs are packed query rows.
+ *
+ * Workgroup memory: `lanes * keysPerLane * (headVecs + valueVecs) * 16` bytes.
+ *
+ * @module
+ */
+
+import type { KernelSource } from "../../../src/core/kernel.ts";
+import { kernelOf } from "../../fragment.ts";
+import { dotTile } from "../../fragments/dot.ts";
+import { dropTile } from "../../fragments/dropout.ts";
+import type { RowFormat } from "../../fragments/rows.ts";
+import { eachStep, entryPoint } from "../../fragments/schedule.ts";
+import { wgsl } from "../../wgsl.ts";
+import { accumulatorOf, addGuardedTile, addTile } from "../add_tile.ts";
+import { nameRow } from "../query_rows.ts";
+import { hideScores, modifyScores, type TilePairs } from "../score_tile.ts";
+import {
+  backwardFragments,
+  backwardLabel,
+  type BackwardSpec,
+  type GradientRows,
+  gradientRows,
+  keyGradients,
+  partialSums,
+  scoreGradients,
+  weightScores,
+} from "./spec.ts";
+
+/** A register tile with lanes along keys. */
+export interface KeyTile {
+  /** Invocations of a workgroup. */
+  readonly lanes: number;
+  /** Keys that each lane owns. */
+  readonly keysPerLane: number;
+  /** Packed query rows of a step. */
+  readonly rowsPerStep: number;
+  /** Room for a key's gradient, in vec4s: at least `ceil(headDim / 4)`. */
+  readonly headVecs: number;
+  /** Room for a value's gradient: at least `ceil(valueDim / 4)`. */
+  readonly valueVecs: number;
+}
+
+/** What the kernel's source depends on. */
+export interface KeyValueGradientSpec extends BackwardSpec {
+  /** The register tile. */
+  readonly tile: KeyTile;
+  /** The format of rows of the keys' gradient. */
+  readonly keyGradientFormat: RowFormat;
+  /** The format of rows of the values' gradient. */
+  readonly valueGradientFormat: RowFormat;
+}
+
+/** Keys of one work tile. */
+export function tileKeys(
+  { lanes, keysPerLane }: Pick<KeyTile, "lanes" | "keysPerLane">,
+): number {
+  return lanes * keysPerLane;
+}
+
+/** Bytes of workgroup memory that a tile takes. */
+export function keyTileBytes(tile: KeyTile): number {
+  return tileKeys(tile) * (tile.headVecs + tile.valueVecs) * 16;
+}
+
+/** The rows that it writes. */
+export function keyValueGradientRows(
+  spec: Pick<
+    KeyValueGradientSpec,
+    "keyGradientFormat" | "valueGradientFormat"
+  >,
+): readonly [key: GradientRows, value: GradientRows] {
+  return [
+    {
+      name: "key_gradient",
+      format: spec.keyGradientFormat,
+      dim: "head_dim",
+    },
+    {
+      name: "value_gradient",
+      format: spec.valueGradientFormat,
+      dim: "value_dim",
+    },
+  ];
+}
+
+/** The kernel of dK and dV. */
+export function keyValueGradientKernel(
+  spec: KeyValueGradientSpec,
+): KernelSource {
+  const { tile, partial } = spec;
+  const { lanes, keysPerLane: own, rowsPerStep: step } = tile;
+  const dropout = spec.dropout ?? false;
+  const derivatives = spec.mods?.hasScore ?? false;
+  const rowAt = (offset: string) =>
+    ({ offset, queries: "consecutive", first: "first_row" }) as const;
+  const pairs: TilePairs = {
+    own,
+    step,
+    each: nameRow("step", rowAt("j")),
+    pair: "batch_step, i32(head_step), position_step, i32(key_$r)",
+    exists: "packed_step < row_count && ",
+  };
+  const pair = { own, step, statistics: "statistics_$j" };
+  const value = {
+    own,
+    step,
+    vecs: "value_vecs",
+    weights: dropout ? "kept" : "s",
+  };
+  const key = { own, step, vecs: "head_vecs", weights: "ds" };
+  const valueColumn = `vec + ${tile.headVecs}u`;
+  const body = wgsl(STEP, {
+    step,
+    others: Array.from(
+      { length: step - 1 },
+      (_, j) => wgsl(NEXT_ROW, { j: j + 1, before: j }),
+    ).join("\n"),
+    dots: dotTile({
+      own,
+      step,
+      into: "s",
+      vecs: "head_vecs",
+      ownRow: ["k", "load_key(key_at_$r, vec)"],
+      stepRow: ["q", "load_query(query_at_$j, vec)"],
+    }),
+    hide: hideScores(pairs),
+    modify: derivatives ? modifyScores(pairs, true) : "",
+    weights: weightScores(pair),
+    valueDots: dotTile({
+      own,
+      step,
+      into: "dp",
+      vecs: "value_vecs",
+      ownRow: ["v", "load_value(value_at_$r, vec)"],
+      stepRow: ["g", "load_output_gradient(gradient_at_$j, vec)"],
+    }),
+    drops: dropout
+      ? dropTile({
+        own,
+        step,
+        each: [
+          pairs.each,
+          "let dropout_step = dropout_row(batch_step, i32(head_step), position_step);",
+        ].join("\n"),
+        drops: "dropout_step, i32(key_$r)",
+      })
+      : "",
+    dropped: dropout ? wgsl(DROPPED, { own, step }) : "",
+    gradients: scoreGradients({ ...pair, derivatives, dropout }),
+    addValue: addTile({
+      ...value,
+      column: valueColumn,
+      row: ["g", "load_output_gradient(gradient_at_$j, vec)"],
+    }),
+    addKey: addTile({ ...key, row: ["q", "load_query(query_at_$j, vec)"] }),
+    addGuardedValue: addGuardedTile({
+      ...value,
+      column: valueColumn,
+      place: `${nameRow("step", rowAt("j"))}
+      let at = output_gradient_place(token_step, head_step);`,
+      load: "load_output_gradient",
+    }),
+    addGuardedKey: addGuardedTile({
+      ...key,
+      place: `${nameRow("step", rowAt("j"))}
+      let at = query_place(token_step, head_step);`,
+      load: "load_query",
+    }),
+  });
+  const store = Array.from({ length: own }, (_, r) =>
+    wgsl(STORE, {
+      r,
+      partial,
+      local: localKey(tile, r),
+      valueColumn,
+    }));
+  return kernelOf({
+    label: backwardLabel("key_value", `${step}x${tileKeys(tile)}`, spec),
+    fragments: [
+      ...backwardFragments(spec),
+      ...(partial
+        ? [partialSums("read_write")]
+        : keyValueGradientRows(spec).map(gradientRows)),
+      keyGradients,
+      {
+        code: [
+          accumulatorOf(
+            { lanes, rowsPerLane: own },
+            tile.headVecs + tile.valueVecs,
+          ),
+          wgsl(NON_FINITE, { step, row: nameRow("step", rowAt("j")) }),
+        ].join("\n\n"),
+      },
+    ],
+    main: entryPoint(
+      lanes,
+      [
+        ...Array.from(
+          { length: own },
+          (_, r) => wgsl(KEY, { r, local: localKey(tile, r) }),
+        ),
+        wgsl(BEGIN, { own, valueColumn }),
+        eachStep(step, body, { along: "row" }),
+        "let gradients = key_gradients_of(tile.sequence);",
+        ...store,
+      ].join("\n\n"),
+    ),
+  });
+}
+
+/** Key `r` of a lane within its tile: neighbouring lanes have neighbours. */
+function localKey({ lanes }: KeyTile, r: number): string {
+  return `${r * lanes}u + lane`;
+}
+
+const NON_FINITE = `
+fn step_has_non_finite(sequence: Sequence, first_row: u32, row_count: u32, kv_head: u32) -> bool {
+  var found = vec4<bool>(false);
+  for (var j = 0u; j < $step; j++) {
+    $row
+    let query_at = query_place(token_step, head_step);
+    for (var vec = 0u; vec < params.head_vecs; vec++) {
+      found |= non_finite(load_query(query_at, vec));
+    }
+    let gradient_at = output_gradient_place(token_step, head_step);
+    for (var vec = 0u; vec < params.value_vecs; vec++) {
+      found |= non_finite(load_output_gradient(gradient_at, vec));
+    }
+  }
+  return any(found);
+}
+`;
+
+// Keys past the sequence's end repeat its last one, so that every load stays in
+// range; zeros are written for them.
+const KEY = `
+let key_$r = tile.first_row + $local;
+let cursor_$r = seek(sequence, min(key_$r, max(sequence.key_count, 1u) - 1u));
+let key_at_$r = key_place(cursor_$r, kv_head);
+let value_at_$r = value_place(cursor_$r, kv_head);
+`;
+
+const BEGIN = `
+for (var vec = 0u; vec < params.head_vecs; vec++) {
+  @each r in own
+  accumulator[own($r, vec, lane)] = vec4f(0.0);
+  @end
+}
+for (var vec = 0u; vec < params.value_vecs; vec++) {
+  @each r in own
+  accumulator[own($r, $valueColumn, lane)] = vec4f(0.0);
+  @end
+}
+`;
+
+// A division a step, not one a row.
+const NEXT_ROW = `
+let behind_$j = member_$before + select(0u, 1u, first_row + $j < row_count);
+let next_$j = behind_$j == params.group;
+let member_$j = select(behind_$j, 0u, next_$j);
+let token_$j = token_$before + select(0u, 1u, next_$j);
+let head_$j = head_first + member_$j;
+`;
+
+// What each value counted for.
+const DROPPED = `
+@each r in own
+@each j in step
+let kept_$r_$j = s_$r_$j * kept(extractBits(dropped_$r, $j, 1u) != 0u);
+@end
+@end
+`;
+
+const STEP = `
+let head_first = kv_head * params.group;
+let token_0 = sequence.query_start + first_row / params.group;
+let member_0 = first_row % params.group;
+let head_0 = head_first + member_0;
+$others
+@each j in step
+let query_at_$j = query_place(token_$j, head_$j);
+let gradient_at_$j = output_gradient_place(token_$j, head_$j);
+let statistics_$j = row_statistics[statistics_place(token_$j, head_$j)];
+@end
+$dots
+
+$hide
+$modify
+$weights
+$valueDots
+$drops
+$dropped
+$gradients
+if (masked && step_has_non_finite(sequence, first_row, row_count, kv_head)) {
+  $addGuardedValue
+  $addGuardedKey
+} else {
+  $addValue
+  $addKey
+}
+`;
+
+const STORE = `
+if (key_$r < gradients.count) {
+  let written_$r = key_$r < sequence.key_count;
+  @if partial
+  let sums_$r = (tile.state_row + kv_head * tile.state_stride + $local) * params.row_vecs;
+  @else
+  let token_$r = gradients.start + key_$r;
+  let key_out_$r = key_gradient_place(token_$r, kv_head);
+  let value_out_$r = value_gradient_place(token_$r, kv_head);
+  @end
+  for (var vec = 0u; vec < params.head_vecs; vec++) {
+    let gradient = select(vec4f(0.0), accumulator[own($r, vec, lane)] * params.scale, written_$r);
+    @if partial
+    sums[sums_$r + vec] = gradient;
+    @else
+    store_key_gradient(key_out_$r, vec, gradient);
+    @end
+  }
+  for (var vec = 0u; vec < params.value_vecs; vec++) {
+    let gradient = select(vec4f(0.0), accumulator[own($r, $valueColumn, lane)], written_$r);
+    @if partial
+    sums[sums_$r + params.head_vecs + vec] = gradient;
+    @else
+    store_value_gradient(value_out_$r, vec, gradient);
+    @end
+  }
+}
+`;

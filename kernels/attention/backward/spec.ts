@@ -1,0 +1,240 @@
+/**
+ * What the source of a backward kernel depends on, and what both kernels have in
+ * common beside their loops.
+ *
+ * ```text
+ * P = exp(S - L)   dP = dO V^T   D = <dO, O> - dL   dS = P (dP - D)
+ * dR = dS s'(R)    dQ = scale dR K   dK = scale dR^T Q   dV = P^T dO
+ * ```
+ *
+ * with R the scaled dot products and S what score mods s make of them
+ * (FlashAttention, Dao et al. 2022, Alg. 4; its section B.2 for D; dL is the
+ * gradient that flows into the log-sum-exp).
+ *
+ * @module
+ */
+
+import type { Fragment } from "../../fragment.ts";
+import {
+  keyRows,
+  type KeyValueSpec,
+  valueRows,
+} from "../../fragments/key_value.ts";
+import { dropoutOf, type DropoutSpec } from "../../fragments/dropout.ts";
+import { nonFinite, onlineSoftmax } from "../../fragments/online_softmax.ts";
+import {
+  loadRow,
+  rowBinding,
+  type RowFormat,
+  storeRow,
+} from "../../fragments/rows.ts";
+import { keyRuns, tiles, WORK_TILE } from "../../fragments/schedule.ts";
+import {
+  type ModSource,
+  scoreGradient,
+  scoreMods,
+} from "../../fragments/score.ts";
+import { WordRecord } from "../../record.ts";
+import { wgsl } from "../../wgsl.ts";
+import { queryRows } from "../query_rows.ts";
+
+/** What every backward kernel's source depends on. */
+export interface BackwardSpec extends KeyValueSpec, DropoutSpec {
+  /** The format of query rows. */
+  readonly queryFormat: RowFormat;
+  /** The format of rows of the output and of its gradient. */
+  readonly outputFormat: RowFormat;
+  /** Score and mask mods, if any; their words begin the schedule. */
+  readonly mods?: ModSource | undefined;
+  /** Write partial sums for `sumKernel` instead of finished rows. */
+  readonly partial: boolean;
+}
+
+/**
+ * Storage buffers of the kernel with most besides those that hold keys and
+ * values: query, the output's gradient, statistics, schedule, and two gradients.
+ */
+export const OTHER_BACKWARD_BUFFERS = 6;
+
+/** The fragments of a backward kernel, but for what it writes. */
+export function backwardFragments(spec: BackwardSpec): Fragment[] {
+  return [
+    queryRows({ ...spec, queries: "consecutive" }),
+    outputGradientRows(spec.outputFormat),
+    keyRows(spec),
+    valueRows(spec),
+    rowStatistics("read"),
+    tiles(WORK_TILE),
+    keyRuns,
+    onlineSoftmax,
+    nonFinite,
+    scoreMods(spec.mods, { captures: "schedule" }),
+    scoreGradient(spec.mods),
+    ...dropoutOf(spec),
+  ];
+}
+
+/** `output_gradient_place` and `load_output_gradient`. */
+function outputGradientRows(format: RowFormat): Fragment {
+  return {
+    needs: [loadRow({
+      name: "load_output_gradient",
+      bindings: [rowBinding("output_gradient", format)],
+      format,
+      dim: "value_dim",
+    })],
+    uniforms: { output_token_stride: "u32", output_head_stride: "u32" },
+    code: wgsl(`
+      fn output_gradient_place(token: u32, head: u32) -> u32 {
+        return token * params.output_token_stride + head * params.output_head_stride;
+      }
+    `),
+  };
+}
+
+/** `row_statistics`: (L, D) of each row, where its log-sum-exp is. */
+export function rowStatistics(access: "read" | "read_write"): Fragment {
+  return {
+    bindings: [{ name: "row_statistics", type: "array<vec2f>", access }],
+    uniforms: { lse_token_stride: "u32", lse_head_stride: "u32" },
+    code: wgsl(`
+      fn statistics_place(token: u32, head: u32) -> u32 {
+        return token * params.lse_token_stride + head * params.lse_head_stride;
+      }
+    `),
+  };
+}
+
+/** One of the gradients that a kernel writes. */
+export interface GradientRows {
+  /** Its binding, such as `query_gradient`. */
+  readonly name: string;
+  /** The format of its rows. */
+  readonly format: RowFormat;
+  /** The uniform that holds its row's element count. */
+  readonly dim: "head_dim" | "value_dim";
+}
+
+/** `{name}_place` and `store_{name}`. */
+export function gradientRows({ name, format, dim }: GradientRows): Fragment {
+  return {
+    needs: [storeRow({
+      name: `store_${name}`,
+      bindings: [rowBinding(name, format, "read_write")],
+      format,
+      dim,
+    })],
+    uniforms: {
+      [`${name}_token_stride`]: "u32",
+      [`${name}_head_stride`]: "u32",
+    },
+    code: wgsl(
+      `
+      fn $name_place(token: u32, head: u32) -> u32 {
+        return token * params.$name_token_stride + head * params.$name_head_stride;
+      }
+      `.replaceAll("$name", name),
+    ),
+  };
+}
+
+/** Partial sums: `[rows, row_vecs]` vec4s. */
+export function partialSums(access: "read" | "read_write"): Fragment {
+  return {
+    bindings: [{ name: "sums", type: "array<vec4f>", access }],
+    uniforms: { row_vecs: "u32" },
+  };
+}
+
+const KEY_GRADIENTS_FIELDS = {
+  /** Where the first key's are, in token strides. */
+  start: "u32",
+  /** How many keys have them: also those that are not written, which are 0. */
+  count: "u32",
+} as const;
+
+/** Where the gradients of a sequence's keys are; a list beside the schedule. */
+export const KEY_GRADIENTS: WordRecord<typeof KEY_GRADIENTS_FIELDS> =
+  new WordRecord("KeyGradients", KEY_GRADIENTS_FIELDS);
+
+/** `key_gradients_of`: the record of a sequence. */
+export const keyGradients: Fragment = {
+  uniforms: { gradients_at: "u32" },
+  code: wgsl(
+    `
+    $record
+
+    fn key_gradients_of(sequence: u32) -> KeyGradients {
+      return read_key_gradients(params.gradients_at + $words * sequence);
+    }
+    `,
+    {
+      record: KEY_GRADIENTS.declare("key_gradients"),
+      words: KEY_GRADIENTS.words,
+    },
+  ),
+};
+
+/**
+ * `ds_{r}_{j}`, the gradients by the scaled dot products, of the products
+ * `dp_{r}_{j}` and the weights `{weights}_{r}_{j}`. Where the weight is 0, so is
+ * the gradient, whatever the products are.
+ */
+export function scoreGradients(
+  { own, step, statistics, derivatives, dropout }: {
+    readonly own: number;
+    readonly step: number;
+    /** (L, D) of the query row of the pair of own row `$r` and row `$j`. */
+    readonly statistics: string;
+    /** Whether there is an array of derivatives. */
+    readonly derivatives: boolean;
+    /** Whether `dropped_{r}` says which products did not count. */
+    readonly dropout: boolean;
+  },
+): string {
+  const product = dropout
+    ? "dp_$r_$j * kept(extractBits(dropped_$r, $j, 1u) != 0u)"
+    : "dp_$r_$j";
+  const factor = derivatives ? " * derivatives[$r * $step + $j]" : "";
+  return wgsl(
+    `
+    @each r in own
+    @each j in step
+    let ds_$r_$j = select(s_$r_$j * (${product} - ${statistics}.y)${factor}, 0.0, s_$r_$j == 0.0);
+    @end
+    @end
+    `,
+    { own, step },
+  );
+}
+
+/** `s_{r}_{j}`: from scores to weights, by the rows' log-sum-exps. */
+export function weightScores(
+  { own, step, statistics }: {
+    readonly own: number;
+    readonly step: number;
+    /** (L, D) of the query row of the pair of own row `$r` and row `$j`. */
+    readonly statistics: string;
+  },
+): string {
+  return wgsl(
+    `
+    @each r in own
+    @each j in step
+    s_$r_$j = weight(s_$r_$j, ${statistics}.x);
+    @end
+    @end
+    `,
+    { own, step },
+  );
+}
+
+/** A kernel's label: what it is, and what tells it from others of its kind. */
+export function backwardLabel(
+  kernel: string,
+  tile: string,
+  spec: Pick<BackwardSpec, "layout" | "queryFormat" | "partial">,
+): string {
+  return `attention.backward.${kernel}/${spec.layout}.${spec.queryFormat.dtype}.${tile}` +
+    (spec.partial ? ".partial" : "");
+}

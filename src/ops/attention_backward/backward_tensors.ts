@@ -1,0 +1,46 @@
+/**
+ * What a backward plan reads and writes.
+ *
+ * @module
+ */
+
+import type { GpuBuffer, GpuTensor } from "../../gpu/mod.ts";
+
+/**
+ * What a backward plan's `encode` reads and writes.
+ *
+ * @category Attention
+ */
+export interface BackwardTensors {
+  /** As in the options; where they have `qkv`, that, also as key and value. */
+  readonly query: GpuTensor;
+  /** Keys; not where they are in arenas. */
+  readonly key?: GpuTensor | undefined;
+  /** Values; not where they are in arenas. */
+  readonly value?: GpuTensor | undefined;
+  /** Arenas, each with keys first. */
+  readonly arenas?: readonly GpuBuffer[] | undefined;
+  /** What forward gave. */
+  readonly output: GpuTensor;
+  /** Forward's log-sum-exp, f32. */
+  readonly lse: GpuTensor;
+  /** The loss's derivative by the output: like it. */
+  readonly outputGradient: GpuTensor;
+  /** The loss's derivative by the log-sum-exp: like it; where the plan has it. */
+  readonly lseGradient?: GpuTensor | undefined;
+  /** Written: `[..., queryHeads, headDim]`, in the problem's layout. */
+  readonly queryGradient: GpuTensor;
+  /**
+   * Written: like the key; where keys are in blocks or in a cache,
+   * `[tokens, kvHeads, headDim]` of each sequence's written keys, one sequence
+   * after the other.
+   */
+  readonly keyGradient: GpuTensor;
+  /** Written: the same of values, with `valueHeadDim`. */
+  readonly valueGradient: GpuTensor;
+  /**
+   * Written: one for each of the plan's `captureGradients`, f32, with as many
+   * elements as what is captured.
+   */
+  readonly captureGradients?: readonly GpuTensor[] | undefined;
+}

@@ -1,0 +1,256 @@
+// deno-lint-ignore-file camelcase -- bindings have the names of WGSL
+/**
+ * A backward plan: compiled, sized, reusable, disposable.
+ *
+ * @module
+ */
+
+import { checkType } from "../../core/check.ts";
+import { Gpu, type GpuTensor, Program } from "../../gpu/mod.ts";
+import { checkIndexing } from "../attention/limits.ts";
+import {
+  checkCapture,
+  nameOfCapture,
+  type PassDescriptor,
+} from "../attention/plan.ts";
+import type { AttentionProblem } from "../attention/problem.ts";
+import type { BackwardChoices } from "./choices.ts";
+import type { BackwardExplanation } from "./explanation.ts";
+import type { CapturedFloats } from "../../mods/mod.ts";
+import { checkCaptured } from "./capture_pass.ts";
+import { checkBackwardOptions } from "./options.ts";
+import { type BackwardParts, backwardParts } from "./parts.ts";
+import type { BackwardTensors } from "./backward_tensors.ts";
+import { checkBackwardTensors, checkBackwardWritten } from "./plan_tensors.ts";
+
+/** What errors call resources. */
+const NAMES = {
+  output_gradient: "outputGradient",
+  lse_gradient: "lseGradient",
+  query_gradient: "queryGradient",
+  key_gradient: "keyGradient",
+  value_gradient: "valueGradient",
+};
+
+/**
+ * What a backward plan is for, and how it runs.
+ *
+ * @category Gradients
+ */
+export interface BackwardPlanOptions extends BackwardChoices {
+  /** Whether a gradient flows into the log-sum-exp; `false` by default. */
+  readonly lseGradient?: boolean;
+  /**
+   * What score mods capture and is to have a gradient too: what `capture()`
+   * gave, or the `Float32Array` or GPU tensor that a mod was made of.
+   */
+  readonly captureGradients?: readonly CapturedFloats[] | undefined;
+}
+
+/**
+ * A plan for the gradients of one problem, or of later ones that differ only in
+ * lengths, offsets and block table.
+ *
+ * @example One plan for all layers
+ * ```ts
+ * import { openGpu } from "@quire/attention";
+ * import { attentionProblem, AttentionBackwardPlan } from "@quire/attention/ops";
+ *
+ * using gpu = await openGpu();
+ * const shape = [1, 8, 2, 16];
+ * const of = { dtype: "f32", shape } as const;
+ * const problem = attentionProblem({ query: of, key: of, value: of });
+ * using plan = await AttentionBackwardPlan.create(gpu, problem);
+ * const empty = () => gpu.empty("f32", shape);
+ * const layers = [0, 1].map(() => ({
+ *   query: empty(),
+ *   key: empty(),
+ *   value: empty(),
+ *   output: empty(),
+ *   lse: gpu.empty("f32", [1, 8, 2]),
+ *   outputGradient: empty(),
+ *   queryGradient: empty(),
+ *   keyGradient: empty(),
+ *   valueGradient: empty(),
+ * }));
+ * gpu.submit("step", (encoder) => {
+ *   for (const tensors of layers) plan.encode(encoder, tensors);
+ * });
+ * console.log(plan.explain().dispatches.length); // 3
+ * ```
+ *
+ * @category Attention
+ */
+export class AttentionBackwardPlan implements Disposable {
+  readonly #gpu: Gpu;
+  readonly #options: BackwardPlanOptions;
+  readonly #program: Program;
+  #problem: AttentionProblem;
+  #captures: BackwardParts["captures"];
+  #explanation: BackwardExplanation;
+  #destroyed = false;
+
+  private constructor(
+    program: Program,
+    made: {
+      readonly gpu: Gpu;
+      readonly options: BackwardPlanOptions;
+      readonly problem: AttentionProblem;
+      readonly captures: BackwardParts["captures"];
+      readonly explanation: BackwardExplanation;
+    },
+  ) {
+    this.#gpu = made.gpu;
+    this.#options = made.options;
+    this.#program = program;
+    this.#problem = made.problem;
+    this.#captures = made.captures;
+    this.#explanation = made.explanation;
+  }
+
+  /**
+   * Compiles and sizes a plan; nothing runs yet.
+   *
+   * @throws {TypeError} for unknown options, and a mod without a derivative
+   * @throws {RangeError} if sizes exceed the device's limits
+   * @throws {UnsupportedError} if the device lacks what a kernel needs
+   */
+  static async create(
+    gpu: Gpu,
+    problem: AttentionProblem,
+    options: BackwardPlanOptions = {},
+  ): Promise<AttentionBackwardPlan> {
+    checkType(gpu instanceof Gpu, "gpu", "must be a Gpu", gpu);
+    gpu.check();
+    checkBackwardOptions("AttentionBackwardPlan.create()", options);
+    const { parts, ...rest } = checkedParts(gpu, problem, options);
+    const program = await Program.create(gpu, "attention.backward", parts);
+    return new AttentionBackwardPlan(program, {
+      gpu,
+      options,
+      problem,
+      ...rest,
+    });
+  }
+
+  /** The problem that the plan is for now. */
+  get problem(): AttentionProblem {
+    return this.#problem;
+  }
+
+  /** Says which kernels will run, and on what tiles. */
+  explain(): BackwardExplanation {
+    return this.#explanation;
+  }
+
+  /**
+   * Takes another problem, as a forward plan does: what is compiled stays so,
+   * buffers are used again where they are large enough, and after an error the
+   * plan is as before.
+   *
+   * @throws {TypeError} if the plan is destroyed, then or meanwhile
+   * @throws {RangeError} if sizes exceed the device's limits
+   */
+  async update(problem: AttentionProblem): Promise<void> {
+    this.#check();
+    const { parts, captures, explanation } = checkedParts(
+      this.#gpu,
+      problem,
+      this.#options,
+    );
+    await this.#program.compile(parts.dispatches.map(({ source }) => source));
+    this.#check();
+    this.#program.update(parts);
+    this.#problem = problem;
+    this.#captures = captures;
+    this.#explanation = explanation;
+  }
+
+  /**
+   * Records the dispatches. Nothing is submitted.
+   *
+   * @throws {TypeError} if a tensor is missing, destroyed, of another device,
+   * dtype or size, or one that is written shares its buffer with another
+   */
+  encode(
+    encoder: GPUCommandEncoder,
+    tensors: BackwardTensors,
+    describe?: PassDescriptor,
+  ): void {
+    this.#check();
+    checkBackwardTensors(this.#gpu, tensors, {
+      problem: this.#problem,
+      lseGradient: this.#options.lseGradient ?? false,
+      captureGradients: this.#options.captureGradients ?? [],
+    });
+    const captures = Object.entries(this.#captures).map(([resource, own]) => ({
+      resource,
+      name: nameOfCapture(own),
+      tensor: own.tensor as GpuTensor,
+    }));
+    checkBackwardWritten(tensors, captures);
+    const arenas = (tensors.arenas ?? []).map((arena, i) =>
+      [`arena_${i}`, arena] as const
+    );
+    this.#program.encode(encoder, {
+      query: tensors.query,
+      key: tensors.key,
+      value: tensors.value,
+      output: tensors.output,
+      lse: tensors.lse,
+      output_gradient: tensors.outputGradient,
+      lse_gradient: tensors.lseGradient,
+      query_gradient: tensors.queryGradient,
+      key_gradient: tensors.keyGradient,
+      value_gradient: tensors.valueGradient,
+      ...Object.fromEntries(
+        (tensors.captureGradients ?? []).map((
+          tensor,
+          g,
+        ) => [`capture_gradient_${g}`, tensor]),
+      ),
+      ...Object.fromEntries(arenas),
+      ...Object.fromEntries(
+        captures.map(({ resource, tensor }) => [resource, tensor]),
+      ),
+    }, {
+      describe,
+      names: {
+        ...NAMES,
+        ...Object.fromEntries(
+          captures.map(({ resource, name }) => [resource, name]),
+        ),
+      },
+    });
+  }
+
+  /** Frees the plan's buffers; further calls do nothing. */
+  destroy(): void {
+    this.#destroyed = true;
+    this.#program.destroy();
+  }
+
+  /** The same as {@linkcode AttentionBackwardPlan.destroy}. */
+  [Symbol.dispose](): void {
+    this.destroy();
+  }
+
+  #check(): void {
+    this.#gpu.check();
+    checkType(!this.#destroyed, "plan", "must not be destroyed", "destroyed");
+  }
+}
+
+function checkedParts(
+  gpu: Gpu,
+  problem: AttentionProblem,
+  { lseGradient = false, captureGradients = [], ...choices }:
+    BackwardPlanOptions,
+): BackwardParts {
+  checkIndexing(gpu, problem);
+  checkCaptured(captureGradients);
+  const backward = { problem, lseGradient, captureGradients };
+  const parts = backwardParts(backward, gpu, choices);
+  for (const own of Object.values(parts.captures)) checkCapture(gpu, own);
+  return parts;
+}
