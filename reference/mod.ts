@@ -127,5 +127,5 @@ export type {
   ScheduleCounts,
   ScheduleResult,
   ScheduleTiles,
-} from "./schedules/run.ts";
+} from "./schedules/types.ts";
 export type { CountedMoves } from "./schedules/slow_memory.ts";

@@ -7,12 +7,9 @@
 
 import { blockDiagonal } from "../src/mods/mod.ts";
 import { numbers, PANEL, panels } from "./axes.ts";
-import {
-  type Chart,
-  type Experiment,
-  mean,
-  type Report,
-} from "./experiment.ts";
+import type { Chart, Experiment, Report } from "./experiment.ts";
+import { densityTimes } from "./density_times.ts";
+import { fittedLine, type Line } from "./fit.ts";
 import { planned } from "./schedule_plans.ts";
 
 const LENGTH = 4096;
@@ -32,38 +29,12 @@ export interface DensityRow {
   readonly products: number;
 }
 
-/** A straight line through points. */
-export interface Line {
-  /** Where it begins. */
-  readonly atZero: number;
-  /** How steep it is. */
-  readonly slope: number;
-  /** How much of the points' variance it explains. */
-  readonly r2: number;
-}
-
 /** What is counted. */
 export interface DensityData {
   /** By mask. */
   readonly rows: readonly DensityRow[];
   /** Bytes by density. */
   readonly line: Line;
-}
-
-/** The line nearest to points, by least squares. */
-export function fittedLine(
-  points: readonly (readonly [x: number, y: number])[],
-): Line {
-  const [meanX, meanY] = [0, 1].map((i) => mean(points.map((p) => p[i])));
-  const sumOf = (of: (x: number, y: number) => number) =>
-    points.reduce((sum, [x, y]) => sum + of(x - meanX, y - meanY), 0);
-  const slope = sumOf((x, y) => x * y) / sumOf((x) => x * x);
-  const atZero = meanY - slope * meanX;
-  const left = points.reduce(
-    (sum, [x, y]) => sum + (y - atZero - slope * x) ** 2,
-    0,
-  );
-  return { atZero, slope, r2: 1 - left / sumOf((_, y) => y * y) };
 }
 
 /** Counts what plans visit and move. */
@@ -179,4 +150,7 @@ function reportOf(data: DensityData): Report {
 }
 
 /** Block-sparse FlashAttention's figure. */
-export const density: Experiment = { count: () => reportOf(countDensity()) };
+export const density: Experiment = {
+  count: () => reportOf(countDensity()),
+  timing: densityTimes,
+};

@@ -14,6 +14,7 @@ import { density } from "./density.ts";
 import type { Experiment, Report } from "./experiment.ts";
 import { flash1 } from "./flash1.ts";
 import { flex } from "./flex.ts";
+import { inference } from "./inference.ts";
 import { io } from "./io_complexity.ts";
 import { lean } from "./lean.ts";
 import { memory } from "./memory.ts";
@@ -34,6 +35,7 @@ const EXPERIMENTS: Readonly<Record<string, Experiment>> = {
   parallelism,
   io,
   density,
+  inference,
   memory,
   mosaicbert,
 };

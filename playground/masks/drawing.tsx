@@ -1,15 +1,17 @@
 /** The drawn mask, over which a pointer or the arrow keys move. @module */
 
 import type { JSX } from "preact";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useRef } from "preact/hooks";
 import { scoreFunction } from "../../src/mods/mod.ts";
 import type { Analysis } from "./analysis.ts";
 import { type Mode, paint } from "./paint.ts";
 import { SCORE_IN } from "./settings.ts";
 
 /** A pair of a query's and a key's index. */
-interface Pair {
+export interface Pair {
+  /** The query's. */
   readonly query: number;
+  /** The key's. */
   readonly key: number;
 }
 
@@ -26,14 +28,17 @@ export interface DrawingOptions {
   readonly mode: Mode;
   /** Whose colours; it is painted again when that changes. */
   readonly theme: string;
+  /** The pair that is looked at. */
+  readonly at: Pair | undefined;
+  /** Looks at another, or at none. */
+  readonly onAt: (at: Pair | undefined) => void;
 }
 
 /** The drawn mask. */
 export function Drawing(
-  { analysis, mode, theme }: DrawingOptions,
+  { analysis, mode, theme, at, onAt }: DrawingOptions,
 ): JSX.Element {
   const canvas = useRef<HTMLCanvasElement>(null);
-  const [at, setAt] = useState<Pair>();
   const { queries, keys, tile } = analysis.settings;
   const longest = Math.max(queries, keys);
   useEffect(() => {
@@ -51,13 +56,12 @@ export function Drawing(
     observer.observe(element);
     return () => observer.disconnect();
   }, [analysis, mode, theme]);
-  useEffect(() => setAt(undefined), [queries, keys]);
 
   const point = ({ clientX, clientY }: PointerEvent) => {
     const box = canvas.current!.getBoundingClientRect();
     const inside = (share: number, count: number) =>
       Math.min(count - 1, Math.max(0, Math.floor(share * count)));
-    setAt({
+    onAt({
       query: inside((clientY - box.top) / box.height, queries),
       key: inside((clientX - box.left) / box.width, keys),
     });
@@ -66,7 +70,7 @@ export function Drawing(
     const moved = movedBy(event, at, analysis);
     if (moved === undefined) return;
     event.preventDefault();
-    setAt(moved);
+    onAt(moved);
   };
   return (
     <figure class="drawing">
@@ -87,7 +91,7 @@ export function Drawing(
         style={{ maxWidth: `${SIDE * keys / longest}px` }}
         onPointerMove={point}
         onPointerDown={point}
-        onPointerLeave={() => setAt(undefined)}
+        onPointerLeave={() => onAt(undefined)}
         onKeyDown={press}
       >
         <canvas

@@ -26,15 +26,24 @@ export function Gallery({ code, onChoose }: GalleryOptions): JSX.Element {
       // Without pictures there are still the names.
       .then(setPictures, () => {});
   }, []);
+  const list = useRef<HTMLUListElement>(null);
+  const chosen = GALLERY.findIndex((ready) => ready.code === code);
+  useEffect(() => {
+    // In a narrow window the list is a strip.
+    list.current!.children[chosen]?.scrollIntoView({
+      block: "nearest",
+      inline: "nearest",
+    });
+  }, [chosen]);
   return (
     <section class="gallery" aria-label="Ready mods">
       <h2>Begin with</h2>
-      <ul>
+      <ul ref={list}>
         {GALLERY.map((ready, i) => (
           <li key={ready.id}>
             <button
               type="button"
-              aria-pressed={ready.code === code}
+              aria-pressed={i === chosen}
               title={ready.about}
               onClick={() => onChoose(ready)}
             >

@@ -1,12 +1,13 @@
 /** The mask with its legend and its numbers. @module */
 
 import type { JSX } from "preact";
-import { useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import { drawMask } from "../../src/mods/mod.ts";
 import { Choice } from "../ui/choice.tsx";
 import { SaveIcon } from "../ui/icons.tsx";
 import type { Analysis } from "./analysis.ts";
-import { Drawing } from "./drawing.tsx";
+import { Curve } from "./curve.tsx";
+import { Drawing, type Pair } from "./drawing.tsx";
 import { percent } from "./numbers.ts";
 import { type Mode, scoreRange } from "./paint.ts";
 import { SCORE_IN } from "./settings.ts";
@@ -33,6 +34,9 @@ export function Picture(
 ): JSX.Element {
   const [wanted, setMode] = useState<Mode>("tiles");
   const mode = analysis.scores ? wanted : "tiles";
+  const [at, setAt] = useState<Pair>();
+  const { queries, keys } = analysis.settings;
+  useEffect(() => setAt(undefined), [queries, keys]);
   return (
     <section class="card picture" aria-labelledby="picture-title">
       <div class="card-head">
@@ -54,7 +58,19 @@ export function Picture(
         {mode === "scores" && analysis.scores
           ? <Ramp analysis={analysis} scores={analysis.scores} />
           : <Counts analysis={analysis} />}
-        <Drawing analysis={analysis} mode={mode} theme={theme} />
+        <Drawing
+          analysis={analysis}
+          mode={mode}
+          theme={theme}
+          at={at}
+          onAt={setAt}
+        />
+        {mode === "scores" && (
+          <Curve
+            analysis={analysis}
+            at={at ?? { query: queries - 1, key: 0 }}
+          />
+        )}
         <Density analysis={analysis} />
       </div>
     </section>

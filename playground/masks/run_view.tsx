@@ -1,7 +1,7 @@
 /** Attention with the mods, on the visitor's device. @module */
 
 import type { JSX } from "preact";
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { CrossIcon, PlayIcon, TickIcon } from "../ui/icons.tsx";
 import type { Analysis } from "./analysis.ts";
 import type { Outcome } from "./attention_check.ts";
@@ -22,9 +22,17 @@ export function RunView(
   const [state, setState] = useState<State>(IDLE);
   const { queries, keys, heads, headDim } = analysis.settings;
   const supported = "gpu" in navigator;
-  useEffect(() => setState(IDLE), [analysis]);
+  const current = useRef(analysis);
+  useEffect(() => {
+    current.current = analysis;
+    setState(IDLE);
+  }, [analysis]);
   const run = async () => {
     setState({ kind: "running" });
+    // What comes when other code is there is not its result.
+    const finish = (state: State) => {
+      if (current.current === analysis) setState(state);
+    };
     const { maskMods, scoreMods, settings } = analysis;
     try {
       const outcome = await askDevice({
@@ -32,9 +40,9 @@ export function RunView(
         mods: { maskMods, scoreMods },
         settings,
       });
-      setState({ kind: "done", outcome });
+      finish({ kind: "done", outcome });
     } catch (error) {
-      setState({ kind: "failed", message: (error as Error).message });
+      finish({ kind: "failed", message: (error as Error).message });
     }
   };
   return (

@@ -1,5 +1,6 @@
 /**
- * The workers' script. Each answers one question at a time. Typed code runs in
+ * The workers' script. Each question comes with the
+ * port that its answer goes to. Typed code runs in
  * a worker of its own, which is ended with its answer; another keeps the device.
  *
  * @module
@@ -36,12 +37,13 @@ async function answer(question: Question): Promise<Answer> {
   return analyse(evaluateMods(question.code, settings), settings);
 }
 
-addEventListener("message", async ({ data }: MessageEvent<Question>) => {
+addEventListener("message", async (event: MessageEvent<Question>) => {
+  const { data, ports: [port] } = event;
   let reply: Reply;
   try {
     reply = { answer: await answer(data) };
   } catch (error) {
     reply = { mistake: mistakeOf(error) };
   }
-  postMessage(reply);
+  port.postMessage(reply);
 });

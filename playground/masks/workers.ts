@@ -33,18 +33,21 @@ function newWorker(): Worker {
   return new Worker(url);
 }
 
+/** Asks on a line of its own, so that answers cannot be taken for others. */
 function ask<K extends keyof Answers>(
   worker: Worker,
   question: Questions[K],
 ): Promise<Answers[K]> {
+  const { port1, port2 } = new MessageChannel();
   return new Promise((resolve, reject) => {
-    worker.onmessage = ({ data }: MessageEvent<Reply>) => {
+    port1.onmessage = ({ data }: MessageEvent<Reply>) => {
+      port1.close();
       if ("mistake" in data) reject(new MistakeError(data.mistake));
       else resolve(data.answer as Answers[K]);
     };
     worker.onerror = ({ message }) =>
       reject(new MistakeError({ name: "Error", message }));
-    worker.postMessage(question);
+    worker.postMessage(question, [port2]);
   });
 }
 

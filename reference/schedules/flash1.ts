@@ -11,13 +11,8 @@ import { fmaF32 } from "../fma.ts";
 import type { ReferenceProblem } from "../problem.ts";
 import type { RowState } from "../shadow_row.ts";
 import { absorbTile, lseOf } from "./rows.ts";
-import {
-  type Head,
-  type ScheduleResult,
-  ScheduleRun,
-  type ScheduleTiles,
-  stretches,
-} from "./run.ts";
+import { checkTiles, ScheduleRun, stretches } from "./run.ts";
+import type { Head, ScheduleResult, ScheduleTiles } from "./types.ts";
 import type { FastTile, SlowMatrix } from "./slow_memory.ts";
 
 /**
@@ -69,6 +64,7 @@ export function flash1Heads(
   run: ScheduleRun,
   tiles: ScheduleTiles,
 ): Flash1Head[] {
+  checkTiles(tiles);
   return run.heads().map((head) => {
     const statistics = run.memory.matrix("statistics", head.rows, 2);
     begin(run, head, statistics, tiles.rows);

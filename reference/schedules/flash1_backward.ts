@@ -18,7 +18,8 @@ import {
   weightsOf,
 } from "./gradients.ts";
 import { addProduct, addTransposed } from "./products.ts";
-import { ScheduleRun, type ScheduleTiles, stretches } from "./run.ts";
+import { ScheduleRun, stretches } from "./run.ts";
+import type { ScheduleTiles } from "./types.ts";
 import type { SlowMatrix } from "./slow_memory.ts";
 
 /** A head with m and l of its rows. */

@@ -8,13 +8,8 @@
 import type { ReferenceProblem } from "../problem.ts";
 import { finishRow } from "../shadow_row.ts";
 import { absorbTile, emptyRows } from "./rows.ts";
-import {
-  type Head,
-  type ScheduleResult,
-  ScheduleRun,
-  type ScheduleTiles,
-  stretches,
-} from "./run.ts";
+import { checkTiles, ScheduleRun, stretches } from "./run.ts";
+import type { Head, ScheduleResult, ScheduleTiles } from "./types.ts";
 
 /**
  * Forward, row tiles outside.
@@ -56,6 +51,7 @@ export function flash2Schedule(
 
 /** The same, of a run: its heads, with outputs and log-sum-exps. */
 export function flash2Heads(run: ScheduleRun, tiles: ScheduleTiles): Head[] {
+  checkTiles(tiles);
   const heads = run.heads();
   for (const head of heads) attendHead(run, head, tiles);
   return heads;

@@ -19,12 +19,8 @@ import {
   weightsOf,
 } from "./gradients.ts";
 import { addProduct, addTransposed } from "./products.ts";
-import {
-  ScheduleRun,
-  type ScheduleTiles,
-  type Stretch,
-  stretches,
-} from "./run.ts";
+import { ScheduleRun, stretches } from "./run.ts";
+import type { ScheduleTiles, Stretch } from "./types.ts";
 import type { FastTile, SlowMatrix } from "./slow_memory.ts";
 
 /** A head with the row sums of dO O. */

@@ -15,7 +15,8 @@ import { SENTINEL } from "../../src/core/sentinel.ts";
 import type { BackwardProblem } from "../attention_backward.ts";
 import { checkLength } from "../problem.ts";
 import { addDots } from "./products.ts";
-import type { Head, ScheduleCounts, ScheduleRun } from "./run.ts";
+import type { ScheduleRun } from "./run.ts";
+import type { Head, ScheduleCounts } from "./types.ts";
 import type { FastTile, SlowMatrix } from "./slow_memory.ts";
 
 /**

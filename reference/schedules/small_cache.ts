@@ -6,17 +6,14 @@
  * @module
  */
 
+import { checkInteger } from "../../src/core/check.ts";
 import { SENTINEL } from "../../src/core/sentinel.ts";
 import { fmaF32 } from "../fma.ts";
 import type { ReferenceProblem } from "../problem.ts";
 import { addDots, addProduct } from "./products.ts";
 import { expF32, lseOf } from "./rows.ts";
-import {
-  type Head,
-  type ScheduleResult,
-  ScheduleRun,
-  stretches,
-} from "./run.ts";
+import { ScheduleRun, stretches } from "./run.ts";
+import type { Head, ScheduleResult } from "./types.ts";
 import type { SlowMatrix } from "./slow_memory.ts";
 
 const f32 = Math.fround;
@@ -55,6 +52,7 @@ export function smallCacheSchedule(
   problem: ReferenceProblem,
   tile: number,
 ): ScheduleResult {
+  checkInteger("tile", tile, 1);
   const run = new ScheduleRun(problem);
   const heads = run.heads();
   for (const head of heads) {

@@ -5,16 +5,13 @@
  * @module
  */
 
+import { checkInteger, checkRange } from "../../src/core/check.ts";
 import { SENTINEL } from "../../src/core/sentinel.ts";
 import type { ReferenceProblem } from "../problem.ts";
 import { addProduct } from "./products.ts";
 import { expF32, lseOf } from "./rows.ts";
-import {
-  type Head,
-  type ScheduleResult,
-  ScheduleRun,
-  stretches,
-} from "./run.ts";
+import { ScheduleRun, stretches } from "./run.ts";
+import type { Head, ScheduleResult } from "./types.ts";
 import type { SlowMatrix } from "./slow_memory.ts";
 
 /**
@@ -80,6 +77,14 @@ export function standardHeads(
   run: ScheduleRun,
   { rows, columns, passes = 1 }: StandardScheduleTiles = {},
 ): StandardHead[] {
+  if (rows !== undefined) checkInteger("rows", rows, 1);
+  if (columns !== undefined) checkInteger("columns", columns, 1);
+  checkRange(
+    passes === 1 || passes === 3,
+    "passes",
+    "must be 1 or 3",
+    passes,
+  );
   return run.heads().map((head) => {
     const scores = run.memory.matrix("scores", head.rows, head.keys);
     const weights = run.memory.matrix("weights", head.rows, head.keys);

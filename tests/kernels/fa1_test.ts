@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { UnsupportedError } from "../../src/core/errors.ts";
 import type { PlanDevice } from "../../src/ops/attention/variants/variant.ts";
+import { capture, scoreMod } from "../../src/mods/mod.ts";
 import { attentionProblem } from "../../src/ops/mod.ts";
 import { type AttentionCase, PLAIN } from "../support/attention_cases.ts";
 import {
@@ -20,6 +21,7 @@ const DEVICE: PlanDevice = {
   limits: {
     maxComputeWorkgroupStorageSize: 16384,
     maxComputeWorkgroupsPerDimension: 65535,
+    maxStorageBuffersPerShaderStage: 8,
   },
 };
 
@@ -101,6 +103,30 @@ gpuTest(
     checkCase(c, result);
   },
 );
+
+gpuTest("flash1Algorithm() counts m and l among its buffers", (_, gpu) => {
+  const made = [1, 2].map(() => gpu.tensor(new Float32Array(9), [9]));
+  try {
+    const [a, b] = made.map((tensor) => capture(tensor));
+    const tensor = { dtype: "f32", shape: [1, 9, 1, 16] } as const;
+    const problem = attentionProblem({
+      query: tensor,
+      key: tensor,
+      value: tensor,
+      scoreMod: scoreMod(
+        "two",
+        ({ score, key }) => score.add(a.at(key)).add(b.at(key)),
+      ),
+    });
+    const placements = (["fused", "fa1"] as const).map((algorithm) =>
+      partsFor(problem, DEVICE, { algorithm }).explanation.captures
+        .map(({ placement }) => placement)
+    );
+    assertEquals(placements, [["bound", "bound"], ["gathered", "gathered"]]);
+  } finally {
+    made.forEach((tensor) => tensor.destroy());
+  }
+});
 
 Deno.test("flash1Algorithm() refuses f16, and loops that would be cut off", () => {
   const plan = (

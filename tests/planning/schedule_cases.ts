@@ -8,7 +8,7 @@ import { assertEquals } from "@std/assert";
 import type {
   ScheduleCounts,
   ScheduleTiles,
-} from "../../reference/schedules/run.ts";
+} from "../../reference/schedules/types.ts";
 import type { AttentionSizes, ScheduleCost } from "../../src/planning/mod.ts";
 import { trafficOf } from "../../src/planning/traffic/cost.ts";
 import { type Case, coin, problemOf } from "../reference/cases.ts";

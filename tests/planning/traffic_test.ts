@@ -1,4 +1,4 @@
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import {
   attention,
@@ -7,7 +7,7 @@ import {
 } from "../../reference/mod.ts";
 import { flash1Schedule } from "../../reference/schedules/flash1.ts";
 import { flash2Schedule } from "../../reference/schedules/flash2.ts";
-import type { ScheduleTiles } from "../../reference/schedules/run.ts";
+import type { ScheduleTiles } from "../../reference/schedules/types.ts";
 import { smallCacheSchedule } from "../../reference/schedules/small_cache.ts";
 import { standardSchedule } from "../../reference/schedules/standard.ts";
 import {
@@ -164,4 +164,47 @@ Deno.test("costs are the papers' formulas", () => {
     total(flash2Cost({ ...sizes, lse: true }, { rows: 64, keys })),
     2 * n * d + n + (n / 64) * 2 * n * d,
   );
+});
+
+Deno.test("schedules refuse tiles and problems that they do not take", () => {
+  const [c] = fc.sample(cases({ batch: fc.constant(0) }), 1);
+  const problem = problemOf(c);
+  const bad: readonly [() => void, typeof TypeError, string][] = [
+    [
+      () => flash1Schedule(problem, { rows: 0, keys: 1 }),
+      RangeError,
+      "rows must be an integer >= 1: current value is 0",
+    ],
+    [
+      () => flash2Schedule(problem, { rows: 1, keys: 0.5 }),
+      RangeError,
+      "keys must be an integer >= 1: current value is 0.5",
+    ],
+    [
+      () => standardSchedule(problem, { columns: 0 }),
+      RangeError,
+      "columns must be an integer >= 1: current value is 0",
+    ],
+    [
+      () => standardSchedule(problem, { passes: 2 as 1 }),
+      RangeError,
+      "passes must be 1 or 3: current value is 2",
+    ],
+    [
+      () => smallCacheSchedule(problem, 0),
+      RangeError,
+      "tile must be an integer >= 1: current value is 0",
+    ],
+    [
+      () => flash2Schedule({ ...problem, keep: () => 1 }, { rows: 1, keys: 1 }),
+      TypeError,
+      "keep must not be given",
+    ],
+    [
+      () => standardCost(sizesOf(c), { passes: 2 as 1 }),
+      RangeError,
+      "tiles.passes must be 1 or 3: current value is 2",
+    ],
+  ];
+  for (const [call, kind, text] of bad) assertThrows(call, kind, text);
 });

@@ -1,5 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
-import { density, fittedLine } from "../../repro/density.ts";
+import { density } from "../../repro/density.ts";
+import { fittedLine } from "../../repro/fit.ts";
 import type { Experiment } from "../../repro/experiment.ts";
 import { flash1 } from "../../repro/flash1.ts";
 import { io } from "../../repro/io_complexity.ts";

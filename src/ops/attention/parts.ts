@@ -55,7 +55,10 @@ export function attentionParts(
   device: PlanDevice,
   { choices, algorithm: make }: PartsOptions,
 ): AttentionParts {
-  const { mods, placement } = placedMods(problem, device);
+  const { mods, placement } = placedMods(problem, device, {
+    // FlashAttention-1 binds m and l besides.
+    ...(choices.algorithm === "fa1" && { others: 5 + (problem.lse ? 1 : 0) }),
+  });
   const spec = attentionSpec(problem, mods);
   const algorithm = make(problem, spec, choices, device);
   const schedule = buildSchedule(

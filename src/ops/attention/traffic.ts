@@ -27,11 +27,16 @@ import type { Schedule } from "./work/schedule.ts";
  * Predicted traffic between storage buffers and workgroups, in bytes. A load
  * that lanes of a workgroup share counts once, and one that hits a cache counts
  * all the same, as a device's caches are unknown; but for query rows, see
- * `cachedBytes`.
+ * `cachedBytes`. Schedules, block tables and what mods capture do not count.
  *
  * @category Attention
  */
 export interface ExplainedTraffic {
+  /**
+   * Whether this is what moves. Where the device selects blocks it is not known
+   * here how many: then it is what moves if it selects all, and so is the bound.
+   */
+  readonly exact: boolean;
   /** Bytes, by tensor. */
   readonly tensors: Traffic;
   /** All of them, reads and writes. */
@@ -100,6 +105,7 @@ export function explainTraffic(
   });
   const orderBytes = element * order;
   return {
+    exact: problem.selection === undefined,
     tensors,
     bytes,
     cachedBytes: element * headDim * rowsAgain,

@@ -229,6 +229,7 @@ function candidateOf(
     headVecs: vecsOf(problem.headDim),
     valueVecs: vecsOf(problem.valueHeadDim),
     scoreMods: problem.scoreMods.length > 0,
+    dropout: problem.dropout !== undefined,
   };
 }
 

@@ -139,6 +139,8 @@ export interface BackwardCandidate {
   readonly valueVecs: number;
   /** Whether there are score mods. */
   readonly scoreMods: boolean;
+  /** Whether weights are dropped. */
+  readonly dropout: boolean;
 }
 
 /**
@@ -215,9 +217,10 @@ function doubled(
 /** Iterations of the loops of dQ's kernel. */
 export function queryLoops(
   { rowsPerLane, keysPerStep: step }: ForwardTile,
-  { headVecs, valueVecs, scoreMods }: BackwardCandidate,
+  { headVecs, valueVecs, scoreMods, dropout }: BackwardCandidate,
 ): LoopCounts {
-  const fullStep = 2 * headVecs + valueVecs + (scoreMods ? step : 0) + 12;
+  const fullStep = 2 * headVecs + valueVecs + (scoreMods ? step : 0) +
+    (dropout ? step + 1 : 0) + 12;
   const guarded = step * (2 * headVecs + 6) + 4;
   return {
     step,
@@ -230,11 +233,12 @@ export function queryLoops(
 /** Iterations of the loops of the kernel of dK and dV. */
 export function keyLoops(
   tile: KeyTile,
-  { headVecs, valueVecs, scoreMods }: BackwardCandidate,
+  { headVecs, valueVecs, scoreMods, dropout }: BackwardCandidate,
 ): LoopCounts {
   const step = tile.rowsPerStep;
   const both = headVecs + valueVecs;
-  const fullStep = 2 * both + (scoreMods ? step : 0) + 14;
+  const fullStep = 2 * both + (scoreMods ? step : 0) +
+    (dropout ? step + 1 : 0) + 14;
   const guarded = step * (2 * both + 10) + 8;
   return {
     step,

@@ -129,6 +129,20 @@ export const BLOCK_MASK_FAULTS: readonly Fault[] = [
       "blocks",
     ],
   ]),
+  ...faultsIn("dilated", ["mods/interval"], [
+    [
+      "tiles beyond the last distance are undecided",
+      "window - window % dilation",
+      "window",
+    ],
+  ]),
+  ...faultsIn("inOrder", ["mods/interval"], [
+    [
+      "documents keep their ids",
+      "known.set(ids[i], number = known.size)",
+      "known.set(ids[i], number = ids[i])",
+    ],
+  ]),
   ...faultsInKernel("selection.block_runs", LISTS, [
     [
       "a step that some rows see is full",

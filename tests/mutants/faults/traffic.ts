@@ -258,6 +258,9 @@ export const TRAFFIC_FAULTS: readonly Fault[] = [
     ["row tiles are not counted", "rowTiles * inner", "inner"],
     ["staging is not counted", "staged(headVecs) + staged(valueVecs) +", ""],
   ]),
+  ...faultsIn("src/ops/attention/parts.ts: attentionParts", KERNEL, [
+    ["m and l need no binding", "others: 5 +", "others: 4 +"],
+  ]),
   ...faultsInKernel("attention.fa1", KERNEL, [
     [
       "O goes on normalised",
@@ -289,7 +292,7 @@ export const TRAFFIC_FAULTS: readonly Fault[] = [
       "all",
     ],
     [
-      "the log-sum-exp lacks its last tile of rows",
+      "the log-sum-exp lacks its sum",
       "lse[lse_place(token_$r, head_$r)] = log_sum_exp(state_$r.x, state_$r.y)",
       "lse[lse_place(token_$r, head_$r)] = log_sum_exp(state_$r.x, 1.0)",
       "all",

@@ -125,6 +125,7 @@ function assertTraffic(
   cost: ScheduleCost,
 ): void {
   assertEquals(traffic.tensors, trafficBytes(cost.traffic, c.dtype));
+  assertEquals(traffic.exact, true);
   assertEquals(traffic.flops, cost.flops);
   assertEquals(traffic.bytes, totalTraffic(traffic.tensors));
   assert(traffic.bytes >= traffic.bound.floorBytes);

@@ -95,7 +95,8 @@ gpuTest(
       blockMask: mask,
       tiles,
     });
-    const { selection, tileCounts, dispatches } = plan.explain();
+    const { selection, tileCounts, dispatches, traffic } = plan.explain();
+    assertEquals(traffic.exact, false);
     assert(selection!.lists > 0 && selection!.bytes > 0);
     assertEquals(dispatches[0].kernel, "selection.block_runs/u32");
     assert(tileCounts.visited <= tileCounts.total);

@@ -86,6 +86,12 @@ export class Visit implements AsyncDisposable {
           this.requests.push(url);
         }
       });
+      page.on("requestfailed", (request) => {
+        // The page's own policy refused it: nothing was sent.
+        if (request.failure()?.errorText !== "csp") return;
+        const at = this.requests.indexOf(request.url());
+        if (at >= 0) this.requests.splice(at, 1);
+      });
       if (!webgpu) {
         await page.addInitScript("delete Navigator.prototype.gpu;");
       }
