@@ -25,6 +25,7 @@ import {
 import type { AttentionProblem } from "./problem.ts";
 import {
   type AttentionTensors,
+  capturedTensors,
   checkSelection,
   checkTensors,
   checkWritten,
@@ -172,11 +173,11 @@ export class AttentionPlan implements Disposable {
     this.#check();
     checkTensors(this.#gpu, this.#problem, tensors);
     const names: Record<string, string> = {};
-    const captures: [name: string, tensor: GpuTensor][] = [];
     for (const [resource, own] of Object.entries(this.#captures)) {
       names[resource] = nameOfCapture(own);
-      captures.push([resource, own.tensor as GpuTensor]);
     }
+    const { attnMask } = tensors;
+    const captures = capturedTensors(this.#gpu, this.#captures, attnMask);
     checkWritten(
       tensors,
       captures.map(([resource, tensor]) => [names[resource], tensor.buffer]),

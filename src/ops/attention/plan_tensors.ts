@@ -6,8 +6,8 @@
 
 import { checkType } from "../../core/check.ts";
 import { bytesPerElement } from "../../core/dtype.ts";
-import type { Gpu, GpuBuffer, GpuTensor } from "../../gpu/mod.ts";
-import type { BlockGrid } from "../../mods/mod.ts";
+import { type Gpu, type GpuBuffer, GpuTensor } from "../../gpu/mod.ts";
+import type { BlockGrid, TensorBinding } from "../../mods/mod.ts";
 import type { DeviceBlockMask } from "../block_mask/device_block_mask.ts";
 import { type AttentionProblem, bufferTokens } from "./problem.ts";
 import { tensorElements } from "./rows.ts";
@@ -41,6 +41,11 @@ export interface AttentionTensors {
    * geometry, as each layer may have its own.
    */
   readonly blockMask?: DeviceBlockMask | undefined;
+  /**
+   * Where the options have `attnMask` on the device: another one of the same
+   * dtype and shape, as each layer may have its own.
+   */
+  readonly attnMask?: GpuTensor | undefined;
 }
 
 /**
@@ -97,6 +102,57 @@ export function checkTensors(
   }
   rows("key");
   rows("value");
+}
+
+/**
+ * Captured tensors by the names of resources, with another mask in the place of
+ * `attnMask`, if there is one.
+ *
+ * @throws {TypeError} if it is of another device, dtype or shape, or the options
+ * have none to be replaced
+ */
+export function capturedTensors(
+  gpu: Gpu,
+  captures: Readonly<Record<string, TensorBinding>>,
+  mask: GpuTensor | undefined,
+): [resource: string, tensor: GpuTensor][] {
+  const all = Object.entries(captures).map(
+    ([resource, { tensor }]): [string, GpuTensor] => [
+      resource,
+      tensor as GpuTensor,
+    ],
+  );
+  if (mask === undefined) return all;
+  const own = Object.values(captures).findIndex(({ names }) =>
+    names.includes("attnMask")
+  );
+  checkType(
+    own >= 0 && Object.values(captures)[own].names.length === 1,
+    "attnMask",
+    "must not be given to a plan whose options have none on the device, or capture it as something else too",
+    mask,
+  );
+  const [, { dtype, shape }] = all[own];
+  checkType(
+    mask instanceof GpuTensor && mask.gpu === gpu,
+    "attnMask",
+    "must be a GpuTensor of the plan's Gpu",
+    mask,
+  );
+  checkType(
+    mask.dtype === dtype,
+    "attnMask.dtype",
+    `must be that of the plan's (${dtype})`,
+    mask.dtype,
+  );
+  checkType(
+    mask.shape.join() === shape.join(),
+    "attnMask.shape",
+    `must be that of the plan's ([${shape.join(", ")}])`,
+    mask.shape,
+  );
+  all[own][1] = mask;
+  return all;
 }
 
 function checkBlockMask(

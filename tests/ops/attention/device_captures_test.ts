@@ -296,6 +296,56 @@ gpuTest(
   },
 );
 
+gpuTest("a plan takes another attnMask at each recording", async (_, gpu) => {
+  const [queries, keys] = [3, 9];
+  const host = inputs({ batch: 1, queries, keys });
+  const shape = [queries, keys];
+  const masks = [3, 4, 5].map((seed) => random(shape, seed));
+  const [first, ...others] = masks.map(({ data }) => gpu.tensor(data, shape));
+  using plan = await planAttention(gpu, { ...host, attnMask: first });
+  using tensors = upload(gpu, host);
+  const outputs = masks.map(() => gpu.empty("f32", host.query.shape));
+  gpu.submit("layers", (encoder) => {
+    plan.encode(encoder, { ...tensors, output: outputs[0] });
+    others.forEach((attnMask, i) =>
+      plan.encode(encoder, { ...tensors, output: outputs[i + 1], attnMask })
+    );
+  });
+  const found = await gpu.read(outputs);
+  for (const [layer, { data }] of masks.entries()) {
+    const attnMask = { data: data as Float32Array, shape };
+    const { output } = await attention(gpu, { ...host, attnMask });
+    assertEquals(found[layer], output.data, `layer ${layer}`);
+  }
+  const encoder = gpu.device.createCommandEncoder();
+  using turned = gpu.tensor(masks[0].data, [
+    keys,
+    queries,
+  ]);
+  using ints = gpu.empty("u32", shape);
+  using plain = await planAttention(gpu, host);
+  for (
+    const [run, message] of [
+      [
+        () => plan.encode(encoder, { ...tensors, attnMask: turned }),
+        "attnMask.shape must be that of the plan's ([3, 9])",
+      ],
+      [
+        () => plan.encode(encoder, { ...tensors, attnMask: ints }),
+        "attnMask.dtype must be that of the plan's (f32)",
+      ],
+      [
+        () => plain.encode(encoder, { ...tensors, attnMask: first }),
+        "attnMask must not be given to a plan whose options have none",
+      ],
+    ] as const
+  ) {
+    const { message: own } = assertThrows(run, TypeError);
+    assert(own.startsWith(message), own);
+  }
+  for (const made of [first, ...others, ...outputs]) made.destroy();
+});
+
 gpuTest("what is not finite in a mask on the device hides", async (_, gpu) => {
   const keys = 6;
   const host = inputs({ batch: 1, queries: 2, keys });
@@ -375,6 +425,8 @@ gpuTest("explain() says which tensors skip no tiles", async (_, gpu) => {
     query: { dtype: "f32", shape: [1, 64, 1, 16] },
     key: { dtype: "f32", shape: [1, keys, 1, 16] },
     value: { dtype: "f32", shape: [1, keys, 1, 16] },
+    // Small, as nothing runs and what is large takes long to compile.
+    tiles: { forward: { lanes: 8, rowsPerLane: 1, keys: 4, modKeys: 4 } },
   } as const;
   using last = gpu.tensor(Int32Array.of(20), [1]);
   const upTo = (range?: readonly [number, number]) => {
