@@ -1,7 +1,7 @@
-/** `deno task pictures`: draws the README's pictures anew. @module */
+/** `deno task pictures`: draws the pages' pictures anew. @module */
 
 import { readCommand } from "../src/cli/arguments.ts";
-import { masksPicture } from "./masks.ts";
+import { masksPicture, zooPicture } from "./masks.ts";
 import { sharingPicture } from "./sharing.ts";
 
 /** The pictures, by their files in this folder. */
@@ -9,11 +9,12 @@ export function pictures(): ReadonlyMap<string, string> {
   return new Map([
     ["masks.svg", masksPicture()],
     ["sharing.svg", sharingPicture()],
+    ["zoo.svg", zooPicture()],
   ]);
 }
 
 const USAGE = `Usage: deno task pictures
-  Draws the README's pictures anew`;
+  Draws the pages' pictures anew`;
 
 if (import.meta.main) {
   readCommand({ usage: USAGE, flags: {} }, () => {});

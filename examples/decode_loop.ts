@@ -1,6 +1,5 @@
-// deno-lint-ignore-file no-console -- this is what a person runs
 /**
- * `deno task example:decode`: a decode loop of one's own. The device, the
+ * A decode loop of one's own (`deno task example:decode`). The device, the
  * buffers, the weights and the kernels around attention are the caller's, here
  * a toy of 32 layers; only cache and attention are the library's.
  *
@@ -27,7 +26,6 @@ import {
   openGpu,
   planAttention,
 } from "../mod.ts";
-import { readCommand } from "../src/cli/arguments.ts";
 import { Prng } from "../src/core/prng.ts";
 
 /** How large the toy is. */
@@ -377,29 +375,4 @@ export async function generate(
   }
   for (const sequence of sequences) sequence.free();
   return generated;
-}
-
-async function main(): Promise<void> {
-  const adapter = await navigator.gpu.requestAdapter();
-  const device = await adapter!.requestDevice();
-  using loop = await DecodeLoop.create(device, {
-    layers: 32,
-    queryHeads: 4,
-    kvHeads: 2,
-    headDim: 16,
-    maxTokens: 64,
-    numBlocks: 64,
-  });
-  const prompt = Array.from({ length: 20 }, (_, i) => (7 * i) % 64);
-  const texts = await generate(loop, { prompt, forks: 3, count: 12 });
-  for (const tokens of texts) console.log(tokens.join(" "));
-  device.destroy();
-}
-
-const USAGE = `Usage: deno task example:decode
-  Runs a decode loop of one's own: own device and buffers, 32 layers, forks`;
-
-if (import.meta.main) {
-  readCommand({ usage: USAGE, flags: {} }, () => {});
-  await main();
 }

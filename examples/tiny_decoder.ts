@@ -6,6 +6,7 @@
  */
 
 import { Prng } from "../src/core/prng.ts";
+import { add, project, randomWeight, rowsOf, type Weight } from "./matrices.ts";
 
 /** How large a {@linkcode TinyDecoder} is. */
 export interface DecoderSizes {
@@ -42,12 +43,6 @@ export type Attend = (
   rows: NewRows,
 ) => Float32Array | Promise<Float32Array>;
 
-/** A matrix, `[outputs, inputs]`. */
-interface Weight {
-  readonly inputs: number;
-  readonly data: Float32Array;
-}
-
 type Layer = Readonly<
   Record<"query" | "key" | "value" | "output" | "up" | "down", Weight>
 >;
@@ -67,11 +62,8 @@ export class TinyDecoder {
     const { vocabulary, layers, queryHeads, kvHeads, headDim } = sizes;
     const width = queryHeads * headDim;
     const prng = new Prng(seed);
-    const weight = (outputs: number, inputs: number, scale = 1): Weight => {
-      const size = scale / Math.sqrt(inputs);
-      const data = new Float32Array(outputs * inputs);
-      return { inputs, data: data.map(() => size * prng.normal()) };
-    };
+    const weight = (outputs: number, inputs: number, scale = 1) =>
+      randomWeight(prng, { outputs, inputs, scale });
     this.sizes = sizes;
     this.#width = width;
     this.#tokens = weight(vocabulary, width);
@@ -125,16 +117,6 @@ export class TinyDecoder {
   }
 }
 
-function rowsOf({ inputs, data }: Weight, rows: readonly number[]) {
-  return Float32Array.from(
-    rows.flatMap((row) => [...data.subarray(row * inputs, (row + 1) * inputs)]),
-  );
-}
-
-function add(x: Float32Array, y: Float32Array): void {
-  y.forEach((value, i) => x[i] += value);
-}
-
 /** RMSNorm of rows of `width`. */
 function normalize(x: Float32Array, width: number): Float32Array {
   const y = x.slice();
@@ -149,24 +131,4 @@ function normalize(x: Float32Array, width: number): Float32Array {
 
 function silu(x: number): number {
   return x / (1 + Math.exp(-x));
-}
-
-/** `[rows, inputs]` by the transpose of `[outputs, inputs]`. */
-function project(
-  x: Float32Array,
-  { inputs, data }: Weight,
-): Float32Array {
-  const rows = x.length / inputs;
-  const outputs = data.length / inputs;
-  const y = new Float32Array(rows * outputs);
-  for (let row = 0; row < rows; row++) {
-    for (let output = 0; output < outputs; output++) {
-      let sum = 0;
-      for (let i = 0; i < inputs; i++) {
-        sum += x[row * inputs + i] * data[output * inputs + i];
-      }
-      y[row * outputs + output] = sum;
-    }
-  }
-  return y;
 }

@@ -14,6 +14,11 @@ export {
   type DecodeTile,
 } from "./attention/decode.ts";
 export {
+  flash1Kernel,
+  type Flash1Spec,
+  type Flash1Tile,
+} from "./attention/fa1.ts";
+export {
   forwardKernel,
   type ForwardSpec,
   type ForwardTile,
@@ -34,8 +39,14 @@ export {
   type CopyBlocksSpec,
   type CopyUnit,
 } from "./cache/copy_blocks.ts";
+export { blockRunsKernel } from "./selection/block_runs.ts";
+export {
+  selectBlocksKernel,
+  type SelectBlocksSpec,
+} from "./selection/select_blocks.ts";
 export type { DropoutSpec } from "./fragments/dropout.ts";
 export type { KeyValueSpec } from "./fragments/key_value.ts";
 export { type RowFormat, rowFormat } from "./fragments/rows.ts";
 export type { Partitioning } from "./fragments/schedule.ts";
 export type { ModSource } from "./fragments/score.ts";
+export { takeRowsKernel, type TakeRowsSpec } from "./rows/take_rows.ts";

@@ -15,7 +15,7 @@ export type RecordValues<F extends RecordFields> = {
   readonly [K in keyof F]: number;
 };
 
-/** A record of `schedule: array<u32>`. */
+/** A record of `schedule: array<u32>`, or of another array of words. */
 export class WordRecord<F extends RecordFields> {
   /** Its name as a WGSL struct. */
   readonly name: string;
@@ -44,14 +44,14 @@ export class WordRecord<F extends RecordFields> {
 
   /**
    * The WGSL struct, and `fn read_{reader}(at: u32)`, which reads the record
-   * whose first word is `schedule[at]`.
+   * whose first word is `schedule[at]`, or that of another array of words.
    */
-  declare(reader: string): string {
+  declare(reader: string, from = "schedule"): string {
     const fields = Object.entries(this.fields).map(([field, type]) =>
       `${field}: ${type},`
     );
     const words = Object.values(this.fields).map((type, i) =>
-      type === "u32" ? `schedule[at + ${i}],` : `i32(schedule[at + ${i}]),`
+      type === "u32" ? `${from}[at + ${i}],` : `i32(${from}[at + ${i}]),`
     );
     return wgsl(
       `

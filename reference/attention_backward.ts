@@ -35,7 +35,11 @@ import {
 import { checkType } from "../src/core/check.ts";
 import { dot, seenScores } from "./scores.ts";
 
-/** What the loss sends back, in every layout. */
+/**
+ * What the loss sends back, in every layout.
+ *
+ * @category Gradients
+ */
 export interface UpstreamGradients {
   /** `dO`: the loss's derivative with respect to each element of the output. */
   outputGradient: ArrayLike<number>;
@@ -60,6 +64,8 @@ export interface UpstreamGradients {
 /**
  * Takes `ds` of one pair: the loss's derivative with respect to its score after
  * the score function, and `product`, what it was before it.
+ *
+ * @category Gradients
  */
 export type ScoreGradientVisitor = (
   gradient: number,
@@ -70,10 +76,18 @@ export type ScoreGradientVisitor = (
   key: number,
 ) => void;
 
-/** A dense problem with what the loss sends back. */
+/**
+ * A dense problem with what the loss sends back.
+ *
+ * @category Gradients
+ */
 export interface BackwardProblem extends ReferenceProblem, UpstreamGradients {}
 
-/** The gradients with respect to the three tensors, in float64. */
+/**
+ * The gradients with respect to the three tensors, in float64.
+ *
+ * @category Gradients
+ */
 export interface BackwardResult {
   /** As `query`. */
   queryGradient: Float64Array;
@@ -115,8 +129,10 @@ export interface BackwardResult {
  * // Half of each value; a quarter more for the score of key 1 than of key 0.
  * assertEquals([...valueGradient], [0.5, 0.5]);
  * assertEquals([...queryGradient], [(7 - 5) / 4]);
- * assertEquals([...keyGradient], [-0, 0]);
+ * assertEquals([...keyGradient], [0, 0]);
  * ```
+ *
+ * @category Gradients
  */
 export function attentionBackward(problem: BackwardProblem): BackwardResult {
   const geometry = geometryOf(problem);

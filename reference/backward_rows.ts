@@ -26,6 +26,13 @@ export interface BackwardRow {
 
 /** A key that a row sees. */
 export interface SeenKey {
+  /** Batch entry, query head, the query's position, and its own index. */
+  readonly pair: readonly [
+    batch: number,
+    head: number,
+    query: number,
+    key: number,
+  ];
   /** Where its key vector starts. */
   readonly keyAt: number;
   /** Where its value vector starts. */
@@ -64,6 +71,7 @@ export function forEachBackwardRow(
           const valueAt = geometry.valueAt(b, j, h);
           const kept = problem.keep?.(b, h, position, j) ?? 1;
           return {
+            pair: [b, h, position, j],
             keyAt: geometry.keyAt(b, j, h),
             valueAt,
             weight: weights[n],

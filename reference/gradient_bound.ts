@@ -33,12 +33,16 @@ import {
   attentionBackward,
   type BackwardProblem,
 } from "./attention_backward.ts";
-import { forEachBackwardRow } from "./backward_rows.ts";
+import { type BackwardRow, forEachBackwardRow } from "./backward_rows.ts";
 import { largestOf, roundings, ROUNDOFF } from "./error_bound.ts";
 import { geometryOf } from "./problem.ts";
 import { dot } from "./scores.ts";
 
-/** How many times the working bound of gradients an implementation may be off. */
+/**
+ * How many times the working bound of gradients an implementation may be off.
+ *
+ * @category Gradients
+ */
 export const GRADIENT_GATES: {
   /** The shadow's. */
   readonly shadow: number;
@@ -46,7 +50,11 @@ export const GRADIENT_GATES: {
   readonly wgsl: number;
 } = { shadow: 1, wgsl: 4 };
 
-/** The working bound of one problem's gradients. */
+/**
+ * The working bound of one problem's gradients.
+ *
+ * @category Gradients
+ */
 export interface GradientBound {
   /** Largest error of an element of `dQ`. */
   readonly queryGradient: number;
@@ -65,6 +73,32 @@ export interface GradientBound {
  * @throws {TypeError} if an array is not as long as its shape says, or a
  * `score` is without its derivative.
  * @throws {RangeError} if a size is out of range.
+ *
+ * @example What gradients in float32 may be off by
+ * ```ts
+ * import { attentionBackward, gradientBound } from "@quire/attention/reference";
+ * import { assert } from "@std/assert";
+ *
+ * const problem = {
+ *   query: [0.5, 1],
+ *   key: [1, 0, 0, 1],
+ *   value: [1, 2, 3, 4],
+ *   batch: 1,
+ *   queryLength: 1,
+ *   keyLength: 2,
+ *   queryHeads: 1,
+ *   kvHeads: 1,
+ *   headDim: 2,
+ *   outputGradient: [1, -1],
+ * };
+ * const bound = gradientBound(problem, { rows: 1, keys: 2 });
+ * const { valueGradient } = attentionBackward(problem);
+ * assert(
+ *   valueGradient.every((x) => Math.abs(x - Math.fround(x)) <= bound.valueGradient),
+ * );
+ * ```
+ *
+ * @category Gradients
  */
 export function gradientBound(
   problem: BackwardProblem,
@@ -78,18 +112,10 @@ export function gradientBound(
   checkInteger("keys", keys, 1);
   const geometry = geometryOf(problem);
   const exact = attentionBackward(problem);
-  const { largestScore } = largestOf(problem);
-  const { queryLength, keyLength, queryHeads, kvHeads } = problem;
   const { query, key, value, outputGradient, headDim } = problem;
   const { valueHeadDim } = geometry;
   const scale = Math.abs(geometry.scale);
-  const n = Math.max(
-    roundings(keyLength, keys),
-    roundings(queryLength * queryHeads / kvHeads, rows),
-  );
-  const width = 1 + Math.log2(Math.max(headDim, valueHeadDim));
-  const e = ROUNDOFF *
-    (4 + Math.sqrt(n) + width * Math.max(largestScore, 1));
+  const e = weightError(problem, { rows, keys });
 
   // Sums of squared errors, element by element.
   const queryErrors = new Float64Array(query.length);
@@ -98,15 +124,9 @@ export function gradientBound(
   // What is common to a row, as |error|.
   const common = new Float64Array(query.length);
 
-  forEachBackwardRow(problem, ({ row, queryAt, outputAt, keys, delta }) => {
-    const length = (array: ArrayLike<number>, at: number) =>
-      Math.sqrt(dot(array, at, array, at, valueHeadDim));
-    let longest = 0;
-    for (const { kept, valueAt } of keys) {
-      longest = Math.max(longest, kept * length(value, valueAt));
-    }
-    const back = Math.abs(problem.lseGradient?.[row] ?? 0);
-    const size = length(outputGradient, outputAt) * longest + back;
+  forEachBackwardRow(problem, (row) => {
+    const { queryAt, outputAt, keys, delta } = row;
+    const size = sizeOf(problem, row, valueHeadDim);
     const sums = new Float64Array(headDim);
     for (const seen of keys) {
       const { keyAt, valueAt, weight, kept, product } = seen;
@@ -150,7 +170,11 @@ export function gradientBound(
   };
 }
 
-/** What rounding the saved output costs one gradient. */
+/**
+ * What rounding the saved output costs one gradient.
+ *
+ * @category Gradients
+ */
 export interface GradientFloor {
   /** Of the element that it costs most. */
   readonly max: number;
@@ -168,6 +192,30 @@ export interface GradientFloor {
  * @throws {TypeError} if an array is not as long as its shape says, or a
  * `score` is without its derivative.
  * @throws {RangeError} if a size is out of range.
+ *
+ * @example What float16 outputs cost
+ * ```ts
+ * import { storedOutputError } from "@quire/attention/reference";
+ * import { assert, assertEquals } from "@std/assert";
+ *
+ * const problem = {
+ *   query: [0.5, 1],
+ *   key: [1, 0, 0, 1],
+ *   value: [1, 2, 3, 4],
+ *   batch: 1,
+ *   queryLength: 1,
+ *   keyLength: 2,
+ *   queryHeads: 1,
+ *   kvHeads: 1,
+ *   headDim: 2,
+ *   outputGradient: [1, -1],
+ * };
+ * const { queryGradient, valueGradient } = storedOutputError(problem);
+ * assert(queryGradient.max > 0);
+ * assertEquals(valueGradient.max, 0); // which do not depend on the output
+ * ```
+ *
+ * @category Gradients
  */
 export function storedOutputError(
   problem: BackwardProblem,
@@ -204,4 +252,41 @@ function floorOf(errors: Float64Array): GradientFloor {
     sum += error;
   }
   return { max, mean: sum / Math.max(errors.length, 1) };
+}
+
+/**
+ * A weight's relative error, as the header has it: in forward and recomputed.
+ */
+export function weightError(
+  problem: BackwardProblem,
+  { rows, keys }: { rows: number; keys: number },
+): number {
+  const { queryLength, keyLength, queryHeads, kvHeads, headDim } = problem;
+  const { valueHeadDim } = geometryOf(problem);
+  const n = Math.max(
+    roundings(keyLength, keys),
+    roundings(queryLength * queryHeads / kvHeads, rows),
+  );
+  const width = 1 + Math.log2(Math.max(headDim, valueHeadDim));
+  const { largestScore } = largestOf(problem);
+  return ROUNDOFF * (4 + Math.sqrt(n) + width * Math.max(largestScore, 1));
+}
+
+/**
+ * How far |dO| |v| + |dL| reaches in a row, with the longest value that it sees.
+ */
+export function sizeOf(
+  problem: BackwardProblem,
+  { row, outputAt, keys }: BackwardRow,
+  valueHeadDim: number,
+): number {
+  const { value, outputGradient, lseGradient } = problem;
+  const length = (array: ArrayLike<number>, at: number) =>
+    Math.sqrt(dot(array, at, array, at, valueHeadDim));
+  let longest = 0;
+  for (const { kept, valueAt } of keys) {
+    longest = Math.max(longest, kept * length(value, valueAt));
+  }
+  return length(outputGradient, outputAt) * longest +
+    Math.abs(lseGradient?.[row] ?? 0);
 }

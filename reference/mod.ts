@@ -44,6 +44,7 @@ export {
   type RaggedBackwardProblem,
 } from "./ragged_backward.ts";
 export { type Dropout, dropoutKeep } from "../src/core/dropout.ts";
+export { type CaptureGradient, captureGradient } from "./capture_gradient.ts";
 export {
   type LowPrecisionGradients,
   naiveAttentionBackward,
@@ -53,6 +54,7 @@ export {
   shadowAttentionBackward,
   type ShadowBackwardOptions,
 } from "./shadow_backward.ts";
+export { captureGradientBound } from "./capture_gradient_bound.ts";
 export {
   GRADIENT_GATES,
   type GradientBound,
@@ -109,3 +111,21 @@ export {
   type Gate,
   GATES,
 } from "./error_bound.ts";
+export { flash1Schedule } from "./schedules/flash1.ts";
+export { flash2Schedule } from "./schedules/flash2.ts";
+export { smallCacheSchedule } from "./schedules/small_cache.ts";
+export {
+  standardSchedule,
+  type StandardScheduleTiles,
+} from "./schedules/standard.ts";
+export { flash1BackwardSchedule } from "./schedules/flash1_backward.ts";
+export { flash2BackwardSchedule } from "./schedules/flash2_backward.ts";
+export { standardBackwardSchedule } from "./schedules/standard_backward.ts";
+export type { BackwardScheduleResult } from "./schedules/gradients.ts";
+export type {
+  CountedFlops,
+  ScheduleCounts,
+  ScheduleResult,
+  ScheduleTiles,
+} from "./schedules/types.ts";
+export type { CountedMoves } from "./schedules/slow_memory.ts";

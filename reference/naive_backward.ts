@@ -29,13 +29,21 @@ import {
 } from "./naive.ts";
 import { geometryOf } from "./problem.ts";
 
-/** A problem with what comes back, and the precision to store numbers in. */
+/**
+ * A problem with what comes back, and the precision to store numbers in.
+ *
+ * @category Gradients
+ */
 export interface NaiveBackwardProblem extends BackwardProblem {
   /** How everything that is stored is stored. */
   precision: Precision;
 }
 
-/** Gradients in float32 or float16. */
+/**
+ * Gradients in float32 or float16.
+ *
+ * @category Gradients
+ */
 export interface LowPrecisionGradients {
   /** As `query`. */
   queryGradient: Float32Array;
@@ -56,6 +64,33 @@ const f32 = Math.fround;
  * @throws {TypeError} if an array is not as long as its shape says, or a
  * `score` is without its derivative.
  * @throws {RangeError} if a size is out of range, or the heads do not divide.
+ *
+ * @example How wrong float16 storage is
+ * ```ts
+ * import {
+ *   attentionBackward,
+ *   naiveAttentionBackward,
+ * } from "@quire/attention/reference";
+ * import { assert } from "@std/assert";
+ *
+ * const problem = {
+ *   query: [0.5, 1],
+ *   key: [1, 0, 0, 1],
+ *   value: [1, 2, 3, 4],
+ *   batch: 1,
+ *   queryLength: 1,
+ *   keyLength: 2,
+ *   queryHeads: 1,
+ *   kvHeads: 1,
+ *   headDim: 2,
+ *   outputGradient: [1, -1],
+ * };
+ * const naive = naiveAttentionBackward({ ...problem, precision: "f16" });
+ * const { keyGradient } = attentionBackward(problem);
+ * assert(naive.keyGradient.every((x, i) => Math.abs(x - keyGradient[i]) < 0.01));
+ * ```
+ *
+ * @category Gradients
  */
 export function naiveAttentionBackward(
   problem: NaiveBackwardProblem,

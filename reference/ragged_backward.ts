@@ -15,11 +15,19 @@ import { gathered, type PagedAttentionProblem } from "./paged.ts";
 import { checkLength } from "./problem.ts";
 import { type RaggedAttentionProblem, rows, sequencesOf } from "./ragged.ts";
 
-/** A ragged problem with what the loss sends back. */
+/**
+ * A ragged problem with what the loss sends back.
+ *
+ * @category Gradients
+ */
 export interface RaggedBackwardProblem
   extends RaggedAttentionProblem, UpstreamGradients {}
 
-/** A paged problem with what the loss sends back. */
+/**
+ * A paged problem with what the loss sends back.
+ *
+ * @category Gradients
+ */
 export interface PagedBackwardProblem
   extends PagedAttentionProblem, UpstreamGradients {}
 
@@ -35,6 +43,27 @@ export interface PagedBackwardProblem
  * `score` is without its derivative.
  * @throws {RangeError} if the sequences' starts decrease, or a size is out of
  * range.
+ *
+ * @example Sequences of one and two tokens; the loss is the output
+ * ```ts
+ * import { raggedAttentionBackward } from "@quire/attention/reference";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const { valueGradient } = raggedAttentionBackward({
+ *   query: [0, 0, 0],
+ *   key: [0, 0, 0],
+ *   value: [5, 1, 3],
+ *   cuSeqlensQuery: [0, 1, 3],
+ *   cuSeqlensKey: [0, 1, 3],
+ *   queryHeads: 1,
+ *   kvHeads: 1,
+ *   headDim: 1,
+ *   outputGradient: [1, 1, 1],
+ * });
+ * assertEquals([...valueGradient], [1, 1, 1]);
+ * ```
+ *
+ * @category Gradients
  */
 export function raggedAttentionBackward(
   problem: RaggedBackwardProblem,
@@ -84,6 +113,31 @@ export function raggedAttentionBackward(
  * `score` is without its derivative.
  * @throws {RangeError} if a used table entry is no block, a length is past the
  * table's capacity, or a size is out of range.
+ *
+ * @example Two keys in block 1; the loss is the output
+ * ```ts
+ * import { pagedAttentionBackward } from "@quire/attention/reference";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const { valueGradient } = pagedAttentionBackward({
+ *   query: [0],
+ *   keyBlocks: [99, 99, 0, 0],
+ *   valueBlocks: [99, 99, 1, 4],
+ *   numBlocks: 2,
+ *   blockSize: 2,
+ *   blockTable: [1],
+ *   maxBlocks: 1,
+ *   keyLengths: [2],
+ *   cuSeqlensQuery: [0, 1],
+ *   queryHeads: 1,
+ *   kvHeads: 1,
+ *   headDim: 1,
+ *   outputGradient: [1],
+ * });
+ * assertEquals([...valueGradient], [0.5, 0.5]);
+ * ```
+ *
+ * @category Gradients
  */
 export function pagedAttentionBackward(
   problem: PagedBackwardProblem,

@@ -27,7 +27,11 @@ import { type LowPrecisionResult, roundAll } from "./naive.ts";
 import type { LowPrecisionGradients } from "./naive_backward.ts";
 import { type Geometry, geometryOf } from "./problem.ts";
 
-/** How the kernels cut the problem, and what they read and write. */
+/**
+ * How the kernels cut the problem, and what they read and write.
+ *
+ * @category Gradients
+ */
 export interface ShadowBackwardOptions {
   /** Query rows in one tile of the pass over keys. */
   rows: number;
@@ -58,6 +62,36 @@ interface Pair {
  * @throws {TypeError} if an array is not as long as its shape says, or a
  * `score` is without its derivative.
  * @throws {RangeError} if a size is out of range, or the heads do not divide.
+ *
+ * @example Tiles of one row and one key, in float32
+ * ```ts
+ * import {
+ *   attentionBackward,
+ *   shadowAttention,
+ *   shadowAttentionBackward,
+ * } from "@quire/attention/reference";
+ * import { assert } from "@std/assert";
+ *
+ * const problem = {
+ *   query: [0.5, 1],
+ *   key: [1, 0, 0, 1],
+ *   value: [1, 2, 3, 4],
+ *   batch: 1,
+ *   queryLength: 1,
+ *   keyLength: 2,
+ *   queryHeads: 1,
+ *   kvHeads: 1,
+ *   headDim: 2,
+ *   outputGradient: [1, -1],
+ * };
+ * const tile = { rows: 1, keys: 1 };
+ * const saved = shadowAttention(problem, tile);
+ * const shadow = shadowAttentionBackward(problem, { ...tile, saved });
+ * const { keyGradient } = attentionBackward(problem);
+ * assert(shadow.keyGradient.every((x, i) => Math.abs(x - keyGradient[i]) < 1e-6));
+ * ```
+ *
+ * @category Gradients
  */
 export function shadowAttentionBackward(
   problem: BackwardProblem,

@@ -4,6 +4,8 @@
  * @module
  */
 
+import { mean } from "./experiment.ts";
+
 /**
  * The exponent `a` of the power law `y = c * x**a` closest to the points: the
  * least-squares slope of log y on log x.
@@ -21,4 +23,30 @@ export function fittedExponent(
     variance += (x - meanX) ** 2;
   }
   return covariance / variance;
+}
+
+/** A straight line through points. */
+export interface Line {
+  /** Where it begins. */
+  readonly atZero: number;
+  /** How steep it is. */
+  readonly slope: number;
+  /** How much of the points' variance it explains. */
+  readonly r2: number;
+}
+
+/** The line nearest to points, by least squares. */
+export function fittedLine(
+  points: readonly (readonly [x: number, y: number])[],
+): Line {
+  const [meanX, meanY] = [0, 1].map((i) => mean(points.map((p) => p[i])));
+  const sumOf = (of: (x: number, y: number) => number) =>
+    points.reduce((sum, [x, y]) => sum + of(x - meanX, y - meanY), 0);
+  const slope = sumOf((x, y) => x * y) / sumOf((x) => x * x);
+  const atZero = meanY - slope * meanX;
+  const left = points.reduce(
+    (sum, [x, y]) => sum + (y - atZero - slope * x) ** 2,
+    0,
+  );
+  return { atZero, slope, r2: 1 - left / sumOf((_, y) => y * y) };
 }

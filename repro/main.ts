@@ -1,7 +1,7 @@
 // deno-lint-ignore-file no-console -- this is what a person runs
 /**
- * `deno task repro`: what the papers promise of paged caches and even
- * schedules, counted again with this library's own parts.
+ * `deno task repro`: what the papers promise of paged caches, even
+ * schedules and traffic, counted again with this library's own parts.
  *
  * @module
  */
@@ -10,10 +10,17 @@ import { readCommand, UsageError } from "../src/cli/arguments.ts";
 import { standardOutput, wrapped } from "../src/cli/terminal.ts";
 import { openGpu } from "../src/gpu/mod.ts";
 import { provenance, resultName } from "../bench/support/results.ts";
+import { density } from "./density.ts";
 import type { Experiment, Report } from "./experiment.ts";
+import { flash1 } from "./flash1.ts";
 import { flex } from "./flex.ts";
+import { inference } from "./inference.ts";
+import { io } from "./io_complexity.ts";
 import { lean } from "./lean.ts";
+import { memory } from "./memory.ts";
+import { mosaicbert } from "./mosaicbert.ts";
 import { formatTable, writeReport } from "./output.ts";
+import { parallelism } from "./parallelism.ts";
 import { sharing } from "./sharing.ts";
 import { utilisation } from "./utilisation.ts";
 import { vattention } from "./vattention.ts";
@@ -24,6 +31,13 @@ const EXPERIMENTS: Readonly<Record<string, Experiment>> = {
   flex,
   lean,
   vattention,
+  flash1,
+  parallelism,
+  io,
+  density,
+  inference,
+  memory,
+  mosaicbert,
 };
 
 function show(report: Report): boolean {
@@ -70,8 +84,11 @@ async function time(names: readonly string[]): Promise<void> {
 
 const COMMAND = {
   usage: `Usage: deno task repro [NAME]... [--timed]
-  Counts again what papers promise of paged caches and even schedules
-  NAME     ${Object.keys(EXPERIMENTS).join(", ")}, or all (the default)
+  Counts again what papers promise of paged caches, schedules and traffic
+  NAME     ${
+    // Beside the flags' column, on terminals of 80.
+    wrapped(`${Object.keys(EXPERIMENTS).join(", ")}, or all (the default)`, 66)
+      .join(`\n${" ".repeat(11)}`)}
   --timed  times on this machine's adapter instead, where NAME has any`,
   flags: { timed: { type: "boolean", default: false } },
   words: Infinity,

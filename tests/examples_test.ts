@@ -17,6 +17,8 @@ import {
   generate,
   type LoopSizes,
 } from "../examples/decode_loop.ts";
+import { attendPacked, encodePadded } from "../examples/encoder.ts";
+import { type EncoderAttend, TinyEncoder } from "../examples/tiny_encoder.ts";
 import { attention, errorBound, GATES } from "../reference/mod.ts";
 import {
   drawBatch,
@@ -26,6 +28,7 @@ import {
 import { AttentionWorker } from "../examples/worker/attention_worker.ts";
 import { gpuEnvironment } from "../src/cli/setup.ts";
 import { Prng } from "../src/core/prng.ts";
+import { alibiSlopes } from "../src/mods/mod.ts";
 import { readCache } from "./kv/cache_image.ts";
 import { gpuTest, SKIP_REASON } from "./support/gpu.ts";
 import { objectsMadeBy } from "./support/gpu_objects.ts";
@@ -141,6 +144,145 @@ gpuTest("trainStep() descends", async (_, gpu) => {
   assert(losses.at(-1)! < losses[0] / 2, `${losses}`);
 });
 
+const ENCODER = { vocabulary: 30, layers: 2, heads: 4, headDim: 8 };
+const LENGTHS = [9, 0, 33, 1, 17];
+
+/** A padded batch, whose padding holds tokens that there are none of. */
+function paddedBatch(poison: number) {
+  const length = Math.max(...LENGTHS) + 2;
+  const mask = new Uint8Array(LENGTHS.length * length);
+  const tokens = new Uint32Array(mask.length).fill(poison);
+  for (const [b, count] of LENGTHS.entries()) {
+    for (let i = 0; i < count; i++) {
+      mask[b * length + i] = 1;
+      tokens[b * length + i] = (7 * b + 3 * i * i) % ENCODER.vocabulary;
+    }
+  }
+  return { tokens, mask, shape: [LENGTHS.length, length] as const };
+}
+
+/** Attention as the definition has it: one text, in float64, all on the host. */
+function attendAlone({ sizes: { heads, headDim } }: TinyEncoder) {
+  const slopes = alibiSlopes(heads);
+  return ({ query, key, value }: Parameters<EncoderAttend>[0]) => {
+    const problem = {
+      query,
+      key,
+      value,
+      batch: 1,
+      queryLength: query.length / heads / headDim,
+      keyLength: key.length / heads / headDim,
+      queryHeads: heads,
+      kvHeads: heads,
+      headDim,
+      score: (s: number, _: number, h: number, i: number, j: number) =>
+        s - slopes[h] * Math.abs(i - j),
+    };
+    const bound = errorBound(problem, { keys: 16, gate: GATES.wgsl }).output;
+    return { output: attention(problem).output, bound };
+  };
+}
+
+gpuTest(
+  "the encoder's attention is the oracle's in every layer",
+  async (_, gpu) => {
+    const encoder = new TinyEncoder(ENCODER, 1);
+    const alone = attendAlone(encoder);
+    const tokens = Array.from({ length: 50 }, (_, i) => i % 30);
+    const starts = [0, 9, 9, 42, 43, 50];
+    const attend = attendPacked(gpu, encoder, Uint32Array.from(starts));
+    let calls = 0;
+    await encoder.encode(tokens, async (rows) => {
+      calls++;
+      const found = await attend(rows, undefined);
+      for (const [b, start] of starts.slice(0, -1).entries()) {
+        const [from, end] = [start, starts[b + 1]].map((at) =>
+          at * encoder.width
+        );
+        const { query, key, value } = rows;
+        const { output, bound } = alone({
+          query: query.slice(from, end),
+          key: key.slice(from, end),
+          value: value.slice(from, end),
+        });
+        output.forEach((expected, i) =>
+          assert(Math.abs(found[from + i] - expected) <= bound, `text ${b}`)
+        );
+      }
+      return found;
+    });
+    assertEquals(calls, ENCODER.layers);
+  },
+);
+
+gpuTest(
+  "the encoder gives a padded batch what each text has alone",
+  async (_, gpu) => {
+    const encoder = new TinyEncoder(ENCODER, 1);
+    const { width } = encoder;
+    const batch = paddedBatch(0);
+    const together = await encodePadded(gpu, encoder, batch);
+    assertEquals(
+      together,
+      await encodePadded(gpu, encoder, paddedBatch(0xffffffff)),
+      "what stands in the padding",
+    );
+    const [, length] = batch.shape;
+    for (const [b, count] of LENGTHS.entries()) {
+      const rows = together.subarray(
+        b * length * width,
+        (b + 1) * length * width,
+      );
+      const tokens = batch.tokens.slice(b * length, b * length + count);
+      const alone = await encodePadded(gpu, encoder, {
+        tokens,
+        mask: new Uint8Array(count).fill(1),
+        shape: [1, count],
+      });
+      assertEquals(rows.subarray(0, count * width), alone, `text ${b}`);
+      assert(rows.subarray(count * width).every((value) => value === 0));
+    }
+  },
+);
+
+gpuTest("the encoder's last layer may be for some rows", async (_, gpu) => {
+  const encoder = new TinyEncoder(ENCODER, 1);
+  const { width } = encoder;
+  const alone = attendAlone(encoder);
+  const tokens = Array.from({ length: 50 }, (_, i) => (i * i) % 30);
+  const starts = Uint32Array.of(0, 9, 9, 42, 43, 50);
+  const picked = [0, 8, 20, 42, 44, 49];
+  const attend = attendPacked(gpu, encoder, starts);
+  // Both ways on the same rows, so that only their attention may differ.
+  let seen = 0;
+  await encoder.encode(tokens, async (rows, some) => {
+    if (some === undefined) return await attend(rows, undefined);
+    seen++;
+    assertEquals(rows.query.length, picked.length * width);
+    const found = await attend(rows, some);
+    for (const [i, token] of picked.entries()) {
+      const text = starts.findLastIndex((start) => start <= token);
+      const [from, end] = [starts[text], starts[text + 1]];
+      const query = new Float32Array((end - from) * width);
+      query.set(
+        rows.query.slice(i * width, (i + 1) * width),
+        (token - from) * width,
+      );
+      const { output, bound } = alone({
+        query,
+        key: rows.key.slice(from * width, end * width),
+        value: rows.value.slice(from * width, end * width),
+      });
+      for (let j = 0; j < width; j++) {
+        const expected = output[(token - from) * width + j];
+        assert(Math.abs(found[i * width + j] - expected) <= bound);
+      }
+    }
+    return found;
+  }, picked);
+  assertEquals(seen, 1);
+});
+
 Deno.test({
   name: "AttentionWorker computes on another thread",
   ignore: SKIP_REASON !== undefined,
@@ -187,11 +329,19 @@ Deno.test({
   },
 });
 
-Deno.test("the browser page's scripts can be bundled", async () => {
+Deno.test("the browser page's scripts are bundled, with nothing left to import", async () => {
   const files = await pageFiles();
   const sizes = await Promise.all(
-    [...files.values()].map(async (file) => (await file.text()).length),
+    [...files.values()].map(async (file) => (await file.clone().text()).length),
   );
   assertEquals([...files.keys()], ["/", "/page.js", "/worker.js"]);
   for (const size of sizes) assert(size > 500, `${size} characters`);
+  for (const path of ["/page.js", "/worker.js"]) {
+    const script = await files.get(path)!.clone().text();
+    // What a browser does not have.
+    assertEquals(
+      script.match(/^(?:import|export)\b[^;]*? from "[^"]*"|\bDeno\./gm),
+      null,
+    );
+  }
 });

@@ -1,14 +1,12 @@
-// deno-lint-ignore-file no-console -- this is what a person runs
 /**
  * Attention in a Web Worker: the thread that asks neither plans nor waits for
- * the device. `deno task example:worker` runs it; the page in
- * `examples/browser/` uses the same two files.
+ * the device. `deno task example:worker` runs it in Deno; the page in
+ * `examples/browser/` uses the same two files, so nothing here needs Deno.
  *
  * @module
  */
 
 import type { HostTensor } from "../../mod.ts";
-import { readCommand } from "../../src/cli/arguments.ts";
 import type { WorkerAnswer, WorkerRequest } from "./worker.ts";
 
 /** A worker that computes attention. */
@@ -59,31 +57,4 @@ export class AttentionWorker implements Disposable {
     }
     this.#waiting.clear();
   }
-}
-
-async function main(): Promise<void> {
-  using worker = new AttentionWorker();
-  const shape = [1, 256, 4, 32];
-  const rows = () => ({
-    data: new Float32Array(256 * 4 * 32).map(() => Math.random() - 0.5),
-    shape,
-  });
-  let turns = 0;
-  const timer = setInterval(() => turns++, 1);
-  const { shape: got } = await worker.attention({
-    query: rows(),
-    key: rows(),
-    value: rows(),
-    causal: true,
-  });
-  clearInterval(timer);
-  console.log(`[${got}], while this thread took ${turns} turns of its own`);
-}
-
-const USAGE = `Usage: deno task example:worker
-  Computes attention in a Web Worker`;
-
-if (import.meta.main) {
-  readCommand({ usage: USAGE, flags: {} }, () => {});
-  await main();
 }

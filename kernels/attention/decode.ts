@@ -16,11 +16,17 @@ import type { KernelSource } from "../../src/core/kernel.ts";
 import { kernelOf } from "../fragment.ts";
 import { dotRows } from "../fragments/dot.ts";
 import { dropoutRows } from "../fragments/dropout.ts";
-import { eachStep, entryPoint } from "../fragments/schedule.ts";
+import { entryPoint } from "../fragments/schedule.ts";
 import { wgsl } from "../wgsl.ts";
 import { rowPlace } from "./epilogue.ts";
 import { nameRows, placeRows } from "./query_rows.ts";
-import { attentionFragments, type AttentionSpec, labelOf } from "./spec.ts";
+import {
+  attentionFragments,
+  type AttentionSpec,
+  beginTile,
+  eachOwnStep,
+  labelOf,
+} from "./spec.ts";
 
 /** Neighbouring keys that a lane scores at once: one vec4 of weights. */
 const KEYS = 4;
@@ -152,14 +158,15 @@ export function decodeKernel(spec: DecodeSpec): KernelSource {
     main: entryPoint(
       lanes,
       [
+        beginTile(spec),
         wgsl(OWN_COLUMNS, scope),
         nameRows(Array.from({ length: rows }, (_, r) => `${r}u`), spec.queries),
         placeRows(rows),
         ...spec.dropout ? [dropoutRows(spec, rows)] : [],
         wgsl(BEGIN, scope),
-        eachStep(step, stepCode),
+        eachOwnStep(spec, step, stepCode),
         wgsl(STORE, { ...scope, store: store.join("\n") }),
-      ].join("\n\n"),
+      ].filter((part) => part !== "").join("\n\n"),
       spec,
     ),
   });

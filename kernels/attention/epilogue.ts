@@ -85,15 +85,20 @@ export function outputRows(format: RowFormat): Fragment {
   };
 }
 
-/** `lse_place` and the `lse` binding. */
-export const lseRows: Fragment = {
-  bindings: [{ name: "lse", type: "array<f32>", access: "read_write" }],
+/** `lse_place`: where what a row has one number of is. */
+export const lsePlaces: Fragment = {
   uniforms: { lse_token_stride: "u32", lse_head_stride: "u32" },
   code: wgsl(`
     fn lse_place(token: u32, head: u32) -> u32 {
       return token * params.lse_token_stride + head * params.lse_head_stride;
     }
   `),
+};
+
+/** `lse_place` and the `lse` binding. */
+export const lseRows: Fragment = {
+  needs: [lsePlaces],
+  bindings: [{ name: "lse", type: "array<f32>", access: "read_write" }],
 };
 
 /** Where a row and its statistics are written. */

@@ -19,22 +19,29 @@
 
 import type { KernelSource } from "../../src/core/kernel.ts";
 import { kernelOf } from "../fragment.ts";
-import { dropoutRows, dropTile } from "../fragments/dropout.ts";
+import { dropoutRows } from "../fragments/dropout.ts";
 import { nonFinite } from "../fragments/online_softmax.ts";
-import { eachStep, entryPoint } from "../fragments/schedule.ts";
+import { entryPoint } from "../fragments/schedule.ts";
 import { wgsl } from "../wgsl.ts";
 import { accumulatorOf, addTile, nonFiniteStep } from "./add_tile.ts";
 import { rowPlace } from "./epilogue.ts";
 import { placeRows } from "./query_rows.ts";
 import {
+  dropWeights,
   localRow,
   ownRows,
   type RegisterTile,
-  rowPairs,
   scoreTile,
+  softmaxStep,
   tileRows,
 } from "./score_tile.ts";
-import { attentionFragments, type AttentionSpec, labelOf } from "./spec.ts";
+import {
+  attentionFragments,
+  type AttentionSpec,
+  beginTile,
+  eachOwnStep,
+  labelOf,
+} from "./spec.ts";
 
 /**
  * The register tile of the forward kernel.
@@ -114,9 +121,9 @@ export function forwardKernel(spec: ForwardSpec): KernelSource {
     rows,
     keys,
     scores: scoreTile(spec),
+    softmax: softmaxStep(tile),
     addGuarded: wgsl(ADD_GUARDED, { rows, keys, dropout }),
-    dropout,
-    dropTile: dropTile(rowPairs(tile)),
+    dropWeights: dropWeights(spec),
     add: addTile({
       own: rows,
       step: keys,
@@ -145,15 +152,16 @@ export function forwardKernel(spec: ForwardSpec): KernelSource {
     main: entryPoint(
       lanes,
       [
+        beginTile(spec),
         ownRows(tile, spec.queries),
         placeRows(rows),
         ...dropout ? [dropoutRows(spec, rows)] : [],
         wgsl(BEGIN, { rows }),
-        eachStep(keys, step, {
+        eachOwnStep(spec, keys, step, {
           before: "var cursor = seek(sequence, run.first_key);",
         }),
         ...store,
-      ].join("\n\n"),
+      ].filter((part) => part !== "").join("\n\n"),
       spec,
     ),
   });
@@ -173,28 +181,8 @@ for (var vec = 0u; vec < params.value_vecs; vec++) {
 
 const STEP = `
 $scores
-@each r in rows
-var max_$r = m_$r;
-@each j in keys
-max_$r = max(max_$r, s_$r_$j);
-@end
-let alpha_$r = rescale(m_$r, max_$r);
-m_$r = max_$r;
-var sum_$r = 0.0;
-@each j in keys
-s_$r_$j = weight(s_$r_$j, m_$r);
-sum_$r += s_$r_$j;
-@end
-l_$r = carry_sum(l_$r, alpha_$r, sum_$r);
-@end
-@if dropout
-$dropTile
-@each r in rows
-@each j in keys
-s_$r_$j *= kept(extractBits(dropped_$r, $j, 1u) != 0u);
-@end
-@end
-@end
+$softmax
+$dropWeights
 if (masked && step_has_non_finite(sequence, first_key, kv_head)) {
   $addGuarded
 } else {

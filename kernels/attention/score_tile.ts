@@ -6,6 +6,7 @@
  */
 
 import { dotRows } from "../fragments/dot.ts";
+import { type DropoutSpec, dropTile } from "../fragments/dropout.ts";
 import type { ModSource } from "../fragments/score.ts";
 import { wgsl } from "../wgsl.ts";
 import { nameRows, type QuerySpec } from "./query_rows.ts";
@@ -75,6 +76,28 @@ export function rowPairs(
   };
 }
 
+/**
+ * Dropout of a step's weights `s_{row}_{key}`, once their sum is taken; declares
+ * `dropped_{row}`, one bit a key. Nothing where nothing is dropped.
+ */
+export function dropWeights(
+  { dropout, tile }: DropoutSpec & { readonly tile: RegisterTile },
+): string {
+  if (!dropout) return "";
+  const { rowsPerLane: rows, keysPerStep: keys } = tile;
+  return wgsl(
+    `
+    $drops
+    @each r in rows
+    @each j in keys
+    s_$r_$j *= kept(extractBits(dropped_$r, $j, 1u) != 0u);
+    @end
+    @end
+    `,
+    { rows, keys, drops: dropTile(rowPairs(tile)) },
+  );
+}
+
 /** Names for the places of a step's keys and values. */
 export function placeKeys(keys: number): string {
   return wgsl(
@@ -91,11 +114,13 @@ export function placeKeys(keys: number): string {
 
 /**
  * Places of the step's keys and values, dot products, scale, mods and mask.
- * Expects `cursor` at `first_key`, and `masked`; declares `hidden_{row}`, one
- * bit a key that the row does not see.
+ * Expects `cursor` at `first_key`, where `places` does not say where keys and
+ * values are, and `masked`; declares `hidden_{row}`, one bit a key that the row
+ * does not see.
  */
 export function scoreTile(
   spec: { readonly tile: RegisterTile; readonly mods?: ModSource | undefined },
+  places: string = placeKeys(spec.tile.keysPerStep),
 ): string {
   const { rowsPerLane: rows, keysPerStep: keys } = spec.tile;
   const pairs = rowPairs(spec.tile);
@@ -110,12 +135,40 @@ export function scoreTile(
     @end
     `,
     {
-      places: placeKeys(keys),
+      places,
       dots: dotRows(rows, keys),
       hide: hideScores(pairs),
       modified: spec.mods?.hasScore ?? false,
       modify: modifyScores(pairs),
     },
+  );
+}
+
+/**
+ * A step of scores taken into the rows' `m_{row}` and `l_{row}`: scores become
+ * weights, and `alpha_{row}` is what the accumulator is to be multiplied by.
+ */
+export function softmaxStep(
+  { rowsPerLane: rows, keysPerStep: keys }: RegisterTile,
+): string {
+  return wgsl(
+    `
+    @each r in rows
+    var max_$r = m_$r;
+    @each j in keys
+    max_$r = max(max_$r, s_$r_$j);
+    @end
+    let alpha_$r = rescale(m_$r, max_$r);
+    m_$r = max_$r;
+    var sum_$r = 0.0;
+    @each j in keys
+    s_$r_$j = weight(s_$r_$j, m_$r);
+    sum_$r += s_$r_$j;
+    @end
+    l_$r = carry_sum(l_$r, alpha_$r, sum_$r);
+    @end
+    `,
+    { rows, keys },
   );
 }
 

@@ -14,7 +14,19 @@ import {
 } from "../fragments/key_value.ts";
 import { onlineSoftmax } from "../fragments/online_softmax.ts";
 import type { RowFormat } from "../fragments/rows.ts";
-import { keyRuns, tiles, WORK_TILE } from "../fragments/schedule.ts";
+import {
+  eachStep,
+  keyRuns,
+  SELECTED_TILE,
+  type StepOptions,
+  tiles,
+  WORK_TILE,
+} from "../fragments/schedule.ts";
+import {
+  OWN_BLOCKS,
+  SELECTED_LIST,
+  selectedRuns,
+} from "../fragments/selection.ts";
 import { type ModSource, scoreMods } from "../fragments/score.ts";
 import { epilogue } from "./epilogue.ts";
 import { queryRows, type QuerySpec } from "./query_rows.ts";
@@ -35,6 +47,8 @@ export interface AttentionSpec extends KeyValueSpec, QuerySpec, DropoutSpec {
   readonly partial: boolean;
   /** Whether a workgroup does a range of work tiles instead of one. */
   readonly persistent: boolean;
+  /** Whether the device selects blocks of keys (`block_runs.ts`). */
+  readonly selected?: boolean | undefined;
 }
 
 /**
@@ -49,13 +63,34 @@ export function attentionFragments(spec: AttentionSpec): Fragment[] {
     queryRows(spec),
     keyRows(spec),
     valueRows(spec),
-    tiles(WORK_TILE, spec),
-    keyRuns,
+    ...(spec.selected
+      ? [tiles(SELECTED_TILE, spec), selectedRuns]
+      : [tiles(WORK_TILE, spec), keyRuns]),
     onlineSoftmax,
-    scoreMods(spec.mods),
+    scoreMods(spec.mods, { selected: spec.selected }),
     ...dropoutOf(spec),
     epilogue(spec),
   ];
+}
+
+/** What stands at the start of a work tile, before anything is scored. */
+export function beginTile(
+  { selected }: Pick<AttentionSpec, "selected">,
+): string {
+  return selected ? OWN_BLOCKS : "";
+}
+
+/** The loop over a work tile's keys; see {@linkcode eachStep}. */
+export function eachOwnStep(
+  { selected }: Pick<AttentionSpec, "selected">,
+  step: number,
+  body: string,
+  options: StepOptions = {},
+): string {
+  return eachStep(step, body, {
+    ...options,
+    ...(selected && { list: SELECTED_LIST }),
+  });
 }
 
 /** A kernel's label: what it is, and what tells it from others of its kind. */
@@ -64,11 +99,17 @@ export function labelOf(
   tile: string,
   spec: Pick<
     AttentionSpec,
-    "layout" | "queryFormat" | "queries" | "persistent" | "dropout"
+    | "layout"
+    | "queryFormat"
+    | "queries"
+    | "persistent"
+    | "selected"
+    | "dropout"
   >,
 ): string {
   return `attention.${kernel}/${spec.layout}.${spec.queryFormat.dtype}.${tile}` +
     (spec.queries === "listed" ? ".listed" : "") +
     (spec.dropout ? ".dropout" : "") +
-    (spec.persistent ? ".persistent" : "");
+    (spec.persistent ? ".persistent" : "") +
+    (spec.selected ? ".selected" : "");
 }

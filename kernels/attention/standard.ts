@@ -16,7 +16,12 @@ import { type Fragment, kernelOf } from "../fragment.ts";
 import { dropoutOf, dropoutRows } from "../fragments/dropout.ts";
 import { keyRows, valueRows } from "../fragments/key_value.ts";
 import { onlineSoftmax } from "../fragments/online_softmax.ts";
-import { entryPoint, tiles, WORK_TILE } from "../fragments/schedule.ts";
+import {
+  entryPoint,
+  SELECTED_TILE,
+  tiles,
+  WORK_TILE,
+} from "../fragments/schedule.ts";
 import { scoreMods } from "../fragments/score.ts";
 import { wgsl } from "../wgsl.ts";
 import { lseRows, outputRows } from "./epilogue.ts";
@@ -27,7 +32,7 @@ import {
   scoreTile,
   tileRows,
 } from "./score_tile.ts";
-import type { AttentionSpec } from "./spec.ts";
+import { type AttentionSpec, beginTile } from "./spec.ts";
 
 /**
  * What the standard kernels' sources depend on.
@@ -106,7 +111,7 @@ export function standardKernels(spec: StandardSpec): StandardKernels {
       }`,
       fragments: [
         ...fragments,
-        tiles(WORK_TILE),
+        tiles(spec.selected ? SELECTED_TILE : WORK_TILE),
         {
           uniforms: { kv_heads: "u32", scratch_keys: "u32" },
           code: wgsl(PLACE, { ...scope, tileRows: tileRows(spec.tile) }),
@@ -125,13 +130,14 @@ export function standardKernels(spec: StandardSpec): StandardKernels {
         keyRows(spec),
         // Places of values come along with those of keys; none is read.
         { ...valueRows(spec), needs: [] },
-        scoreMods(spec.mods),
+        scoreMods(spec.mods, { selected: spec.selected }),
         scratch("read_write"),
       ],
       [
+        beginTile(spec),
         placeRows(rows),
         wgsl(SCORES, { ...scope, scores: scoreTile(spec) }),
-      ].join("\n"),
+      ].filter((part) => part !== "").join("\n"),
     ),
     softmax: kernel(
       "softmax",

@@ -130,13 +130,13 @@ function buffers(
   );
 }
 
-/** `key_place` and `load_key`. */
-export function keyRows(spec: KeyValueSpec): Fragment {
+/** `key_place` and `load_key`, or a load of another name. */
+export function keyRows(spec: KeyValueSpec, load = "load_key"): Fragment {
   return {
     needs: [
       cursor(spec),
       loadRow({
-        name: "load_key",
+        name: load,
         bindings: buffers(spec, "key", spec.keyFormat),
         format: spec.keyFormat,
         dim: "head_dim",
@@ -155,13 +155,13 @@ export function keyRows(spec: KeyValueSpec): Fragment {
   };
 }
 
-/** `value_place` and `load_value`. */
-export function valueRows(spec: KeyValueSpec): Fragment {
+/** `value_place` and `load_value`, or a load of another name. */
+export function valueRows(spec: KeyValueSpec, load = "load_value"): Fragment {
   return {
     needs: [
       cursor(spec),
       loadRow({
-        name: "load_value",
+        name: load,
         bindings: buffers(spec, "value", spec.valueFormat),
         format: spec.valueFormat,
         dim: "value_dim",

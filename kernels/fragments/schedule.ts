@@ -69,6 +69,18 @@ export const WORK_TILE: WordRecord<typeof WORK_TILE_FIELDS> = new WordRecord(
   8,
 );
 
+const SELECTED_TILE_FIELDS = {
+  ...WORK_TILE_FIELDS,
+  /** First word of what the device writes of its first run list. */
+  selected_at: "u32",
+  /** Words from that of one run list to the next. */
+  selected_stride: "u32",
+} as const;
+
+/** A work tile whose runs the device narrows (`./selection.ts`). */
+export const SELECTED_TILE: WordRecord<typeof SELECTED_TILE_FIELDS> =
+  new WordRecord("WorkTile", SELECTED_TILE_FIELDS, WORK_TILE.words);
+
 const MERGE_TILE_FIELDS = {
   /** Their sequence. */
   sequence: "u32",
@@ -174,7 +186,7 @@ export interface Partitioning {
 
 /** What {@linkcode entryPoint} needs for tiles of a kind. */
 export function tiles(
-  record: typeof WORK_TILE | typeof MERGE_TILE,
+  record: typeof WORK_TILE | typeof SELECTED_TILE | typeof MERGE_TILE,
   { persistent }: Partitioning = { persistent: false },
 ): Fragment {
   return {
@@ -240,12 +252,18 @@ export const keyRuns: Fragment = {
   code: `${RUN_LIST.declare("run_list")}\n\n${KEY_RUN.declare("key_run")}`,
 };
 
+/** Where the run list of a work tile and kv head is, as the CPU wrote it. */
+export const OWN_LIST: string =
+  `tile.runs_at + ${RUN_LIST.words} * kv_head * params.runs_per_head`;
+
 /** How {@linkcode eachStep} goes. */
 export interface StepOptions {
   /** What stands at the start of each run. */
   readonly before?: string;
   /** What runs are of. */
   readonly along?: "key" | "row";
+  /** Where the run list is; by default where the CPU wrote it. */
+  readonly list?: string;
 }
 
 /**
@@ -257,11 +275,11 @@ export interface StepOptions {
 export function eachStep(
   step: number,
   body: string,
-  { before = "", along = "key" }: StepOptions = {},
+  { before = "", along = "key", list = OWN_LIST }: StepOptions = {},
 ): string {
   return wgsl(
     `
-    let runs = read_run_list(tile.runs_at + $listWords * kv_head * params.runs_per_head);
+    let runs = read_run_list($list);
     for (var run_index = 0u; run_index < runs.count; run_index++) {
       let run = read_key_run(runs.runs_at + run_index * $runWords);
       let end_$along = min(run.end_key, $count);
@@ -276,9 +294,9 @@ export function eachStep(
       step,
       body,
       before,
+      list,
       along,
       count: along === "key" ? "sequence.key_count" : "row_count",
-      listWords: RUN_LIST.words,
       runWords: KEY_RUN.words,
     },
   );

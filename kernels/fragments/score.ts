@@ -9,6 +9,7 @@
 import type { Fragment } from "../fragment.ts";
 import { wgsl } from "../wgsl.ts";
 import { onlineSoftmax } from "./online_softmax.ts";
+import { selectedBlocks } from "./selection.ts";
 
 /**
  * The traced mods of a call as WGSL: what `emitMods` of `src/mods` returns.
@@ -31,25 +32,28 @@ export interface ModSource {
   readonly tensors: readonly { readonly binding: string }[];
 }
 
-/** Where the words of mods are. */
-export interface CaptureOptions {
+/** What scores depend on besides their mods. */
+export interface ScoreOptions {
   /**
    * A binding of their own (default), or the first words of the schedule: for
    * kernels that bind as many buffers as a device has.
    */
   readonly captures?: "captures" | "schedule";
+  /** Whether the device selects blocks of keys. */
+  readonly selected?: boolean | undefined;
 }
 
 /**
  * `modify`: a score through the score mods. `sees`: whether the mask and the
- * sequence's length let a query see a key.
+ * sequence's length let a query see a key, and where blocks are `selected` on
+ * the device, those too.
  */
 export function scoreMods(
   mods: ModSource | undefined,
-  { captures = "captures" }: CaptureOptions = {},
+  { captures = "captures", selected = false }: ScoreOptions = {},
 ): Fragment {
   return {
-    needs: [onlineSoftmax],
+    needs: [onlineSoftmax, ...(selected ? [selectedBlocks] : [])],
     bindings: [
       ...(mods && mods.data.length > 0 ? [captures] : []),
       ...(mods?.tensors.map(({ binding }) => binding) ?? []),
@@ -65,7 +69,7 @@ export function scoreMods(
       }
 
       fn sees(batch: i32, head: i32, query: i32, key: i32, key_count: i32) -> bool {
-        return key < key_count$mask;
+        return key < key_count$blocks$mask;
       }
       `,
       {
@@ -73,6 +77,7 @@ export function scoreMods(
         score: mods?.hasScore
           ? "mod_score(score, batch, head, query, key)"
           : "score",
+        blocks: selected ? " && block_sees(head, query, key)" : "",
         mask: mods ? " && mod_mask(batch, head, query, key)" : "",
       },
     ),

@@ -102,7 +102,11 @@ export function maskRuns(
   );
 }
 
-/** A tile of keys, and how the rows that may see it are tiled. */
+/**
+ * A tile of keys, and how the rows that may see it are tiled.
+ *
+ * @category Tiles
+ */
 export interface MaskRowRunsOptions {
   /** Inclusive range of batch indices that share the runs. */
   readonly batch: Interval;
@@ -130,6 +134,29 @@ export interface MaskRowRunsOptions {
  * @throws {TypeError} If an option is not a number.
  * @throws {RangeError} If one is not an integer of its range, or a range is
  * empty.
+ *
+ * @example The rows that see a tile of keys
+ * ```ts
+ * import { causal, maskRowRuns } from "@quire/attention/mods";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const runs = maskRowRuns([causal()], {
+ *   batch: [0, 0],
+ *   head: [0, 0],
+ *   keyStart: 32,
+ *   keyEnd: 47,
+ *   queryOffset: 0,
+ *   rows: 64,
+ *   group: 1,
+ *   tileRows: 16,
+ * });
+ * assertEquals(runs, [
+ *   { start: 2, count: 1, full: false },
+ *   { start: 3, count: 1, full: true },
+ * ]);
+ * ```
+ *
+ * @category Tiles
  */
 export function maskRowRuns(
   mods: readonly MaskMod[],

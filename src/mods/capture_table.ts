@@ -54,10 +54,7 @@ export class CaptureTable {
   /** The WGSL of an element, given that of its indices. */
   load({ buffer, type }: LoadNode, indices: readonly string[]): string {
     const at = this.#place(buffer);
-    this.#ranks.add(indices.length);
-    const flat = `${this.#prefix}_index${indices.length}(${at + 1}u, ${
-      indices.join(", ")
-    })`;
+    const flat = this.index(buffer, indices);
     if (isOnDevice(buffer.data)) {
       return this.#devices.load(buffer.data, `captures[${at}u]`, flat);
     }
@@ -66,6 +63,15 @@ export class CaptureTable {
       return `${this.#prefix}_bit(captures[${at}u], ${flat})`;
     }
     return `bitcast<${type}>(captures[captures[${at}u] + ${flat}])`;
+  }
+
+  /** The WGSL of an element's flat index, given that of its indices. */
+  index(buffer: CapturedBuffer, indices: readonly string[]): string {
+    const at = this.#place(buffer);
+    this.#ranks.add(indices.length);
+    return `${this.#prefix}_index${indices.length}(${at + 1}u, ${
+      indices.join(", ")
+    })`;
   }
 
   /** The name of the hyperbolic tangent's function. */

@@ -28,7 +28,8 @@ const LEAST = 2 ** -126;
 /** Which nodes count as the variable. */
 type IsVariable = (node: ExpressionNode) => boolean;
 
-const isScore: IsVariable = (node) =>
+/** Whether a node is the score. */
+export const isScore: IsVariable = (node) =>
   node.kind === "variable" && node.name === "score";
 
 /**
@@ -69,6 +70,8 @@ export function scoreDerivativeNode(
  * console.log(slope(0, 0, 0, 0, 0)); // 1
  * console.log(slope(100, 0, 0, 0, 0)); // 0.0707, which is 1 - tanh(2)^2
  * ```
+ *
+ * @category Readings
  */
 export function scoreDerivative(mods: readonly ScoreMod[]): ScoreFunction {
   return evaluator(scoreDerivativeNode(mods));

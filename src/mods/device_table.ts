@@ -9,7 +9,11 @@
 
 import type { CapturedTensor, DeviceData } from "./nodes.ts";
 
-/** A tensor that emitted mods read, and from where. */
+/**
+ * A tensor that emitted mods read, and from where.
+ *
+ * @category Readings
+ */
 export interface TensorBinding {
   /** The binding: `array<u32>`, read. */
   readonly binding: string;
@@ -21,7 +25,11 @@ export interface TensorBinding {
   readonly word: number;
 }
 
-/** Whether each tensor has a binding of its own, or all have one together. */
+/**
+ * Whether each tensor has a binding of its own, or all have one together.
+ *
+ * @category Readings
+ */
 export type TensorPlacement = "bound" | "gathered";
 
 /** What tensors are placed at multiples of, in words, where gathered. */

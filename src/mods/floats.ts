@@ -7,7 +7,11 @@
 import { checkType } from "../core/check.ts";
 import { widenBits } from "../core/half.ts";
 
-/** Numbers of 16 bits: bfloat16, or float16 where there is no `Float16Array`. */
+/**
+ * Numbers of 16 bits: bfloat16, or float16 where there is no `Float16Array`.
+ *
+ * @category Masks and scores
+ */
 export interface FloatBits {
   /** The elements' bits, row-major. */
   readonly data: Uint16Array;
@@ -15,7 +19,11 @@ export interface FloatBits {
   readonly dtype: "bf16" | "f16";
 }
 
-/** Floats on the host; those of 16 bits are widened, which is exact. */
+/**
+ * Floats on the host; those of 16 bits are widened, which is exact.
+ *
+ * @category Masks and scores
+ */
 export type FloatData = Float32Array | Float16Array | FloatBits;
 
 /** The rule that {@linkcode floatsOf} holds data against. */

@@ -48,6 +48,7 @@ export type {
   TensorCaptureOptions,
 } from "./capture_options.ts";
 export { and, not, or } from "./combine.ts";
+export type { CapturedFloats } from "./capture_derivative.ts";
 export { scoreDerivative } from "./derivative.ts";
 export {
   drawMask,
@@ -81,9 +82,48 @@ export {
 export type { Interval } from "./interval_arithmetic.ts";
 export { blockDiagonal } from "./masks/blocks.ts";
 export { booleanMask } from "./masks/boolean.ts";
+export { mortonOrder, tileOrder } from "./masks/canvas.ts";
+export { imageCross, type ImageCrossOptions } from "./masks/cross.ts";
+export {
+  blockDiffusion,
+  type BlockDiffusionOptions,
+  draftBlocks,
+  type DraftBlocksOptions,
+} from "./masks/diffusion.ts";
 export { document } from "./masks/document.ts";
+export {
+  type CuSeqlens,
+  documentPrefixLm,
+  type DocumentPrefixLmOptions,
+  documents,
+  sharedPrefix,
+  type SharedPrefixOptions,
+  withinDocuments,
+} from "./masks/documents.ts";
+export { byBatch, byHead } from "./masks/each.ts";
+export {
+  globalWindow,
+  type GlobalWindowOptions,
+} from "./masks/global_window.ts";
+export {
+  neighborhood,
+  type NeighborhoodOptions,
+} from "./masks/neighborhood.ts";
 export { prefixLm } from "./masks/prefix.ts";
+export {
+  blockwise,
+  remap,
+  type RemappedPositions,
+  withinBlocks,
+} from "./masks/remap.ts";
+export { slidingTile, type SlidingTileOptions } from "./masks/sliding_tile.ts";
 export { tree } from "./masks/tree.ts";
+export {
+  spatialHead,
+  type SpatialHeadOptions,
+  temporalHead,
+  type TemporalHeadOptions,
+} from "./masks/video.ts";
 export {
   causal,
   dilated,
@@ -115,9 +155,22 @@ export type {
   VariableNode,
 } from "./nodes.ts";
 export type { TensorBinding, TensorPlacement } from "./device_table.ts";
+export { pickedRows, type PickedRowsOptions } from "./picked_rows.ts";
 export type { QueryRowsOptions } from "./query_key_data.ts";
 export { bindRows } from "./rows.ts";
-export { additiveBias, alibi, relativeBias, softcap } from "./scores.ts";
+export {
+  additiveBias,
+  alibi,
+  alibiSlopes,
+  relativeBias,
+  softcap,
+} from "./scores.ts";
+export {
+  bucketBias,
+  type BucketBiasOptions,
+  sandwich,
+  type SandwichOptions,
+} from "./table_biases.ts";
 export {
   type MaskMod,
   maskMod,

@@ -42,7 +42,11 @@ export type CapturedData =
   | Uint32Array
   | Uint8Array;
 
-/** A tensor on a device that can be captured; a `GpuTensor` is one. */
+/**
+ * A tensor on a device that can be captured; a `GpuTensor` is one.
+ *
+ * @category Expressions
+ */
 export interface CapturedTensor {
   /** Where it lives. */
   readonly gpu: object;
@@ -60,10 +64,16 @@ export interface CapturedTensor {
  * How an element on a device is read: `"float"`, what is not finite as 0;
  * `"int"`, by its bits; `"bool"`, true where it is not 0; `"finite"`, whether a
  * float is a finite number.
+ *
+ * @category Expressions
  */
 export type DeviceReading = "float" | "int" | "bool" | "finite";
 
-/** Elements that stay on a device: kernels read them, the CPU never does. */
+/**
+ * Elements that stay on a device: kernels read them, the CPU never does.
+ *
+ * @category Expressions
+ */
 export interface DeviceData {
   /** Where they are. */
   readonly tensor: CapturedTensor;

@@ -43,6 +43,13 @@ export function queryKeyData(
   shape: readonly number[],
   options: QueryRowsOptions,
 ): QueryKeyElement<Float>;
+/** The same for integers. */
+export function queryKeyData(
+  name: string,
+  data: Int32Array,
+  shape: readonly number[],
+  options: QueryRowsOptions,
+): QueryKeyElement<Int>;
 /** The same for a mask. */
 export function queryKeyData(
   name: string,
@@ -52,7 +59,7 @@ export function queryKeyData(
 ): QueryKeyElement<Bool>;
 export function queryKeyData(
   name: string,
-  data: Float32Array | Uint8Array,
+  data: Float32Array | Int32Array | Uint8Array,
   shape: readonly number[],
   options: QueryRowsOptions,
 ): QueryKeyElement<Expression> {

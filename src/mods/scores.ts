@@ -95,6 +95,15 @@ export function alibi(
  *
  * @throws {TypeError} If `heads` is not a number.
  * @throws {RangeError} If it is not an integer >= 1.
+ *
+ * @example Four heads
+ * ```ts
+ * import { alibiSlopes } from "@quire/attention/mods";
+ *
+ * console.log(...alibiSlopes(4)); // 0.25 0.0625 0.015625 0.00390625
+ * ```
+ *
+ * @category Masks and scores
  */
 export function alibiSlopes(heads: number): Float32Array {
   checkInteger("heads", heads, 1, 2 ** 20);

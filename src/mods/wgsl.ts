@@ -9,6 +9,11 @@
  */
 
 import { checkInteger, checkType } from "../core/check.ts";
+import {
+  type CapturedFloats,
+  type CaptureTerm,
+  captureTerms,
+} from "./capture_derivative.ts";
 import { CaptureTable } from "./capture_table.ts";
 import { scoreDerivativeNode } from "./derivative.ts";
 import type { TensorBinding, TensorPlacement } from "./device_table.ts";
@@ -36,6 +41,11 @@ export interface EmitOptions {
   readonly base?: number;
   /** Whether to emit the derivative of the score mods too; not by default. */
   readonly derivative?: boolean;
+  /**
+   * Captured floats that the derivative is wanted with respect to as well; none
+   * by default.
+   */
+  readonly captureGradients?: readonly CapturedFloats[] | undefined;
   /**
    * Captured tensors on a device: `"bound"` (default), each at a binding of its
    * own, or `"gathered"`, copied one after the other into one.
@@ -80,6 +90,14 @@ export interface EmittedMods {
    * not, it need not be called.
    */
   readonly hasDerivative: boolean;
+  /**
+   * For each of the options' `captureGradients`, in how many places it is read.
+   * Of place `t` of capture `g`, `fn mod_capture_place_g_t(score: f32, batch:
+   * i32, head: i32, query: i32, key: i32) -> u32` is the flat index of the
+   * element that is read, and `fn mod_capture_slope_g_t(...) -> f32` how much
+   * the modified score changes with it.
+   */
+  readonly captureTerms: readonly number[];
   /** Whether there are mask mods. */
   readonly hasMask: boolean;
   /** Whether any mod depends on the batch index. */
@@ -132,16 +150,24 @@ export function emitMods(options: EmitOptions): EmittedMods {
   const mask = maskCode(maskMods, prefix, table);
   const slope = options.derivative ? scoreDerivativeNode(scoreMods) : undefined;
   const derivative = slope ? [derivativeCode(slope, prefix, table)] : [];
+  const terms = (options.captureGradients ?? []).map((captured, g) =>
+    captureTerms(scoreMods, captured, `captureGradients[${g}]`)
+  );
+  const places = terms.flatMap((own, g) =>
+    own.flatMap((term, t) => termCode(term, { prefix, table, id: `${g}_${t}` }))
+  );
   const data = table.data();
   const uses = (name: VariableName) =>
     [...scoreMods, ...maskMods].some((mod) => dependsOn(mod.expression, name));
   return {
-    code: [...table.helpers(), score, mask, ...derivative].join("\n\n") + "\n",
+    code: [...table.helpers(), score, mask, ...derivative, ...places]
+      .join("\n\n") + "\n",
     data,
     tensors: table.tensors,
     usesCaptures: data.length > 0,
     hasScore: scoreMods.length > 0,
     hasDerivative: slope !== undefined && !isLiteral(slope, 1),
+    captureTerms: terms.map((own) => own.length),
     hasMask: maskMods.length > 0,
     usesBatch: uses("batch"),
     usesHead: uses("head"),
@@ -204,4 +230,38 @@ function derivativeCode(
     `  return ${body.value};`,
     "}",
   ].join("\n");
+}
+
+/** Which element a term reads, and the slope by it. */
+function termCode(
+  { buffer, indices, slope }: CaptureTerm,
+  { prefix, table, id }: {
+    readonly prefix: string;
+    readonly table: CaptureTable;
+    readonly id: string;
+  },
+): string[] {
+  const parameters = `score: f32, ${POSITION}`;
+  const statements: string[] = [];
+  const values = indices.map((index) => {
+    const firstLet = statements.length;
+    const body = emitBody(index, { table, score: "score", firstLet });
+    statements.push(...body.statements);
+    return body.value;
+  });
+  const own = emitBody(slope, { table, score: "score", firstLet: 0 });
+  return [
+    [
+      `fn ${prefix}_capture_place_${id}(${parameters}) -> u32 {`,
+      ...statements,
+      `  return ${table.index(buffer, values)};`,
+      "}",
+    ].join("\n"),
+    [
+      `fn ${prefix}_capture_slope_${id}(${parameters}) -> f32 {`,
+      ...own.statements,
+      `  return ${own.value};`,
+      "}",
+    ].join("\n"),
+  ];
 }

@@ -19,6 +19,7 @@ export type {
   ExplainedKernel,
   SharedKeys,
 } from "./attention/explanation.ts";
+export type { ExplainedBound, ExplainedTraffic } from "./attention/traffic.ts";
 export { EMPTY_LSE } from "./attention/lse.ts";
 export {
   type AttentionPart,
@@ -80,6 +81,22 @@ export {
   SOFTWARE_BACKWARD_TILES,
 } from "./attention_backward/tiles.ts";
 export { hostMods } from "./host_mods.ts";
+export {
+  blockMaskFromScores,
+  DeviceBlockMask,
+  type SelectBlocksOptions,
+} from "./block_mask/device_block_mask.ts";
+export { pack, takeRows, unpack } from "./packing/pack.ts";
+export {
+  type HostRows,
+  Packing,
+  type PackingOptions,
+} from "./packing/packing.ts";
+export {
+  RowsPlan,
+  type RowsProblem,
+  type RowsTensors,
+} from "./packing/rows_plan.ts";
 export { rotaryTable, type RotaryTableOptions } from "./rotary_table.ts";
 export type {
   AnyTensor,

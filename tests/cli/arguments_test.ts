@@ -85,10 +85,11 @@ Deno.test("asksForHelp() looks no further than a --", () => {
 /** What `deno task` runs, as far as it takes arguments of ours. */
 const COMMANDS: Readonly<Record<string, string[]>> = {
   demo: ["demo/main.ts"],
-  "example:generate": ["examples/generate.ts"],
-  "example:train": ["examples/train_attention.ts"],
-  "example:decode": ["examples/decode_loop.ts"],
-  "example:worker": ["examples/worker/attention_worker.ts"],
+  "example:generate": ["examples/generate_main.ts"],
+  "example:train": ["examples/train_main.ts"],
+  "example:decode": ["examples/decode_main.ts"],
+  "example:encode": ["examples/encoder_main.ts"],
+  "example:worker": ["examples/worker/main.ts"],
   "example:browser": ["examples/browser/serve.ts"],
   pictures: ["docs/main.ts"],
   pack: ["src/cli/pack.ts"],
@@ -99,6 +100,8 @@ const COMMANDS: Readonly<Record<string, string[]>> = {
   repro: ["--config", "repro/deno.json", "repro/main.ts"],
   "test:browser": ["tests/runtimes/browser.ts"],
   "test:node": ["tests/runtimes/node.ts"],
+  "test:mutants": ["tests/mutants/main.ts"],
+  "check:circles": ["tests/support/import_graph.ts"],
 };
 
 async function run(...args: string[]) {
@@ -136,6 +139,7 @@ Deno.test("commands refuse values that they cannot take, with the usage", async 
     ["repro", ["leen"], 'There is no experiment "leen"'],
     ["example:browser", ["here"], "PORT must be an integer in 0..65535"],
     ["bench", ["now"], 'Unexpected argument "now"'],
+    ["test:mutants", ["--random", "x"], "--random must be an integer in 1.."],
   ];
   for (const [task, args, message] of cases) {
     const { code, out, err } = await run(...COMMANDS[task], ...args);

@@ -115,6 +115,7 @@ gpuTest("kernels drop what the oracle drops", async (_, gpu) => {
     { ...CASE, score: { softcap: 9 }, dropout: { rate: 0.9, seed: 2 ** 50 } },
     { ...CASE, queryOffset: -20, causal: true },
     { ...CASE, algorithm: "standard", causal: true },
+    { ...CASE, algorithm: "fa1", causal: true, kvHeads: 2 },
     { ...CASE, algorithm: "standard", sequences: [[5, 300], [5, 2]] },
     {
       ...CASE,

@@ -46,3 +46,8 @@ gpuTest(
   "standardKernels() keep hidden values out of a row",
   (_, gpu) => check(gpu, { ...CASE, algorithm: "standard" }, 63),
 );
+
+gpuTest(
+  "flash1Kernel() keeps hidden values out of a row",
+  (_, gpu) => check(gpu, { ...CASE, algorithm: "fa1" }, 63),
+);

@@ -367,17 +367,20 @@ for (const [kind, all] of Object.entries(COUNTED)) {
   );
 }
 
+/** Standard attention, and FlashAttention-1, whose rows are several tiles. */
+const WHOLE: readonly Pick<Counted, "queries" | "choices">[] = [
+  { queries: 9, choices: { ...SMALL, algorithm: "standard" } },
+  { queries: 45, choices: { ...SMALL, algorithm: "fa1" } },
+];
+
 gpuTest(
-  "standardKernels() take no more iterations than are allowed",
+  "kernels whose work is not cut take no more iterations than are allowed",
   async (_, gpu) => {
-    for (const dims of DIMS) {
-      const counted: Counted = {
-        queries: 9,
-        keys: 301,
-        dims,
-        hidden: "NaN",
-        choices: { ...SMALL, algorithm: "standard" },
-      };
+    const all = WHOLE.flatMap((one) =>
+      DIMS.map((dims): Counted => ({ ...one, keys: 301, dims, hidden: "NaN" }))
+    );
+    for (const counted of all) {
+      const { dims, choices: { algorithm } } = counted;
       const takes = (most: number) => {
         try {
           return planOf(gpu, counted, most).workgroups > 0;
@@ -388,7 +391,7 @@ gpuTest(
       };
       const least = 1 + lastThat((most) => !takes(most), 2 ** 24);
       const counts = await countsOf(gpu, counted, least);
-      const message = JSON.stringify({ dims, least, counts });
+      const message = JSON.stringify({ algorithm, dims, least, counts });
       const most = Math.max(...counts.map(({ iterations }) => iterations));
       assert(most <= least, message);
       // Not so much less that it would refuse what it could do.

@@ -84,6 +84,7 @@ gpuTest("attention() repeats 200 times bitwise", async (_, gpu) => {
     { ...BASE, sequences: [[40, 83], [1, 339]] },
     { ...BASE, sequences: [[40, 83], [1, 339]], splits: 3 },
     { ...BASE, sequences: [[40, 83], [1, 339]], algorithm: "standard" },
+    { ...BASE, sequences: [[17, 40], [1, 39]], algorithm: "fa1" },
     {
       ...BASE,
       sequences: [[40, 83], [1, 339]],

@@ -9,13 +9,14 @@ import { assertClose, replayLine } from "../support/attention_check.ts";
 import { type CaseResult, runCases } from "../support/attention_runner.ts";
 import { gpuTest } from "../support/gpu.ts";
 
-/** Forward, decode and standard; masks whose tiles are partly visible. */
+/** Forward, decode, standard and FlashAttention-1; masks whose tiles are partly visible. */
 const CASES: readonly AttentionCase[] = [
   { ...PLAIN, sequences: [[40, 83]], causal: true },
   { ...PLAIN, sequences: [[2, 83]], causal: true },
   { ...PLAIN, sequences: [[2, 83]], causal: true, splits: 3 },
   { ...PLAIN, sequences: [[40, 83]], causal: true, splits: 3 },
   { ...PLAIN, sequences: [[40, 83]], causal: true, algorithm: "standard" },
+  { ...PLAIN, sequences: [[40, 83]], causal: true, algorithm: "fa1" },
   {
     ...PLAIN,
     sequences: [[40, 83]],

@@ -2,9 +2,9 @@ import fc from "fast-check";
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import {
   alibi,
+  capture,
   causal,
   classifyMask,
-  document,
   type Expression,
   float,
   type Interval,
@@ -179,7 +179,11 @@ Deno.test("classifyMask() does not decide a tie of rounded floats", () => {
 Deno.test("classifyMask() finds extremes of a long captured buffer", () => {
   const ids = Int32Array.from({ length: 1000 }, (_, i) => Math.floor(i / 250));
   ids[777] = -9;
-  const mask = document(ids);
+  const captured = capture(ids);
+  const mask = maskMod(
+    "same",
+    ({ query, key }) => captured.at(query).eq(captured.at(key)),
+  );
   const box = (query: Interval, key: Interval) =>
     classifyMask([mask], { ...POINT, query, key });
   assertEquals(box([0, 249], [0, 249]), "all");

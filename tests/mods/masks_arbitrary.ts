@@ -19,6 +19,13 @@ import {
   tree,
 } from "../../src/mods/mod.ts";
 import { Prng } from "../../src/core/prng.ts";
+import { neighborhoodCase, slidingTileCase } from "./neighborhoods.ts";
+import {
+  packedCases,
+  packedOfEach,
+  remappedCases,
+  remappedOfEach,
+} from "./packed_masks.ts";
 
 /** A mask, what it means, and whether its tiles must be classified exactly. */
 export interface MaskCase {
@@ -61,7 +68,7 @@ const prefixCase: fc.Arbitrary<MaskCase> = fc.oneof(
     mask: prefixLm(lengths),
     meaning: (b: number, _h: number, q: number, k: number) =>
       k < lengths[clamp(b, 2)] || k <= q,
-    exact: false,
+    exact: true,
   })),
 );
 
@@ -69,12 +76,16 @@ const documentCase: fc.Arbitrary<MaskCase> = fc.record({
   seed: fc.nat(),
   length: fc.integer({ min: 1, max: 130 }),
   batches: fc.integer({ min: 1, max: 3 }),
-  sorted: fc.boolean(),
-}).map(({ seed, length, batches, sorted }) => {
+  order: fc.constantFrom("sorted", "one after the other", "scattered"),
+}).map(({ seed, length, batches, order }) => {
   const random = new Prng(seed);
   const rows = Array.from({ length: batches }, () => {
     const row = Array.from({ length }, () => random.below(6) - 1);
-    return sorted ? row.sort((a, b) => a - b) : row;
+    if (order === "scattered") return row;
+    row.sort((a, b) => a - b);
+    // Padding is often -1, and last.
+    const names = order === "sorted" ? [] : random.shuffle([3, -1, 9, 0, 7, 4]);
+    return row.map((id) => names[id + 1] ?? id);
   });
   const data = Int32Array.from(rows.flat());
   return {
@@ -83,7 +94,7 @@ const documentCase: fc.Arbitrary<MaskCase> = fc.record({
       const row = rows[clamp(b, batches)];
       return row[clamp(q, length)] === row[clamp(k, length)];
     },
-    exact: sorted && batches === 1,
+    exact: order !== "scattered" && batches === 1,
   };
 });
 
@@ -105,14 +116,14 @@ const dilatedCase: fc.Arbitrary<MaskCase> = fc.record({
   meaning: (_b, _h, q, k) =>
     Math.abs(q - k) <= options.window &&
     Math.abs(q - k) % options.dilation === 0,
-  exact: false,
+  exact: true,
 }));
 
 const blockCase: fc.Arbitrary<MaskCase> = fc.integer({ min: 1, max: 30 })
   .map((size) => ({
     mask: blockDiagonal(size),
     meaning: (_b, _h, q, k) => Math.floor(q / size) === Math.floor(k / size),
-    exact: false,
+    exact: true,
   }));
 
 const treeCase: fc.Arbitrary<MaskCase> = fc.record({
@@ -134,7 +145,7 @@ const treeCase: fc.Arbitrary<MaskCase> = fc.record({
       while (node !== -1 && node !== wanted) node = parents[node];
       return node === wanted;
     },
-    exact: false,
+    exact: true,
   };
 });
 
@@ -173,7 +184,8 @@ const booleanCase: fc.Arbitrary<MaskCase> = fc.record({
       );
       return data[flat] !== 0;
     },
-    exact: false,
+    // Only where all sequences' rows begin at one position.
+    exact: offsets.length === 1,
   };
 });
 
@@ -187,6 +199,16 @@ const simple: fc.Arbitrary<MaskCase> = fc.oneof(
   blockCase,
   treeCase,
   booleanCase,
+);
+
+/** Those that go by positions alone, so that these may be others. */
+const positional: fc.Arbitrary<MaskCase> = fc.oneof(
+  causalCase,
+  windowCase,
+  prefixCase,
+  sinkCase,
+  dilatedCase,
+  neighborhoodCase,
 );
 
 const combined: fc.Arbitrary<MaskCase> = fc.oneof(
@@ -209,8 +231,25 @@ const combined: fc.Arbitrary<MaskCase> = fc.oneof(
   })),
 );
 
+/** Masks of canvases, of packed rows, of other masks. */
+export const zooCases: fc.Arbitrary<MaskCase> = fc.oneof(
+  { weight: 2, arbitrary: neighborhoodCase },
+  { weight: 1, arbitrary: slidingTileCase },
+  { weight: 4, arbitrary: packedCases },
+  { weight: 2, arbitrary: remappedCases(positional) },
+);
+
+/** Some of each of these. */
+export const zooOfEach: fc.Arbitrary<MaskCase[]> = fc.tuple(
+  fc.array(neighborhoodCase, { minLength: 6, maxLength: 6 }),
+  fc.tuple(slidingTileCase),
+  packedOfEach,
+  remappedOfEach(positional),
+).map((cases) => cases.flat());
+
 /** Any shipped mask, alone or combined. */
 export const maskCases: fc.Arbitrary<MaskCase> = fc.oneof(
   { weight: 3, arbitrary: simple },
   { weight: 1, arbitrary: combined },
+  { weight: 3, arbitrary: zooCases },
 );

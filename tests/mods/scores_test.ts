@@ -3,7 +3,9 @@ import {
   additiveBias,
   alibi,
   bindRows,
+  bucketBias,
   relativeBias,
+  sandwich,
   scoreFunction,
   type ScoreMod,
   softcap,
@@ -97,6 +99,80 @@ Deno.test("score mods refuse bad parameters", () => {
     ],
     [() => relativeBias(new Float32Array(4), [1, 4]), RangeError, "be odd"],
     [() => relativeBias(wrong([]), [1, 1]), TypeError, "table must be"],
+  ];
+  for (const [make, kind, message] of cases) {
+    assertThrows(make, kind, message);
+  }
+});
+
+Deno.test("sandwich() is the inner product of sinusoidal positions", () => {
+  const [heads, length, width] = [6, 40, 10];
+  const mod = sandwich({ heads, length, width });
+  const position = (at: number) =>
+    Array.from({ length: width / 2 }, (_, i) => {
+      const angle = at / 10_000 ** (2 * i / width);
+      return [Math.sin(angle), Math.cos(angle)];
+    }).flat();
+  for (const [head, query, key] of [[0, 3, 3], [5, 39, 0], [2, 7, 20]]) {
+    const [a, b] = [position(query), position(key)];
+    const product = a.reduce((sum, part, i) => sum + part * b[i], 0);
+    const expected = 0.5 + product * heads / (8 * (head + 1));
+    assertAlmostEquals(apply(mod, 0.5, 0, head, query, key), expected, 1e-6);
+  }
+  assertEquals(
+    apply(mod, 0, 0, 1, 100, 0),
+    apply(mod, 0, 0, 1, length - 1, 0),
+    "beyond the table",
+  );
+});
+
+Deno.test("bucketBias() adds what a pair's bucket has for the head", () => {
+  const table = Float32Array.of(1, 2, 3, 10, 20, 30);
+  const buckets = Int32Array.of(0, 1, 2, 2, 1, 0);
+  const options = { table, tableShape: [2, 3], buckets, bucketShape: [2, 3] };
+  const [mod] = bindRows([bucketBias(options)], [1]);
+  assertEquals(apply(mod, 0.5, 0, 0, 1, 2), 3.5);
+  assertEquals(apply(mod, 0.5, 0, 1, 2, 0), 30.5);
+  const top = bucketBias({ ...options, queryOffset: 0 });
+  assertEquals(apply(top, 0, 0, 1, 0, 1), 20);
+});
+
+Deno.test("table biases refuse bad parameters", () => {
+  // deno-lint-ignore no-explicit-any
+  const wrong = (value: unknown): any => value;
+  const table = new Float32Array(6);
+  const buckets = Int32Array.of(0, 2);
+  const bias = { table, tableShape: [2, 3], buckets, bucketShape: [1, 2] };
+  const cases: [() => unknown, typeof Error, string][] = [
+    [() => bucketBias({ ...bias, table: wrong([1]) }), TypeError, "table must"],
+    [
+      () => bucketBias({ ...bias, tableShape: [2, 2] }),
+      TypeError,
+      "bucketBias table shape",
+    ],
+    [() => bucketBias({ ...bias, tableShape: [6] }), TypeError, "tableShape"],
+    [
+      () => bucketBias({ ...bias, buckets: wrong(table) }),
+      TypeError,
+      "buckets must be an Int32Array",
+    ],
+    [
+      () => bucketBias({ ...bias, buckets: Int32Array.of(0, 3) }),
+      RangeError,
+      "buckets[1] must be an integer in 0..2",
+    ],
+    [
+      () => bucketBias({ ...bias, bucketShape: [3] }),
+      TypeError,
+      "bucketBias buckets shape",
+    ],
+    [() => sandwich({ heads: 0, length: 4 }), RangeError, "heads"],
+    [() => sandwich({ heads: 1, length: 0 }), RangeError, "length"],
+    [
+      () => sandwich({ heads: 1, length: 4, width: 3 }),
+      RangeError,
+      "width / 2",
+    ],
   ];
   for (const [make, kind, message] of cases) {
     assertThrows(make, kind, message);

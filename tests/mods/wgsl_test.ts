@@ -12,26 +12,45 @@ import {
   and,
   bindRows,
   blockDiagonal,
+  blockDiffusion,
+  blockwise,
   booleanMask,
+  bucketBias,
+  byBatch,
+  byHead,
   capture,
   causal,
   dilated,
   document,
+  documentPrefixLm,
+  documents,
+  draftBlocks,
   emitMods,
   float,
+  globalWindow,
+  imageCross,
   int,
   type MaskMod,
   maskMod,
+  neighborhood,
   not,
   or,
   prefixLm,
   relativeBias,
+  sandwich,
   type ScoreMod,
   scoreMod,
+  sharedPrefix,
   sinkWindow,
+  slidingTile,
   slidingWindow,
   softcap,
+  spatialHead,
+  temporalHead,
+  tileOrder,
   tree,
+  withinBlocks,
+  withinDocuments,
 } from "../../src/mods/mod.ts";
 import { intervalEvaluator } from "../../src/mods/interval.ts";
 import { evaluator } from "../../src/mods/evaluate.ts";
@@ -74,6 +93,7 @@ fn mod_mask(batch: i32, head: i32, query: i32, key: i32) -> bool {
     usesCaptures: false,
     hasScore: false,
     hasDerivative: false,
+    captureTerms: [],
     hasMask: false,
     usesBatch: false,
     usesHead: false,
@@ -148,8 +168,8 @@ Deno.test("emitMods() reads captured data when it emits", () => {
 });
 
 Deno.test("emitMods() takes views into larger buffers", () => {
-  const view = new Int32Array([9, 9, 5, 6]).subarray(2);
-  const { data } = emitMask(document(view));
+  const view = new Uint32Array([9, 9, 5, 6]).subarray(2);
+  const { data } = emitMask(prefixLm(view));
   assertEquals([...data], [2, 2, 5, 6]);
 });
 
@@ -232,7 +252,7 @@ Deno.test("emitMods() takes a prefix and a base", () => {
     assert(code.includes(`fn second_${name}(`));
   }
   assert(!code.includes("mod_") && code.includes("captures[100u]"));
-  assertEquals([...data], [...words(2), 103, 2, 4, 5]);
+  assertEquals([...data], [...words(2), 103, 2, 0, 1]);
   assertThrows(
     () => emitMods({ ...NONE, prefix: "a-b" }),
     TypeError,
@@ -371,6 +391,34 @@ Deno.test({
   },
 });
 
+/** Masks of canvases, of packed rows and of other masks. */
+const ZOO: readonly MaskMod[] = [
+  neighborhood({ canvas: [18], kernel: 5 }),
+  neighborhood({
+    canvas: [3, 6],
+    kernel: [2, 3],
+    stride: [2, 1],
+    dilation: [1, 2],
+    causal: [true, false],
+  }),
+  neighborhood({ canvas: [4, 5], kernel: 3, order: tileOrder([4, 5], 2) }),
+  slidingTile({ canvas: [4, 4], tile: 2, kernel: 2, text: 2 }),
+  documents([0, 4, 4, 17]),
+  withinDocuments(prefixLm(1), [0, 4, 17]),
+  documentPrefixLm({ cuSeqlens: [0, 4, 18], prefixes: [2, 3] }),
+  sharedPrefix({ cuSeqlens: [0, 2, 5, 18], prefixOf: [0, 0, 0] }),
+  globalWindow({ window: 2, isGlobal: Uint8Array.of(0, 1, 0, 0, 0) }),
+  bound(imageCross({ imageKeys: 3, intervals: [[0, 4], [3, 20]] }), -3),
+  blockDiffusion({ length: 8, block: 3 }),
+  draftBlocks({ prefix: 2, block: 4 }),
+  spatialHead({ prompt: 1, sink: 2, width: 5 }),
+  temporalHead({ prompt: 1, frame: 4, width: 2 }),
+  withinBlocks(causal(), 5),
+  blockwise(dilated({ window: 4, dilation: 2 }), 2),
+  byBatch([causal(), blockDiagonal(4), causal()]),
+  byHead([causal(), not(causal()), slidingWindow({ left: 1 }), causal()]),
+];
+
 Deno.test({
   ...gpuTest,
   name: `emitMods() agrees with float64 on every shipped mod${because}`,
@@ -401,6 +449,17 @@ Deno.test({
       bound(additiveBias(values, [2, 3, 17, 1]), 4, -16),
       additiveBias(values, [6, 17], { queryOffset: 1 }),
       relativeBias(values.subarray(0, 44), [4, 11]),
+      sandwich({ heads: 4, length: 12, width: 6 }),
+      bound(
+        bucketBias({
+          table: values.subarray(0, 12),
+          tableShape: [4, 3],
+          buckets: Int32Array.from(bits),
+          bucketShape: [6, 17],
+        }),
+        -1,
+      ),
+      ...ZOO,
     ], GRID);
     assertEquals(tight, 1);
   },

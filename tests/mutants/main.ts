@@ -12,6 +12,11 @@
  */
 
 // deno-lint-ignore-file no-console
+import {
+  readCommand,
+  UsageError,
+  wholeNumber,
+} from "../../src/cli/arguments.ts";
 import { equivalentOf } from "./equivalents.ts";
 import { type Fault, placeOf } from "./fault.ts";
 import { FAULTS } from "./faults/mod.ts";
@@ -29,24 +34,32 @@ interface Options {
   readonly seed: number;
 }
 
-function parse(args: readonly string[]): Options {
-  const options: Record<string, string> = {};
-  for (let i = 0; i < args.length; i += 2) {
-    const name = args[i].replace(/^--/, "");
-    if (!/^--(?:only|random|seed)$/.test(args[i]) || i + 1 === args.length) {
-      console.error(
-        "Usage: deno task test:mutants [--only TEXT | --random N [--seed S]]",
-      );
-      Deno.exit(2);
+const COMMAND = {
+  usage: `Usage: deno task test:mutants [--only TEXT | --random N [--seed S]]
+  Makes faults, one at a time, and says which ones the tests notice
+  --only    those listed whose name, place or tests have TEXT
+  --random  N faults that operators make, instead of those listed
+  --seed    which ones; 1 by default`,
+  flags: {
+    only: { type: "string" },
+    random: { type: "string" },
+    seed: { type: "string", default: "1" },
+  },
+} as const;
+
+function parse(): Options {
+  return readCommand(COMMAND, ({ values: { only, random, seed } }) => {
+    if (only !== undefined && random !== undefined) {
+      throw new UsageError("--only and --random must not be given together");
     }
-    options[name] = args[i + 1];
-  }
-  const { only, random, seed } = options;
-  return {
-    ...(only === undefined ? {} : { only }),
-    ...(random === undefined ? {} : { random: Number(random) }),
-    seed: Number(seed ?? 1),
-  };
+    const whole = (flag: string, text: string, least: number) =>
+      wholeNumber(flag, text, { least, most: 2 ** 31 - 1 });
+    return {
+      ...(only !== undefined && { only }),
+      ...(random !== undefined && { random: whole("--random", random, 1) }),
+      seed: whole("--seed", seed, 0),
+    };
+  });
 }
 
 async function select({ only, random, seed }: Options): Promise<Fault[]> {
@@ -88,7 +101,7 @@ async function runRandom(faults: readonly Fault[]): Promise<MutantResult[]> {
 }
 
 async function main(): Promise<void> {
-  const options = parse(Deno.args);
+  const options = parse();
   const faults = await select(options);
   if (faults.length === 0) {
     console.error("No fault has that text in its name, place or tests");

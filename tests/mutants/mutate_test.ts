@@ -25,16 +25,22 @@ Deno.test("double()", () => {
     `${root}/tests/kernel_test.ts`,
     `import { plantFault } from "${emitted}";
 Deno.test("a kernel", async () => {
+  const known = new Set<string>();
   const gpu = {
     pipeline(kernel: { code: string }) {
       if (kernel.code.includes("?")) throw new Error("Cannot compile k: ?");
+      known.add(kernel.code);
       return Promise.resolve(kernel.code);
+    },
+    compiled({ code }: { code: string }) {
+      return known.has(code) ? code : undefined;
     },
   };
   plantFault(gpu as never);
-  const code = await gpu.pipeline(
-    { label: "scale/2", code: "x = 2 * x; y = 2 * y; z = 0;" } as never,
-  );
+  const kernel = { label: "scale/2", code: "x = 2 * x; y = 2 * y; z = 0;" };
+  const code = await gpu.pipeline(kernel as never);
+  // A program asks by the source that it has, fault or no fault.
+  if (gpu.compiled(kernel) !== code) throw new Error("is not compiled");
   if (!code.startsWith("x = 2 * x; y = 2 * y;")) throw new Error(code);
 });
 `,

@@ -14,6 +14,8 @@ export const FOLDERS: readonly string[] = [
   "kernels",
   "reference",
   "repro",
+  "playground/masks",
+  "playground/blocks",
 ];
 
 /** A file before and after a fault was made in it. */

@@ -1,29 +1,19 @@
 // deno-lint-ignore-file no-console -- this is what a person runs
 /**
- * `deno task test:browser`: a small kernel suite in headless Chromium, on its
- * software adapter. Chromium is the system's (`CHROMIUM=PATH` names another);
- * Debian's is installed where it is absent and that may be done.
+ * `deno task test:browser`: a small kernel suite and the examples in headless
+ * Chromium, on its software adapter. Chromium is the system's (`CHROMIUM=PATH`
+ * names another); Debian's is installed where it is absent and that may be done.
  *
  * @module
  */
 
 import { readCommand } from "../../src/cli/arguments.ts";
-import { mayInstall, runQuietly, systemInfo } from "../../src/cli/setup.ts";
+import { driveExample, type ExamplePage } from "./browser_example.ts";
 import type { PageEnd, PageResult } from "./browser_page.ts";
-
-const NAMES = ["chromium", "chromium-browser", "google-chrome"];
-
-const INSTALL = "apt-get update && apt-get install -y chromium";
+import { findChromium, FLAGS, INSTALL, installChromium } from "./chromium.ts";
 
 /** Long enough for the slowest machine, so that a hang ends too. */
 const LIMIT_MS = 5 * 60_000;
-
-const FLAGS = [
-  "--no-sandbox",
-  "--enable-unsafe-webgpu",
-  "--enable-unsafe-swiftshader",
-  "--use-webgpu-adapter=swiftshader",
-];
 
 /** The page, with what its checks need of a module that browsers lack. */
 const HTML = `<!doctype html>
@@ -51,42 +41,9 @@ interface Playwright {
 }
 
 interface Browser {
-  newPage(): Promise<Page>;
+  newPage(): Promise<ExamplePage>;
   version(): string;
   close(): Promise<void>;
-}
-
-interface Page {
-  on(
-    event: "crash" | "pageerror",
-    listener: (cause: unknown) => void,
-  ): void;
-  goto(url: string): Promise<unknown>;
-}
-
-function findChromium(): string | undefined {
-  const named = Deno.env.get("CHROMIUM");
-  if (named) return named;
-  const folders = (Deno.env.get("PATH") ?? "").split(":");
-  return NAMES.flatMap((name) => folders.map((folder) => `${folder}/${name}`))
-    .find((path) => {
-      try {
-        return Deno.statSync(path).isFile;
-      } catch {
-        return false;
-      }
-    });
-}
-
-/** Installs Debian's package; Ubuntu's is no browser but a pointer to one. */
-async function installChromium(): Promise<string | undefined> {
-  const system = systemInfo();
-  if (!mayInstall(system) || system.distribution.includes("ubuntu")) return;
-  console.error("No Chromium: installing Debian's package ...");
-  const options = ["-qq", "install", "-y", "--no-install-recommends"];
-  await runQuietly("apt-get", ["-qq", "update"]) &&
-    await runQuietly("apt-get", [...options, "chromium"]);
-  return findChromium();
 }
 
 async function bundlePage(): Promise<string> {
@@ -173,6 +130,8 @@ async function runIn(executablePath: string): Promise<PageResult[]> {
     const end = await visit(browser, server.url, server.end);
     console.log(`Chromium ${browser.version()}: ${end.adapter}`);
     if (!end.complete) throw new Error(end.adapter);
+    results.push(await driveExample(await browser.newPage()));
+    print(results[results.length - 1]);
   } catch (error) {
     const detail = error instanceof Error ? error.message : String(error);
     const rest = { outcome: "failed", detail, milliseconds: 0 } as const;

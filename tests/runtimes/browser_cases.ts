@@ -9,6 +9,7 @@ import type { Gpu } from "../../mod.ts";
 import { type AttentionCase, PLAIN } from "../support/attention_cases.ts";
 import { checkCase } from "../support/attention_check.ts";
 import { runCases } from "../support/attention_runner.ts";
+import { EXAMPLE_CHECKS } from "./example_checks.ts";
 import {
   ignoresBatch,
   isolatesForks,
@@ -166,4 +167,5 @@ export const PAGE_TESTS: readonly PageTest[] = [
   { name: "attention() of a row ignores its batch", run: ignoresBatch },
   { name: "KvCache isolates forks", run: isolatesForks },
   { name: "runProbes() finds what is relied on right", run: passesProbes },
+  ...EXAMPLE_CHECKS,
 ];

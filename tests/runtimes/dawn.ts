@@ -9,6 +9,7 @@
  * @module
  */
 
+import { asksForHelp } from "../../src/cli/arguments.ts";
 import { type VulkanDriver, vulkanDrivers } from "./vulkan_driver.ts";
 
 /** Folders whose tests do not use the shared device. */
@@ -97,4 +98,11 @@ async function main(): Promise<void> {
   Deno.exit(code);
 }
 
-if (import.meta.main) await main();
+const USAGE = `Usage: deno task test:dawn [ARGUMENT]...
+  Runs the tests that use a GPU on Dawn instead of Deno's WebGPU; arguments go
+  to deno test, and paths among them take the place of all tests`;
+
+if (import.meta.main) {
+  if (asksForHelp(Deno.args)) console.log(USAGE);
+  else await main();
+}

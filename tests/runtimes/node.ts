@@ -12,6 +12,7 @@
 
 import { readCommand } from "../../src/cli/arguments.ts";
 import { pack } from "../../src/cli/pack.ts";
+import { EXAMPLE_CHECKS } from "./example_checks.ts";
 import { checkBundles } from "./node_bundles.ts";
 import { output, run } from "./node_process.ts";
 import { type VulkanDriver, vulkanDrivers } from "./vulkan_driver.ts";
@@ -168,6 +169,30 @@ async function onDriver(
   return { code, text };
 }
 
+/** The examples, with the installed package in the place of the sources. */
+async function runExamples(
+  project: string,
+  driver: VulkanDriver,
+): Promise<void> {
+  await check("the examples bundle with the package", async () => {
+    const script = ["bundle_examples.js", Deno.cwd()];
+    const files = await run(project, "node", script);
+    must(/^examples\/decode_loop\.ts$/m.test(files), files);
+    must(!/^src\/(?!core\/)/m.test(files), `sources are in it:\n${files}`);
+  });
+  const { code, text } = await onDriver(project, driver, ["examples.js"]);
+  const lines = text.split("\n").filter((line) => line.startsWith("{"));
+  for (const line of lines) add(JSON.parse(line));
+  await check("the examples end as they should", () => {
+    must(code === 0 && lines.length === EXAMPLE_CHECKS.length, text);
+    return Promise.resolve();
+  });
+  skip(
+    "the worker example in Node",
+    "Node has no Web Worker; it runs in Deno and in Chromium",
+  );
+}
+
 async function runOnDawn(project: string): Promise<void> {
   for await (const driver of vulkanDrivers()) {
     const { text } = await onDriver(project, driver, ["refused.js", "dawn"]);
@@ -183,6 +208,7 @@ async function runOnDawn(project: string): Promise<void> {
     for (const line of lines.split("\n")) {
       if (line.startsWith("{")) add(JSON.parse(line));
     }
+    await runExamples(project, driver);
     await check("README's Node block runs", async () => {
       const readme = await Deno.readTextFile("README.md");
       const block = readme.match(/```js ignore\n(import .*?"webgpu".*?)```/s);
@@ -200,10 +226,14 @@ async function runOnDawn(project: string): Promise<void> {
   skip("run on Dawn", "Dawn accepts no Vulkan driver here");
 }
 
-async function checkAll(folder: string): Promise<void> {
+async function checkAll(folder: string, given?: string): Promise<void> {
   const tarball = `${folder}/quire.tgz`;
-  await check("deno task pack makes a tarball for npm", async () => {
-    await pack({ out: tarball });
+  const name = given
+    ? `${given} is a tarball for npm`
+    : "deno task pack makes a tarball for npm";
+  await check(name, async () => {
+    if (given) await Deno.copyFile(given, tarball);
+    else await pack({ out: tarball });
     await run(folder, "tar", ["-xzf", tarball]);
     await checkTarball(folder);
     const { size } = await Deno.stat(tarball);
@@ -253,11 +283,11 @@ async function checkAll(folder: string): Promise<void> {
   await runOnDawn(project);
 }
 
-async function main(): Promise<void> {
+async function main(tarball?: string): Promise<void> {
   const folder = await Deno.makeTempDir({ prefix: "quire-node." });
   try {
     const { code } = await output(folder, "npm", ["--version"]);
-    if (code === 0) await checkAll(folder);
+    if (code === 0) await checkAll(folder, tarball);
     else skip("a Node project", "there is no npm here");
   } finally {
     await Deno.remove(folder, { recursive: true });
@@ -273,11 +303,14 @@ async function main(): Promise<void> {
   Deno.exit(count("failed") > 0 ? 1 : 0);
 }
 
-const USAGE = `Usage: deno task test:node
+const COMMAND = {
+  usage: `Usage: deno task test:node [--tarball FILE]
   Packs for npm, installs into a fresh Node project, type-checks, runs and
-  bundles there`;
+  bundles there
+  --tarball  installs this one, as deno task pack made it, instead`,
+  flags: { tarball: { type: "string" } },
+} as const;
 
 if (import.meta.main) {
-  readCommand({ usage: USAGE, flags: {} }, () => {});
-  await main();
+  await main(readCommand(COMMAND, ({ values }) => values.tarball));
 }

@@ -19,10 +19,11 @@ interface Bundle {
 }
 
 /**
- * The bundles that are held. What attention has left is on the way of a causal
- * call, or cannot be told apart from it before the options are read: of 39 kB
- * the options, their checks and messages are about 8, mods and their readings
- * 8, the WGSL 5 and what writes it 4, the schedule 5, the device 9.
+ * The bundles that are held. The aim for attention is 35. What it has is on the
+ * way of a causal call, or cannot be told apart from it before the options are
+ * read: options, their checks and messages, mods and their readings, WGSL and
+ * what writes it, the schedule and what it moves, the device, each about a
+ * sixth.
  */
 const BUNDLES: readonly Bundle[] = [
   {
@@ -32,8 +33,16 @@ const BUNDLES: readonly Bundle[] = [
   },
   {
     name: "attention",
-    most: 40.5,
-    without: ["backward", "src/cache/", "src/kv/", "src/engine/", "reference/"],
+    most: 48,
+    without: [
+      "backward",
+      "draw",
+      "svg",
+      "src/cache/",
+      "src/kv/",
+      "src/engine/",
+      "reference/",
+    ],
   },
   {
     name: "KvCache",

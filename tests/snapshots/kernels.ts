@@ -7,13 +7,17 @@
 
 import {
   appendKernel,
+  blockRunsKernel,
   copyBlocksKernel,
   decodeKernel,
+  flash1Kernel,
   forwardKernel,
   mergeKernel,
   mergeStatesKernel,
   rowFormat,
+  selectBlocksKernel,
   standardKernels,
+  takeRowsKernel,
 } from "../../kernels/mod.ts";
 import type { KernelSource } from "../../src/core/kernel.ts";
 import { causal, emitMods, softcap } from "../../src/mods/mod.ts";
@@ -158,6 +162,15 @@ export const SNAPSHOTS: readonly (readonly [string, KernelSource])[] = [
     }),
   ],
   ["merge_states_f32", mergeStatesKernel(whole)],
+  [
+    "fa1_causal_tail_f32",
+    flash1Kernel({
+      ...contiguous,
+      ...formats(tail),
+      mods: mask,
+      tile: { ...rowTile, keyVecs: 2, valueVecs: 2 },
+    }),
+  ],
   ["standard_scores_f32", standard.scores],
   ["standard_softmax_f32", standard.softmax],
   ["standard_softmax_dropout_f32", standardDropout.softmax],
@@ -179,6 +192,21 @@ export const SNAPSHOTS: readonly (readonly [string, KernelSource])[] = [
       rope: "half-split",
     }),
   ],
+  [
+    "forward_selected_f32",
+    forwardKernel({
+      ...contiguous,
+      ...formats(whole),
+      mods: mask,
+      selected: true,
+      tile: rowTile,
+    }),
+  ],
+  ["block_runs", blockRunsKernel()],
+  ["select_blocks_f32", selectBlocksKernel({ dtype: "f32" })],
+  ["select_blocks_u32", selectBlocksKernel({ dtype: "u32" })],
   ["copy_blocks", copyBlocksKernel({ unit: 16, crossing: true })],
   ["copy_blocks_halves", copyBlocksKernel({ unit: 2, crossing: false })],
+  ["take_rows", takeRowsKernel({ unit: 16 })],
+  ["take_rows_halves", takeRowsKernel({ unit: 2 })],
 ];

@@ -79,7 +79,7 @@ export interface AttentionCase {
   readonly splits?: number | "fixed" | "stream-k" | "auto";
   readonly workers?: number;
   readonly sharedPrefix?: "auto" | "always" | "never";
-  readonly algorithm?: "fused" | "standard";
+  readonly algorithm?: "fused" | "standard" | "fa1";
   /**
    * The device's own tiles, those of hardware, or (the default) small ones:
    * the same source but for its register tile, compiled several times faster.

@@ -41,7 +41,7 @@ export interface Family {
   readonly splits?: readonly NonNullable<AttentionCase["splits"]>[];
   /** Whether sequences inherit keys, which are then read together. */
   readonly sharing?: boolean;
-  readonly algorithm?: "standard";
+  readonly algorithm?: "standard" | "fa1";
   readonly tiles?: "device" | "hardware";
   readonly mods: (random: Prng, sizes: Sizes) => Mods;
 }
@@ -473,6 +473,54 @@ export const FAMILIES: readonly Family[] = [
     }),
   },
   {
+    name: "blocks selected on the device",
+    dtype: "f32",
+    layout: "dense",
+    valueDims: [32],
+    batch: "prefill",
+    mods: (random, sizes) => ({
+      blocks: { ...blocks(random, sizes), device: true },
+    }),
+  },
+  {
+    name: "blocks selected on the device, causal, paged, any split",
+    dtype: "f32",
+    layout: "paged",
+    valueDims: [16, 32],
+    batch: "mixed",
+    heads: [6, 2],
+    splits: ["fixed", 2, "auto", "stream-k"],
+    mods: (random, sizes) => ({
+      causal: true,
+      blocks: { ...blocks(random, sizes), device: true },
+    }),
+  },
+  {
+    name: "f16, blocks selected on the device, mask by head, softcap",
+    dtype: "f16",
+    layout: "ragged",
+    valueDims: [32],
+    batch: "mixed",
+    heads: [4, 1],
+    mods: (random, sizes) => ({
+      ...masked({ kind: "headParity" }),
+      blocks: { ...blocks(random, sizes), device: true },
+      score: { softcap: 20 },
+    }),
+  },
+  {
+    name: "standard, blocks selected on the device, window",
+    dtype: "f32",
+    layout: "dense",
+    valueDims: [16],
+    batch: "prefill",
+    algorithm: "standard",
+    mods: (random, sizes) => ({
+      ...window(random, sizes),
+      blocks: { ...blocks(random, sizes), device: true },
+    }),
+  },
+  {
     name: "standard, blocks, ragged",
     dtype: "f32",
     layout: "ragged",
@@ -510,6 +558,25 @@ export const FAMILIES: readonly Family[] = [
     batch: "prefill",
     algorithm: "standard",
     mods: () => ({ score: { softcap: 30 } }),
+  },
+  {
+    name: "FlashAttention-1, causal",
+    dtype: "f32",
+    layout: "dense",
+    valueDims: [64, 40, 128],
+    batch: "prefill",
+    algorithm: "fa1",
+    mods: causal,
+  },
+  {
+    name: "FlashAttention-1, odd head dim, window, paged",
+    dtype: "f32",
+    layout: "paged",
+    valueDims: [59, 3],
+    batch: "mixed",
+    heads: [4, 1],
+    algorithm: "fa1",
+    mods: window,
   },
 ];
 

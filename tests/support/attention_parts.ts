@@ -13,6 +13,7 @@ import {
   attentionParts,
 } from "../../src/ops/attention/parts.ts";
 import type { AttentionProblem } from "../../src/ops/attention/problem.ts";
+import { flash1Algorithm } from "../../src/ops/attention/variants/fa1.ts";
 import { fusedAlgorithm } from "../../src/ops/attention/variants/fused.ts";
 import { sharingAlgorithm } from "../../src/ops/attention/variants/sharing.ts";
 import { standardAlgorithm } from "../../src/ops/attention/variants/standard.ts";
@@ -28,8 +29,11 @@ export function partsFor(
   const fused = choices.sharedPrefix === "never"
     ? fusedAlgorithm
     : sharingAlgorithm;
-  const algorithm = choices.algorithm === "standard"
-    ? standardAlgorithm
-    : fused;
+  const algorithms = {
+    fused,
+    standard: standardAlgorithm,
+    fa1: flash1Algorithm,
+  };
+  const algorithm = algorithms[choices.algorithm];
   return attentionParts(problem, device, { choices, algorithm });
 }

@@ -15,6 +15,8 @@ import {
   type AttentionExplanation,
   type AttentionOptions,
   type AttentionPlan,
+  blockMaskFromScores,
+  type DeviceBlockMask,
   EMPTY_LSE,
   planAttention,
   type TensorShape,
@@ -26,7 +28,7 @@ import {
   type SequenceData,
 } from "./attention_cases.ts";
 import { readBias, readMask } from "./attention_mods.ts";
-import { blockMaskOf } from "./block_specs.ts";
+import { blockMaskOf, levelsOfSpec } from "./block_specs.ts";
 import {
   hostOf,
   isRectangular,
@@ -85,7 +87,8 @@ export function modOptions(
     ...(c.masks && {
       maskMod: c.masks.map((mask) => readMask(mask, c.seed, offsetsOf(c)).mod),
     }),
-    ...(c.blocks && { blockMask: blockMaskOf(c.blocks, c.seed) }),
+    ...(c.blocks && !c.blocks.device &&
+      { blockMask: blockMaskOf(c.blocks, c.seed) }),
     ...(score.softcap !== undefined && { softcap: score.softcap }),
     ...(score.alibi && { alibi: true }),
     ...(score.bias &&
@@ -162,6 +165,8 @@ async function record(
       await planAttention(gpu, {
         ...stored.options,
         ...modOptions(c),
+        ...(c.blocks?.device &&
+          { blockMask: keep(await selectBlocks(gpu, c)) }),
         query,
         algorithm: c.algorithm,
         splits: c.splits,
@@ -188,6 +193,28 @@ async function record(
   } catch (error) {
     made.forEach((it) => it.destroy());
     throw error;
+  }
+}
+
+/** A case's blocks, selected on the device. */
+async function selectBlocks(
+  gpu: Gpu,
+  { blocks, seed }: AttentionCase,
+): Promise<DeviceBlockMask> {
+  const levels = levelsOfSpec(blocks!, seed);
+  const scores = gpu.tensor(Uint32Array.from(levels), [levels.length]);
+  const { queries, keys, queryBlock, keyBlock, batch, heads } = blocks!;
+  try {
+    return await blockMaskFromScores(gpu, scores, {
+      queries,
+      keys,
+      queryBlock,
+      keyBlock,
+      batch,
+      heads,
+    });
+  } finally {
+    scores.destroy();
   }
 }
 

@@ -9,6 +9,7 @@
  */
 
 // deno-lint-ignore-file no-console
+import { readCommand } from "../../src/cli/arguments.ts";
 
 /** The files that each file imports; each is a key itself. */
 export type ImportGraph = ReadonlyMap<string, readonly string[]>;
@@ -160,7 +161,11 @@ The shortest way round:
   ).join("\n");
 }
 
+const USAGE = `Usage: deno task check:circles
+  Checks that no files of the library import each other in a circle`;
+
 if (import.meta.main) {
+  readCommand({ usage: USAGE, flags: {} }, () => {});
   const graph = importGraph(librarySources(new URL("../../", import.meta.url)));
   const report = circleReport(graph);
   if (report) {

@@ -6,7 +6,12 @@
  */
 
 import type { KernelSource } from "../../src/core/kernel.ts";
-import { type Gpu, type GpuTensor, Program } from "../../src/gpu/mod.ts";
+import {
+  type Gpu,
+  type GpuTensor,
+  Program,
+  type ProgramParts,
+} from "../../src/gpu/mod.ts";
 import type { PlanChoices } from "../../src/ops/attention/options/choices.ts";
 import type { AttentionProblem } from "../../src/ops/attention/problem.ts";
 import { partsFor } from "./attention_parts.ts";
@@ -39,6 +44,15 @@ export async function loopCounts(
   const { software, features, limits } = gpu;
   const device = { software, features, limits, maxLoopIterations };
   const { parts } = partsFor(problem, device, choices);
+  return await countsOfParts(gpu, parts, tensors);
+}
+
+/** Runs a program with kernels that count, dispatch by dispatch. */
+export async function countsOfParts(
+  gpu: Gpu,
+  parts: ProgramParts,
+  tensors: Readonly<Record<string, GpuTensor | undefined>>,
+): Promise<LoopCount[]> {
   const counters = parts.dispatches.map(() =>
     gpu.tensor(new Uint32Array(1), [1], COUNTER)
   );
@@ -49,7 +63,7 @@ export async function loopCounts(
       dispatches: parts.dispatches.map((dispatch, i) => ({
         ...dispatch,
         source: counting(dispatch.source),
-        aliases: { [COUNTER]: nameOf(i) },
+        aliases: { ...dispatch.aliases, [COUNTER]: nameOf(i) },
       })),
     });
     const named = counters.map((counter, i) => [nameOf(i), counter]);

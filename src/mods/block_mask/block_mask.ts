@@ -21,9 +21,14 @@ import {
   transposeLevels,
 } from "./levels.ts";
 import { type BlockLists, listsOf } from "./lists.ts";
+import { noteBlockMask } from "./made.ts";
 import type { Meaning } from "./meaning.ts";
 
-/** The lists of a block mask, or of its transpose. */
+/**
+ * The lists of a block mask, or of its transpose.
+ *
+ * @category Blocks
+ */
 export interface MaskLists {
   /** Blocks of which every pair is seen. */
   readonly full: BlockLists;
@@ -31,7 +36,11 @@ export interface MaskLists {
   readonly partial: BlockLists;
 }
 
-/** How much of a problem a block mask keeps. */
+/**
+ * How much of a problem a block mask keeps.
+ *
+ * @category Blocks
+ */
 export interface BlockDensity {
   /** Blocks in all. */
   readonly blocks: number;
@@ -43,7 +52,11 @@ export interface BlockDensity {
   readonly ratio: number;
 }
 
-/** What a {@linkcode BlockMask} is made of. */
+/**
+ * What a {@linkcode BlockMask} is made of.
+ *
+ * @category Blocks
+ */
 export interface BlockMaskParts {
   /** For people. */
   readonly name: string;
@@ -101,6 +114,7 @@ export class BlockMask {
     this.grid = grid;
     this.levels = levels;
     this.#meaning = meaning;
+    noteBlockMask(this);
   }
 
   /**
@@ -252,16 +266,13 @@ export class BlockMask {
     const grid = commonGrid(this.grid, other.grid);
     const own = broadcastLevels(this.levels, this.grid, grid);
     const others = broadcastLevels(other.levels, other.grid, grid);
-    // A mask for all heads has no groups of them.
-    const groupOf = (part: BlockMask, group: number) =>
-      part.grid.heads === grid.heads ? group : 1;
     return new BlockMask({
       name: `${operation}(${this.name}, ${other.name})`,
       grid,
       levels: own.map((one, i) => level(one, others[i])),
       meaning: (variables, group): Bool =>
-        this.#meaning(variables, groupOf(this, group))[operation](
-          other.#meaning(variables, groupOf(other, group)),
+        this.#meaning(variables, group)[operation](
+          other.#meaning(variables, group),
         ),
     });
   }

@@ -12,7 +12,11 @@ import type { TileKind } from "../tile_grid.ts";
 import type { MaskMod } from "../trace.ts";
 import type { BlockGrid } from "./geometry.ts";
 
-/** Which part of a block mask is drawn. */
+/**
+ * Which part of a block mask is drawn.
+ *
+ * @category Blocks
+ */
 export interface DrawBlocksOptions {
   /** Index in the batch; 0 by default. */
   readonly batch?: number;

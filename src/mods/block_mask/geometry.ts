@@ -12,7 +12,11 @@ const MAX = 2 ** 31 - 1;
 /** Blocks of a mask at most: a byte each. */
 const MOST_BLOCKS = 2 ** 28;
 
-/** What a block mask covers: the pairs of a problem, in blocks. */
+/**
+ * What a block mask covers: the pairs of a problem, in blocks.
+ *
+ * @category Blocks
+ */
 export interface BlockGeometry {
   /** Queries of a sequence; of the longest, where they differ. */
   readonly queries: number;
@@ -40,10 +44,16 @@ export interface BlockGeometry {
 /**
  * What decides in which row of blocks a query is: its index in its sequence,
  * its position, or both, which must then agree.
+ *
+ * @category Blocks
  */
 export type RowsBy = "query" | "position" | "both";
 
-/** A checked geometry, with its defaults and numbers of blocks. */
+/**
+ * A checked geometry, with its defaults and numbers of blocks.
+ *
+ * @category Blocks
+ */
 export interface BlockGrid extends Required<BlockGeometry> {
   /** Queries of a block. */
   readonly queryBlock: number;

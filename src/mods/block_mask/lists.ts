@@ -11,6 +11,8 @@ import { type BlockGrid, blockRows } from "./geometry.ts";
 /**
  * The blocks of each row, in compressed sparse rows: those of row `i` are
  * `indices[offsets[i]]` to `indices[offsets[i + 1] - 1]`, ascending.
+ *
+ * @category Blocks
  */
 export interface BlockLists {
   /** Where each row begins, and the end of the last: rows + 1 numbers. */
@@ -19,7 +21,11 @@ export interface BlockLists {
   readonly indices: Uint32Array;
 }
 
-/** Lists as they may be given: compressed rows, or an array a row. */
+/**
+ * Lists as they may be given: compressed rows, or an array a row.
+ *
+ * @category Blocks
+ */
 export type GivenLists =
   | BlockLists
   | readonly (readonly number[] | Uint32Array | Int32Array)[];

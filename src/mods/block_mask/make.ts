@@ -124,7 +124,11 @@ function inferredLevels(
   return levels;
 }
 
-/** Which blocks a pattern keeps. */
+/**
+ * Which blocks a pattern keeps.
+ *
+ * @category Blocks
+ */
 export type BlockPattern =
   /** Says it of each block. */
   | ((
@@ -219,7 +223,11 @@ function patternLevels(
   });
 }
 
-/** Lists of blocks, and what is seen in the partial ones. */
+/**
+ * Lists of blocks, and what is seen in the partial ones.
+ *
+ * @category Blocks
+ */
 export interface ListedBlocks {
   /** Blocks of which every pair is seen. */
   readonly full?: GivenLists;

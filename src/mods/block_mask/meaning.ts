@@ -15,6 +15,8 @@ import { EMPTY, FULL, PARTIAL } from "./levels.ts";
 /**
  * Whether a pair is seen, where so many neighbouring query heads share one of
  * the mask's.
+ *
+ * @category Blocks
  */
 export type Meaning = (variables: MaskVariables, group: number) => Bool;
 

@@ -9,7 +9,11 @@ import { checkOptions } from "../../core/options.ts";
 import type { BlockMask, MaskLists } from "./block_mask.ts";
 import type { BlockLists } from "./lists.ts";
 
-/** Where the keys' blocks are. */
+/**
+ * Where the keys' blocks are.
+ *
+ * @category Blocks
+ */
 export interface ThroughTableOptions {
   /** `[sequences, maxBlocks]` block ids, row-major, as `attention()` takes it. */
   readonly blockTable: Uint32Array;
@@ -44,6 +48,8 @@ export interface ThroughTableOptions {
  * });
  * console.log([...full.indices]); // [7, 7, 3]
  * ```
+ *
+ * @category Blocks
  */
 export function throughTable(
   mask: BlockMask,

@@ -39,7 +39,9 @@ export function document(
   shape: readonly number[] = [ids.length],
 ): MaskMod {
   checkRank("document shape", shape, [1, 2]);
-  const captured = capture(ids, {
+  // Held against its shape before it is numbered anew.
+  const { buffer } = capture(ids, { shape, name: "document ids" });
+  const captured = capture(inOrder(ids, buffer.shape.at(-1)!), {
     shape,
     name: "document ids",
     axes: shape.length === 1 ? [undefined] : ["batch", undefined],
@@ -51,4 +53,22 @@ export function document(
         ? captured.at(query).eq(captured.at(key))
         : captured.at(batch, query).eq(captured.at(batch, key)),
   );
+}
+
+/**
+ * Each row's documents numbered as they come: where they lie one after the
+ * other, whatever their ids, the numbers ascend, and ranges of them say exactly
+ * which tiles are empty.
+ */
+function inOrder(ids: Int32Array | Uint32Array, columns: number): Int32Array {
+  const numbers = new Int32Array(ids.length);
+  for (let start = 0; start < ids.length; start += columns) {
+    const known = new Map<number, number>();
+    for (let i = start; i < start + columns; i++) {
+      let number = known.get(ids[i]);
+      if (number === undefined) known.set(ids[i], number = known.size);
+      numbers[i] = number;
+    }
+  }
+  return numbers;
 }

@@ -174,8 +174,10 @@ export function dilated(options: DilatedOptions): MaskMod {
   const { window, dilation } = options;
   checkInteger("window", window, 0, MAX);
   checkInteger("dilation", dilation, 1, MAX);
+  // The greatest distance that is seen: with it, no tile is undecided.
+  const reach = window - window % dilation;
   return maskMod("dilated", ({ query, key }) => {
     const distance = query.sub(key).abs();
-    return distance.le(window).and(distance.rem(dilation).eq(0));
+    return distance.le(reach).and(distance.rem(dilation).eq(0));
   });
 }

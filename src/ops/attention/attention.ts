@@ -12,6 +12,7 @@ import type { AnyTensor, HostBits, HostTensor } from "../tensors.ts";
 import type { AttentionOptions } from "./options/attention_options.ts";
 import { attentionProblem } from "./options/attention_problem.ts";
 import type { PlanChoices } from "./options/choices.ts";
+import { checkDifferentiable } from "./problem.ts";
 import { outputShape } from "./rows.ts";
 import { SavedAttention } from "./saved.ts";
 import { AttentionPlan, type AttentionTensors } from "./plan.ts";
@@ -116,6 +117,7 @@ export async function attention(
   // At once: a cache's sequences may grow while this waits.
   const asked = attentionProblem(options);
   const { forBackward = false } = options;
+  if (forBackward) checkDifferentiable(asked);
   const problem = forBackward ? { ...asked, lse: true } : asked;
   const plan = await AttentionPlan.create(gpu, problem, options);
   const temporary: { destroy(): void }[] = [plan];

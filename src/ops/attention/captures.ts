@@ -8,6 +8,7 @@
 import { bytesPerElement } from "../../core/dtype.ts";
 import type { ProgramCopy } from "../../gpu/mod.ts";
 import {
+  type CapturedFloats,
   type DeviceData,
   emitMods,
   type EmittedMods,
@@ -35,6 +36,8 @@ export interface PlacedMods {
 export interface PlacementOptions {
   /** Whether the derivative of score mods is wanted too. */
   readonly derivative?: boolean;
+  /** Captured floats of which gradients are wanted. */
+  readonly captureGradients?: readonly CapturedFloats[] | undefined;
   /**
    * Storage buffers besides captured tensors, keys and values. By default those
    * of forward: query, schedule, captures, output and log-sum-exp; what a split
@@ -43,25 +46,31 @@ export interface PlacementOptions {
   readonly others?: number;
 }
 
+/** Query, schedule, captures and output; what is asked for besides. */
+function defaultOthers({ lse, selection }: AttentionProblem): number {
+  return 4 + (lse ? 1 : 0) + (selection ? 1 : 0);
+}
+
 /** Emits a problem's mods as the device has bindings for their tensors. */
 export function placedMods(
   problem: AttentionProblem,
   { limits: { maxStorageBuffersPerShaderStage: most = STORAGE_BUFFERS } }:
     PlanDevice,
-  { derivative = false, others = 4 + (problem.lse ? 1 : 0) }: PlacementOptions =
-    {},
+  { derivative = false, captureGradients, others = defaultOthers(problem) }:
+    PlacementOptions = {},
 ): PlacedMods {
   const { scoreMods, maskMods, keys } = problem;
   if (scoreMods.length + maskMods.length === 0) {
     return { mods: undefined, placement: "bound" };
   }
-  const mods = emitMods({ scoreMods, maskMods, derivative });
+  const options = { scoreMods, maskMods, derivative, captureGradients };
+  const mods = emitMods(options);
   const bound = others + (keys.segments || 2);
   if (mods.tensors.length <= Math.max(1, most - bound)) {
     return { mods, placement: "bound" };
   }
   return {
-    mods: emitMods({ scoreMods, maskMods, derivative, tensors: "gathered" }),
+    mods: emitMods({ ...options, tensors: "gathered" }),
     placement: "gathered",
   };
 }

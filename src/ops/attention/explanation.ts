@@ -6,6 +6,8 @@
 
 import type { Dispatch, Grid } from "../../gpu/mod.ts";
 import type { TensorPlacement } from "../../mods/mod.ts";
+import type { AttentionProblem } from "./problem.ts";
+import { type ExplainedTraffic, explainTraffic } from "./traffic.ts";
 import type {
   Algorithm,
   TileDispatch,
@@ -65,7 +67,11 @@ export interface SharedKeys {
   readonly rows: number;
 }
 
-/** A captured tensor, which stays on the device. */
+/**
+ * A captured tensor, which stays on the device.
+ *
+ * @category Plans
+ */
 export interface ExplainedCapture {
   /** What it is called. */
   readonly names: readonly string[];
@@ -93,36 +99,57 @@ export interface AttentionExplanation {
   readonly kernels: Readonly<Record<string, ExplainedKernel>>;
   /** Keys that several sequences read together. */
   readonly sharedKeys: readonly SharedKeys[];
-  /** Tiles visited, full and in total. */
+  /**
+   * Tiles visited, full and in total; where the device selects blocks, those
+   * that it selects among.
+   */
   readonly tileCounts: TileCounts;
+  /** Run lists that the device writes, where it selects blocks, and their bytes. */
+  readonly selection?: { readonly lists: number; readonly bytes: number };
   /** Bytes of scratch that the plan uses. */
   readonly scratchBytes: number;
   /** Captured tensors that stay on the device; a mask of `attnMask` too. */
   readonly captures: readonly ExplainedCapture[];
+  /** What it will move, beside what any schedule must. */
+  readonly traffic: ExplainedTraffic;
 }
 
 /** Puts it together. */
 export function explain(
-  { algorithm, schedule, tiles, dispatches, scratch, captures }: {
+  problem: AttentionProblem,
+  {
+    algorithm,
+    schedule,
+    tiles,
+    dispatches,
+    scratch,
+    captures,
+    workgroupBytes,
+  }: {
     readonly algorithm: Algorithm;
     readonly schedule: Schedule;
     readonly tiles: readonly TileDispatch[];
     readonly dispatches: readonly Dispatch[];
     readonly scratch: Readonly<Record<string, number>>;
     readonly captures: readonly ExplainedCapture[];
+    readonly workgroupBytes: number;
   },
 ): AttentionExplanation {
+  let traffic: ExplainedTraffic | undefined;
   return {
     dispatches: dispatches.map(({ source, grid }, i) => {
       const { tile } = tiles[i];
       return { kernel: source.label, grid, ...(tile && { tile }) };
     }),
     kernels: Object.fromEntries(
-      algorithm.kernels.map(({ name, profile, rows, loops, passedOver }, i) => [
+      algorithm.kernels.map((
+        { name, profile, rows, loops, tile, passedOver },
+        i,
+      ) => [
         name,
         {
           profile,
-          tile: { rows, keys: loops.step },
+          tile: tile ?? { rows, keys: loops.step },
           splits: schedule.kernels[i].partition,
           costs: schedule.kernels[i].costs,
           passedOver,
@@ -135,7 +162,21 @@ export function explain(
       rows,
     })),
     tileCounts: schedule.tiles,
+    ...(schedule.selection && {
+      selection: {
+        lists: schedule.selection.lists,
+        bytes: 4 * schedule.selection.words,
+      },
+    }),
     scratchBytes: Object.values(scratch).reduce((sum, n) => sum + n, 0),
     captures,
+    // Only where someone looks: plans are made for every step of a service.
+    get traffic() {
+      return traffic ??= explainTraffic(problem, {
+        algorithm,
+        schedule,
+        workgroupBytes,
+      });
+    },
   };
 }

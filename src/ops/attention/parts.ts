@@ -7,6 +7,7 @@
 
 import type { AttentionSpec } from "../../../kernels/attention/spec.ts";
 import { type RowFormat, rowFormat } from "../../../kernels/fragments/rows.ts";
+import { bitWords } from "../../../kernels/fragments/selection.ts";
 import { type Dropout, dropoutWords } from "../../core/dropout.ts";
 import type { Dispatch, ProgramParts } from "../../gpu/mod.ts";
 import type { EmittedMods, TensorBinding } from "../../mods/mod.ts";
@@ -19,6 +20,7 @@ import type { TileDispatch } from "./variants/algorithm.ts";
 import type { AlgorithmMaker } from "./variants/load.ts";
 import type { PlanDevice } from "./variants/variant.ts";
 import { buildSchedule, type Schedule } from "./work/schedule.ts";
+import { maskGroup } from "./work/selection.ts";
 
 /** A problem's program, and what to say of it. */
 export interface AttentionParts {
@@ -48,7 +50,10 @@ export function attentionParts(
   device: PlanDevice,
   { choices, algorithm: make }: PartsOptions,
 ): AttentionParts {
-  const { mods, placement } = placedMods(problem, device);
+  const { mods, placement } = placedMods(problem, device, {
+    // FlashAttention-1 binds m and l besides.
+    ...(choices.algorithm === "fa1" && { others: 5 + (problem.lse ? 1 : 0) }),
+  });
   const spec = attentionSpec(problem, mods);
   const algorithm = make(problem, spec, choices, device);
   const schedule = buildSchedule(
@@ -74,12 +79,13 @@ export function attentionParts(
       copies: tensors.copies,
     },
     captures: tensors.captures,
-    explanation: explain({
+    explanation: explain(problem, {
       algorithm,
       schedule,
       tiles,
       dispatches,
       scratch,
+      workgroupBytes: device.limits.maxComputeWorkgroupStorageSize,
       captures: explainCaptures(mods?.tensors ?? [], placement, problem),
     }),
   };
@@ -114,6 +120,7 @@ export function attentionSpec(
     partial: false,
     queries: "consecutive",
     persistent: false,
+    ...(problem.selection && { selected: true }),
   };
 }
 
@@ -127,6 +134,7 @@ export function uniformsOf(
   const paged = keys.kind === "paged" ? keys : undefined;
   const { query, key, value, output, lse } = rowStrides(problem);
   return {
+    ...maskUniforms(problem),
     ...strideUniforms("query", spec.queryFormat, query),
     ...strideUniforms("key", spec.keyFormat, key),
     ...strideUniforms("value", spec.valueFormat, value),
@@ -144,6 +152,25 @@ export function uniformsOf(
     scale: problem.scale,
     ...dropoutUniforms(problem.dropout),
     sequences_at: sequencesAt,
+  };
+}
+
+/** Where the bits of a selection are. */
+function maskUniforms(
+  { selection, queryHeads }: AttentionProblem,
+): Record<string, number> {
+  if (!selection) return {};
+  const { grid } = selection;
+  return {
+    mask_query_block: grid.queryBlock,
+    mask_key_block: grid.keyBlock,
+    mask_by_position: grid.rowsBy === "position" ? 1 : 0,
+    mask_offset: grid.queryOffset,
+    mask_group: maskGroup(grid, queryHeads),
+    mask_words: bitWords(grid.keyBlocks),
+    mask_batched: grid.batch > 1 ? 1 : 0,
+    mask_heads: grid.heads,
+    mask_rows: grid.queryBlocks,
   };
 }
 

@@ -19,6 +19,8 @@ import type { AttentionExplanation } from "./explanation.ts";
 import { checkIndexing } from "./limits.ts";
 import { checkChoices, type PlanChoices } from "./options/choices.ts";
 import { checkAttentionOptions } from "./options/known_options.ts";
+import type { BlockGrid } from "../../mods/mod.ts";
+import type { DeviceBlockMask } from "../block_mask/device_block_mask.ts";
 import {
   type AttentionParts,
   attentionParts,
@@ -49,6 +51,11 @@ export interface AttentionTensors {
   readonly output: GpuTensor;
   /** Like the output without its last dimension, f32; where asked for. */
   readonly lse?: GpuTensor | undefined;
+  /**
+   * Where the options have a block mask on the device: another one of the same
+   * geometry, as each layer may have its own.
+   */
+  readonly blockMask?: DeviceBlockMask | undefined;
 }
 
 /**
@@ -208,6 +215,7 @@ export class AttentionPlan implements Disposable {
       value,
       output,
       lse,
+      blocks: (tensors.blockMask ?? this.#problem.selection)?.bits,
       ...Object.fromEntries(captures),
     };
     arenas.forEach((arena, i) => resources[`arena_${i}`] = arena);
@@ -258,6 +266,7 @@ export class AttentionPlan implements Disposable {
     check("query", tensors.query, elements.query, dtype);
     check("output", tensors.output, elements.output, dtype);
     if (this.#problem.lse) check("lse", tensors.lse, elements.lse, "f32");
+    this.#checkBlockMask(tensors.blockMask);
     if (keys.segments > 0) {
       checkArenas(tensors.arenas, this.#problem);
       return;
@@ -265,6 +274,34 @@ export class AttentionPlan implements Disposable {
     check("key", tensors.key, elements.key, dtype);
     check("value", tensors.value, elements.value, dtype);
   }
+
+  #checkBlockMask(mask: DeviceBlockMask | undefined): void {
+    const { selection } = this.#problem;
+    if (mask === undefined) return checkSelection(this.#gpu, selection);
+    checkType(
+      selection !== undefined,
+      "blockMask",
+      "must not be given to a plan whose options have none on the device",
+      mask,
+    );
+    checkSelection(this.#gpu, mask);
+    for (const [name, value] of Object.entries(selection.grid)) {
+      const own = mask.grid[name as keyof BlockGrid];
+      checkType(
+        own === value,
+        `blockMask ${name}`,
+        `must be that of the plan's (${value})`,
+        own,
+      );
+    }
+  }
+}
+
+/** Throws unless a block mask on the device is of that `Gpu`. */
+function checkSelection(gpu: Gpu, mask: DeviceBlockMask | undefined): void {
+  if (mask === undefined) return;
+  checkType(mask.gpu === gpu, "blockMask", "must be of the plan's Gpu", mask);
+  void mask.bits.buffer;
 }
 
 /**
@@ -332,6 +369,7 @@ function checkedParts(
   problem: AttentionProblem,
   options: PartsOptions,
 ): AttentionParts {
+  checkSelection(gpu, problem.selection);
   checkIndexing(gpu, problem);
   const parts = attentionParts(problem, gpu, options);
   for (const own of Object.values(parts.captures)) checkCapture(gpu, own);

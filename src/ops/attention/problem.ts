@@ -8,7 +8,9 @@
 
 import type { Dropout } from "../../core/dropout.ts";
 import type { DType } from "../../core/dtype.ts";
+import { UnsupportedError } from "../../core/errors.ts";
 import type { MaskMod, ScoreMod } from "../../mods/mod.ts";
+import type { DeviceBlockMask } from "../block_mask/device_block_mask.ts";
 
 /**
  * One sequence of the batch.
@@ -107,6 +109,8 @@ export interface AttentionProblem {
   readonly scoreMods: readonly ScoreMod[];
   /** All must hold for a key to be seen. */
   readonly maskMods: readonly MaskMod[];
+  /** Blocks of keys that the device selects, on top of all masks. */
+  readonly selection?: DeviceBlockMask | undefined;
   /** Dropout of the weights; where any are dropped. */
   readonly dropout?: Dropout | undefined;
   /** Whether the log-sum-exp is wanted. */
@@ -126,6 +130,19 @@ export function packedRows(
   sequence: SequenceShape,
 ): number {
   return sequence.queryCount * (problem.queryHeads / problem.kvHeads);
+}
+
+/**
+ * Throws unless backward can run a problem.
+ *
+ * @throws {UnsupportedError} if the device selects its blocks
+ */
+export function checkDifferentiable({ selection }: AttentionProblem): void {
+  if (selection === undefined) return;
+  throw new UnsupportedError(
+    "compute gradients with a blockMask on the device",
+    "backward goes along keys too, whose lists are made on the host: give blockMask: await mask.read()",
+  );
 }
 
 /** Rows of four elements that hold `dim` elements. */

@@ -13,7 +13,7 @@ import type { AttentionProblem } from "./problem.ts";
 /**
  * What a saved state is made of.
  *
- * @category Plans
+ * @category Gradients
  */
 export interface SavedParts {
   /** The device. */

@@ -5,6 +5,8 @@
  */
 
 import { checkType } from "../../core/check.ts";
+import { capturedShape } from "../../mods/capture_derivative.ts";
+import type { CapturedFloats } from "../../mods/mod.ts";
 import { type Gpu, GpuTensor } from "../../gpu/mod.ts";
 import { uploadHost } from "../../gpu/host_tensor.ts";
 import type { AttentionOptions } from "../attention/options/attention_options.ts";
@@ -26,7 +28,7 @@ import { AttentionBackwardPlan, type BackwardPlanOptions } from "./plan.ts";
 /**
  * What a loss sends back.
  *
- * @category Attention
+ * @category Gradients
  */
 export interface OutputGradients {
   /** Its derivative by the output: the output's shape and dtype. */
@@ -54,14 +56,25 @@ export interface AttentionGradients<T> {
   readonly key: T;
   /** The same of values. */
   readonly value: T;
+  /**
+   * One for each of `captureGradients`, f32, of the shape that was captured (of
+   * an array, as long as it); where any were asked for.
+   */
+  readonly captures?: readonly T[] | undefined;
 }
 
 /**
  * How {@linkcode attentionBackward} runs.
  *
- * @category Attention
+ * @category Gradients
  */
 export interface BackwardRunOptions extends BackwardChoices {
+  /**
+   * What score mods capture and is to have a gradient too (a relative-bias
+   * table, learned slopes): what `capture()` gave, or the `Float32Array` or GPU
+   * tensor that a mod was made of.
+   */
+  readonly captureGradients?: readonly CapturedFloats[] | undefined;
   /** Checked before anything is submitted and before results are read. */
   readonly signal?: AbortSignal;
 }
@@ -69,7 +82,7 @@ export interface BackwardRunOptions extends BackwardChoices {
 /**
  * The options of `attention()`, and what it gave.
  *
- * @category Attention
+ * @category Gradients
  */
 export interface BackwardInputs extends AttentionOptions {
   /** The output. */
@@ -145,6 +158,7 @@ export async function attentionBackward(
   checkBackwardRun(options);
   checkGradientNames(gradients);
   const { signal, ...choices } = options;
+  const { captureGradients = [] } = choices;
   signal?.throwIfAborted();
   const temporary: { destroy(): void }[] = [];
   const made: GpuTensor[] = [];
@@ -183,7 +197,11 @@ export async function attentionBackward(
         gpu.empty(problem.dtype, shapes[name], `attention.${name}Gradient`),
       );
     }
-    const [queryGradient, keyGradient, valueGradient] = made;
+    for (const [g, captured] of captureGradients.entries()) {
+      const shape = capturedShape(captured);
+      made.push(gpu.empty("f32", shape, `attention.captureGradient${g}`));
+    }
+    const [queryGradient, keyGradient, valueGradient, ...captured] = made;
     const outputGradient = onDevice("outputGradient")!;
     const lse = onDevice("lseGradient");
     // Read anew: what the state owns may be gone by now.
@@ -196,17 +214,23 @@ export async function attentionBackward(
         queryGradient,
         keyGradient,
         valueGradient,
+        captureGradients: captured,
       }));
     if (!onHost) {
-      return { query: queryGradient, key: keyGradient, value: valueGradient };
+      return {
+        query: queryGradient,
+        key: keyGradient,
+        value: valueGradient,
+        ...captured.length > 0 && { captures: captured },
+      };
     }
     temporary.push(...made);
     const arrays = await gpu.read(made, signal ? { signal } : {});
-    const [query, key, value] = arrays.map((data, i) => ({
+    const [query, key, value, ...captures] = arrays.map((data, i) => ({
       data: data as Float32Array,
       shape: made[i].shape,
     }));
-    return { query, key, value };
+    return { query, key, value, ...captures.length > 0 && { captures } };
   } catch (error) {
     temporary.push(...made);
     throw error;

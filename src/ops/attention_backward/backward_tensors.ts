@@ -38,4 +38,9 @@ export interface BackwardTensors {
   readonly keyGradient: GpuTensor;
   /** Written: the same of values, with `valueHeadDim`. */
   readonly valueGradient: GpuTensor;
+  /**
+   * Written: one for each of the plan's `captureGradients`, f32, with as many
+   * elements as what is captured.
+   */
+  readonly captureGradients?: readonly GpuTensor[] | undefined;
 }

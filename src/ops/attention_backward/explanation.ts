@@ -11,7 +11,7 @@ import type { TileCounts } from "../attention/work/key_runs.ts";
 /**
  * One of the two kernels of backward.
  *
- * @category Plans
+ * @category Gradients
  */
 export interface ExplainedBackwardKernel {
   /** Query rows and keys of its tile. */

@@ -29,7 +29,7 @@ const HINTS: OptionHints = {
  */
 export function checkBackwardOptions(owner: string, options: unknown): void {
   checkOptions(owner, options, {
-    known: [...CHOICES, "lseGradient"],
+    known: [...CHOICES, "lseGradient", "captureGradients"],
     hints: HINTS,
   });
 }
@@ -41,7 +41,7 @@ export function checkBackwardOptions(owner: string, options: unknown): void {
  */
 export function checkBackwardRun(options: unknown): void {
   checkOptions("attentionBackward()", options, {
-    known: [...CHOICES, "signal"],
+    known: [...CHOICES, "captureGradients", "signal"],
     hints: HINTS,
   });
 }

@@ -34,6 +34,7 @@ import { rowFormat, rowStride } from "../../../kernels/fragments/rows.ts";
 import type { KernelSource } from "../../core/kernel.ts";
 import { foldGrid } from "../../gpu/dispatch.ts";
 import type { Dispatch, ProgramParts } from "../../gpu/mod.ts";
+import { type CapturedFloats, emitMods } from "../../mods/mod.ts";
 import {
   type CaptureParts,
   captureParts,
@@ -47,6 +48,7 @@ import {
 } from "../attention/parts.ts";
 import {
   type AttentionProblem,
+  checkDifferentiable,
   packedRows,
   vecsOf,
 } from "../attention/problem.ts";
@@ -63,6 +65,7 @@ import {
 } from "../attention/work/schedule.ts";
 import { type BackwardChoices, checkBackwardChoices } from "./choices.ts";
 import type { BackwardExplanation } from "./explanation.ts";
+import { capturePasses } from "./capture_pass.ts";
 import { gradientSpans } from "./gradient_spans.ts";
 import { RowRuns } from "./row_runs.ts";
 import {
@@ -90,6 +93,8 @@ export interface BackwardProblem {
   readonly problem: AttentionProblem;
   /** Whether a gradient flows into the log-sum-exp. */
   readonly lseGradient: boolean;
+  /** Captured floats of which gradients are wanted; none by default. */
+  readonly captureGradients?: readonly CapturedFloats[] | undefined;
 }
 
 /** One of the two passes: dQ, or dK and dV. */
@@ -123,13 +128,15 @@ interface WrittenPass {
  * @throws {UnsupportedError} if no tile fits the device
  */
 export function backwardParts(
-  { problem, lseGradient }: BackwardProblem,
+  { problem, lseGradient, captureGradients = [] }: BackwardProblem,
   device: PlanDevice,
   choices: BackwardChoices = {},
 ): BackwardParts {
+  checkDifferentiable(problem);
   const { tiles, splits } = checkBackwardChoices(choices, device);
   const { mods, placement } = placedMods(problem, device, {
     derivative: true,
+    captureGradients,
     others: OTHER_BACKWARD_BUFFERS,
   });
   const tensors = captureParts(mods?.tensors ?? [], placement);
@@ -160,6 +167,21 @@ export function backwardParts(
   const written = passes.map((pass) =>
     writePass(pass, values, { problem, device })
   );
+  const gradients = capturePasses({
+    problem,
+    spec,
+    // Nothing is captured where there are no mods.
+    before,
+    mods: mods ?? emitMods({ scoreMods: [], maskMods: [], captureGradients }),
+    captured: captureGradients,
+    device,
+    tiles,
+    candidate: candidateOf(
+      problem,
+      Math.max(0, ...problem.sequences.map((own) => packedRows(problem, own))),
+    ),
+    values,
+  });
   const rows = tensorElements(problem).lse;
   const scratch = {
     row_statistics: Math.max(1, rows) * 8,
@@ -167,16 +189,23 @@ export function backwardParts(
       passes.map(({ sums }, i) => [sums, written[i].sumBytes] as const)
         .filter(([, bytes]) => bytes > 0),
     ),
+    ...gradients.scratch,
     ...tensors.scratch,
   };
-  const dispatches = [delta, ...written.flatMap((pass) => pass.dispatches)]
-    .filter(({ grid }) => grid.every((count) => count > 0));
+  const dispatches = [
+    delta,
+    ...written.flatMap((pass) => pass.dispatches),
+    ...gradients.dispatches,
+  ].filter(({ grid }) => grid.every((count) => count > 0));
   return {
     parts: {
       dispatches,
-      words: Object.fromEntries(
-        passes.map(({ schedule }, i) => [schedule, written[i].words]),
-      ),
+      words: {
+        ...Object.fromEntries(
+          passes.map(({ schedule }, i) => [schedule, written[i].words]),
+        ),
+        ...gradients.words,
+      },
       scratch,
       copies: tensors.copies,
     },
@@ -214,6 +243,7 @@ function candidateOf(
     headVecs: vecsOf(problem.headDim),
     valueVecs: vecsOf(problem.valueHeadDim),
     scoreMods: problem.scoreMods.length > 0,
+    dropout: problem.dropout !== undefined,
   };
 }
 

@@ -16,6 +16,8 @@ import {
 import type { AttentionProblem } from "../attention/problem.ts";
 import type { BackwardChoices } from "./choices.ts";
 import type { BackwardExplanation } from "./explanation.ts";
+import type { CapturedFloats } from "../../mods/mod.ts";
+import { checkCaptured } from "./capture_pass.ts";
 import { checkBackwardOptions } from "./options.ts";
 import { type BackwardParts, backwardParts } from "./parts.ts";
 import type { BackwardTensors } from "./backward_tensors.ts";
@@ -33,11 +35,16 @@ const NAMES = {
 /**
  * What a backward plan is for, and how it runs.
  *
- * @category Plans
+ * @category Gradients
  */
 export interface BackwardPlanOptions extends BackwardChoices {
   /** Whether a gradient flows into the log-sum-exp; `false` by default. */
   readonly lseGradient?: boolean;
+  /**
+   * What score mods capture and is to have a gradient too: what `capture()`
+   * gave, or the `Float32Array` or GPU tensor that a mod was made of.
+   */
+  readonly captureGradients?: readonly CapturedFloats[] | undefined;
 }
 
 /**
@@ -174,6 +181,7 @@ export class AttentionBackwardPlan implements Disposable {
     checkBackwardTensors(this.#gpu, tensors, {
       problem: this.#problem,
       lseGradient: this.#options.lseGradient ?? false,
+      captureGradients: this.#options.captureGradients ?? [],
     });
     const captures = Object.entries(this.#captures).map(([resource, own]) => ({
       resource,
@@ -195,6 +203,12 @@ export class AttentionBackwardPlan implements Disposable {
       query_gradient: tensors.queryGradient,
       key_gradient: tensors.keyGradient,
       value_gradient: tensors.valueGradient,
+      ...Object.fromEntries(
+        (tensors.captureGradients ?? []).map((
+          tensor,
+          g,
+        ) => [`capture_gradient_${g}`, tensor]),
+      ),
       ...Object.fromEntries(arenas),
       ...Object.fromEntries(
         captures.map(({ resource, tensor }) => [resource, tensor]),
@@ -230,10 +244,13 @@ export class AttentionBackwardPlan implements Disposable {
 function checkedParts(
   gpu: Gpu,
   problem: AttentionProblem,
-  { lseGradient = false, ...choices }: BackwardPlanOptions,
+  { lseGradient = false, captureGradients = [], ...choices }:
+    BackwardPlanOptions,
 ): BackwardParts {
   checkIndexing(gpu, problem);
-  const parts = backwardParts({ problem, lseGradient }, gpu, choices);
+  checkCaptured(captureGradients);
+  const backward = { problem, lseGradient, captureGradients };
+  const parts = backwardParts(backward, gpu, choices);
   for (const own of Object.values(parts.captures)) checkCapture(gpu, own);
   return parts;
 }

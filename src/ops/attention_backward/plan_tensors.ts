@@ -9,6 +9,8 @@ import { type Gpu, GpuTensor } from "../../gpu/mod.ts";
 import { checkArenas } from "../attention/plan.ts";
 import type { AttentionProblem } from "../attention/problem.ts";
 import { tensorElements } from "../attention/rows.ts";
+import type { CapturedFloats } from "../../mods/mod.ts";
+import { captureElements } from "./capture_pass.ts";
 import { gradientElements } from "./gradient_spans.ts";
 import type { BackwardTensors } from "./backward_tensors.ts";
 
@@ -21,15 +23,20 @@ import type { BackwardTensors } from "./backward_tensors.ts";
 export function checkBackwardTensors(
   gpu: Gpu,
   tensors: BackwardTensors,
-  { problem, lseGradient }: {
+  { problem, lseGradient, captureGradients }: {
     readonly problem: AttentionProblem;
     readonly lseGradient: boolean;
+    readonly captureGradients: readonly CapturedFloats[];
   },
 ): void {
   const { dtype, keys } = problem;
   const elements = tensorElements(problem);
   const gradients = gradientElements(problem);
-  const check = (name: keyof BackwardTensors, size: number, type: string) => {
+  const check = (
+    name: Exclude<keyof BackwardTensors, "captureGradients">,
+    size: number,
+    type: string,
+  ) => {
     const tensor = tensors[name];
     checkType(tensor instanceof GpuTensor, name, "must be a GpuTensor", tensor);
     checkType(tensor.gpu === gpu, name, "must be of the plan's Gpu", tensor);
@@ -63,6 +70,28 @@ export function checkBackwardTensors(
   check("queryGradient", gradients.query, dtype);
   check("keyGradient", gradients.key, dtype);
   check("valueGradient", gradients.value, dtype);
+  const given = tensors.captureGradients ?? [];
+  checkType(
+    given.length === captureGradients.length,
+    "captureGradients",
+    `must be as many as the plan has (${captureGradients.length})`,
+    given.length,
+  );
+  captureGradients.forEach((captured, g) => {
+    const name = `captureGradients[${g}]`;
+    const tensor = given[g];
+    const size = captureElements(captured);
+    checkType(tensor instanceof GpuTensor, name, "must be a GpuTensor", tensor);
+    checkType(tensor.gpu === gpu, name, "must be of the plan's Gpu", tensor);
+    checkType(tensor.dtype === "f32", name, "must be f32", tensor.dtype);
+    checkType(
+      tensor.size === size,
+      name,
+      `must have ${size} elements`,
+      tensor.size,
+    );
+    void tensor.buffer;
+  });
 }
 
 /**
@@ -92,15 +121,29 @@ export function checkBackwardWritten(
     const tensor = tensors[name];
     if (tensor) bound.push([name, tensor.buffer]);
   }
-  const written = ["queryGradient", "keyGradient", "valueGradient"] as const;
-  for (const name of written) {
-    const { buffer } = tensors[name];
+  const written: readonly [string, GpuTensor][] = [
+    ...["queryGradient", "keyGradient", "valueGradient"].map((
+      name,
+    ): [string, GpuTensor] => [
+      name,
+      tensors[name as "queryGradient" | "keyGradient" | "valueGradient"],
+    ]),
+    ...(tensors.captureGradients ?? []).map((
+      tensor,
+      g,
+    ): [string, GpuTensor] => [
+      `captureGradients[${g}]`,
+      tensor,
+    ]),
+  ];
+  for (const [name, tensor] of written) {
+    const { buffer } = tensor;
     const shared = bound.find(([, other]) => other === buffer);
     checkType(
       shared === undefined,
       name,
       `must not share a buffer with ${shared?.[0]}`,
-      tensors[name],
+      tensor,
     );
     bound.push([name, buffer]);
   }

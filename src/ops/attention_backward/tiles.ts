@@ -19,7 +19,7 @@ import type { LoopCounts } from "../attention/work/loop_limit.ts";
 /**
  * Sizes of the backward kernels.
  *
- * @category Plans
+ * @category Gradients
  */
 export interface BackwardTiles {
   /** On what, or where else the numbers come from. */
@@ -41,14 +41,14 @@ export interface BackwardTiles {
 /**
  * Sizes to use instead of the device's: for tuning.
  *
- * @category Plans
+ * @category Gradients
  */
 export type BackwardTileOptions = Partial<BackwardTiles>;
 
 /**
  * Adapters that compute on the CPU.
  *
- * @category Plans
+ * @category Gradients
  */
 export const SOFTWARE_BACKWARD_TILES: BackwardTiles = {
   measured: "llvmpipe, 8 lanes",
@@ -63,7 +63,7 @@ export const SOFTWARE_BACKWARD_TILES: BackwardTiles = {
 /**
  * Any other adapter; from occupancy arithmetic, not from a measurement.
  *
- * @category Plans
+ * @category Gradients
  */
 export const HARDWARE_BACKWARD_TILES: BackwardTiles = {
   measured: "not measured: as forward's",
@@ -139,6 +139,8 @@ export interface BackwardCandidate {
   readonly valueVecs: number;
   /** Whether there are score mods. */
   readonly scoreMods: boolean;
+  /** Whether weights are dropped. */
+  readonly dropout: boolean;
 }
 
 /**
@@ -215,10 +217,11 @@ function doubled(
 /** Iterations of the loops of dQ's kernel. */
 export function queryLoops(
   { rowsPerLane, keysPerStep: step }: ForwardTile,
-  { headVecs, valueVecs, scoreMods }: BackwardCandidate,
+  { headVecs, valueVecs, scoreMods, dropout }: BackwardCandidate,
 ): LoopCounts {
-  const fullStep = 2 * headVecs + valueVecs + (scoreMods ? step + 1 : 0) +
-    step + 12;
+  const fullStep = 2 * headVecs + valueVecs + step +
+    (scoreMods ? step + 1 : 0) +
+    (dropout ? step + 1 : 0) + 12;
   return {
     step,
     fullStep,
@@ -230,11 +233,12 @@ export function queryLoops(
 /** Iterations of the loops of the kernel of dK and dV. */
 export function keyLoops(
   tile: KeyTile,
-  { headVecs, valueVecs, scoreMods }: BackwardCandidate,
+  { headVecs, valueVecs, scoreMods, dropout }: BackwardCandidate,
 ): LoopCounts {
   const step = tile.rowsPerStep;
   const both = headVecs + valueVecs;
-  const fullStep = 2 * both + (scoreMods ? step + 1 : 0) + step + 14;
+  const fullStep = 2 * both + step + (scoreMods ? step + 1 : 0) +
+    (dropout ? step + 1 : 0) + 14;
   return {
     step,
     fullStep,

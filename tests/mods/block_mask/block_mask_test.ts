@@ -71,7 +71,11 @@ property(
   [geometries, maskCases],
   (geometry, { mask, meaning, exact }) => {
     if (!exact) return;
-    const { grid, levels } = blockMask(mask, { ...geometry, batch: 2 });
+    const { grid, levels } = blockMask(mask, {
+      ...geometry,
+      batch: 2,
+      heads: 2,
+    });
     const seen = new Float64Array(levels.length);
     const all = new Float64Array(levels.length);
     eachPair(grid, (b, h, row, key) => {

@@ -58,7 +58,7 @@ export const CAPTURE_FAULTS: readonly SourceFault[] = [
       "(x) => x",
     ],
   ]),
-  ...faultsIn("placedMods", CAPTURES, [
+  ...faultsIn("defaultOthers", CAPTURES, [
     [
       "the log-sum-exp's binding is not counted",
       "+ (lse ? 1 : 0)",

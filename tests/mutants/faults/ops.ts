@@ -120,13 +120,17 @@ export const OPS_FAULTS: readonly SourceFault[] = [
   ...faultsIn("MERGE_WORDS", ["ops/attention/parts"], [
     ["merges are never divided", "2 ** 17", "2 ** 40"],
   ]),
-  ...faultsIn("checkLoops", LONG_LOOPS, [
+  ...faultsIn(
+    "src/ops/attention/variants/standard.ts: checkLoops",
+    LONG_LOOPS,
     [
-      "the baseline runs at any length",
-      "if (iterations <= maxLoopIterations) return",
-      "return",
+      [
+        "the baseline runs at any length",
+        "if (iterations <= maxLoopIterations) return",
+        "return",
+      ],
     ],
-  ]),
+  ),
   ...faultsIn("Finder", SERVICE, [
     [
       "blocks in the same column are taken for the same",
@@ -167,8 +171,8 @@ export const OPS_FAULTS: readonly SourceFault[] = [
     ],
     [
       "score mods see the prefix's positions",
-      'this.#listed = modsDependOn(problem.scoreMods, "query") ||',
-      "this.#listed = false &&",
+      'modsDependOn(problem.scoreMods, "query")',
+      "false",
     ],
     [
       "all sequences have the first one's rows",

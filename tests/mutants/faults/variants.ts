@@ -196,24 +196,28 @@ export const VARIANT_FAULTS: readonly SourceFault[] = [
   ...faultsIn("chunksOf", ["ops/attention/parts"], [
     [
       "a row of too many states is merged all the same",
-      "if (vecs < Math.ceil(valueVecs / lanes)) {",
+      "if (vecs < Math.ceil(rowVecs / lanes)) {",
       "if (false) {",
     ],
   ]),
-  ...faultsIn("checkLoops", LONG_LOOPS, [
+  ...faultsIn(
+    "src/ops/attention/variants/standard.ts: checkLoops",
+    LONG_LOOPS,
     [
-      "the scores' loops are not counted",
-      "steps * (headVecs + 2 * step + 4)",
-      "0 * headVecs",
+      [
+        "the scores' loops are not counted",
+        "steps * (headVecs + 2 * step + 4)",
+        "0 * headVecs",
+      ],
+      ["the softmax's loops are not counted", "3 * keys + 2 * steps", "0"],
+      [
+        "the values' loops are not counted",
+        "Math.ceil(valueVecs / STANDARD_COLUMNS) * (keys + 2 * steps + 2)",
+        "0 * valueVecs",
+      ],
+      ["loops are counted twice", "4 + Math.max(", "4 + 2 * Math.max("],
     ],
-    ["the softmax's loops are not counted", "3 * keys + 2 * steps", "0"],
-    [
-      "the values' loops are not counted",
-      "Math.ceil(valueVecs / STANDARD_COLUMNS) * (keys + 2 * steps + 2)",
-      "0 * valueVecs",
-    ],
-    ["loops are counted twice", "4 + Math.max(", "4 + 2 * Math.max("],
-  ]),
+  ),
   ...faultsIn("checkWritten", PLAN, [
     [
       "the log-sum-exp may lie over the output",

@@ -7,4 +7,5 @@ export * as kernels from "@quire/attention/kernels";
 export * as kv from "@quire/attention/kv";
 export * as mods from "@quire/attention/mods";
 export * as ops from "@quire/attention/ops";
+export * as planning from "@quire/attention/planning";
 export * as reference from "@quire/attention/reference";

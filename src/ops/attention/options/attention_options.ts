@@ -13,6 +13,7 @@ import type { Dropout } from "../../../core/dropout.ts";
 import type { GpuTensor } from "../../../gpu/mod.ts";
 import type { ContiguousCache, KvCache } from "../../../kv/mod.ts";
 import type { BlockMask, MaskMod, ScoreMod } from "../../../mods/mod.ts";
+import type { DeviceBlockMask } from "../../block_mask/device_block_mask.ts";
 import type { HostBits, HostTensor } from "../../tensors.ts";
 import type { Layout } from "../problem.ts";
 import type { HostMask } from "./attention_mask.ts";
@@ -105,9 +106,10 @@ export interface AttentionOptions<T = GpuTensor | HostTensor | HostBits> {
   /**
    * A mask in blocks, on top of `causal` and all else: blocks that it has not
    * are not visited. Its heads are 1, the query heads or a divisor of them, its
-   * batch 1 or the number of sequences.
+   * batch 1 or the number of sequences. One on the device is read by what
+   * runs, at the time it runs: nothing waits for it.
    */
-  readonly blockMask?: BlockMask;
+  readonly blockMask?: BlockMask | DeviceBlockMask;
   /**
    * Dropout of the weights, for training: `rate` of them, in `[0, 1)`, do not
    * count, and the others `1 / (1 - rate)` times as much; the log-sum-exp is

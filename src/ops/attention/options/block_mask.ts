@@ -5,9 +5,17 @@
  */
 
 import { checkRange, checkType } from "../../../core/check.ts";
-import { BlockMask, type MaskMod } from "../../../mods/mod.ts";
+import { isBlockMask } from "../../../mods/block_mask/made.ts";
+import type { BlockMask, MaskMod } from "../../../mods/mod.ts";
+import type { DeviceBlockMask } from "../../block_mask/device_block_mask.ts";
+import { isMadeOnDevice } from "../../block_mask/made.ts";
 import type { SequenceShape } from "../problem.ts";
 import { type MaskExtents, positionsRule } from "./capture_sizes.ts";
+
+/** Whether something is a block mask on the device. */
+export function isDeviceBlockMask(value: unknown): value is DeviceBlockMask {
+  return isMadeOnDevice(value);
+}
 
 /**
  * The mods of a block mask; none where there is none.
@@ -16,14 +24,19 @@ import { type MaskExtents, positionsRule } from "./capture_sizes.ts";
  * @throws {RangeError} If its rows go by positions, and queries have others.
  */
 export function blockMaskMods(
-  mask: BlockMask | undefined,
+  mask: BlockMask | DeviceBlockMask | undefined,
   extents: MaskExtents,
 ): MaskMod[] {
   if (mask === undefined) return [];
+  if (isDeviceBlockMask(mask)) {
+    // Its blocks are not known here: no mod, but a selection.
+    checkBlockGrid(mask.grid, extents);
+    return [];
+  }
   checkType(
-    mask instanceof BlockMask,
+    isBlockMask(mask),
     "blockMask",
-    "must be a BlockMask, made by blockMask(), blockMaskFromPattern() or blockMaskFromLists()",
+    "must be a BlockMask, made by blockMask(), blockMaskFromPattern(), blockMaskFromLists() or, on the device, blockMaskFromScores()",
     mask,
   );
   checkBlockGrid(mask.grid, extents);

@@ -18,10 +18,11 @@ import type { Partition } from "../work/partition.ts";
 export interface PlanChoices {
   /**
    * `"fused"` (default): forward and decode kernels, each sequence by its
-   * number of query rows. `"standard"`: the 3-dispatch baseline, which neither
-   * splits nor shares.
+   * number of query rows. `"standard"`: the 3-dispatch baseline. `"fa1"`:
+   * FlashAttention-1 in its own loop order, f32 only. Neither of these splits
+   * or shares; they are there to compare with.
    */
-  readonly algorithm?: "fused" | "standard" | undefined;
+  readonly algorithm?: "fused" | "standard" | "fa1" | undefined;
   /**
    * Whether a row's bits must not depend on its batch, which only fixed splits
    * without shared prefixes hold. `true` (default) and `false` decide what
@@ -55,7 +56,7 @@ export interface PlanChoices {
 /** Choices with their defaults. */
 export interface CheckedChoices {
   /** The algorithm. */
-  readonly algorithm: "fused" | "standard";
+  readonly algorithm: "fused" | "standard" | "fa1";
   /** How keys are split. */
   readonly splits: "fixed" | "stream-k" | "auto" | number;
   /** Whether prefixes are shared. */
@@ -79,7 +80,7 @@ export function checkChoices(
 ): CheckedChoices {
   const { algorithm = "fused", invariant, workers } = choices;
   const tiles = tilesOf(device, choices.tiles);
-  checkOneOf("algorithm", algorithm, ["fused", "standard"]);
+  checkOneOf("algorithm", algorithm, ["fused", "standard", "fa1"]);
   checkBoolean("invariant", invariant);
   const { splits = invariant === false ? "auto" : "fixed" } = choices;
   const { sharedPrefix = invariant === false ? "auto" : "never" } = choices;

@@ -6,8 +6,10 @@
 
 import type { AttentionSpec } from "../../../../kernels/attention/spec.ts";
 import type { KernelSource } from "../../../core/kernel.ts";
+import type { ScheduleCost } from "../../../planning/traffic/cost.ts";
 import type { Work } from "../work/key_ranges.ts";
 import type { KernelWork, MergeLimits, Schedule } from "../work/schedule.ts";
+import type { MovedWork } from "../moved_work.ts";
 import type { PassedOver, Profile } from "./variant.ts";
 
 /**
@@ -44,10 +46,18 @@ export interface VariantWork extends KernelWork {
   readonly name: string;
   /** The features that it uses. */
   readonly profile: Profile;
+  /** What a workgroup does at a time, where it is not a whole row tile. */
+  readonly tile?: TileSize;
   /** What comes before it in the list, and why that does not run. */
   readonly passedOver: readonly PassedOver[];
   /** Its kernel, by how the work was partitioned. */
   readonly kernel: (choice: Partial<AttentionSpec>) => KernelSource;
+}
+
+/** What an algorithm moves and computes. */
+export interface AlgorithmCost extends ScheduleCost {
+  /** Query rows that its kernels load again, after their tile's first step. */
+  readonly rowsAgain: number;
 }
 
 /** An algorithm's answer for a problem. */
@@ -60,6 +70,8 @@ export interface Algorithm {
   readonly kernels: readonly VariantWork[];
   /** The dispatches, in order. */
   readonly dispatches: (schedule: Schedule) => readonly TileDispatch[];
+  /** What it moves and computes, by its work. */
+  readonly cost: (work: MovedWork) => AlgorithmCost;
   /** Bytes of scratch, by binding. */
   readonly scratch: (schedule: Schedule) => Readonly<Record<string, number>>;
 }

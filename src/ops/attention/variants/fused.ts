@@ -6,11 +6,15 @@
 
 import { mergeKernel } from "../../../../kernels/attention/merge.ts";
 import type { AttentionSpec } from "../../../../kernels/attention/spec.ts";
+import { addCosts } from "../../../planning/traffic/cost.ts";
+import { flash2Of } from "../../../planning/traffic/fused.ts";
+import { statesCost } from "../moved_work.ts";
 import { type CheckedChoices, partitionsOf } from "../options/choices.ts";
 import { type AttentionProblem, vecsOf } from "../problem.ts";
 import { flatWork, type KeyRange, type Work } from "../work/key_ranges.ts";
 import { type Algorithm, largest, type VariantWork } from "./algorithm.ts";
 import { FUSED_VARIANTS } from "./list.ts";
+import { selectionOf, selectionScratch } from "./selection.ts";
 import {
   type Candidate,
   chooseVariant,
@@ -45,21 +49,26 @@ export function fusedAlgorithm(
     dispatches: (schedule) => {
       const statsAt = schedule.stateRows * valueVecs;
       return [
-        ...schedule.kernels.map((
+        ...schedule.kernels.flatMap((
           { tilesAt, tileCount, workers, partial },
           i,
-        ) => ({
-          source: kernels[i].kernel({ partial, persistent: !!workers }),
-          tile: { rows: kernels[i].rows, keys: kernels[i].loops.step },
-          tilesAt,
-          groups: workers ? workers.count : tileCount,
-          heads: workers ? 1 : kvHeads,
-          uniforms: {
-            stats_at: statsAt,
-            workers_at: workers?.at ?? 0,
-            runs_per_head: schedule.runsPerHead && !workers ? 1 : 0,
-          },
-        })),
+        ) => {
+          const tile = { rows: kernels[i].rows, keys: kernels[i].loops.step };
+          const selection = selectionOf(problem, schedule, i, tile);
+          return [...selection.dispatches, {
+            source: kernels[i].kernel({ partial, persistent: !!workers }),
+            tile,
+            tilesAt,
+            groups: workers ? workers.count : tileCount,
+            heads: workers ? 1 : kvHeads,
+            uniforms: {
+              ...selection.uniforms,
+              stats_at: statsAt,
+              workers_at: workers?.at ?? 0,
+              runs_per_head: schedule.runsPerHead && !workers ? 1 : 0,
+            },
+          }];
+        }),
         ...schedule.merges.map(({ tilesAt, tileCount, ownHeads }) => ({
           source: merge,
           tile: undefined,
@@ -70,11 +79,17 @@ export function fusedAlgorithm(
         })),
       ].filter(({ groups }) => groups > 0);
     },
+    cost: ({ sums, sizes, stateRows }) => ({
+      ...addCosts(flash2Of(sums, sizes), statesCost(stateRows, sizes)),
+      rowsAgain: sums.rows - sums.seeingRows,
+    }),
     // A merge of nothing but empty rows still binds its states.
-    scratch: ({ stateRows, merges }): Record<string, number> =>
-      merges.length > 0
-        ? { states: Math.max(1, stateRows) * (valueVecs + 1) * 16 }
-        : {},
+    scratch: (schedule): Record<string, number> => ({
+      ...selectionScratch(schedule),
+      ...(schedule.merges.length > 0 && {
+        states: Math.max(1, schedule.stateRows) * (valueVecs + 1) * 16,
+      }),
+    }),
   };
 }
 

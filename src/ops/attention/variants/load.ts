@@ -31,6 +31,9 @@ export function loadAlgorithm(
   if (algorithm === "standard") {
     return import("./standard.ts").then((made) => made.standardAlgorithm);
   }
+  if (algorithm === "fa1") {
+    return import("./fa1.ts").then((made) => made.flash1Algorithm);
+  }
   if (sharedPrefix !== "never") {
     return import("./sharing.ts").then((made) => made.sharingAlgorithm);
   }

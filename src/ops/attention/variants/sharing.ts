@@ -6,6 +6,7 @@
  */
 
 import type { AttentionSpec } from "../../../../kernels/attention/spec.ts";
+import { checkType } from "../../../core/check.ts";
 import type { CheckedChoices } from "../options/choices.ts";
 import type { AttentionProblem } from "../problem.ts";
 import type { Work } from "../work/key_ranges.ts";
@@ -22,6 +23,13 @@ export function sharingAlgorithm(
   choices: CheckedChoices,
   device: PlanDevice,
 ): Algorithm {
+  checkType(
+    !problem.selection || choices.sharedPrefix !== "always",
+    "sharedPrefix",
+    'must not be "always" with a blockMask on the device, whose rows are of one sequence each',
+    choices.sharedPrefix,
+  );
+  if (problem.selection) return fusedAlgorithm(problem, spec, choices, device);
   const work = workOf(problem, choices);
   return fusedAlgorithm(problem, spec, choices, device, work);
 }

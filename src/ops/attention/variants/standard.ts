@@ -12,11 +12,14 @@ import {
   standardKernels,
 } from "../../../../kernels/attention/standard.ts";
 import { UnsupportedError } from "../../../core/errors.ts";
+import { standardOf } from "../../../planning/traffic/standard.ts";
+import type { VisitSums } from "../../../planning/traffic/tiles.ts";
 import { type CheckedChoices, UNSPLIT } from "../options/choices.ts";
 import { type AttentionProblem, packedRows, vecsOf } from "../problem.ts";
 import { flatWork } from "../work/key_ranges.ts";
-import { type Algorithm, largest } from "./algorithm.ts";
+import { type Algorithm, largest, type TileSize } from "./algorithm.ts";
 import { forwardTile } from "./forward.ts";
+import { selectionOf, selectionScratch } from "./selection.ts";
 import type { PlanDevice } from "./variant.ts";
 
 /**
@@ -44,7 +47,10 @@ export function standardAlgorithm(
   const work = flatWork(problem);
   const { scores, softmax, values } = standardKernels({ ...spec, tile });
   return {
-    merge: { lanes: tile.lanes, maxLoopIterations: Infinity },
+    merge: {
+      lanes: tile.lanes,
+      maxLoopIterations: device.maxLoopIterations,
+    },
     work,
     kernels: [{
       name: "standard",
@@ -59,20 +65,70 @@ export function standardAlgorithm(
       model,
       maxLoopIterations: Infinity,
     }],
-    dispatches: ({ kernels: [{ tilesAt, tileCount }] }) =>
-      tileCount === 0 ? [] : [scores, softmax, values].map((source) => ({
+    dispatches: (schedule) => {
+      const [{ tilesAt, tileCount }] = schedule.kernels;
+      const size = { rows: tileRows(tile), keys: tile.keysPerStep };
+      const selection = selectionOf(problem, schedule, 0, size);
+      const dispatches = [scores, softmax, values].map((source) => ({
         source,
-        tile: { rows: tileRows(tile), keys: tile.keysPerStep },
+        tile: size,
         tilesAt,
         groups: tileCount,
         heads: problem.kvHeads,
-        uniforms: { scratch_keys: keys },
-      })),
-    scratch: ({ kernels: [{ tileCount }] }): Record<string, number> => {
+        uniforms: { ...selection.uniforms, scratch_keys: keys },
+      }));
+      return tileCount === 0 ? [] : [...selection.dispatches, ...dispatches];
+    },
+    // Its scores are not kept from the keys that a mask rules out.
+    cost: ({ sizes }) => {
+      const sums = standardSums(problem, {
+        rows: tileRows(tile),
+        keys: tile.keysPerStep,
+      });
+      return {
+        ...standardOf(sums, sizes, {
+          columns: 4 * STANDARD_COLUMNS,
+          passes: 3,
+        }),
+        rowsAgain: sums.rows - sums.seeingRows,
+      };
+    },
+    scratch: (schedule): Record<string, number> => {
+      const [{ tileCount }] = schedule.kernels;
       const rows = tileCount * problem.kvHeads * tileRows(tile);
-      return tileCount === 0 ? {} : { scratch: 4 * rows * keys };
+      return tileCount === 0
+        ? {}
+        : { ...selectionScratch(schedule), scratch: 4 * rows * keys };
     },
   };
+}
+
+/** Sums over its row tiles, which all visit every key of their sequence. */
+function standardSums(
+  problem: AttentionProblem,
+  tile: TileSize,
+): VisitSums {
+  const { kvHeads, sequences } = problem;
+  const sums = {
+    rows: 0,
+    keys: 0,
+    pairs: 0,
+    seeingRows: 0,
+    seenKeys: 0,
+    tiles: 0,
+  };
+  for (const sequence of sequences) {
+    const { keyCount: keys } = sequence;
+    const rows = packedRows(problem, sequence);
+    const tiles = kvHeads * Math.ceil(rows / tile.rows);
+    const steps = Math.ceil(keys / tile.keys);
+    sums.rows += kvHeads * rows * steps;
+    sums.keys += tiles * keys;
+    sums.pairs += kvHeads * rows * keys;
+    sums.seeingRows += keys > 0 ? kvHeads * rows : 0;
+    sums.tiles += tiles * steps;
+  }
+  return sums;
 }
 
 /**

@@ -11,9 +11,9 @@ import {
   MERGE_TILE,
   QUERY,
   RUN_LIST,
+  SELECTED_TILE,
   SEQUENCE,
   STATE,
-  WORK_TILE,
 } from "../../../../kernels/fragments/schedule.ts";
 import { UnsupportedError } from "../../../core/errors.ts";
 import { type AttentionProblem, vecsOf } from "../problem.ts";
@@ -38,7 +38,9 @@ import {
   type PartitionedWork,
   partitionWork,
   type RowTile,
+  type WorkTile,
 } from "./partition.ts";
+import { SelectedLists, type Selection } from "./selection.ts";
 import { Words } from "./words.ts";
 
 /** One kernel's part of the batch. */
@@ -71,6 +73,10 @@ export interface ScheduledWork {
   readonly partition: string;
   /** What the partitions were expected to cost, where there was a choice. */
   readonly costs: readonly PartitionCost[];
+  /** The row tiles that were partitioned. */
+  readonly rowTiles: readonly RowTile[];
+  /** What became of them, in the order of the words. */
+  readonly workTiles: readonly WorkTile[];
 }
 
 /** The words of one merge. */
@@ -99,6 +105,8 @@ export interface Schedule {
   readonly runsPerHead: boolean;
   /** What was skipped. */
   readonly tiles: TileCounts;
+  /** What the device writes, where it selects blocks. */
+  readonly selection: Selection | undefined;
 }
 
 /** What the merge kernel may do. */
@@ -146,6 +154,7 @@ class ScheduleWriter {
   readonly #shared: ReadonlySet<KeyRange>;
   readonly #counts = { total: 0, visited: 0, full: 0 };
   readonly #limits: MergeLimits;
+  readonly #selected: SelectedLists | undefined;
   readonly #stateElements: number;
   #stateRows = 0;
 
@@ -162,6 +171,11 @@ class ScheduleWriter {
     this.#keyRuns = runs ?? new KeyRuns(problem);
     this.#stateElements = stateElements ?? problem.valueHeadDim;
     if (before) this.#lists.append(before);
+    this.#selected = problem.selection &&
+      new SelectedLists(problem.selection.grid, problem, {
+        runsPerHead: this.#keyRuns.perHead,
+        maxLoopIterations: limits.maxLoopIterations,
+      });
   }
 
   write(kernel: KernelWork): ScheduledWork {
@@ -172,14 +186,23 @@ class ScheduleWriter {
     const states = partial ? this.#states(kernel, rowTiles, work) : undefined;
     const tilesAt = this.#tiles.length;
     work.tiles.forEach((tile, i) => {
-      const { range, row } = rowTiles[tile.rowTile];
-      this.#tiles.append(WORK_TILE.pack({
+      const { range, row, rows } = rowTiles[tile.rowTile];
+      const place = this.#selected?.reserve({
+        ...tile,
+        record: this.#work.records[range.record],
+        row,
+        rows,
+        step: kernel.loops.step,
+      });
+      this.#tiles.append(SELECTED_TILE.pack({
         sequence: range.record,
         first_row: row,
         runs_at: this.#writeRuns(tile.runs),
         state_row: states?.[i].at ?? 0,
         state_stride: states?.[i].stride ?? 0,
         kv_head: tile.kvHead ?? 0,
+        selected_at: place?.at ?? 0,
+        selected_stride: place?.stride ?? 0,
       }));
     });
     return {
@@ -192,6 +215,8 @@ class ScheduleWriter {
       partial,
       partition: text,
       costs,
+      rowTiles,
+      workTiles: work.tiles,
     };
   }
 
@@ -243,6 +268,7 @@ class ScheduleWriter {
       stateRows: this.#stateRows,
       runsPerHead: this.#keyRuns.perHead,
       tiles: this.#counts,
+      selection: this.#selected?.selection,
     };
   }
 

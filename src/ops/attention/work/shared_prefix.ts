@@ -81,7 +81,9 @@ class Finder {
     this.#options = options;
     this.#keyRuns = new KeyRuns(problem);
     this.#records = [...flatWork(problem).records];
-    this.#listed = modsDependOn(problem.scoreMods, "query") ||
+    // What a row's weights depend on must be looked up.
+    this.#listed = problem.dropout !== undefined ||
+      modsDependOn(problem.scoreMods, "query") ||
       modsDependOn(problem.scoreMods, "batch");
   }
 

@@ -159,13 +159,13 @@ export const NOTATION_FAULTS: readonly SourceFault[] = [
     ],
     [
       "signed fields are read unsigned",
-      'type === "u32" ? `schedule[at + ${i}],` : `i32(schedule[at + ${i}]),`',
-      "`schedule[at + ${i}],`",
+      'type === "u32" ? `${from}[at + ${i}],` : `i32(${from}[at + ${i}]),`',
+      "`${from}[at + ${i}],`",
     ],
     [
       "the reader is one word off",
-      'type === "u32" ? `schedule[at + ${i}],`',
-      'type === "u32" ? `schedule[at + ${i + 1}],`',
+      'type === "u32" ? `${from}[at + ${i}],`',
+      'type === "u32" ? `${from}[at + ${i + 1}],`',
     ],
   ]),
 ];

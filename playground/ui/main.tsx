@@ -1,0 +1,6 @@
+/** The page's script. @module */
+
+import { render } from "preact";
+import { App } from "./app.tsx";
+
+render(<App />, document.querySelector("#app")!);

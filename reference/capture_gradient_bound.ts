@@ -1,0 +1,80 @@
+/**
+ * The working bound of gradients with respect to what score mods capture.
+ *
+ * @module
+ */
+
+import { checkInteger } from "../src/core/check.ts";
+import {
+  capturedShape,
+  evaluatedTerms,
+} from "../src/mods/capture_derivative.ts";
+import type { CapturedFloats, ScoreMod } from "../src/mods/mod.ts";
+import type { BackwardProblem } from "./attention_backward.ts";
+import { forEachBackwardRow } from "./backward_rows.ts";
+import { ROUNDOFF } from "./error_bound.ts";
+import { GRADIENT_GATES, sizeOf, weightError } from "./gradient_bound.ts";
+
+/**
+ * The working bound of a gradient with respect to captured floats: what
+ * `./gradient_bound.ts` says of `ds`, for the sum of `ds slope` over the `N` pairs that read an
+ * element:
+ *
+ * ```text
+ * sqrt(sum_ij (w slope)^2 + sum_i (e (|dO| |v| + |dL|) sum_j p slope)^2)
+ *   + e |g| + u sqrt(N) (sqrt(sum_ij (ds slope)^2) + |g|)
+ * ```
+ *
+ * A slope is taken to be off by a few roundings.
+ *
+ * @param mods The score mods whose `scoreFunction` is the problem's `score`.
+ * @throws {TypeError} if no mod captures it, or an array is not as long as its
+ * shape says.
+ * @throws {RangeError} if a size is out of range.
+ */
+export function captureGradientBound(
+  problem: BackwardProblem,
+  { mods, captured, rows, keys, gate = GRADIENT_GATES.shadow }: {
+    mods: readonly ScoreMod[];
+    captured: CapturedFloats;
+    rows: number;
+    keys: number;
+    gate?: number;
+  },
+): number {
+  checkInteger("rows", rows, 1);
+  checkInteger("keys", keys, 1);
+  const e = weightError(problem, { rows, keys });
+  const terms = evaluatedTerms(mods, captured);
+  const elements = capturedShape(captured).reduce((n, size) => n * size, 1);
+  const [gradient, errors, squares, counts] = Array.from(
+    { length: 4 },
+    () => new Float64Array(elements),
+  );
+  forEachBackwardRow(problem, (row, { valueHeadDim }) => {
+    const size = sizeOf(problem, row, valueHeadDim);
+    const common = new Map<number, number>();
+    for (const { pair, product, weight, weightGradient } of row.keys) {
+      const ds = weight * (weightGradient - row.delta);
+      for (const term of terms) {
+        const place = term.place(product, ...pair);
+        const slope = term.slope(product, ...pair);
+        const error = e * weight * size * Math.abs(slope) +
+          e * Math.abs(ds * slope);
+        gradient[place] += ds * slope;
+        errors[place] += error ** 2;
+        squares[place] += (ds * slope) ** 2;
+        counts[place]++;
+        common.set(place, (common.get(place) ?? 0) + weight * slope);
+      }
+    }
+    for (const [place, sum] of common) errors[place] += (e * size * sum) ** 2;
+  });
+  let most = 0;
+  gradient.forEach((g, n) => {
+    const added = ROUNDOFF * Math.sqrt(counts[n]) *
+      (Math.sqrt(squares[n]) + Math.abs(g));
+    most = Math.max(most, Math.sqrt(errors[n]) + e * Math.abs(g) + added);
+  });
+  return gate * most;
+}

@@ -1,0 +1,327 @@
+/**
+ * Block masks that the device selects, without waiting for the host.
+ *
+ * @module
+ */
+
+import {
+  bitWords,
+  BLOCKS_A_WORD,
+} from "../../../kernels/fragments/selection.ts";
+import {
+  SELECT_BLOCKS_LANES,
+  selectBlocksKernel,
+} from "../../../kernels/selection/select_blocks.ts";
+import { checkFinite, checkRange, checkType } from "../../core/check.ts";
+import { checkOptions } from "../../core/options.ts";
+import { foldGrid } from "../../gpu/dispatch.ts";
+import { noteDeviceBlockMask } from "./made.ts";
+import { Gpu, GpuTensor, Program, type ReadOptions } from "../../gpu/mod.ts";
+import { blockGrid, blockRows } from "../../mods/block_mask/geometry.ts";
+import {
+  type BlockGeometry,
+  type BlockGrid,
+  type BlockMask,
+  blockMaskFromPattern,
+} from "../../mods/mod.ts";
+
+/**
+ * How blocks are selected.
+ *
+ * @category Attention
+ */
+export interface SelectBlocksOptions {
+  /**
+   * Blocks whose score is at least this are selected. Leave it out for u32
+   * scores: 0 where a block is not selected, else anything.
+   */
+  readonly threshold?: number;
+  /** Element type of the scores; f32 with a threshold by default, else u32. */
+  readonly dtype?: "f32" | "f16" | "u32";
+}
+
+/**
+ * A block mask on the device, for `attention({ blockMask })`: what one dispatch
+ * selects is what the next one visits. Every selected block is seen whole, but
+ * for what `causal` and the other masks of the call leave of it; lists are made
+ * on the device, in the order of the keys, without atomics.
+ *
+ * @category Attention
+ *
+ * @example Blocks whose score is high, and attention to them, in one submit
+ * ```ts
+ * import { openGpu, planAttention } from "@quire/attention";
+ * import { DeviceBlockMask } from "@quire/attention/ops";
+ *
+ * const gpu = await openGpu();
+ * const shape = [1, 64, 2, 16];
+ * const geometry = { queries: 64, keys: 64, queryBlock: 16 };
+ * const mask = await DeviceBlockMask.create(gpu, geometry, { threshold: 0.5 });
+ * const plan = await planAttention(gpu, {
+ *   query: { dtype: "f32", shape },
+ *   key: { dtype: "f32", shape },
+ *   value: { dtype: "f32", shape },
+ *   causal: true,
+ *   blockMask: mask,
+ * });
+ * const tensors = {
+ *   query: gpu.empty("f32", shape),
+ *   key: gpu.empty("f32", shape),
+ *   value: gpu.empty("f32", shape),
+ *   output: gpu.empty("f32", shape),
+ * };
+ * const scores = gpu.empty("f32", [1, 1, 4, 4]); // of a kernel of yours
+ * gpu.submit("step", (encoder) => {
+ *   mask.encode(encoder, scores);
+ *   plan.encode(encoder, tensors);
+ * });
+ * gpu.destroy();
+ * ```
+ */
+export class DeviceBlockMask implements Disposable {
+  /** Whose device it is on. */
+  readonly gpu: Gpu;
+  /** What it covers, in which blocks. */
+  readonly grid: BlockGrid;
+  /**
+   * `[batch, heads, queryBlocks, ceil(keyBlocks / 32)]`: bit `k % 32` of word
+   * `k / 32` is set where block `k` of keys is selected. Kernels of one's own
+   * may write it, instead of {@linkcode DeviceBlockMask.encode}.
+   */
+  readonly bits: GpuTensor;
+  readonly #program: Program;
+  readonly #dtype: "f32" | "f16" | "u32";
+
+  private constructor(parts: {
+    readonly gpu: Gpu;
+    readonly grid: BlockGrid;
+    readonly bits: GpuTensor;
+    readonly program: Program;
+    readonly dtype: "f32" | "f16" | "u32";
+  }) {
+    this.gpu = parts.gpu;
+    this.grid = parts.grid;
+    this.bits = parts.bits;
+    this.#program = parts.program;
+    this.#dtype = parts.dtype;
+    noteDeviceBlockMask(this);
+  }
+
+  /**
+   * Makes a mask that selects no block yet.
+   *
+   * @throws {TypeError} for wrong types, and u32 scores with a threshold
+   * @throws {RangeError} for numbers out of range
+   * @throws {UnsupportedError} for f16 on a device without `shader-f16`
+   */
+  static async create(
+    gpu: Gpu,
+    geometry: BlockGeometry,
+    options: SelectBlocksOptions = {},
+  ): Promise<DeviceBlockMask> {
+    checkType(gpu instanceof Gpu, "gpu", "must be a Gpu", gpu);
+    gpu.check();
+    const grid = blockGrid(geometry);
+    const { threshold, dtype } = checkedOptions(options);
+    const words = bitWords(grid.keyBlocks);
+    const total = blockRows(grid) * words;
+    const [x, y, z] = foldGrid(
+      Math.ceil(total / SELECT_BLOCKS_LANES),
+      gpu.limits,
+    );
+    const program = await Program.create(gpu, "block mask", {
+      dispatches: [{
+        source: selectBlocksKernel({ dtype }),
+        uniforms: {
+          words: total,
+          row_words: words,
+          row_blocks: grid.keyBlocks,
+          grid_width: x,
+          threshold,
+        },
+        grid: [x, y * z, 1],
+      }],
+    });
+    const bits = gpu.empty("u32", [
+      grid.batch,
+      grid.heads,
+      grid.queryBlocks,
+      words,
+    ], "block mask");
+    return new DeviceBlockMask({ gpu, grid, bits, program, dtype });
+  }
+
+  /**
+   * Records the selection. Nothing is submitted, nothing waits.
+   *
+   * @param scores `[batch, heads, queryBlocks, keyBlocks]`; NaN selects nothing.
+   * @throws {TypeError} if they are of another device, dtype or size, or
+   * destroyed
+   */
+  encode(encoder: GPUCommandEncoder, scores: GpuTensor): void {
+    const { batch, heads, queryBlocks, keyBlocks } = this.grid;
+    const size = batch * heads * queryBlocks * keyBlocks;
+    checkType(
+      scores instanceof GpuTensor && scores.gpu === this.gpu,
+      "scores",
+      "must be a GpuTensor of the block mask's Gpu",
+      scores,
+    );
+    checkType(
+      scores.dtype === this.#dtype,
+      "scores.dtype",
+      `must be ${this.#dtype}`,
+      scores.dtype,
+    );
+    checkType(
+      scores.size === size,
+      "scores",
+      `must have a score for each block: ${
+        [batch, heads, queryBlocks, keyBlocks].join(" x ")
+      }`,
+      scores.shape,
+    );
+    this.#program.encode(encoder, { scores, blocks: this.bits });
+  }
+
+  /** Reads the selection back, as a block mask on the host: this waits. */
+  async read(options: ReadOptions = {}): Promise<BlockMask> {
+    const { batch, heads, queries, keys, queryBlock, keyBlock } = this.grid;
+    const { keyBlocks, queryOffset, rowsBy } = this.grid;
+    const bits = await this.gpu.readOne(this.bits, options);
+    const words = bitWords(keyBlocks);
+    const pattern = Uint8Array.from(
+      { length: blockRows(this.grid) * keyBlocks },
+      (_, i) => {
+        const [row, block] = [Math.floor(i / keyBlocks), i % keyBlocks];
+        const word = bits[row * words + Math.floor(block / BLOCKS_A_WORD)];
+        return (word >>> (block % BLOCKS_A_WORD)) & 1;
+      },
+    );
+    return blockMaskFromPattern(pattern, {
+      batch,
+      heads,
+      queries,
+      keys,
+      queryBlock,
+      keyBlock,
+      ...(rowsBy !== "query" && { queryOffset }),
+    });
+  }
+
+  /** Frees its memory; further calls do nothing. */
+  destroy(): void {
+    this.bits.destroy();
+    this.#program.destroy();
+  }
+
+  /** The same as {@linkcode DeviceBlockMask.destroy}. */
+  [Symbol.dispose](): void {
+    this.destroy();
+  }
+}
+
+function checkedOptions(
+  options: SelectBlocksOptions,
+): { threshold: number; dtype: "f32" | "f16" | "u32" } {
+  checkOptions("a block mask's selection", options, {
+    known: ["threshold", "dtype"],
+  });
+  const { threshold } = options;
+  const { dtype = threshold === undefined ? "u32" : "f32" } = options;
+  checkType(
+    dtype === "f32" || dtype === "f16" || dtype === "u32",
+    "dtype",
+    'must be "f32", "f16" or "u32"',
+    dtype,
+  );
+  checkType(
+    (dtype === "u32") === (threshold === undefined),
+    "threshold",
+    dtype === "u32"
+      ? "must be left out for u32 scores, which are 0 or not"
+      : `must be given for ${dtype} scores`,
+    threshold,
+  );
+  if (threshold !== undefined) {
+    checkFinite("threshold", threshold);
+    checkRange(
+      Number.isFinite(Math.fround(threshold)),
+      "threshold",
+      "must be finite in float32",
+      threshold,
+    );
+  }
+  return { threshold: threshold ?? 0, dtype };
+}
+
+/**
+ * The block mask of scores on the device: those at or above a threshold, or
+ * u32 words that are not 0. Submitted at once; nothing waits. The caller
+ * destroys it.
+ *
+ * @param scores `[batch, heads, queryBlocks, keyBlocks]`.
+ * @throws {TypeError} if they do not fit the geometry
+ * @throws {RangeError} for numbers out of range
+ *
+ * @category Attention
+ *
+ * @example The blocks that a gate keeps
+ * ```ts
+ * import { attention, openGpu } from "@quire/attention";
+ * import { blockMaskFromScores } from "@quire/attention/ops";
+ *
+ * using gpu = await openGpu();
+ * const gate = gpu.tensor(Float32Array.of(0.9, 0, 0.2, 0.7), [1, 1, 2, 2]);
+ * using blockMask = await blockMaskFromScores(
+ *   gpu,
+ *   gate,
+ *   { queries: 8, keys: 8, queryBlock: 4 },
+ *   { threshold: 0.5 },
+ * );
+ * const shape = [1, 8, 1, 4];
+ * const ones = { data: new Float32Array(32).fill(1), shape };
+ * const value = {
+ *   data: Float32Array.from({ length: 32 }, (_, i) => i < 16 ? 1 : 2),
+ *   shape,
+ * };
+ * const { output } = await attention(gpu, {
+ *   query: ones,
+ *   key: ones,
+ *   value,
+ *   blockMask,
+ * });
+ * console.log(output.data[0], output.data[31]); // 1 2
+ * ```
+ */
+export async function blockMaskFromScores(
+  gpu: Gpu,
+  scores: GpuTensor,
+  geometry: BlockGeometry,
+  options: Omit<SelectBlocksOptions, "dtype"> = {},
+): Promise<DeviceBlockMask> {
+  checkType(
+    scores instanceof GpuTensor,
+    "scores",
+    "must be a GpuTensor; of scores on the host, blockMaskFromPattern() makes a mask",
+    scores,
+  );
+  const { dtype } = scores;
+  checkType(
+    dtype === "f32" || dtype === "f16" || dtype === "u32",
+    "scores.dtype",
+    "must be f32, f16 or u32",
+    dtype,
+  );
+  const mask = await DeviceBlockMask.create(gpu, geometry, {
+    ...options,
+    dtype,
+  });
+  try {
+    gpu.submit("block mask", (encoder) => mask.encode(encoder, scores));
+    return mask;
+  } catch (error) {
+    mask.destroy();
+    throw error;
+  }
+}

@@ -1,0 +1,222 @@
+/**
+ * One-line faults in block masks: in their levels and lists, in what they mean
+ * of a pair, and in the kernels that select blocks.
+ *
+ * @module
+ */
+
+import { type Fault, faultsIn, faultsInKernel } from "../fault.ts";
+
+const MASKS = ["mods/block_mask/block_mask"];
+const BAD_INPUT = ["mods/block_mask/bad_input"];
+const MISFIT = ["ops/attention/block_mask/bad_input"];
+const TILES = ["ops/attention/block_mask/tiles"];
+const LISTS = ["kernels/selection/block_runs"];
+const DEVICE = ["ops/block_mask/device_block_mask"];
+
+/** Every fault listed for it. */
+export const BLOCK_MASK_FAULTS: readonly Fault[] = [
+  ...faultsIn("BlockMask.and", MASKS, [
+    ["and() takes the higher level", "a < b ? a : b", "a > b ? a : b"],
+  ]),
+  ...faultsIn("BlockMask.or", MASKS, [
+    ["or() takes the lower level", "a > b ? a : b", "a < b ? a : b"],
+  ]),
+  ...faultsIn("BlockMask.not", MASKS, [
+    [
+      "not() leaves full blocks partial",
+      "FULL - level",
+      "level === 0 ? FULL : level - 1",
+    ],
+    [
+      "not() means what it was",
+      "this.#meaning(...at).not()",
+      "this.#meaning(...at)",
+    ],
+  ]),
+  ...faultsIn("BlockMask.maskMod", MASKS, [
+    [
+      "neighbouring query heads do not share the mask's",
+      "own === 1 ? 1 : heads / own",
+      "1",
+    ],
+  ]),
+  ...faultsIn("BlockMask.countPairs", MASKS, [
+    [
+      "pairs are looked at by rows, not by positions",
+      "sees(b, h, q + queryOffset, k)",
+      "sees(b, h, q, k)",
+    ],
+  ]),
+  ...faultsIn("transposeLevels", MASKS, [
+    [
+      "a transpose is none",
+      "out[at + k * queryBlocks + q]",
+      "out[at + q * keyBlocks + k]",
+    ],
+  ]),
+  ...faultsIn("listsOf", MASKS, [
+    [
+      "indices are those of all rows",
+      "indices[at++] = n % columns",
+      "indices[at++] = n",
+    ],
+  ]),
+  ...faultsIn("markLists", BAD_INPUT, [
+    ["a block may be there twice", "block > before", "block >= before"],
+    ["one block too many is in range", "0, keyBlocks - 1", "0, keyBlocks"],
+    ["a block may be full and partial", "levels[at] === 0", "levels[at] <= 2"],
+  ]),
+  ...faultsIn("inferredLevels", MASKS, [
+    [
+      "rows begin at position 0",
+      "query: [first + queryOffset, last + queryOffset]",
+      "query: [first, last]",
+    ],
+    [
+      "a shorter last block is never full",
+      'classify({ ...ranges, key: [tail, keys - 1] }) === "all"',
+      "false",
+    ],
+  ]),
+  ...faultsIn("meaningOfLevels", MASKS, [
+    [
+      "full blocks are what the mask says",
+      "seen.or(partial.at(...at).and(new Bool(inner!.expression)))",
+      "partial.at(...at).and(new Bool(inner!.expression))",
+    ],
+    [
+      "the mask is seen outside of partial blocks",
+      "partial.at(...at).and(new Bool(inner!.expression))",
+      "new Bool(inner!.expression)",
+    ],
+  ]),
+  ...faultsIn("physical", MASKS, [
+    [
+      "a sequence reads the lists of the one before it",
+      "shared ? row : sequence * rows + row",
+      "row",
+    ],
+    [
+      "blocks past the keys are taken",
+      "Math.min((indices[i] + 1) * each, needed)",
+      "(indices[i] + 1) * each",
+    ],
+  ]),
+  ...faultsIn("checkBlockGrid", MISFIT, [
+    ["a mask of more queries passes", "grid.queries === queries", "true"],
+    ["a mask of fewer ragged keys passes", "grid.keys >= keys.written", "true"],
+    ["a mask of other heads passes", "heads % grid.heads === 0", "true"],
+  ]),
+  ...faultsIn("blockMaskMods", TILES, [
+    [
+      "a mask of kv heads is read by query head",
+      "mask.maskMod(extents.heads)",
+      "mask.maskMod()",
+    ],
+  ]),
+  ...faultsIn("SelectedLists.#rowsOf", LISTS, [
+    [
+      "room for the tile's last row of blocks is missing",
+      "blockOf(row + rows - 1) - blockOf(row) + 1",
+      "blockOf(row + rows - 1) - blockOf(row)",
+    ],
+  ]),
+  ...faultsIn("SelectedLists.#runsOf", LISTS, [
+    [
+      "steps that reach into two blocks have room for one run",
+      "keyBlock % step === 0 ? blocks : 2 * blocks",
+      "blocks",
+    ],
+  ]),
+  ...faultsIn("dilated", ["mods/interval"], [
+    [
+      "tiles beyond the last distance are undecided",
+      "window - window % dilation",
+      "window",
+    ],
+  ]),
+  ...faultsIn("inOrder", ["mods/interval"], [
+    [
+      "documents keep their ids",
+      "known.set(ids[i], number = known.size)",
+      "known.set(ids[i], number = ids[i])",
+    ],
+  ]),
+  ...faultsInKernel("selection.block_runs", LISTS, [
+    [
+      "a step that some rows see is full",
+      "every &= found == wanted",
+      "every &= found != 0u",
+    ],
+    [
+      "the last block of a step is not looked at",
+      "select(31u, last & 31u, word == last >> 5u)",
+      "select(31u, max(last & 31u, 1u) - 1u, word == last >> 5u)",
+    ],
+    [
+      "blocks before a step are looked at",
+      "select(0u, first & 31u, word == first >> 5u)",
+      "0u",
+    ],
+    [
+      "the CPU's masked steps become full",
+      "min(kind_of(sequence, own, rows, first_key, last_key), 1u + run.full)",
+      "kind_of(sequence, own, rows, first_key, last_key)",
+    ],
+    [
+      "a chunk forgets how the one before it ended",
+      "select(kinds[64], 0u, first_step == 0u)",
+      "0u",
+    ],
+    [
+      "a run of the CPU's goes on in the next",
+      "select(kinds[64], 0u, first_step == 0u)",
+      "kinds[64]",
+    ],
+    [
+      "the prefix sum ends one round early",
+      "distance < 64; distance *= 2u",
+      "distance < 32; distance *= 2u",
+    ],
+    [
+      "the last run of a list is not ended",
+      "if (i + 1u == steps && kind != 0u) {",
+      "if (i + 2u == steps && kind != 0u) {",
+    ],
+    [
+      "runs of a chunk overwrite those before",
+      "count += starts[63]",
+      "count = starts[63]",
+    ],
+    [
+      "sequences share the first one's blocks",
+      "u32(sequence.batch) * params.mask_batched * params.mask_heads",
+      "0u",
+    ],
+  ]),
+  ...faultsInKernel("attention.forward", DEVICE, [
+    [
+      "selected rows begin with those of the first tile",
+      "/ params.mask_query_block - own_blocks.first_row",
+      "/ params.mask_query_block",
+    ],
+    [
+      "pairs of blocks that are not selected are seen",
+      "return ((word >> (block & 31u)) & 1u) == 1u",
+      "return true",
+    ],
+  ]),
+  ...faultsInKernel("selection.select_blocks", DEVICE, [
+    [
+      "a score at the threshold is not selected",
+      "score >= params.threshold",
+      "score > params.threshold",
+    ],
+    [
+      "the last block of a row is lost",
+      "min(32, params.row_blocks - first_block)",
+      "min(32, params.row_blocks - first_block - 1u)",
+    ],
+  ]),
+];

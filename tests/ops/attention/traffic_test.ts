@@ -1,0 +1,229 @@
+/**
+ * What plans foretell that they move, against the models of each schedule and
+ * against a count over single (row, key) pairs, on devices only described.
+ */
+
+import { assert, assertEquals } from "@std/assert";
+import fc from "fast-check";
+import { attentionProblem, type PlanChoices } from "../../../src/ops/mod.ts";
+import type { PlanDevice } from "../../../src/ops/attention/variants/variant.ts";
+import {
+  type AttentionSizes,
+  type CostTiles,
+  flash1Cost,
+  flash2Cost,
+  type ScheduleCost,
+  standardCost,
+  totalTraffic,
+  trafficBound,
+  trafficBytes,
+} from "../../../src/planning/mod.ts";
+import { partsFor } from "../../support/attention_parts.ts";
+import { property } from "../../support/property.ts";
+
+const DEVICE: PlanDevice = {
+  software: true,
+  maxLoopIterations: Infinity,
+  features: new Set(["shader-f16"]),
+  limits: {
+    maxComputeWorkgroupStorageSize: 16384,
+    maxComputeWorkgroupsPerDimension: 65535,
+  },
+};
+
+interface Drawn {
+  readonly batch: number;
+  readonly queries: number;
+  readonly keys: number;
+  readonly heads: readonly [number, number];
+  readonly headDim: number;
+  readonly valueHeadDim: number;
+  readonly causal: boolean;
+  readonly dtype: "f32" | "f16";
+  readonly lse: boolean;
+  readonly window: number | undefined;
+}
+
+const drawn: fc.Arbitrary<Drawn> = fc.record({
+  batch: fc.integer({ min: 1, max: 2 }),
+  queries: fc.integer({ min: 1, max: 200 }),
+  keys: fc.integer({ min: 1, max: 200 }),
+  heads: fc.constantFrom([1, 1], [4, 2], [6, 1]),
+  headDim: fc.integer({ min: 1, max: 64 }),
+  valueHeadDim: fc.integer({ min: 1, max: 64 }),
+  causal: fc.boolean(),
+  dtype: fc.constantFrom("f32", "f16"),
+  lse: fc.boolean(),
+  window: fc.option(fc.nat(60), { nil: undefined }),
+});
+
+function explain(c: Drawn, choices: PlanChoices) {
+  const [queryHeads, kvHeads] = c.heads;
+  const tensor = (rows: number, heads: number, dim: number) => ({
+    dtype: c.dtype,
+    shape: [c.batch, rows, heads, dim],
+  });
+  const problem = attentionProblem({
+    query: tensor(c.queries, queryHeads, c.headDim),
+    key: tensor(c.keys, kvHeads, c.headDim),
+    value: tensor(c.keys, kvHeads, c.valueHeadDim),
+    causal: c.causal,
+    ...(c.window !== undefined && { window: { left: c.window } }),
+    returnLse: c.lse,
+  });
+  return partsFor(problem, DEVICE, choices).explanation;
+}
+
+function sizesOf(c: Drawn): AttentionSizes {
+  const { batch, queries, keys, headDim, valueHeadDim, lse } = c;
+  const [queryHeads, kvHeads] = c.heads;
+  return {
+    batch,
+    queries,
+    keys,
+    queryHeads,
+    kvHeads,
+    headDim,
+    valueHeadDim,
+    lse,
+  };
+}
+
+/** Whether a packed row sees a key. */
+function sees(c: Drawn, row: number, key: number): boolean {
+  const group = c.heads[0] / c.heads[1];
+  const position = Math.floor(row / group) + c.keys - c.queries;
+  return (!c.causal || key <= position) &&
+    (c.window === undefined || key >= position - c.window);
+}
+
+/** The tiles of which a pair is seen, asked pair by pair. */
+function visitsOf(c: Drawn, { rows, keys }: { rows: number; keys: number }) {
+  const known = new Map<string, boolean>();
+  const all = c.queries * c.heads[0] / c.heads[1];
+  return (rowTile: number, keyTile: number): boolean => {
+    const name = `${rowTile}/${keyTile}`;
+    let found = known.get(name);
+    if (found === undefined) {
+      found = false;
+      const end = Math.min((rowTile + 1) * rows, all);
+      const last = Math.min((keyTile + 1) * keys, c.keys);
+      for (let r = rowTile * rows; r < end && !found; r++) {
+        for (let j = keyTile * keys; j < last && !found; j++) {
+          found = sees(c, r, j);
+        }
+      }
+      known.set(name, found);
+    }
+    return found;
+  };
+}
+
+function assertTraffic(
+  c: Drawn,
+  traffic: ReturnType<typeof explain>["traffic"],
+  cost: ScheduleCost,
+): void {
+  assertEquals(traffic.tensors, trafficBytes(cost.traffic, c.dtype));
+  assertEquals(traffic.exact, true);
+  assertEquals(traffic.flops, cost.flops);
+  assertEquals(traffic.bytes, totalTraffic(traffic.tensors));
+  assert(traffic.bytes >= traffic.bound.floorBytes);
+}
+
+property(
+  "explain().traffic of the fused algorithm is flash2Cost()'s",
+  [drawn],
+  (c) => {
+    const { traffic, kernels } = explain(c, { splits: 1 });
+    const [{ tile }] = Object.values(kernels);
+    const tiles: CostTiles = { ...tile, visits: visitsOf(c, tile) };
+    const cost = flash2Cost(sizesOf(c), tiles);
+    assertTraffic(c, traffic, cost);
+    const element = c.dtype === "f16" ? 2 : 4;
+    const steps = flash1Cost(sizesOf(c), tiles).traffic.query?.reads ?? 0;
+    const once = cost.traffic.query?.reads ?? 0;
+    assertEquals(traffic.cachedBytes, element * (steps - once));
+  },
+  { runs: 60 },
+);
+
+property(
+  "explain().traffic of FlashAttention-1 is flash1Cost()'s",
+  [drawn],
+  (drawn) => {
+    const c = { ...drawn, dtype: "f32" as const };
+    const { traffic, kernels } = explain(c, { algorithm: "fa1" });
+    const { tile } = kernels.fa1;
+    // All rows of a sequence go along a step that any of them sees.
+    const all = c.queries * c.heads[0] / c.heads[1];
+    const visits = visitsOf(c, { rows: all, keys: tile.keys });
+    const cost = flash1Cost(sizesOf(c), {
+      ...tile,
+      visits: (_, keyTile) => visits(0, keyTile),
+    });
+    assertTraffic(c, traffic, cost);
+    assertEquals(traffic.cachedBytes, 0);
+  },
+  { runs: 60 },
+);
+
+property(
+  "explain().traffic of the standard algorithm is standardCost()'s",
+  [drawn],
+  (c) => {
+    const { traffic, kernels } = explain(c, { algorithm: "standard" });
+    const { tile: { rows } } = kernels.standard;
+    const tiles = { rows, columns: 16, passes: 3 } as const;
+    assertTraffic(c, traffic, standardCost(sizesOf(c), tiles));
+  },
+  { runs: 60 },
+);
+
+property(
+  "explain().traffic has the lower bound of a problem without a mask",
+  [drawn],
+  (drawn) => {
+    const c: Drawn = {
+      ...drawn,
+      causal: false,
+      window: undefined,
+      dtype: "f32",
+    };
+    for (const algorithm of ["fused", "fa1", "standard"] as const) {
+      const { bound, fastElements } = explain(c, { algorithm }).traffic;
+      assertEquals(fastElements, 4096);
+      const expected = trafficBound(sizesOf(c), 4096);
+      assertEquals(bound, {
+        regime: expected.regime,
+        orderBytes: 4 * expected.order,
+        floorBytes: 4 * expected.floor,
+        bytes: 4 * expected.elements,
+      });
+    }
+  },
+  { runs: 40 },
+);
+
+property(
+  "explain().traffic of splits moves states on top, and no key twice",
+  [drawn, fc.constantFrom(2, 3, "stream-k" as const)],
+  (c, splits) => {
+    const whole = explain(c, { splits: 1 }).traffic;
+    const { traffic } = explain(c, { splits, workers: 5 });
+    assertEquals(traffic.tensors.key, whole.tensors.key);
+    assertEquals(traffic.tensors.value, whole.tensors.value);
+    assertEquals(traffic.tensors.output, whole.tensors.output);
+    assertEquals(traffic.bound, whole.bound);
+    const { states = { reads: 0, writes: 0 } } = traffic.tensors;
+    assertEquals(states.reads, states.writes);
+    // A state is vec4s: A, and one more of m and l.
+    const row = 16 * (Math.ceil(c.valueHeadDim / 4) + 1);
+    assertEquals(states.reads % row, 0);
+    assertEquals(
+      traffic.flops.exp - whole.flops.exp,
+      states.reads / row,
+    );
+  },
+  { runs: 60 },
+);

@@ -1,0 +1,30 @@
+struct Params {
+  units: u32,
+  row_units: u32,
+  padding_0: u32,
+  padding_1: u32,
+}
+
+@group(0) @binding(0) var<storage, read> rows: array<u32>;
+@group(0) @binding(1) var<storage, read> source: array<vec4<u32>>;
+@group(0) @binding(2) var<storage, read_write> destination: array<vec4<u32>>;
+@group(0) @binding(3) var<uniform> params: Params;
+
+fn unit_of(index: u32) -> vec4<u32> {
+  let row = index / params.row_units;
+  let taken = rows[row];
+  if (taken == 0xffffffffu) {
+    return vec4<u32>();
+  }
+  return source[taken * params.row_units + index - row * params.row_units];
+}
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: vec3u,
+  @builtin(local_invocation_index) lane: u32) {
+  let index = (group_id.y * grid.x + group_id.x) * 64 + lane;
+  if (index >= params.units) {
+    return;
+  }
+  destination[index] = unit_of(index);
+}
