@@ -27,7 +27,12 @@ import {
 } from "../../kernels/attention/backward/query_gradient.ts";
 import { sumKernel } from "../../kernels/attention/backward/sum.ts";
 import type { KernelSource } from "../../src/core/kernel.ts";
-import { causal, emitMods, softcap } from "../../src/mods/mod.ts";
+import {
+  captureGradientKernel,
+  clearTablesKernel,
+  sumTablesKernel,
+} from "../../kernels/attention/backward/capture_gradient.ts";
+import { causal, emitMods, relativeBias, softcap } from "../../src/mods/mod.ts";
 
 const whole = rowFormat("f32", 64);
 const half = rowFormat("f16", 64);
@@ -81,6 +86,21 @@ const standardDropout = standardKernels({
   ...formats(whole),
   dropout: true,
   tile: rowTile,
+});
+const table = Float32Array.of(-1, 0, 1);
+const captured = captureGradientKernel({
+  ...contiguous,
+  ...formats(whole),
+  mods: emitMods({
+    scoreMods: [relativeBias(table, [1, 3]), softcap(50)],
+    maskMods: [causal()],
+    derivative: true,
+    captureGradients: [table],
+  }),
+  dropout: true,
+  capture: 0,
+  terms: 1,
+  tile: { ...rowTile, lanes: 4 },
 });
 
 const backward = {
@@ -198,6 +218,9 @@ export const SNAPSHOTS: readonly (readonly [string, KernelSource])[] = [
       lanes: 8,
     }),
   ],
+  ["capture_gradient_f32", captured],
+  ["capture_tables_clear", clearTablesKernel()],
+  ["capture_tables_sum", sumTablesKernel()],
   ["merge_states_f32", mergeStatesKernel(whole)],
   [
     "fa1_causal_tail_f32",

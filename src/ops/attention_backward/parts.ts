@@ -181,6 +181,7 @@ export function backwardParts(
       Math.max(0, ...problem.sequences.map((own) => packedRows(problem, own))),
     ),
     values,
+    before,
   });
   const rows = tensorElements(problem).lse;
   const scratch = {
@@ -243,7 +244,6 @@ function candidateOf(
     headVecs: vecsOf(problem.headDim),
     valueVecs: vecsOf(problem.valueHeadDim),
     scoreMods: problem.scoreMods.length > 0,
-    dropout: problem.dropout !== undefined,
   };
 }
 

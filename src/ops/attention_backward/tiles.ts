@@ -139,8 +139,6 @@ export interface BackwardCandidate {
   readonly valueVecs: number;
   /** Whether there are score mods. */
   readonly scoreMods: boolean;
-  /** Whether weights are dropped. */
-  readonly dropout: boolean;
 }
 
 /**
@@ -217,7 +215,7 @@ function doubled(
 /** Iterations of the loops of dQ's kernel. */
 export function queryLoops(
   { rowsPerLane, keysPerStep: step }: ForwardTile,
-  { headVecs, valueVecs, scoreMods, dropout }: BackwardCandidate,
+  { headVecs, valueVecs, scoreMods }: BackwardCandidate,
 ): LoopCounts {
   const fullStep = 2 * headVecs + valueVecs + step +
     (scoreMods ? step + 1 : 0) +
@@ -233,7 +231,7 @@ export function queryLoops(
 /** Iterations of the loops of the kernel of dK and dV. */
 export function keyLoops(
   tile: KeyTile,
-  { headVecs, valueVecs, scoreMods, dropout }: BackwardCandidate,
+  { headVecs, valueVecs, scoreMods }: BackwardCandidate,
 ): LoopCounts {
   const step = tile.rowsPerStep;
   const both = headVecs + valueVecs;
