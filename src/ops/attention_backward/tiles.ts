@@ -217,8 +217,9 @@ export function queryLoops(
   { rowsPerLane, keysPerStep: step }: ForwardTile,
   { headVecs, valueVecs, scoreMods }: BackwardCandidate,
 ): LoopCounts {
-  const fullStep = 2 * headVecs + valueVecs + (scoreMods ? step + 1 : 0) +
-    step + 12;
+  const fullStep = 2 * headVecs + valueVecs + step +
+    (scoreMods ? step + 1 : 0) +
+    (dropout ? step + 1 : 0) + 12;
   return {
     step,
     fullStep,
@@ -234,7 +235,8 @@ export function keyLoops(
 ): LoopCounts {
   const step = tile.rowsPerStep;
   const both = headVecs + valueVecs;
-  const fullStep = 2 * both + (scoreMods ? step + 1 : 0) + step + 14;
+  const fullStep = 2 * both + step + (scoreMods ? step + 1 : 0) +
+    (dropout ? step + 1 : 0) + 14;
   return {
     step,
     fullStep,
