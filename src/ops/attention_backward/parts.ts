@@ -171,7 +171,6 @@ export function backwardParts(
     problem,
     spec,
     // Nothing is captured where there are no mods.
-    before,
     mods: mods ?? emitMods({ scoreMods: [], maskMods: [], captureGradients }),
     captured: captureGradients,
     device,

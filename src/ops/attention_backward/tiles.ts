@@ -217,9 +217,9 @@ export function queryLoops(
   { rowsPerLane, keysPerStep: step }: ForwardTile,
   { headVecs, valueVecs, scoreMods }: BackwardCandidate,
 ): LoopCounts {
-  const fullStep = 2 * headVecs + valueVecs + step +
-    (scoreMods ? step + 1 : 0) +
-    (dropout ? step + 1 : 0) + 12;
+  // A step's dropout is a loop along it.
+  const fullStep = 2 * headVecs + valueVecs + (scoreMods ? step + 1 : 0) +
+    step + 12;
   return {
     step,
     fullStep,
@@ -235,8 +235,7 @@ export function keyLoops(
 ): LoopCounts {
   const step = tile.rowsPerStep;
   const both = headVecs + valueVecs;
-  const fullStep = 2 * both + step + (scoreMods ? step + 1 : 0) +
-    (dropout ? step + 1 : 0) + 14;
+  const fullStep = 2 * both + (scoreMods ? step + 1 : 0) + step + 14;
   return {
     step,
     fullStep,
