@@ -14,6 +14,7 @@ import {
   forwardKernel,
   mergeKernel,
   mergeStatesKernel,
+  rotateKernel,
   rowFormat,
   selectBlocksKernel,
   standardKernels,
@@ -118,6 +119,16 @@ export const SNAPSHOTS: readonly (readonly [string, KernelSource])[] = [
     }),
   ],
   [
+    "forward_strided_f32",
+    forwardKernel({
+      ...contiguous,
+      ...formats(whole),
+      stridedQueries: true,
+      stridedKeys: true,
+      tile: rowTile,
+    }),
+  ],
+  [
     "forward_paged_f16",
     forwardKernel({
       ...paged,
@@ -154,6 +165,16 @@ export const SNAPSHOTS: readonly (readonly [string, KernelSource])[] = [
     }),
   ],
   [
+    "decode_paged_strided_f32",
+    decodeKernel({
+      ...paged,
+      ...formats(whole),
+      stridedKeys: true,
+      partial: true,
+      tile: decodeTile,
+    }),
+  ],
+  [
     "decode_causal_f16",
     decodeKernel({
       ...contiguous,
@@ -185,6 +206,15 @@ export const SNAPSHOTS: readonly (readonly [string, KernelSource])[] = [
   ["capture_gradient_f32", captured],
   ["capture_tables_clear", clearTablesKernel()],
   ["capture_tables_sum", sumTablesKernel()],
+  [
+    "merge_strided_f32",
+    mergeKernel({
+      outputFormat: whole,
+      lse: true,
+      lanes: 8,
+      stridedQueries: true,
+    }),
+  ],
   ["merge_states_f32", mergeStatesKernel(whole)],
   [
     "fa1_causal_tail_f32",
@@ -216,6 +246,7 @@ export const SNAPSHOTS: readonly (readonly [string, KernelSource])[] = [
       rope: "half-split",
     }),
   ],
+  ["rotate_f16", rotateKernel({ format: half, pairing: "interleaved" })],
   [
     "forward_selected_f32",
     forwardKernel({
