@@ -181,4 +181,5 @@ export {
   scoreMod,
   type ScoreVariables,
 } from "./trace.ts";
-export { emitMods, type EmitOptions, type EmittedMods } from "./wgsl.ts";
+export { emitMods } from "./emit_mods.ts";
+export type { EmitOptions, EmittedMods } from "./wgsl.ts";
