@@ -73,6 +73,15 @@ export function flash1BackwardCost(
  * once, in the larger of its two kernels: operands, what is accumulated, scores
  * and their gradients.
  *
+ * @example More than forward's tile of the same size
+ * ```ts
+ * import { backwardTileElements, tileElements } from "@quire/attention/planning";
+ *
+ * const tile = { rows: 16, keys: 16 };
+ * console.log(tileElements({ headDim: 64 }, tile)); // 4384
+ * console.log(backwardTileElements({ headDim: 64 }, tile)); // 6688
+ * ```
+ *
  * @category Planning
  */
 export function backwardTileElements(
