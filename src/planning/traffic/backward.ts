@@ -73,13 +73,14 @@ export function flash1BackwardCost(
  * once, in the larger of its two kernels: operands, what is accumulated, scores
  * and their gradients.
  *
- * @example More than forward's tile of the same size
+ * @example What a larger tile holds besides
  * ```ts
- * import { backwardTileElements, tileElements } from "@quire/attention/planning";
+ * import { backwardTileElements } from "@quire/attention/planning";
+ * import { assert } from "@std/assert";
  *
- * const tile = { rows: 16, keys: 16 };
- * console.log(tileElements({ headDim: 64 }, tile)); // 4384
- * console.log(backwardTileElements({ headDim: 64 }, tile)); // 6688
+ * const held = (rows: number) =>
+ *   backwardTileElements({ headDim: 64 }, { rows, keys: 16 });
+ * assert(held(32) > held(16));
  * ```
  *
  * @category Planning
