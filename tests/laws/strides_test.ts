@@ -471,7 +471,7 @@ gpuTest("strides that cannot be are refused by their name", async (_, gpu) => {
     [
       with_([96, 32, 8, 2]),
       TypeError,
-      "query.strides[3] must be 1, as elements of a row lie side by side",
+      "query.strides[3] must be 1 (strides are in elements, not bytes)",
     ],
     [
       with_([96, -32, 8]),
