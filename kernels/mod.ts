@@ -44,6 +44,7 @@ export {
   selectBlocksKernel,
   type SelectBlocksSpec,
 } from "./selection/select_blocks.ts";
+export { topBlocksKernel, type TopBlocksSpec } from "./selection/top_blocks.ts";
 export type { DropoutSpec } from "./fragments/dropout.ts";
 export type { KeyValueSpec } from "./fragments/key_value.ts";
 export type { RotaryPairing } from "./fragments/rotary.ts";

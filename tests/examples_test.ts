@@ -20,9 +20,15 @@ import {
 import { attendPacked, encodePadded } from "../examples/encoder.ts";
 import { type EncoderAttend, TinyEncoder } from "../examples/tiny_encoder.ts";
 import { attention, errorBound, GATES, rope } from "../reference/mod.ts";
+import {
+  drawBatch,
+  trainStep,
+  untrained,
+} from "../examples/train_attention.ts";
 import { AttentionWorker } from "../examples/worker/attention_worker.ts";
 import { gpuEnvironment } from "../src/cli/setup.ts";
 import { alibiSlopes } from "../src/mods/mod.ts";
+import { Prng } from "../src/core/prng.ts";
 import { readCache } from "./kv/cache_image.ts";
 import { gpuTest, SKIP_REASON } from "./support/gpu.ts";
 import { objectsMadeBy } from "./support/gpu_objects.ts";
@@ -274,6 +280,19 @@ gpuTest("the encoder's last layer may be for some rows", async (_, gpu) => {
     return found;
   }, picked);
   assertEquals(seen, 1);
+});
+
+gpuTest("trainStep() descends", async (_, gpu) => {
+  const random = new Prng(3);
+  const model = untrained(random);
+  const batch = drawBatch(random, 8);
+  const losses: number[] = [];
+  for (let i = 0; i < 24; i++) {
+    losses.push(await trainStep(gpu, model, batch, 4));
+  }
+  // It knows nothing at first: each of eight letters is as likely.
+  assert(Math.abs(losses[0] - Math.log(8)) < 0.3, `${losses}`);
+  assert(losses.at(-1)! < losses[0] / 2, `${losses}`);
 });
 
 Deno.test({

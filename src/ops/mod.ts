@@ -85,11 +85,9 @@ export {
   type SelectBlocksOptions,
 } from "./block_mask/device_block_mask.ts";
 export { pack, takeRows, unpack } from "./packing/pack.ts";
-export {
-  type HostRows,
-  Packing,
-  type PackingOptions,
-} from "./packing/packing.ts";
+export type { HostRows } from "./packing/host_rows.ts";
+export type { PackingOptions } from "./packing/kept_rows.ts";
+export { Packing } from "./packing/packing.ts";
 export {
   RowsPlan,
   type RowsProblem,

@@ -134,7 +134,8 @@ Deno.test({
   ignore: SKIP_REASON !== undefined ||
     (Deno.env.get("QUIRE_WEBGPU") ?? "deno") !== "deno",
   fn: async () => {
-    const main = new URL("../../examples/generate.ts", import.meta.url).href;
+    const main =
+      new URL("../../examples/generate_main.ts", import.meta.url).href;
     const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
       args: ["run", "-A", main],
       env: gpuEnvironment(),

@@ -19,9 +19,15 @@ import {
   selectBlocksKernel,
   standardKernels,
   takeRowsKernel,
+  topBlocksKernel,
 } from "../../kernels/mod.ts";
 import type { KernelSource } from "../../src/core/kernel.ts";
-import { causal, emitMods, softcap } from "../../src/mods/mod.ts";
+import {
+  captureGradientKernel,
+  clearTablesKernel,
+  sumTablesKernel,
+} from "../../kernels/attention/backward/capture_gradient.ts";
+import { causal, emitMods, relativeBias, softcap } from "../../src/mods/mod.ts";
 
 const whole = rowFormat("f32", 64);
 const half = rowFormat("f16", 64);
@@ -75,6 +81,21 @@ const standardDropout = standardKernels({
   ...formats(whole),
   dropout: true,
   tile: rowTile,
+});
+const table = Float32Array.of(-1, 0, 1);
+const captured = captureGradientKernel({
+  ...contiguous,
+  ...formats(whole),
+  mods: emitMods({
+    scoreMods: [relativeBias(table, [1, 3]), softcap(50)],
+    maskMods: [causal()],
+    derivative: true,
+    captureGradients: [table],
+  }),
+  dropout: true,
+  capture: 0,
+  terms: 1,
+  tile: { ...rowTile, lanes: 4 },
 });
 
 /** Kernels by the names of their files. */
@@ -191,6 +212,9 @@ export const SNAPSHOTS: readonly (readonly [string, KernelSource])[] = [
       stridedQueries: true,
     }),
   ],
+  ["capture_gradient_f32", captured],
+  ["capture_tables_clear", clearTablesKernel()],
+  ["capture_tables_sum", sumTablesKernel()],
   ["merge_states_f32", mergeStatesKernel(whole)],
   [
     "fa1_causal_tail_f32",
@@ -236,6 +260,7 @@ export const SNAPSHOTS: readonly (readonly [string, KernelSource])[] = [
   ["block_runs", blockRunsKernel()],
   ["select_blocks_f32", selectBlocksKernel({ dtype: "f32" })],
   ["select_blocks_u32", selectBlocksKernel({ dtype: "u32" })],
+  ["top_blocks_f32", topBlocksKernel({ dtype: "f32" })],
   ["copy_blocks", copyBlocksKernel({ unit: 16, crossing: true })],
   ["copy_blocks_halves", copyBlocksKernel({ unit: 2, crossing: false })],
   ["take_rows", takeRowsKernel({ unit: 16 })],

@@ -93,6 +93,24 @@ export interface AttentionRunOptions extends PlanChoices {
  * gpu.destroy();
  * ```
  *
+ * @example Dropout of a tenth of the weights, as in training
+ * ```ts
+ * import { attention, openGpu } from "@quire/attention";
+ *
+ * using gpu = await openGpu();
+ * const shape = [1, 64, 2, 16];
+ * const ones = { data: new Float32Array(64 * 2 * 16).fill(1), shape };
+ * const step = async (seed: number) => {
+ *   const dropout = { rate: 0.1, seed }; // another seed for each step and layer
+ *   const options = { query: ones, key: ones, value: ones, dropout };
+ *   return (await attention(gpu, options)).output.data;
+ * };
+ * const [one, again, other] = [await step(1), await step(1), await step(2)];
+ * console.log(one[0]); // near 1, of which it is the mean over seeds
+ * console.log(one.every((x, i) => x === again[i])); // true
+ * console.log(one.some((x, i) => x !== other[i])); // true
+ * ```
+ *
  * @category Attention
  */
 export async function attention<T extends GpuTensor | HostTensor>(

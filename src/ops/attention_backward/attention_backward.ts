@@ -129,6 +129,35 @@ export interface BackwardInputs extends AttentionOptions {
  * console.log(gradients.query.data); // of query 0: zeros, it sees one key
  * ```
  *
+ * @example The gradient of learned slopes too
+ * ```ts
+ * import { alibi, attention, attentionBackward, openGpu } from "@quire/attention";
+ *
+ * using gpu = await openGpu();
+ * const shape = [1, 8, 2, 4];
+ * const rows = (f: (n: number) => number) => ({
+ *   data: Float32Array.from({ length: 64 }, (_, n) => f(n)),
+ *   shape,
+ * });
+ * const slopes = Float32Array.of(0.5, 0.25); // one a head
+ * const { saved } = await attention(gpu, {
+ *   query: rows(Math.sin),
+ *   key: rows(Math.cos),
+ *   value: rows(Math.sqrt),
+ *   causal: true,
+ *   scoreMod: alibi(slopes),
+ *   forBackward: true,
+ * });
+ * using state = saved!;
+ * const { captures } = await attentionBackward(
+ *   gpu,
+ *   state,
+ *   { outputGradient: rows(() => 1) },
+ *   { captureGradients: [slopes] },
+ * );
+ * console.log(captures![0].shape); // [2]
+ * ```
+ *
  * @category Attention
  */
 export async function attentionBackward<T extends GpuTensor | HostTensor>(

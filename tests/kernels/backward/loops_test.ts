@@ -1,3 +1,4 @@
+// deno-lint-ignore-file camelcase -- bindings have the names of WGSL
 /**
  * Backward's kernels take no more iterations of loops than their work is cut to,
  * on devices that end loops silently.

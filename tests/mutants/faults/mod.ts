@@ -11,6 +11,7 @@ import { EXTENT_FAULTS } from "./cache/extent.ts";
 import { MANAGER_FAULTS } from "./cache/manager.ts";
 import { PREFIX_FAULTS } from "./cache/prefix.ts";
 import { SWAP_FAULTS } from "./cache/swap.ts";
+import { DERIVATIVE_FAULTS } from "./derivatives.ts";
 import { ENGINE_FAULTS } from "./engine.ts";
 import { ATTENTION_FAULTS } from "./kernels/attention.ts";
 import { CAPTURE_FAULTS } from "./captures.ts";
@@ -51,6 +52,7 @@ export const FAULTS: readonly Fault[] = [
   ...PACKING_FAULTS,
   ...PLAYGROUND_FAULTS,
   ...REFERENCE_FAULTS,
+  ...DERIVATIVE_FAULTS,
   ...REPRO_FAULTS,
   ...NOTATION_FAULTS,
   ...ATTENTION_FAULTS,
