@@ -148,9 +148,9 @@ export function flash1Kernel(spec: Flash1Spec): KernelSource {
       onlineSoftmax,
       scoreMods(spec.mods),
       ...dropoutOf(spec),
-      outputRows(outputFormat),
+      outputRows({ outputFormat }),
       loadedOutput(outputFormat),
-      ...(spec.lse ? [lseRows] : []),
+      ...(spec.lse ? [lseRows()] : []),
       statistics,
       {
         code: wgsl(DECLARATIONS, {
@@ -177,7 +177,7 @@ function loadedOutput(format: RowFormat): Fragment {
 
 /** m and l of every row, where a log-sum-exp of it would be. */
 const statistics: Fragment = {
-  needs: [lsePlaces],
+  needs: [lsePlaces()],
   bindings: [
     { name: "statistics", type: "array<vec2f>", access: "read_write" },
   ],
