@@ -19,10 +19,16 @@ import {
 } from "../examples/decode_loop.ts";
 import { attendPacked, encodePadded } from "../examples/encoder.ts";
 import { type EncoderAttend, TinyEncoder } from "../examples/tiny_encoder.ts";
-import { attention, errorBound, GATES } from "../reference/mod.ts";
+import { attention, errorBound, GATES, rope } from "../reference/mod.ts";
+import {
+  drawBatch,
+  trainStep,
+  untrained,
+} from "../examples/train_attention.ts";
 import { AttentionWorker } from "../examples/worker/attention_worker.ts";
 import { gpuEnvironment } from "../src/cli/setup.ts";
 import { alibiSlopes } from "../src/mods/mod.ts";
+import { Prng } from "../src/core/prng.ts";
 import { readCache } from "./kv/cache_image.ts";
 import { gpuTest, SKIP_REASON } from "./support/gpu.ts";
 import { objectsMadeBy } from "./support/gpu_objects.ts";
@@ -77,10 +83,22 @@ gpuTest("DecodeLoop's last attention is the oracle's", async (_, gpu) => {
 
   const rows = (buffer: GPUBuffer) =>
     loop.gpu.wrap(buffer, "f32", [2, queryHeads, headDim]);
-  const [queries, outputs] = await loop.gpu.read([
+  const [plain, queries, outputs] = await loop.gpu.read([
     rows(loop.own.query),
+    rows(loop.own.rotated),
     rows(loop.own.attended),
   ]);
+  // Each at the position of its token, the last of its sequence.
+  for (let row = 0; row < 2 * queryHeads; row++) {
+    const [from, end] = [row * headDim, (row + 1) * headDim];
+    rope(plain.subarray(from, end), {
+      position: PROMPT.length,
+      dim: headDim,
+      pairing: "half-split",
+    }).forEach((expected, i) =>
+      assert(Math.abs(queries[from + i] - expected) < 1e-5)
+    );
+  }
   const image = (await readCache(loop.gpu, loop.cache)).at(-1)!;
   for (const [i, sequence] of sequences.entries()) {
     const slots = Array.from(
@@ -262,6 +280,19 @@ gpuTest("the encoder's last layer may be for some rows", async (_, gpu) => {
     return found;
   }, picked);
   assertEquals(seen, 1);
+});
+
+gpuTest("trainStep() descends", async (_, gpu) => {
+  const random = new Prng(3);
+  const model = untrained(random);
+  const batch = drawBatch(random, 8);
+  const losses: number[] = [];
+  for (let i = 0; i < 24; i++) {
+    losses.push(await trainStep(gpu, model, batch, 4));
+  }
+  // It knows nothing at first: each of eight letters is as likely.
+  assert(Math.abs(losses[0] - Math.log(8)) < 0.3, `${losses}`);
+  assert(losses.at(-1)! < losses[0] / 2, `${losses}`);
 });
 
 Deno.test({

@@ -40,7 +40,7 @@ export interface AddTile {
   readonly own: number;
   /** Rows of the step: `$j` below. */
   readonly step: number;
-  /** The uniform that says how many vec4s a row has. */
+  /** How many vec4s a row has. */
   readonly vecs: string;
   /** A name for a vec4 of a row of the step, and the call that loads it. */
   readonly row: readonly [name: string, load: string];
@@ -59,7 +59,7 @@ export function addTile(
   const old = `accumulator[own($r, ${column}, lane)]`;
   return wgsl(
     `
-    for (var vec = 0u; vec < params.${vecs}; vec++) {
+    for (var vec = 0u; vec < ${vecs}; vec++) {
       @each r in own
       var x_$r = vec4f(0.0);
       @end
@@ -80,66 +80,21 @@ export function addTile(
   );
 }
 
-/** {@linkcode addTile} of rows that may hold NaN or Inf where they are hidden. */
-export interface GuardedAddTile extends Omit<AddTile, "row" | "carried"> {
-  /** Names `$at`, the place of row `j` of the step. */
-  readonly place: string;
-  /** The function that loads it. */
-  readonly load: string;
-}
-
-/**
- * The same sums, one row of the step after the other, in a loop at run time:
- * what `hidden_{r}` hides is not multiplied by a weight of 0, as NaN times 0 is
- * no 0.
- */
-export function addGuardedTile(
-  { own, step, vecs, weights, column = "vec", place, load }: GuardedAddTile,
-): string {
-  return wgsl(
-    `
-    {
-      @each r in own
-      var guarded_$r: array<f32, $step>;
-      @each j in step
-      guarded_$r[$j] = ${weights}_$r_$j;
-      @end
-      @end
-      for (var j = 0u; j < $step; j++) {
-        ${place}
-        for (var vec = 0u; vec < params.${vecs}; vec++) {
-          let guarded_row = ${load}(at, vec);
-          @each r in own
-          if (extractBits(hidden_$r, j, 1u) == 0u) {
-            accumulator[own($r, ${column}, lane)] = fma(vec4f(guarded_$r[j]), guarded_row, accumulator[own($r, ${column}, lane)]);
-          }
-          @end
-        }
-      }
-    }
-    `,
-    { own, step },
-  );
-}
-
-/**
- * Declares `step_has_non_finite`: whether keys, or values, of a step hold NaN or
- * Inf.
- */
-export function nonFiniteStep(of: "key" | "value", keys: number): string {
+/** Declares `step_has_non_finite`: whether values of a step hold NaN or Inf. */
+export function nonFiniteStep(keys: number): string {
   return wgsl(
     `
     fn step_has_non_finite(sequence: Sequence, first_key: u32, kv_head: u32) -> bool {
       var found = vec4<bool>(false);
       for (var j = 0u; j < $keys; j++) {
-        let at = $of_place(seek(sequence, min(first_key + j, sequence.key_count - 1u)), kv_head);
-        for (var vec = 0u; vec < params.$vecs; vec++) {
-          found |= non_finite(load_$of(at, vec));
+        let at = value_place(seek(sequence, min(first_key + j, sequence.key_count - 1u)), kv_head);
+        for (var vec = 0u; vec < params.value_vecs; vec++) {
+          found |= non_finite(load_value(at, vec));
         }
       }
       return any(found);
     }
     `,
-    { of, keys, vecs: of === "key" ? "head_vecs" : "value_vecs" },
+    { keys },
   );
 }

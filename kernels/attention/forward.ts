@@ -127,7 +127,7 @@ export function forwardKernel(spec: ForwardSpec): KernelSource {
     add: addTile({
       own: rows,
       step: keys,
-      vecs: "value_vecs",
+      vecs: "params.value_vecs",
       row: ["v", "load_value(value_$j, vec)"],
       weights: "s",
       carried: (old) => `carry_values(${old}, alpha_$r, x_$r)`,
@@ -145,7 +145,7 @@ export function forwardKernel(spec: ForwardSpec): KernelSource {
       {
         code: [
           accumulatorOf(tile, tile.accumulatorVecs),
-          nonFiniteStep("value", keys),
+          nonFiniteStep(keys),
         ].join("\n\n"),
       },
     ],
@@ -154,7 +154,7 @@ export function forwardKernel(spec: ForwardSpec): KernelSource {
       [
         beginTile(spec),
         ownRows(tile, spec.queries),
-        placeRows(rows),
+        placeRows(rows, spec),
         ...dropout ? [dropoutRows(spec, rows)] : [],
         wgsl(BEGIN, { rows }),
         eachOwnStep(spec, keys, step, {

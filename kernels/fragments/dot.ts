@@ -29,7 +29,7 @@ export interface DotTile {
   readonly step: number;
   /** What the products are named: `{into}_{r}_{j}`. */
   readonly into: string;
-  /** The uniform that says how many vec4s a row has. */
+  /** How many vec4s a row has. */
   readonly vecs: string;
   /** A name for a vec4 of an own row, and the call that loads it. */
   readonly ownRow: readonly [name: string, load: string];
@@ -51,7 +51,7 @@ export function dotTile(
     var ${into}_$r_$j = 0.0;
     @end
     @end
-    for (var vec = 0u; vec < params.${vecs}; vec++) {
+    for (var vec = 0u; vec < ${vecs}; vec++) {
       @each r in own
       let ${ownRow[0]}_$r = ${ownRow[1]};
       @end
@@ -78,7 +78,7 @@ export function dotRows(rows: number, keys: number): string {
     own: rows,
     step: keys,
     into: "s",
-    vecs: "head_vecs",
+    vecs: "params.head_vecs",
     ownRow: ["q", "load_query(query_at_$r, vec)"],
     stepRow: ["k", "load_key(key_$j, vec)"],
   });

@@ -89,6 +89,7 @@ const COMMANDS: Readonly<Record<string, string[]>> = {
   "example:decode": ["examples/decode_main.ts"],
   "example:encode": ["examples/encoder_main.ts"],
   "example:worker": ["examples/worker/main.ts"],
+  "example:train": ["examples/train_attention.ts"],
   "example:browser": ["examples/browser/serve.ts"],
   pictures: ["docs/main.ts"],
   pack: ["src/cli/pack.ts"],

@@ -195,6 +195,8 @@ Deno.test("scoreDerivative() is simplified", () => {
       }))), 0)`,
     ],
     [(s, c) => s.sub(s).mul(c), "0"],
+    [(s, c) => s.mul(s).neg().mul(c), "neg(mul(add(score, score), c))"],
+    [(s, c) => s.mul(s).neg().mul(c.neg()), "mul(add(score, score), c)"],
     [(s) => s.mul(0).exp(), "0"],
     // Not rounded to float32 before it is emitted.
     [(s) => s.mul(0.1).mul(0.1), `${Math.fround(0.1) ** 2}`],

@@ -14,13 +14,20 @@ import {
   forwardKernel,
   mergeKernel,
   mergeStatesKernel,
+  rotateKernel,
   rowFormat,
   selectBlocksKernel,
   standardKernels,
   takeRowsKernel,
+  topBlocksKernel,
 } from "../../kernels/mod.ts";
 import type { KernelSource } from "../../src/core/kernel.ts";
-import { causal, emitMods, softcap } from "../../src/mods/mod.ts";
+import {
+  captureGradientKernel,
+  clearTablesKernel,
+  sumTablesKernel,
+} from "../../kernels/attention/backward/capture_gradient.ts";
+import { causal, emitMods, relativeBias, softcap } from "../../src/mods/mod.ts";
 
 const whole = rowFormat("f32", 64);
 const half = rowFormat("f16", 64);
@@ -75,6 +82,21 @@ const standardDropout = standardKernels({
   dropout: true,
   tile: rowTile,
 });
+const table = Float32Array.of(-1, 0, 1);
+const captured = captureGradientKernel({
+  ...contiguous,
+  ...formats(whole),
+  mods: emitMods({
+    scoreMods: [relativeBias(table, [1, 3]), softcap(50)],
+    maskMods: [causal()],
+    derivative: true,
+    captureGradients: [table],
+  }),
+  dropout: true,
+  capture: 0,
+  terms: 1,
+  tile: { ...rowTile, lanes: 4 },
+});
 
 /** Kernels by the names of their files. */
 export const SNAPSHOTS: readonly (readonly [string, KernelSource])[] = [
@@ -93,6 +115,16 @@ export const SNAPSHOTS: readonly (readonly [string, KernelSource])[] = [
       ...contiguous,
       ...formats(tail),
       mods: capped,
+      tile: rowTile,
+    }),
+  ],
+  [
+    "forward_strided_f32",
+    forwardKernel({
+      ...contiguous,
+      ...formats(whole),
+      stridedQueries: true,
+      stridedKeys: true,
       tile: rowTile,
     }),
   ],
@@ -133,6 +165,16 @@ export const SNAPSHOTS: readonly (readonly [string, KernelSource])[] = [
     }),
   ],
   [
+    "decode_paged_strided_f32",
+    decodeKernel({
+      ...paged,
+      ...formats(whole),
+      stridedKeys: true,
+      partial: true,
+      tile: decodeTile,
+    }),
+  ],
+  [
     "decode_causal_f16",
     decodeKernel({
       ...contiguous,
@@ -159,6 +201,18 @@ export const SNAPSHOTS: readonly (readonly [string, KernelSource])[] = [
       outputFormat: whole,
       lse: true,
       lanes: 8,
+    }),
+  ],
+  ["capture_gradient_f32", captured],
+  ["capture_tables_clear", clearTablesKernel()],
+  ["capture_tables_sum", sumTablesKernel()],
+  [
+    "merge_strided_f32",
+    mergeKernel({
+      outputFormat: whole,
+      lse: true,
+      lanes: 8,
+      stridedQueries: true,
     }),
   ],
   ["merge_states_f32", mergeStatesKernel(whole)],
@@ -192,6 +246,7 @@ export const SNAPSHOTS: readonly (readonly [string, KernelSource])[] = [
       rope: "half-split",
     }),
   ],
+  ["rotate_f16", rotateKernel({ format: half, pairing: "interleaved" })],
   [
     "forward_selected_f32",
     forwardKernel({
@@ -205,6 +260,7 @@ export const SNAPSHOTS: readonly (readonly [string, KernelSource])[] = [
   ["block_runs", blockRunsKernel()],
   ["select_blocks_f32", selectBlocksKernel({ dtype: "f32" })],
   ["select_blocks_u32", selectBlocksKernel({ dtype: "u32" })],
+  ["top_blocks_f32", topBlocksKernel({ dtype: "f32" })],
   ["copy_blocks", copyBlocksKernel({ unit: 16, crossing: true })],
   ["copy_blocks_halves", copyBlocksKernel({ unit: 2, crossing: false })],
   ["take_rows", takeRowsKernel({ unit: 16 })],

@@ -24,7 +24,7 @@
 
 import type { KernelSource } from "../../../src/core/kernel.ts";
 import { type Fragment, kernelOf } from "../../fragment.ts";
-import { dotRows, dotTile } from "../../fragments/dot.ts";
+import { dotTile } from "../../fragments/dot.ts";
 import { dropoutRows, dropTile } from "../../fragments/dropout.ts";
 import { eachStep, entryPoint } from "../../fragments/schedule.ts";
 import { wgsl } from "../../wgsl.ts";
@@ -42,6 +42,7 @@ import {
   backwardFragments,
   backwardLabel,
   type BackwardSpec,
+  READ_ROW_SIZES,
   scoreGradients,
   weightScores,
 } from "./spec.ts";
@@ -82,7 +83,14 @@ export function captureGradientKernel(spec: CaptureGradientSpec): KernelSource {
     keys,
     size: rows * keys,
     places: placeKeys(keys),
-    dots: dotRows(rows, keys),
+    dots: dotTile({
+      own: rows,
+      step: keys,
+      into: "s",
+      vecs: "row_sizes.head_vecs",
+      ownRow: ["q", "load_query(query_at_$r, vec)"],
+      stepRow: ["k", "load_key(key_$j, vec)"],
+    }),
     hide: hideScores(pairs),
     modify: modified ? modifyScores(pairs) : "",
     weights: weightScores(pair),
@@ -90,7 +98,7 @@ export function captureGradientKernel(spec: CaptureGradientSpec): KernelSource {
       own: rows,
       step: keys,
       into: "dp",
-      vecs: "value_vecs",
+      vecs: "row_sizes.value_vecs",
       ownRow: ["g", "load_output_gradient(gradient_at_$r, vec)"],
       stepRow: ["v", "load_value(value_$j, vec)"],
     }),
@@ -122,6 +130,7 @@ export function captureGradientKernel(spec: CaptureGradientSpec): KernelSource {
     main: entryPoint(
       lanes,
       [
+        READ_ROW_SIZES,
         ownRows(tile, "consecutive"),
         placeRows(rows),
         dropoutRows(spec, rows),

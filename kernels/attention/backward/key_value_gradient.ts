@@ -18,7 +18,7 @@ import { dropTile } from "../../fragments/dropout.ts";
 import type { RowFormat } from "../../fragments/rows.ts";
 import { eachStep, entryPoint } from "../../fragments/schedule.ts";
 import { wgsl } from "../../wgsl.ts";
-import { accumulatorOf, addGuardedTile, addTile } from "../add_tile.ts";
+import { accumulatorOf, addTile } from "../add_tile.ts";
 import { nameRow } from "../query_rows.ts";
 import { hideScores, modifyScores, type TilePairs } from "../score_tile.ts";
 import {
@@ -29,6 +29,7 @@ import {
   gradientRows,
   keyGradients,
   partialSums,
+  READ_ROW_SIZES,
   scoreGradients,
   weightScores,
 } from "./spec.ts";
@@ -111,10 +112,10 @@ export function keyValueGradientKernel(
   const value = {
     own,
     step,
-    vecs: "value_vecs",
+    vecs: "row_sizes.value_vecs",
     weights: dropout ? "kept" : "s",
   };
-  const key = { own, step, vecs: "head_vecs", weights: "ds" };
+  const key = { own, step, vecs: "row_sizes.head_vecs", weights: "ds" };
   const valueColumn = `vec + ${tile.headVecs}u`;
   const body = wgsl(STEP, {
     step,
@@ -126,7 +127,7 @@ export function keyValueGradientKernel(
       own,
       step,
       into: "s",
-      vecs: "head_vecs",
+      vecs: "row_sizes.head_vecs",
       ownRow: ["k", "load_key(key_at_$r, vec)"],
       stepRow: ["q", "load_query(query_at_$j, vec)"],
     }),
@@ -137,7 +138,7 @@ export function keyValueGradientKernel(
       own,
       step,
       into: "dp",
-      vecs: "value_vecs",
+      vecs: "row_sizes.value_vecs",
       ownRow: ["v", "load_value(value_at_$r, vec)"],
       stepRow: ["g", "load_output_gradient(gradient_at_$j, vec)"],
     }),
@@ -157,21 +158,11 @@ export function keyValueGradientKernel(
     addValue: addTile({
       ...value,
       column: valueColumn,
-      row: ["g", "load_output_gradient(gradient_at_$j, vec)"],
+      row: ["g", "live_output_gradient(gradient_at_$j, vec, statistics_$j.x)"],
     }),
-    addKey: addTile({ ...key, row: ["q", "load_query(query_at_$j, vec)"] }),
-    addGuardedValue: addGuardedTile({
-      ...value,
-      column: valueColumn,
-      place: `${nameRow("step", rowAt("j"))}
-      let at = output_gradient_place(token_step, head_step);`,
-      load: "load_output_gradient",
-    }),
-    addGuardedKey: addGuardedTile({
+    addKey: addTile({
       ...key,
-      place: `${nameRow("step", rowAt("j"))}
-      let at = query_place(token_step, head_step);`,
-      load: "load_query",
+      row: ["q", "live_query(query_at_$j, vec, statistics_$j.x)"],
     }),
   });
   const store = Array.from({ length: own }, (_, r) =>
@@ -195,13 +186,14 @@ export function keyValueGradientKernel(
             { lanes, rowsPerLane: own },
             tile.headVecs + tile.valueVecs,
           ),
-          wgsl(NON_FINITE, { step, row: nameRow("step", rowAt("j")) }),
+          wgsl(LIVE_ROWS),
         ].join("\n\n"),
       },
     ],
     main: entryPoint(
       lanes,
       [
+        READ_ROW_SIZES,
         ...Array.from(
           { length: own },
           (_, r) => wgsl(KEY, { r, local: localKey(tile, r) }),
@@ -220,21 +212,14 @@ function localKey({ lanes }: KeyTile, r: number): string {
   return `${r * lanes}u + lane`;
 }
 
-const NON_FINITE = `
-fn step_has_non_finite(sequence: Sequence, first_row: u32, row_count: u32, kv_head: u32) -> bool {
-  var found = vec4<bool>(false);
-  for (var j = 0u; j < $step; j++) {
-    $row
-    let query_at = query_place(token_step, head_step);
-    for (var vec = 0u; vec < params.head_vecs; vec++) {
-      found |= non_finite(load_query(query_at, vec));
-    }
-    let gradient_at = output_gradient_place(token_step, head_step);
-    for (var vec = 0u; vec < params.value_vecs; vec++) {
-      found |= non_finite(load_output_gradient(gradient_at, vec));
-    }
-  }
-  return any(found);
+// A row without keys may be NaN: what pads a batch, for instance.
+const LIVE_ROWS = `
+fn live_query(base: u32, vec: u32, log_sum: f32) -> vec4f {
+  return select(vec4f(0.0), load_query(base, vec), log_sum != SENTINEL);
+}
+
+fn live_output_gradient(base: u32, vec: u32, log_sum: f32) -> vec4f {
+  return select(vec4f(0.0), load_output_gradient(base, vec), log_sum != SENTINEL);
 }
 `;
 
@@ -248,12 +233,12 @@ let value_at_$r = value_place(cursor_$r, kv_head);
 `;
 
 const BEGIN = `
-for (var vec = 0u; vec < params.head_vecs; vec++) {
+for (var vec = 0u; vec < row_sizes.head_vecs; vec++) {
   @each r in own
   accumulator[own($r, vec, lane)] = vec4f(0.0);
   @end
 }
-for (var vec = 0u; vec < params.value_vecs; vec++) {
+for (var vec = 0u; vec < row_sizes.value_vecs; vec++) {
   @each r in own
   accumulator[own($r, $valueColumn, lane)] = vec4f(0.0);
   @end
@@ -298,13 +283,8 @@ $valueDots
 $drops
 $dropped
 $gradients
-if (masked && step_has_non_finite(sequence, first_row, row_count, kv_head)) {
-  $addGuardedValue
-  $addGuardedKey
-} else {
-  $addValue
-  $addKey
-}
+$addValue
+$addKey
 `;
 
 const STORE = `
@@ -317,7 +297,7 @@ if (key_$r < gradients.count) {
   let key_out_$r = key_gradient_place(token_$r, kv_head);
   let value_out_$r = value_gradient_place(token_$r, kv_head);
   @end
-  for (var vec = 0u; vec < params.head_vecs; vec++) {
+  for (var vec = 0u; vec < row_sizes.head_vecs; vec++) {
     let gradient = select(vec4f(0.0), accumulator[own($r, vec, lane)] * params.scale, written_$r);
     @if partial
     sums[sums_$r + vec] = gradient;
@@ -325,10 +305,10 @@ if (key_$r < gradients.count) {
     store_key_gradient(key_out_$r, vec, gradient);
     @end
   }
-  for (var vec = 0u; vec < params.value_vecs; vec++) {
+  for (var vec = 0u; vec < row_sizes.value_vecs; vec++) {
     let gradient = select(vec4f(0.0), accumulator[own($r, $valueColumn, lane)], written_$r);
     @if partial
-    sums[sums_$r + params.head_vecs + vec] = gradient;
+    sums[sums_$r + row_sizes.head_vecs + vec] = gradient;
     @else
     store_value_gradient(value_out_$r, vec, gradient);
     @end

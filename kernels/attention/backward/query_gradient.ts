@@ -11,16 +11,11 @@
 
 import type { KernelSource } from "../../../src/core/kernel.ts";
 import { kernelOf } from "../../fragment.ts";
-import { dotRows, dotTile } from "../../fragments/dot.ts";
+import { dotTile } from "../../fragments/dot.ts";
 import { dropoutRows, dropTile } from "../../fragments/dropout.ts";
 import { eachStep, entryPoint } from "../../fragments/schedule.ts";
 import { wgsl } from "../../wgsl.ts";
-import {
-  accumulatorOf,
-  addGuardedTile,
-  addTile,
-  nonFiniteStep,
-} from "../add_tile.ts";
+import { accumulatorOf, addTile } from "../add_tile.ts";
 import type { ForwardTile } from "../forward.ts";
 import { placeRows } from "../query_rows.ts";
 import {
@@ -39,6 +34,7 @@ import {
   type GradientRows,
   gradientRows,
   partialSums,
+  READ_ROW_SIZES,
   scoreGradients,
   weightScores,
 } from "./spec.ts";
@@ -64,10 +60,16 @@ export function queryGradientKernel(spec: QueryGradientSpec): KernelSource {
   const derivatives = spec.mods?.hasScore ?? false;
   const pairs = rowPairs(tile);
   const pair = { own: rows, step: keys, statistics: "statistics_$r" };
-  const add = { own: rows, step: keys, vecs: "head_vecs", weights: "ds" };
   const step = wgsl(STEP, {
     places: placeKeys(keys),
-    dots: dotRows(rows, keys),
+    dots: dotTile({
+      own: rows,
+      step: keys,
+      into: "s",
+      vecs: "row_sizes.head_vecs",
+      ownRow: ["q", "load_query(query_at_$r, vec)"],
+      stepRow: ["k", "load_key(key_$j, vec)"],
+    }),
     hide: hideScores(pairs),
     modify: derivatives ? modifyScores(pairs, true) : "",
     weights: weightScores(pair),
@@ -75,18 +77,18 @@ export function queryGradientKernel(spec: QueryGradientSpec): KernelSource {
       own: rows,
       step: keys,
       into: "dp",
-      vecs: "value_vecs",
+      vecs: "row_sizes.value_vecs",
       ownRow: ["g", "load_output_gradient(gradient_at_$r, vec)"],
       stepRow: ["v", "load_value(value_$j, vec)"],
     }),
     drops: dropout ? dropTile(pairs) : "",
     gradients: scoreGradients({ ...pair, derivatives, dropout }),
-    add: addTile({ ...add, row: ["k", "load_key(key_$j, vec)"] }),
-    addGuarded: addGuardedTile({
-      ...add,
-      place:
-        "let at = key_place(seek(sequence, min(first_key + j, sequence.key_count - 1u)), kv_head);",
-      load: "load_key",
+    add: addTile({
+      own: rows,
+      step: keys,
+      vecs: "row_sizes.head_vecs",
+      weights: "ds",
+      row: ["k", "finite_key(key_$j, vec)"],
     }),
   });
   const store = Array.from(
@@ -103,13 +105,14 @@ export function queryGradientKernel(spec: QueryGradientSpec): KernelSource {
       {
         code: [
           accumulatorOf(tile, tile.accumulatorVecs),
-          nonFiniteStep("key", keys),
+          wgsl(FINITE_KEY),
         ].join("\n\n"),
       },
     ],
     main: entryPoint(
       lanes,
       [
+        READ_ROW_SIZES,
         ownRows(tile, "consecutive"),
         placeRows(rows),
         dropoutRows(spec, rows),
@@ -123,12 +126,21 @@ export function queryGradientKernel(spec: QueryGradientSpec): KernelSource {
   });
 }
 
+// A key that a row does not see may be NaN or Inf, whose product with its weight
+// of 0 is no 0. One that a row sees has made its weight what it is.
+const FINITE_KEY = `
+fn finite_key(base: u32, vec: u32) -> vec4f {
+  let k = load_key(base, vec);
+  return select(k, vec4f(0.0), non_finite(k));
+}
+`;
+
 const BEGIN = `
 @each r in rows
 let gradient_at_$r = output_gradient_place(token_$r, head_$r);
 let statistics_$r = row_statistics[statistics_place(token_$r, head_$r)];
 @end
-for (var vec = 0u; vec < params.head_vecs; vec++) {
+for (var vec = 0u; vec < row_sizes.head_vecs; vec++) {
   @each r in rows
   accumulator[own($r, vec, lane)] = vec4f(0.0);
   @end
@@ -145,11 +157,7 @@ $weights
 $valueDots
 $drops
 $gradients
-if (masked && step_has_non_finite(sequence, first_key, kv_head)) {
-  $addGuarded
-} else {
-  $add
-}
+$add
 `;
 
 const STORE = `
@@ -159,7 +167,7 @@ if (packed_$r < row_count) {
   @else
   let out_$r = query_gradient_place(token_$r, head_$r);
   @end
-  for (var vec = 0u; vec < params.head_vecs; vec++) {
+  for (var vec = 0u; vec < row_sizes.head_vecs; vec++) {
     let gradient = accumulator[own($r, vec, lane)] * params.scale;
     @if partial
     sums[sums_$r + vec] = gradient;

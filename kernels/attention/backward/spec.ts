@@ -64,6 +64,7 @@ export function backwardFragments(spec: BackwardSpec): Fragment[] {
     keyRows(spec),
     valueRows(spec),
     rowStatistics("read"),
+    rowSizes,
     tiles(WORK_TILE),
     keyRuns,
     onlineSoftmax,
@@ -145,6 +146,32 @@ export function partialSums(access: "read" | "read_write"): Fragment {
     uniforms: { row_vecs: "u32" },
   };
 }
+
+const ROW_SIZES_FIELDS = {
+  /** vec4s of a query or key row. */
+  head_vecs: "u32",
+  /** vec4s of a value row. */
+  value_vecs: "u32",
+} as const;
+
+/**
+ * How long rows are; beside the schedule, not among the uniforms, as Mesa's
+ * lavapipe unrolls what a uniform bounds: these loops then take three times as
+ * long, and seconds to compile.
+ */
+export const ROW_SIZES: WordRecord<typeof ROW_SIZES_FIELDS> = new WordRecord(
+  "RowSizes",
+  ROW_SIZES_FIELDS,
+);
+
+const rowSizes: Fragment = {
+  uniforms: { row_sizes_at: "u32" },
+  code: ROW_SIZES.declare("row_sizes"),
+};
+
+/** Names `row_sizes`. */
+export const READ_ROW_SIZES =
+  "let row_sizes = read_row_sizes(params.row_sizes_at);";
 
 const KEY_GRADIENTS_FIELDS = {
   /** Where the first key's are, in token strides. */

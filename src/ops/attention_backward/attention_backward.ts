@@ -10,8 +10,10 @@ import type { CapturedFloats } from "../../mods/mod.ts";
 import { type Gpu, GpuTensor } from "../../gpu/mod.ts";
 import { uploadHost } from "../../gpu/host_tensor.ts";
 import type { AttentionOptions } from "../attention/options/attention_options.ts";
+import { checkDifferentiable } from "../attention/problem.ts";
+import { isStrided } from "../strided.ts";
 import { attentionProblem } from "../attention/options/attention_problem.ts";
-import type { AttentionTensors } from "../attention/plan.ts";
+import type { AttentionTensors } from "../attention/plan_tensors.ts";
 import { outputShape } from "../attention/rows.ts";
 import { SavedAttention, type SavedParts } from "../attention/saved.ts";
 import {
@@ -125,6 +127,35 @@ export interface BackwardInputs extends AttentionOptions {
  * const ones = { data: output.data.map(() => 1), shape };
  * const gradients = await attentionBackward(gpu, state, { outputGradient: ones });
  * console.log(gradients.query.data); // of query 0: zeros, it sees one key
+ * ```
+ *
+ * @example The gradient of learned slopes too
+ * ```ts
+ * import { alibi, attention, attentionBackward, openGpu } from "@quire/attention";
+ *
+ * using gpu = await openGpu();
+ * const shape = [1, 8, 2, 4];
+ * const rows = (f: (n: number) => number) => ({
+ *   data: Float32Array.from({ length: 64 }, (_, n) => f(n)),
+ *   shape,
+ * });
+ * const slopes = Float32Array.of(0.5, 0.25); // one a head
+ * const { saved } = await attention(gpu, {
+ *   query: rows(Math.sin),
+ *   key: rows(Math.cos),
+ *   value: rows(Math.sqrt),
+ *   causal: true,
+ *   scoreMod: alibi(slopes),
+ *   forBackward: true,
+ * });
+ * using state = saved!;
+ * const { captures } = await attentionBackward(
+ *   gpu,
+ *   state,
+ *   { outputGradient: rows(() => 1) },
+ *   { captureGradients: [slopes] },
+ * );
+ * console.log(captures![0].shape); // [2]
  * ```
  *
  * @category Attention
@@ -279,11 +310,10 @@ function uploaded(
   temporary: { destroy(): void }[],
 ): SavedAttention {
   const problem = attentionProblem(options);
-  const upload = (
-    name: string,
-    given: GpuTensor | HostTensor | HostBits | undefined,
-  ) => {
-    if (given === undefined) return undefined;
+  checkDifferentiable(problem);
+  const upload = (name: string, given: BackwardInputs["query"]) => {
+    // Those with strides have just been refused.
+    if (given === undefined || isStrided(given)) return undefined;
     const { tensor, made } = uploadHost(gpu, given, {
       name,
       label: "attention.input",

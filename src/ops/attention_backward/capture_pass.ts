@@ -57,6 +57,8 @@ export interface CapturePassContext {
   readonly device: PlanDevice;
   readonly tiles: BackwardTiles;
   readonly candidate: BackwardCandidate;
+  /** Words that the schedule begins with. */
+  readonly before: Uint32Array;
   /** Uniforms that are the same for all dispatches. */
   readonly values: Readonly<Record<string, number>>;
 }
@@ -98,7 +100,7 @@ export function capturePasses(context: CapturePassContext): CapturePasses {
     }],
     // Parts of a row are added up by element, not merged.
     { lanes: tile.lanes, maxLoopIterations: Infinity },
-    { stateElements: 4, before: mods.data },
+    { stateElements: 4, before: context.before },
   );
   const [{ tilesAt, tileCount }] = schedule.kernels;
   const own = {

@@ -23,6 +23,7 @@ import {
   type BackwardSpec,
   KEY_GRADIENTS,
   OTHER_BACKWARD_BUFFERS,
+  ROW_SIZES,
 } from "../../../kernels/attention/backward/spec.ts";
 import {
   sumKernel,
@@ -134,8 +135,8 @@ export function backwardParts(
   checkDifferentiable(problem);
   const { tiles, splits } = checkBackwardChoices(choices, device);
   const { mods, placement } = placedMods(problem, device, {
-    derivative: true,
-    captureGradients,
+    emit: (options) =>
+      emitMods({ ...options, derivative: true, captureGradients }),
     others: OTHER_BACKWARD_BUFFERS,
   });
   const tensors = captureParts(mods?.tensors ?? [], placement);
@@ -146,11 +147,22 @@ export function backwardParts(
   };
   const context = { problem, spec, device, tiles, splits };
   const captures = mods?.data ?? new Uint32Array(0);
+  const before = Uint32Array.from([
+    ...captures,
+    ...ROW_SIZES.pack({
+      head_vecs: vecsOf(problem.headDim),
+      value_vecs: vecsOf(problem.valueHeadDim),
+    }),
+  ]);
   const passes = [
-    queryPass({ ...context, captures }),
-    keyPass({ ...context, captures }),
+    queryPass({ ...context, before }),
+    keyPass({ ...context, before }),
   ];
-  const values = gradientUniforms(problem, spec, captures.length);
+  const values = {
+    ...gradientUniforms(problem, spec),
+    row_sizes_at: captures.length,
+    gradients_at: before.length,
+  };
   const delta = deltaDispatch(problem, spec, { lseGradient, device });
   const written = passes.map((pass) =>
     writePass(pass, values, { problem, device })
@@ -168,6 +180,7 @@ export function backwardParts(
       Math.max(0, ...problem.sequences.map((own) => packedRows(problem, own))),
     ),
     values,
+    before,
   });
   const rows = tensorElements(problem).lse;
   const scratch = {
@@ -217,7 +230,8 @@ interface PassContext {
   readonly device: PlanDevice;
   readonly tiles: BackwardTiles;
   readonly splits: number;
-  readonly captures: Uint32Array;
+  /** Words that both schedules begin with: those of mods, and sizes of rows. */
+  readonly before: Uint32Array;
 }
 
 function candidateOf(
@@ -229,13 +243,12 @@ function candidateOf(
     headVecs: vecsOf(problem.headDim),
     valueVecs: vecsOf(problem.valueHeadDim),
     scoreMods: problem.scoreMods.length > 0,
-    dropout: problem.dropout !== undefined,
   };
 }
 
 /** Lanes along query rows: forward's work. */
 function queryPass(
-  { problem, spec, device, tiles, splits, captures }: PassContext,
+  { problem, spec, device, tiles, splits, before }: PassContext,
 ): Pass {
   const ranges = flatWork(problem);
   const candidate = candidateOf(
@@ -267,14 +280,14 @@ function queryPass(
         ranges,
         [work],
         { lanes, maxLoopIterations: device.maxLoopIterations },
-        { stateElements: 4 * rowVecs, before: captures },
+        { stateElements: 4 * rowVecs, before },
       ),
   };
 }
 
 /** Lanes along keys: the roles swapped. */
 function keyPass(
-  { problem, spec, device, tiles, splits, captures }: PassContext,
+  { problem, spec, device, tiles, splits, before }: PassContext,
 ): Pass {
   const { dtype, headDim, valueHeadDim, sequences } = problem;
   const { spans } = gradientSpans(problem);
@@ -325,7 +338,7 @@ function keyPass(
         {
           runs: new RowRuns(problem),
           stateElements: 4 * rowVecs,
-          before: Uint32Array.from([...captures, ...starts]),
+          before: Uint32Array.from([...before, ...starts]),
         },
       ),
   };
@@ -405,7 +418,6 @@ function writePass(
 function gradientUniforms(
   problem: AttentionProblem,
   spec: BackwardSpec,
-  gradientsAt: number,
 ): Record<string, number> {
   const { dtype, headDim, valueHeadDim } = problem;
   const { query, key, value } = gradientStrides(problem);
@@ -417,7 +429,6 @@ function gradientUniforms(
     ...strideUniforms("query_gradient", heads, query),
     ...strideUniforms("key_gradient", heads, key),
     ...strideUniforms("value_gradient", rowFormat(dtype, valueHeadDim), value),
-    gradients_at: gradientsAt,
   };
 }
 

@@ -139,8 +139,6 @@ export interface BackwardCandidate {
   readonly valueVecs: number;
   /** Whether there are score mods. */
   readonly scoreMods: boolean;
-  /** Whether weights are dropped. */
-  readonly dropout: boolean;
 }
 
 /**
@@ -217,15 +215,14 @@ function doubled(
 /** Iterations of the loops of dQ's kernel. */
 export function queryLoops(
   { rowsPerLane, keysPerStep: step }: ForwardTile,
-  { headVecs, valueVecs, scoreMods, dropout }: BackwardCandidate,
+  { headVecs, valueVecs, scoreMods }: BackwardCandidate,
 ): LoopCounts {
-  const fullStep = 2 * headVecs + valueVecs + (scoreMods ? step : 0) +
-    (dropout ? step + 1 : 0) + 12;
-  const guarded = step * (2 * headVecs + 6) + 4;
+  const fullStep = 2 * headVecs + valueVecs + (scoreMods ? step + 1 : 0) +
+    step + 12;
   return {
     step,
     fullStep,
-    maskedStep: fullStep + step + guarded,
+    maskedStep: fullStep + step + 1,
     tile: (rowsPerLane + 1) * (headVecs + 1) + 4,
   };
 }
@@ -233,17 +230,15 @@ export function queryLoops(
 /** Iterations of the loops of the kernel of dK and dV. */
 export function keyLoops(
   tile: KeyTile,
-  { headVecs, valueVecs, scoreMods, dropout }: BackwardCandidate,
+  { headVecs, valueVecs, scoreMods }: BackwardCandidate,
 ): LoopCounts {
   const step = tile.rowsPerStep;
   const both = headVecs + valueVecs;
-  const fullStep = 2 * both + (scoreMods ? step : 0) +
-    (dropout ? step + 1 : 0) + 14;
-  const guarded = step * (2 * both + 10) + 8;
+  const fullStep = 2 * both + (scoreMods ? step + 1 : 0) + step + 14;
   return {
     step,
     fullStep,
-    maskedStep: fullStep + step + guarded,
+    maskedStep: fullStep + step + 1,
     tile: (tile.keysPerLane + 1) * (both + 2) + 4,
   };
 }

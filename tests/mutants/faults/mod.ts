@@ -11,6 +11,7 @@ import { EXTENT_FAULTS } from "./cache/extent.ts";
 import { MANAGER_FAULTS } from "./cache/manager.ts";
 import { PREFIX_FAULTS } from "./cache/prefix.ts";
 import { SWAP_FAULTS } from "./cache/swap.ts";
+import { DERIVATIVE_FAULTS } from "./derivatives.ts";
 import { ENGINE_FAULTS } from "./engine.ts";
 import { ATTENTION_FAULTS } from "./kernels/attention.ts";
 import { CAPTURE_FAULTS } from "./captures.ts";
@@ -26,6 +27,8 @@ import { PACKING_FAULTS } from "./packing.ts";
 import { PLAYGROUND_FAULTS } from "./playground.ts";
 import { REFERENCE_FAULTS } from "./reference.ts";
 import { REPRO_FAULTS } from "./repro.ts";
+import { ROTARY_FAULTS } from "./rotary.ts";
+import { STRIDES_FAULTS } from "./strides.ts";
 import { TRAFFIC_FAULTS } from "./traffic.ts";
 import { VARIANT_FAULTS } from "./variants.ts";
 
@@ -39,6 +42,8 @@ export const FAULTS: readonly Fault[] = [
   ...ENGINE_FAULTS,
   ...KV_FAULTS,
   ...OPS_FAULTS,
+  ...ROTARY_FAULTS,
+  ...STRIDES_FAULTS,
   ...VARIANT_FAULTS,
   ...CAPTURE_FAULTS,
   ...MODS_FAULTS,
@@ -47,6 +52,7 @@ export const FAULTS: readonly Fault[] = [
   ...PACKING_FAULTS,
   ...PLAYGROUND_FAULTS,
   ...REFERENCE_FAULTS,
+  ...DERIVATIVE_FAULTS,
   ...REPRO_FAULTS,
   ...NOTATION_FAULTS,
   ...ATTENTION_FAULTS,
