@@ -177,7 +177,8 @@ async function main(): Promise<void> {
 }
 
 const USAGE = `Usage: deno task example:train
-  Trains one layer of attention by gradient descent, and prints how its loss falls`;
+  Trains one layer of attention by gradient descent, and prints how its loss
+  falls`;
 
 if (import.meta.main) {
   readCommand({ usage: USAGE, flags: {} }, () => {});
