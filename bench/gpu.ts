@@ -23,6 +23,12 @@ import {
   rowCells,
   withPeak,
 } from "./support/kernel_row.ts";
+import {
+  BACKWARD_COLUMNS,
+  backwardCells,
+  type BackwardRow,
+  measureBackward,
+} from "./support/backward_row.ts";
 import { quickAsked } from "./support/quick.ts";
 import { writeSection } from "./support/results.ts";
 import type { Workload } from "./support/workload.ts";
@@ -99,6 +105,8 @@ interface Measured {
   readonly clock: "timestamps" | "wall";
   readonly peaks: Peaks;
   readonly rows: readonly KernelRow[];
+  /** Backward beside forward. */
+  readonly backward: readonly BackwardRow[];
 }
 
 /** Peaks are looked for before and after the rows. */
@@ -108,19 +116,34 @@ async function measure(gpu: Gpu, extent: Extent): Promise<Measured> {
   for (const workload of workloads(gpu, extent)) {
     raw.push(await measureRow(gpu, workload, extent.repeats));
   }
+  const gradients: Omit<BackwardRow, "fractionOfPeak">[] = [];
+  for (const headDim of extent.headDims) {
+    for (const causal of [false, true]) {
+      const tokens = extent.prefill;
+      const sizes = { tokens, headDim, causal };
+      gradients.push(await measureBackward(gpu, sizes, extent.repeats));
+    }
+  }
   const peaks = await measurePeaks(gpu, before);
-  const rows = raw.map((row) => withPeak(row, peaks));
-  return { clock: timingUnsupported(gpu) ? "wall" : "timestamps", peaks, rows };
+  return {
+    clock: timingUnsupported(gpu) ? "wall" : "timestamps",
+    peaks,
+    rows: raw.map((row) => withPeak(row, peaks)),
+    backward: gradients.map((row) => ({
+      ...row,
+      fractionOfPeak: row.rate / peaks.fma.value,
+    })),
+  };
 }
 
-function report(gpu: Gpu, { peaks, rows }: Measured): string {
+function report(gpu: Gpu, { peaks, rows, backward }: Measured): string {
+  const { columns: width } = standardOutput();
   const why = timingUnsupported(gpu);
   return `${why ? `Timed by bursts and the host's clock: ${why}.\n` : ""}` +
     `${gpu.info.description}: ${peaks.fma.value.toFixed(1)} GFLOP/s ` +
     `of f32 multiply-adds, ${peaks.read.value.toFixed(1)} GB/s of reads\n\n` +
-    formatTable(ROW_COLUMNS, rows.map(rowCells), {
-      width: standardOutput().columns,
-    });
+    formatTable(ROW_COLUMNS, rows.map(rowCells), { width }) + "\n\n" +
+    formatTable(BACKWARD_COLUMNS, backward.map(backwardCells), { width });
 }
 
 async function main(): Promise<void> {
