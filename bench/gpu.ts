@@ -24,6 +24,12 @@ import {
   withPeak,
 } from "./support/kernel_row.ts";
 import {
+  BACKWARD_COLUMNS,
+  backwardCells,
+  type BackwardRow,
+  measureBackward,
+} from "./support/backward_row.ts";
+import {
   measureSkipped,
   type SkippedExtent,
   skippedTables,
@@ -110,6 +116,9 @@ interface Measured {
   readonly clock: "timestamps" | "wall";
   readonly peaks: Peaks;
   readonly rows: readonly KernelRow[];
+  /** Backward beside forward. */
+  readonly backward: readonly BackwardRow[];
+  /** What is not computed. */
   readonly skipped: SkippedWork;
 }
 
@@ -120,21 +129,42 @@ async function measure(gpu: Gpu, extent: Extent): Promise<Measured> {
   for (const workload of workloads(gpu, extent)) {
     raw.push(await measureRow(gpu, workload, extent.repeats));
   }
+  const gradients: Omit<BackwardRow, "fractionOfPeak">[] = [];
+  for (const headDim of extent.headDims) {
+    for (const causal of [false, true]) {
+      const tokens = extent.prefill;
+      const sizes = { tokens, headDim, causal };
+      gradients.push(await measureBackward(gpu, sizes, extent.repeats));
+    }
+  }
   const skipped = await measureSkipped(gpu, extent);
   const peaks = await measurePeaks(gpu, before);
-  const rows = raw.map((row) => withPeak(row, peaks));
-  const clock = timingUnsupported(gpu) ? "wall" : "timestamps";
-  return { clock, peaks, rows, skipped };
+  return {
+    clock: timingUnsupported(gpu) ? "wall" : "timestamps",
+    peaks,
+    rows: raw.map((row) => withPeak(row, peaks)),
+    backward: gradients.map((row) => ({
+      ...row,
+      fractionOfPeak: row.rate / peaks.fma.value,
+    })),
+    skipped,
+  };
 }
 
-function report(gpu: Gpu, { peaks, rows, skipped }: Measured): string {
+function report(
+  gpu: Gpu,
+  { peaks, rows, backward, skipped }: Measured,
+): string {
   const why = timingUnsupported(gpu);
   const width = standardOutput().columns;
   return `${why ? `Timed by bursts and the host's clock: ${why}.\n` : ""}` +
     `${gpu.info.description}: ${peaks.fma.value.toFixed(1)} GFLOP/s ` +
     `of f32 multiply-adds, ${peaks.read.value.toFixed(1)} GB/s of reads\n\n` +
-    formatTable(ROW_COLUMNS, rows.map(rowCells), { width }) +
-    `\n\n${skippedTables(skipped, width)}`;
+    [
+      formatTable(ROW_COLUMNS, rows.map(rowCells), { width }),
+      formatTable(BACKWARD_COLUMNS, backward.map(backwardCells), { width }),
+      skippedTables(skipped, width),
+    ].join("\n\n");
 }
 
 async function main(): Promise<void> {
