@@ -2,12 +2,14 @@
 
 import { readCommand } from "../src/cli/arguments.ts";
 import { masksPicture, zooPicture } from "./masks.ts";
+import { peersPicture } from "./peers.ts";
 import { sharingPicture } from "./sharing.ts";
 
 /** The pictures, by their files in this folder. */
 export function pictures(): ReadonlyMap<string, string> {
   return new Map([
     ["masks.svg", masksPicture()],
+    ["peers.svg", peersPicture()],
     ["sharing.svg", sharingPicture()],
     ["zoo.svg", zooPicture()],
   ]);

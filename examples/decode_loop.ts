@@ -5,10 +5,12 @@
  *
  * - One plan serves all layers of all steps: a step calls `update()` once, and
  *   `encode()` once a layer.
+ * - Positions are rotated in (RoPE): keys as they are appended, queries by a plan
+ *   of their own, both by one table and one buffer of positions.
  * - A step is one submit, which holds the caller's kernels, the writes into the
  *   cache and the attention, and ends by copying what is sampled.
  * - A step makes no buffer and no bind group once its sizes have been met: the
- *   plan and the cache keep theirs, and the caller's were made at the start.
+ *   plans and the cache keep theirs, and the caller's were made at the start.
  *   `tests/examples_test.ts` counts them.
  * - Sequences fork: they share blocks until they are written.
  *
@@ -25,7 +27,13 @@ import {
   KvCache,
   openGpu,
   planAttention,
+  rotaryTable,
 } from "../mod.ts";
+import {
+  planRotation,
+  queryPositions,
+  type RotationPlan,
+} from "../src/ops/mod.ts";
 import { Prng } from "../src/core/prng.ts";
 
 /** How large the toy is. */
@@ -111,6 +119,10 @@ fn add(@builtin(global_invocation_id) id: vec3u) {
 export interface Own {
   readonly hidden: GPUBuffer;
   readonly query: GPUBuffer;
+  /** The queries, rotated. */
+  readonly rotated: GPUBuffer;
+  /** Where each token stands in its sequence. */
+  readonly positions: GPUBuffer;
   readonly key: GPUBuffer;
   readonly value: GPUBuffer;
   readonly attended: GPUBuffer;
@@ -124,6 +136,9 @@ export class DecodeLoop implements Disposable {
   readonly gpu: Gpu;
   readonly cache: KvCache;
   readonly #plan: AttentionPlan;
+  readonly #rotation: RotationPlan;
+  /** Cosines and sines of all positions that there will be. */
+  readonly #table: GpuTensor;
   /** The buffers, as the last step left them. */
   readonly own: Own;
   readonly #project: GPUComputePipeline;
@@ -133,12 +148,24 @@ export class DecodeLoop implements Disposable {
 
   private constructor(
     sizes: LoopSizes,
-    { gpu, cache, plan }: { gpu: Gpu; cache: KvCache; plan: AttentionPlan },
+    { gpu, cache, plan, rotation }: {
+      gpu: Gpu;
+      cache: KvCache;
+      plan: AttentionPlan;
+      rotation: RotationPlan;
+    },
   ) {
     this.sizes = sizes;
     this.gpu = gpu;
     this.cache = cache;
     this.#plan = plan;
+    this.#rotation = rotation;
+    const { headDim } = sizes;
+    const positions = sizes.numBlocks * cache.blockSize;
+    this.#table = gpu.tensor(
+      rotaryTable({ positions, dim: headDim }),
+      [positions, headDim / 2, 2],
+    );
     const { device } = gpu;
     const width = widthOf(sizes);
     const kv = sizes.kvHeads * sizes.headDim;
@@ -151,6 +178,8 @@ export class DecodeLoop implements Disposable {
     this.own = {
       hidden: rows("hidden", width),
       query: rows("query", width),
+      rotated: rows("rotated", width),
+      positions: rows("positions", 1),
       key: rows("key", kv),
       value: rows("value", kv),
       attended: rows("attended", width),
@@ -215,9 +244,11 @@ export class DecodeLoop implements Disposable {
       layers,
       kvHeads,
       headDim,
+      rope: { pairing: PAIRING },
     });
     const plan = await planAttention(gpu, problemOptions(sizes, cache, []));
-    return new DecodeLoop(sizes, { gpu, cache, plan });
+    const rotation = await planRotation(gpu, rotationOptions(sizes, 0));
+    return new DecodeLoop(sizes, { gpu, cache, plan, rotation });
   }
 
   /**
@@ -241,16 +272,27 @@ export class DecodeLoop implements Disposable {
     using reserved = cache.reserve(
       next.map(({ sequence, tokens }) => ({ sequence, count: tokens.length })),
     );
-    await this.#plan.update(this.problem(next));
-    const { query, key, value, output } = this.#rows(tokens.length);
+    const problem = this.problem(next);
+    await this.#plan.update(problem);
+    await this.#rotation.update(rotationOptions(sizes, tokens.length));
+    const places = queryPositions(problem) as Uint32Array<ArrayBuffer>;
+    device.queue.writeBuffer(this.own.positions, 0, places);
+    const { query, rotated, key, value, output } = this.#rows(tokens.length);
+    const positions = gpu.wrap(this.own.positions, "u32", [tokens.length]);
+    const rotation = { positions, table: this.#table };
 
     const encoder = device.createCommandEncoder();
     for (let layer = 0; layer < sizes.layers; layer++) {
       const elements = width + 2 * sizes.kvHeads * sizes.headDim;
       this.#run(encoder, this.#project, layer, tokens.length * elements);
-      reserved.encode(encoder, { layer, key, value });
+      reserved.encode(encoder, { layer, key, value, rotation });
+      this.#rotation.encode(encoder, {
+        input: query,
+        output: rotated,
+        rotation,
+      });
       const arenas = cache.arenas(layer);
-      this.#plan.encode(encoder, { query, arenas, output });
+      this.#plan.encode(encoder, { query: rotated, arenas, output });
       this.#run(encoder, this.#add, layer, tokens.length * width);
     }
     const bytes = tokens.length * rowBytes;
@@ -275,15 +317,16 @@ export class DecodeLoop implements Disposable {
 
   /** The caller's buffers, seen as tensors of so many tokens. */
   #rows(tokens: number): Record<
-    "query" | "key" | "value" | "output",
+    "query" | "rotated" | "key" | "value" | "output",
     GpuTensor
   > {
     const { queryHeads, kvHeads, headDim } = this.sizes;
     const view = (buffer: GPUBuffer, heads: number) =>
       this.gpu.wrap(buffer, "f32", [tokens, heads, headDim]);
-    const { query, key, value, attended } = this.own;
+    const { query, rotated, key, value, attended } = this.own;
     return {
       query: view(query, queryHeads),
+      rotated: view(rotated, queryHeads),
       key: view(key, kvHeads),
       value: view(value, kvHeads),
       output: view(attended, queryHeads),
@@ -307,10 +350,24 @@ export class DecodeLoop implements Disposable {
   /** Frees everything but the device. */
   [Symbol.dispose](): void {
     this.#plan.destroy();
+    this.#rotation.destroy();
+    this.#table.destroy();
     this.cache.destroy();
     for (const buffer of Object.values(this.own)) buffer.destroy();
     this.gpu.destroy();
   }
+}
+
+/** Pairs of elements that are rotated: the same for queries and keys. */
+const PAIRING = "half-split";
+
+/** The options of a step's rotation. */
+function rotationOptions(
+  { queryHeads, headDim }: LoopSizes,
+  tokens: number,
+) {
+  const shape = [tokens, queryHeads, headDim];
+  return { rows: { dtype: "f32", shape }, pairing: PAIRING } as const;
 }
 
 /** The options of a step's attention; its query may be a shape only. */

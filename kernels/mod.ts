@@ -44,9 +44,12 @@ export {
   selectBlocksKernel,
   type SelectBlocksSpec,
 } from "./selection/select_blocks.ts";
+export { topBlocksKernel, type TopBlocksSpec } from "./selection/top_blocks.ts";
 export type { DropoutSpec } from "./fragments/dropout.ts";
 export type { KeyValueSpec } from "./fragments/key_value.ts";
+export type { RotaryPairing } from "./fragments/rotary.ts";
 export { type RowFormat, rowFormat } from "./fragments/rows.ts";
 export type { Partitioning } from "./fragments/schedule.ts";
 export type { ModSource } from "./fragments/score.ts";
+export { rotateKernel, type RotateSpec } from "./layers/rotate.ts";
 export { takeRowsKernel, type TakeRowsSpec } from "./rows/take_rows.ts";

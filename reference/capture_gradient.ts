@@ -13,7 +13,11 @@ import type { CapturedFloats } from "../src/mods/mod.ts";
 import type { ScoreMod } from "../src/mods/mod.ts";
 import type { ScoreGradientVisitor } from "./attention_backward.ts";
 
-/** A gradient that adds up while a backward runs. */
+/**
+ * A gradient that adds up while a backward runs.
+ *
+ * @category Gradients
+ */
 export interface CaptureGradient {
   /** Of each element, in the order in which they lie. */
   readonly gradient: Float64Array;
@@ -63,6 +67,8 @@ export interface CaptureGradient {
  * });
  * assertEquals([...gradient], [-0.25, 0.25, 0]);
  * ```
+ *
+ * @category Gradients
  */
 export function captureGradient(
   mods: readonly ScoreMod[],

@@ -31,6 +31,37 @@ import { GRADIENT_GATES, sizeOf, weightError } from "./gradient_bound.ts";
  * @throws {TypeError} if no mod captures it, or an array is not as long as its
  * shape says.
  * @throws {RangeError} if a size is out of range.
+ *
+ * @example A bias table of three
+ * ```ts
+ * import { captureGradientBound } from "@quire/attention/reference";
+ * import {
+ *   relativeBias,
+ *   scoreDerivative,
+ *   scoreFunction,
+ * } from "@quire/attention/mods";
+ * import { assert } from "@std/assert";
+ *
+ * const table = Float32Array.of(0, 0, 0);
+ * const mods = [relativeBias(table, [1, 3])];
+ * const bound = captureGradientBound({
+ *   query: [0],
+ *   key: [5, 7],
+ *   value: [1, 2],
+ *   batch: 1,
+ *   queryLength: 1,
+ *   keyLength: 2,
+ *   queryHeads: 1,
+ *   kvHeads: 1,
+ *   headDim: 1,
+ *   score: scoreFunction(mods),
+ *   scoreDerivative: scoreDerivative(mods),
+ *   outputGradient: [1],
+ * }, { mods, captured: table, rows: 1, keys: 2 });
+ * assert(bound > 0 && bound < 1e-5);
+ * ```
+ *
+ * @category Gradients
  */
 export function captureGradientBound(
   problem: BackwardProblem,

@@ -4,6 +4,9 @@
  */
 
 import { assert, assertEquals } from "@std/assert";
+import results from "../bench/results/llvmpipe-2-cores.json" with {
+  type: "json",
+};
 import { pictures } from "../docs/main.ts";
 
 const ROOT = new URL("../", import.meta.url);
@@ -124,5 +127,37 @@ Deno.test("every picture is as its script draws it", async () => {
   for (const [name, svg] of pictures()) {
     const file = new URL(`docs/${name}`, ROOT);
     assertEquals(await Deno.readTextFile(file), svg, "deno task pictures");
+  }
+});
+
+/** A row of README's table of peers, by the name of its case. */
+function peersRow(line: string): readonly [name: string, cells: string[]] {
+  const [name, ...cells] = line.split("|").slice(1, -1).map((it) => it.trim());
+  const words = name.replaceAll(",", "").replace("over ", "")
+    .replace(" keys", "");
+  return [words.replace(/^(prefill \d+) f32/, "$1 dense f32"), cells];
+}
+
+Deno.test("README's figures of peers are those of the last run", async () => {
+  const { peers } = results;
+  const page = await read("README.md");
+  const section =
+    page.split("\n## Compared, side by side\n")[1].split("\n## ")[0];
+  assert(section.includes("`deno task bench:peers`"));
+  assert(section.includes(peers.date.slice(0, "2026-11-21".length)));
+  assert(page.includes("(docs/peers.svg)"));
+  const rows = [...section.matchAll(/^\| .*\d \(.*$/gm)];
+  assert(rows.length >= 10, `${rows.length} rows`);
+  for (const [line] of rows) {
+    const [name, cells] = peersRow(line);
+    const row = peers.rows.find((one) => one.case === name);
+    assert(row, `no case ${name}`);
+    row.entries.forEach((entry, i) => {
+      if (entry.ms === undefined) return assertEquals(cells[i], "", name);
+      const [ms, ratio = 1] = cells[i].match(/[\d.]+/g)!.map(Number);
+      const where = `${name}, ${entry.name}: ${cells[i]}`;
+      assert(Math.abs(ms / entry.ms.median - 1) < 0.005, where);
+      assert(Math.abs(ratio - entry.ratio!) < 0.0501, where);
+    });
   }
 });

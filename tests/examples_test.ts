@@ -19,7 +19,7 @@ import {
 } from "../examples/decode_loop.ts";
 import { attendPacked, encodePadded } from "../examples/encoder.ts";
 import { type EncoderAttend, TinyEncoder } from "../examples/tiny_encoder.ts";
-import { attention, errorBound, GATES } from "../reference/mod.ts";
+import { attention, errorBound, GATES, rope } from "../reference/mod.ts";
 import {
   drawBatch,
   trainStep,
@@ -83,10 +83,22 @@ gpuTest("DecodeLoop's last attention is the oracle's", async (_, gpu) => {
 
   const rows = (buffer: GPUBuffer) =>
     loop.gpu.wrap(buffer, "f32", [2, queryHeads, headDim]);
-  const [queries, outputs] = await loop.gpu.read([
+  const [plain, queries, outputs] = await loop.gpu.read([
     rows(loop.own.query),
+    rows(loop.own.rotated),
     rows(loop.own.attended),
   ]);
+  // Each at the position of its token, the last of its sequence.
+  for (let row = 0; row < 2 * queryHeads; row++) {
+    const [from, end] = [row * headDim, (row + 1) * headDim];
+    rope(plain.subarray(from, end), {
+      position: PROMPT.length,
+      dim: headDim,
+      pairing: "half-split",
+    }).forEach((expected, i) =>
+      assert(Math.abs(queries[from + i] - expected) < 1e-5)
+    );
+  }
   const image = (await readCache(loop.gpu, loop.cache)).at(-1)!;
   for (const [i, sequence] of sequences.entries()) {
     const slots = Array.from(

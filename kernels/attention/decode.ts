@@ -161,7 +161,7 @@ export function decodeKernel(spec: DecodeSpec): KernelSource {
         beginTile(spec),
         wgsl(OWN_COLUMNS, scope),
         nameRows(Array.from({ length: rows }, (_, r) => `${r}u`), spec.queries),
-        placeRows(rows),
+        placeRows(rows, spec),
         ...spec.dropout ? [dropoutRows(spec, rows)] : [],
         wgsl(BEGIN, scope),
         eachOwnStep(spec, step, stepCode),

@@ -18,6 +18,8 @@ export interface EpilogueSpec {
   readonly lse: boolean;
   /** Write partial states for `merge` instead of finished rows. */
   readonly partial: boolean;
+  /** See {@linkcode QuerySpec}. */
+  readonly stridedQueries?: boolean | undefined;
 }
 
 /**
@@ -47,9 +49,10 @@ const partialState: Fragment = {
   `),
 };
 
-function finishedRow({ lse, outputFormat }: EpilogueSpec): Fragment {
+function finishedRow(spec: EpilogueSpec): Fragment {
+  const { lse } = spec;
   return {
-    needs: [onlineSoftmax, outputRows(outputFormat), ...(lse ? [lseRows] : [])],
+    needs: [onlineSoftmax, outputRows(spec), ...(lse ? [lseRows(spec)] : [])],
     code: wgsl(
       `
       fn write_row(row: u32, vec: u32, accumulator: vec4f, sum: f32) {
@@ -68,7 +71,12 @@ function finishedRow({ lse, outputFormat }: EpilogueSpec): Fragment {
 }
 
 /** `output_place` and `store_output`. */
-export function outputRows(format: RowFormat): Fragment {
+export function outputRows(
+  { outputFormat: format, stridedQueries = false }: Pick<
+    EpilogueSpec,
+    "outputFormat" | "stridedQueries"
+  >,
+): Fragment {
   return {
     needs: [storeRow({
       name: "store_output",
@@ -76,30 +84,66 @@ export function outputRows(format: RowFormat): Fragment {
       format,
       dim: "value_dim",
     })],
-    uniforms: { output_token_stride: "u32", output_head_stride: "u32" },
-    code: wgsl(`
+    uniforms: {
+      output_token_stride: "u32",
+      output_head_stride: "u32",
+      ...(stridedQueries && { output_at: "u32", output_batch_stride: "u32" }),
+    },
+    code: wgsl(
+      `
+      @if strided
+      fn output_place(batch: i32, token: u32, head: u32) -> u32 {
+        return params.output_at + u32(batch) * params.output_batch_stride
+          + token * params.output_token_stride + head * params.output_head_stride;
+      }
+      @else
       fn output_place(token: u32, head: u32) -> u32 {
         return token * params.output_token_stride + head * params.output_head_stride;
       }
-    `),
+      @end
+      `,
+      { strided: stridedQueries },
+    ),
   };
 }
 
 /** `lse_place`: where what a row has one number of is. */
-export const lsePlaces: Fragment = {
-  uniforms: { lse_token_stride: "u32", lse_head_stride: "u32" },
-  code: wgsl(`
-    fn lse_place(token: u32, head: u32) -> u32 {
-      return token * params.lse_token_stride + head * params.lse_head_stride;
-    }
-  `),
-};
+export function lsePlaces(
+  { stridedQueries = false }: Pick<EpilogueSpec, "stridedQueries"> = {},
+): Fragment {
+  return {
+    uniforms: {
+      lse_token_stride: "u32",
+      lse_head_stride: "u32",
+      ...(stridedQueries && { lse_batch_stride: "u32" }),
+    },
+    code: wgsl(
+      `
+      @if strided
+      fn lse_place(batch: i32, token: u32, head: u32) -> u32 {
+        return u32(batch) * params.lse_batch_stride
+          + token * params.lse_token_stride + head * params.lse_head_stride;
+      }
+      @else
+      fn lse_place(token: u32, head: u32) -> u32 {
+        return token * params.lse_token_stride + head * params.lse_head_stride;
+      }
+      @end
+      `,
+      { strided: stridedQueries },
+    ),
+  };
+}
 
 /** `lse_place` and the `lse` binding. */
-export const lseRows: Fragment = {
-  needs: [lsePlaces],
-  bindings: [{ name: "lse", type: "array<f32>", access: "read_write" }],
-};
+export function lseRows(
+  spec: Pick<EpilogueSpec, "stridedQueries"> = {},
+): Fragment {
+  return {
+    needs: [lsePlaces(spec)],
+    bindings: [{ name: "lse", type: "array<f32>", access: "read_write" }],
+  };
+}
 
 /** Where a row and its statistics are written. */
 export interface RowPlace {
@@ -109,15 +153,22 @@ export interface RowPlace {
   readonly stats: string;
 }
 
-/** Where a finished row of a token and head is written. */
+/** Where a finished row is written, by the names of what it is of. */
 export function finishedPlace(
-  { lse }: Pick<EpilogueSpec, "lse">,
-  token: string,
-  head: string,
+  { lse, stridedQueries = false }: Pick<
+    EpilogueSpec,
+    "lse" | "stridedQueries"
+  >,
+  { batch, token, head }: {
+    readonly batch: string;
+    readonly token: string;
+    readonly head: string;
+  },
 ): RowPlace {
+  const of = [...stridedQueries ? [batch] : [], token, head].join(", ");
   return {
-    row: `output_place(${token}, ${head})`,
-    stats: lse ? `lse_place(${token}, ${head})` : "0u",
+    row: `output_place(${of})`,
+    stats: lse ? `lse_place(${of})` : "0u",
   };
 }
 
@@ -127,7 +178,13 @@ export function rowPlace(
   r: number,
   local: string,
 ): RowPlace {
-  if (!spec.partial) return finishedPlace(spec, `token_${r}`, `head_${r}`);
+  if (!spec.partial) {
+    return finishedPlace(spec, {
+      batch: `batch_${r}`,
+      token: `token_${r}`,
+      head: `head_${r}`,
+    });
+  }
   const state = `tile.state_row + kv_head * tile.state_stride + ${local}`;
   return { row: state, stats: state };
 }

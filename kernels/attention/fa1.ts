@@ -48,7 +48,11 @@ import {
 } from "./score_tile.ts";
 import { type AttentionSpec, labelOf } from "./spec.ts";
 
-/** The tile of the FlashAttention-1 kernel. */
+/**
+ * The tile of the FlashAttention-1 kernel.
+ *
+ * @category Kernels
+ */
 export interface Flash1Tile extends RegisterTile {
   /** Room for a key, in vec4s: at least `ceil(headDim / 4)`. */
   readonly keyVecs: number;
@@ -56,7 +60,11 @@ export interface Flash1Tile extends RegisterTile {
   readonly valueVecs: number;
 }
 
-/** What its source depends on. */
+/**
+ * What its source depends on.
+ *
+ * @category Kernels
+ */
 export interface Flash1Spec extends AttentionSpec {
   /** The tile. */
   readonly tile: Flash1Tile;
@@ -69,7 +77,43 @@ export function flash1WorkgroupBytes(
   return keysPerStep * (keyVecs + valueVecs) * 16;
 }
 
-/** The kernel; grid: (sequences, kv heads). */
+/**
+ * The kernel; grid: (sequences, kv heads).
+ *
+ * @example 16 keys staged, two rows a lane
+ * ```ts
+ * import {
+ *   type AttentionSpec,
+ *   flash1Kernel,
+ *   rowFormat,
+ * } from "@quire/attention/kernels";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const row = rowFormat("f32", 64);
+ * const spec: AttentionSpec = {
+ *   layout: "contiguous",
+ *   segments: 0,
+ *   quads: true,
+ *   shift: false,
+ *   queryFormat: row,
+ *   keyFormat: row,
+ *   valueFormat: row,
+ *   outputFormat: row,
+ *   lse: false,
+ *   partial: false,
+ *   queries: "consecutive",
+ *   persistent: false,
+ * };
+ * const { features, bindings } = flash1Kernel({
+ *   ...spec,
+ *   tile: { lanes: 8, rowsPerLane: 2, keysPerStep: 16, keyVecs: 16, valueVecs: 16 },
+ * });
+ * assertEquals(features, []);
+ * assertEquals(bindings[0].name, "query");
+ * ```
+ *
+ * @category Kernels
+ */
 export function flash1Kernel(spec: Flash1Spec): KernelSource {
   const { tile, outputFormat } = spec;
   const { lanes, rowsPerLane: rows, keysPerStep: keys } = tile;
@@ -104,9 +148,9 @@ export function flash1Kernel(spec: Flash1Spec): KernelSource {
       onlineSoftmax,
       scoreMods(spec.mods),
       ...dropoutOf(spec),
-      outputRows(outputFormat),
+      outputRows({ outputFormat }),
       loadedOutput(outputFormat),
-      ...(spec.lse ? [lseRows] : []),
+      ...(spec.lse ? [lseRows()] : []),
       statistics,
       {
         code: wgsl(DECLARATIONS, {
@@ -133,7 +177,7 @@ function loadedOutput(format: RowFormat): Fragment {
 
 /** m and l of every row, where a log-sum-exp of it would be. */
 const statistics: Fragment = {
-  needs: [lsePlaces],
+  needs: [lsePlaces()],
   bindings: [
     { name: "statistics", type: "array<vec2f>", access: "read_write" },
   ],

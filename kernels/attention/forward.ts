@@ -154,7 +154,7 @@ export function forwardKernel(spec: ForwardSpec): KernelSource {
       [
         beginTile(spec),
         ownRows(tile, spec.queries),
-        placeRows(rows),
+        placeRows(rows, spec),
         ...dropout ? [dropoutRows(spec, rows)] : [],
         wgsl(BEGIN, { rows }),
         eachOwnStep(spec, keys, step, {

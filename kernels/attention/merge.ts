@@ -30,6 +30,8 @@ export interface MergeSpec {
   readonly lse: boolean;
   /** Invocations of a workgroup. */
   readonly lanes: number;
+  /** See {@linkcode QuerySpec}. */
+  readonly stridedQueries?: boolean | undefined;
 }
 
 /**
@@ -55,7 +57,11 @@ export interface MergeSpec {
 export function mergeKernel(spec: MergeSpec): KernelSource {
   const { outputFormat, lanes } = spec;
   const [binding] = states.bindings!;
-  const { row, stats } = finishedPlace(spec, "token", "head");
+  const { row, stats } = finishedPlace(spec, {
+    batch: "sequence.batch",
+    token: "token",
+    head: "head",
+  });
   return kernelOf({
     label: `attention.merge/${outputFormat.dtype}`,
     fragments: [

@@ -24,10 +24,17 @@ export interface QuerySpec {
    * maybe.
    */
   readonly queries: "consecutive" | "listed";
+  /**
+   * Whether sequences of queries and outputs are apart by a stride, and tokens
+   * count from the sequence's first.
+   */
+  readonly stridedQueries?: boolean | undefined;
 }
 
 /** `query_place`, `load_query`, and `read_query` where queries are listed. */
-export function queryRows({ queryFormat, queries }: QuerySpec): Fragment {
+export function queryRows(
+  { queryFormat, queries, stridedQueries = false }: QuerySpec,
+): Fragment {
   return {
     needs: [
       loadRow({
@@ -43,27 +50,45 @@ export function queryRows({ queryFormat, queries }: QuerySpec): Fragment {
       query_at: "u32",
       query_token_stride: "u32",
       query_head_stride: "u32",
+      ...(stridedQueries && { query_batch_stride: "u32" }),
     },
     code: [
-      wgsl(`
+      wgsl(
+        `
+        @if strided
+        fn query_place(batch: i32, token: u32, head: u32) -> u32 {
+          return params.query_at + u32(batch) * params.query_batch_stride
+            + token * params.query_token_stride + head * params.query_head_stride;
+        }
+        @else
         fn query_place(token: u32, head: u32) -> u32 {
           return params.query_at + token * params.query_token_stride + head * params.query_head_stride;
         }
-      `),
+        @end
+        `,
+        { strided: stridedQueries },
+      ),
       ...(queries === "listed" ? [QUERY.declare("query")] : []),
     ].join("\n\n"),
   };
 }
 
 /** Names for the places of `count` named rows: `query_at_{r}`. */
-export function placeRows(count: number): string {
+export function placeRows(
+  count: number,
+  { stridedQueries = false }: Pick<QuerySpec, "stridedQueries"> = {},
+): string {
   return wgsl(
     `
     @each r in count
+    @if strided
+    let query_at_$r = query_place(batch_$r, token_$r, head_$r);
+    @else
     let query_at_$r = query_place(token_$r, head_$r);
     @end
+    @end
     `,
-    { count },
+    { count, strided: stridedQueries },
   );
 }
 

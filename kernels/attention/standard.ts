@@ -99,7 +99,8 @@ export const STANDARD_COLUMNS = 4;
  */
 export function standardKernels(spec: StandardSpec): StandardKernels {
   const { lanes, rowsPerLane: rows, keysPerStep: keys } = spec.tile;
-  const scope = { rows, keys, lanes, columns: STANDARD_COLUMNS };
+  const { stridedQueries: strided = false } = spec;
+  const scope = { rows, keys, lanes, columns: STANDARD_COLUMNS, strided };
   const kernel = (
     name: string,
     fragments: readonly Fragment[],
@@ -135,7 +136,7 @@ export function standardKernels(spec: StandardSpec): StandardKernels {
       ],
       [
         beginTile(spec),
-        placeRows(rows),
+        placeRows(rows, spec),
         wgsl(SCORES, { ...scope, scores: scoreTile(spec) }),
       ].filter((part) => part !== "").join("\n"),
     ),
@@ -144,7 +145,7 @@ export function standardKernels(spec: StandardSpec): StandardKernels {
       [
         onlineSoftmax,
         scratch("read_write"),
-        ...(spec.lse ? [lseRows] : []),
+        ...(spec.lse ? [lseRows(spec)] : []),
         ...dropoutOf(spec),
       ],
       [
@@ -158,7 +159,7 @@ export function standardKernels(spec: StandardSpec): StandardKernels {
     ),
     values: kernel(
       "values",
-      [scratch("read"), valueRows(spec), outputRows(spec.outputFormat)],
+      [scratch("read"), valueRows(spec), outputRows(spec)],
       wgsl(VALUES, scope),
     ),
   };
@@ -239,7 +240,11 @@ for (var key = 0u; key < sequence.key_count; key++) {
 @if lse
 @each r in rows
 if (packed_$r < row_count) {
+  @if strided
+  lse[lse_place(batch_$r, token_$r, head_$r)] = log_sum_exp(maximum_$r, sum_$r);
+  @else
   lse[lse_place(token_$r, head_$r)] = log_sum_exp(maximum_$r, sum_$r);
+  @end
 }
 @end
 @end
@@ -287,7 +292,11 @@ for (var vec = 0u; vec < params.value_vecs; vec += $columns) {
   if (packed_$r < row_count) {
     @each c in columns
     if (vec + $c < params.value_vecs) {
+      @if strided
+      store_output(output_place(batch_$r, token_$r, head_$r), vec + $c, x_$r_$c);
+      @else
       store_output(output_place(token_$r, head_$r), vec + $c, x_$r_$c);
+      @end
     }
     @end
   }

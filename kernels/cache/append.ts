@@ -13,7 +13,8 @@
  */
 
 import type { KernelSource } from "../../src/core/kernel.ts";
-import { type Fragment, kernelOf } from "../fragment.ts";
+import { kernelOf } from "../fragment.ts";
+import { type RotaryPairing, rotatedRows } from "../fragments/rotary.ts";
 import {
   loadRow,
   rowBinding,
@@ -37,11 +38,8 @@ export interface AppendSpec {
   readonly valueFormat: RowFormat;
   /** Rows of the arena. */
   readonly arenaFormat: RowFormat;
-  /**
-   * How keys are rotated, if they are: pairs are `(2t, 2t + 1)` where
-   * interleaved, `(t, t + pairs)` where half-split.
-   */
-  readonly rope?: "interleaved" | "half-split" | undefined;
+  /** How keys are rotated, if they are. */
+  readonly rope?: RotaryPairing | undefined;
 }
 
 /** Invocations of a workgroup. */
@@ -89,7 +87,7 @@ export function appendKernel(spec: AppendSpec): KernelSource {
     fragments: [
       ...rows("key", keyFormat, "head_dim"),
       ...rows("value", valueFormat, "value_dim"),
-      ...(rope ? [rotation(rope)] : []),
+      ...(rope ? [rotatedRows("key", rope)] : []),
       {
         bindings: [{ name: "slots", type: "array<u32>", access: "read" }],
         uniforms: {
@@ -138,41 +136,5 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: v
     let value = load_value(index * params.value_stride, vec);
     store_value(params.value_at + row * params.arena_value_stride, vec, value);
   }
-}
-`;
-
-/** `rotate_key`: four elements of a key row, rotated at a position. */
-function rotation(rope: "interleaved" | "half-split"): Fragment {
-  return {
-    bindings: [
-      { name: "positions", type: "array<u32>", access: "read" },
-      { name: "rotary", type: "array<vec2f>", access: "read" },
-    ],
-    uniforms: { rotary_pairs: "u32" },
-    code: wgsl(ROTATE, { interleaved: rope === "interleaved" }),
-  };
-}
-
-const ROTATE = `
-fn rotate_key(base: u32, vec: u32, position: u32) -> vec4f {
-  var key = load_key(base, vec);
-  for (var c = 0u; c < 4u; c++) {
-    let i = 4u * vec + c;
-    if (i < 2u * params.rotary_pairs) {
-      @if interleaved
-      let pair = i / 2u;
-      let partner = i ^ 1u;
-      let first = (i & 1u) == 0u;
-      @else
-      let pair = i % params.rotary_pairs;
-      let partner = (i + params.rotary_pairs) % (2u * params.rotary_pairs);
-      let first = i < params.rotary_pairs;
-      @end
-      let turn = rotary[position * params.rotary_pairs + pair];
-      let other = load_key(base, partner / 4u)[partner % 4u];
-      key[c] = fma(key[c], turn.x, select(other, -other, first) * turn.y);
-    }
-  }
-  return key;
 }
 `;

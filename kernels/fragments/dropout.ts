@@ -63,7 +63,11 @@ export function dropoutOf(spec: DropoutSpec): Fragment[] {
   return spec.dropout ? [dropout] : [];
 }
 
-/** Whether weights are dropped. */
+/**
+ * Whether weights are dropped.
+ *
+ * @category Kernels
+ */
 export interface DropoutSpec {
   /** Whether weights are dropped; not by default. */
   readonly dropout?: boolean | undefined;

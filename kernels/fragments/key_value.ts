@@ -38,6 +38,11 @@ export interface KeyValueSpec {
   readonly quads: boolean;
   /** The format of key rows. */
   readonly keyFormat: RowFormat;
+  /**
+   * Whether sequences, or blocks, of keys and values are apart by a stride, and
+   * tokens count from their first.
+   */
+  readonly stridedKeys?: boolean | undefined;
   /** The format of value rows; that of keys where they share arenas. */
   readonly valueFormat: RowFormat;
 }
@@ -46,7 +51,11 @@ export interface KeyValueSpec {
 function cursor(spec: KeyValueSpec): Fragment {
   return {
     needs: [schedule],
-    ...(spec.layout === "paged" ? pagedCursor(spec) : contiguousCursor),
+    ...(spec.layout === "paged"
+      ? pagedCursor(spec)
+      : spec.stridedKeys
+      ? stridedCursor
+      : contiguousCursor),
   };
 }
 
@@ -70,7 +79,31 @@ const contiguousCursor: Fragment = {
   `),
 };
 
-function pagedCursor({ segments, shift }: KeyValueSpec): Fragment {
+/** The same where sequences are apart by a stride. */
+const stridedCursor: Fragment = {
+  code: wgsl(`
+    struct Cursor {
+      row: u32,
+      batch: u32,
+    }
+
+    fn seek(sequence: Sequence, key: u32) -> Cursor {
+      return Cursor(sequence.key_start + key, u32(sequence.batch));
+    }
+
+    fn advance(cursor: Cursor, more: bool) -> Cursor {
+      return Cursor(cursor.row + select(0u, 1u, more), cursor.batch);
+    }
+
+    fn place(cursor: Cursor, token_stride: u32, batch_stride: u32) -> u32 {
+      return cursor.batch * batch_stride + cursor.row * token_stride;
+    }
+  `),
+};
+
+function pagedCursor(
+  { segments, shift, stridedKeys = false }: KeyValueSpec,
+): Fragment {
   const several = segments > 1;
   return {
     uniforms: {
@@ -100,6 +133,11 @@ function pagedCursor({ segments, shift }: KeyValueSpec): Fragment {
         return Cursor(cursor.entry + select(0u, 1u, wrap), select(offset, 0u, wrap));
       }
 
+      @if strided
+      fn place(cursor: Cursor, token_stride: u32, batch_stride: u32) -> u32 {
+        return schedule[cursor.entry] * batch_stride + cursor.offset * token_stride;
+      }
+      @else
       fn place(cursor: Cursor, token_stride: u32) -> u32 {
         @if several
         let id = schedule[cursor.entry];
@@ -112,8 +150,9 @@ function pagedCursor({ segments, shift }: KeyValueSpec): Fragment {
         let row = block * params.block_size + cursor.offset;
         return (segment << $bits) | (row * token_stride);
       }
+      @end
       `,
-      { shift, several, bits: `${SEGMENT_SHIFT}u` },
+      { shift, several, strided: stridedKeys, bits: `${SEGMENT_SHIFT}u` },
     ),
   };
 }
@@ -146,12 +185,9 @@ export function keyRows(spec: KeyValueSpec, load = "load_key"): Fragment {
       key_at: "u32",
       key_token_stride: "u32",
       key_head_stride: "u32",
+      ...(spec.stridedKeys && { key_batch_stride: "u32" }),
     },
-    code: wgsl(`
-      fn key_place(cursor: Cursor, kv_head: u32) -> u32 {
-        return place(cursor, params.key_token_stride) + kv_head * params.key_head_stride + params.key_at;
-      }
-    `),
+    code: placeCode("key", spec),
   };
 }
 
@@ -172,11 +208,26 @@ export function valueRows(spec: KeyValueSpec, load = "load_value"): Fragment {
       value_at: "u32",
       value_token_stride: "u32",
       value_head_stride: "u32",
+      ...(spec.stridedKeys && { value_batch_stride: "u32" }),
     },
-    code: wgsl(`
-      fn value_place(cursor: Cursor, kv_head: u32) -> u32 {
-        return place(cursor, params.value_token_stride) + kv_head * params.value_head_stride + params.value_at;
-      }
-    `),
+    code: placeCode("value", spec),
   };
+}
+
+function placeCode(
+  name: "key" | "value",
+  { stridedKeys = false }: KeyValueSpec,
+): string {
+  const strides = [
+    `params.${name}_token_stride`,
+    ...(stridedKeys ? [`params.${name}_batch_stride`] : []),
+  ];
+  return wgsl(
+    `
+      fn $name_place(cursor: Cursor, kv_head: u32) -> u32 {
+        return place(cursor, $strides) + kv_head * params.$name_head_stride + params.$name_at;
+      }
+    `,
+    { name, strides: strides.join(", ") },
+  );
 }

@@ -23,7 +23,11 @@
 import { checkFinite, checkRange, checkType } from "./check.ts";
 import { checkOptions } from "./options.ts";
 
-/** Dropout of attention weights. */
+/**
+ * Dropout of attention weights.
+ *
+ * @category Attention
+ */
 export interface Dropout {
   /** The share of weights that is dropped, in `[0, 1)`. */
   readonly rate: number;
@@ -128,6 +132,8 @@ export function dropoutWords(
  * });
  * console.log(output[0]); // a multiple of 3/8; 1 in the mean over seeds
  * ```
+ *
+ * @category Attention
  */
 export function dropoutKeep(
   dropout: Dropout,

@@ -86,6 +86,12 @@ export function describeHost(
   tensor: HostTensor | HostBits,
 ): TensorShape {
   const { data, shape } = tensor;
+  checkType(
+    !("strides" in tensor) || tensor.strides === undefined,
+    `${name}.strides`,
+    "must not be given here; query, key and value of attention() may have strides",
+    (tensor as { strides?: unknown }).strides,
+  );
   const size = checkShape(name, shape);
   const dtype = data instanceof Uint16Array
     ? dtypeOfBits(name, tensor as HostBits)

@@ -92,14 +92,16 @@ export {
 } from "./masks/diffusion.ts";
 export { document } from "./masks/document.ts";
 export {
-  type CuSeqlens,
   documentPrefixLm,
   type DocumentPrefixLmOptions,
   documents,
-  sharedPrefix,
-  type SharedPrefixOptions,
   withinDocuments,
 } from "./masks/documents.ts";
+export type { CuSeqlens } from "./masks/packed_row.ts";
+export {
+  sharedPrefix,
+  type SharedPrefixOptions,
+} from "./masks/shared_prefix.ts";
 export { byBatch, byHead } from "./masks/each.ts";
 export {
   globalWindow,
@@ -179,4 +181,5 @@ export {
   scoreMod,
   type ScoreVariables,
 } from "./trace.ts";
-export { emitMods, type EmitOptions, type EmittedMods } from "./wgsl.ts";
+export { emitMods } from "./emit_mods.ts";
+export type { EmitOptions, EmittedMods } from "./wgsl.ts";

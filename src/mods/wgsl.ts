@@ -9,21 +9,15 @@
  */
 
 import { checkInteger, checkType } from "../core/check.ts";
-import {
-  type CapturedFloats,
-  type CaptureTerm,
-  captureTerms,
-} from "./capture_derivative.ts";
+import type { CapturedFloats } from "./capture_derivative.ts";
 import { CaptureTable } from "./capture_table.ts";
-import { scoreDerivativeNode } from "./derivative.ts";
 import type { TensorBinding, TensorPlacement } from "./device_table.ts";
-import { dependsOn, type ExpressionNode, type VariableName } from "./nodes.ts";
-import { isLiteral } from "./simplify.ts";
+import { dependsOn, type VariableName } from "./nodes.ts";
 import type { MaskMod, ScoreMod } from "./trace.ts";
 import { emitBody } from "./wgsl_body.ts";
 
 /**
- * What {@linkcode emitMods} emits.
+ * What `emitMods()` emits.
  *
  * @category Readings
  */
@@ -110,33 +104,35 @@ export interface EmittedMods {
   readonly usesKey: boolean;
 }
 
-const POSITION = "batch: i32, head: i32, query: i32, key: i32";
+/** The positions among a function's parameters. */
+export const POSITION = "batch: i32, head: i32, query: i32, key: i32";
+
+/** What gradients add to emitted mods. */
+export interface GradientCode {
+  /** More functions. */
+  readonly code: readonly string[];
+  /** See {@linkcode EmittedMods.hasDerivative}. */
+  readonly hasDerivative: boolean;
+  /** See {@linkcode EmittedMods.captureTerms}. */
+  readonly captureTerms: readonly number[];
+}
+
+/** What forward attention needs of gradients. */
+const NO_GRADIENTS: GradientCode = {
+  code: [],
+  hasDerivative: false,
+  captureTerms: [],
+};
 
 /**
- * Emits score and mask mods as WGSL functions.
- *
- * The source of a derivative depends on a mod's structure, and on which of its
- * constants are 0, 1 and -1, by which it is simplified.
- *
- * @throws {TypeError} If `prefix` is not an identifier, a mod reads the query's
- * row and is not bound (see {@linkcode bindRows}), or the derivative is asked
- * for and an operation has none.
- * @throws {RangeError} If `base` is not a word's index.
- *
- * @example The WGSL of a mask
- * ```ts
- * import { emitMods, maskMod } from "@quire/attention/mods";
- * import { assert, assertEquals } from "@std/assert";
- *
- * const later = maskMod("later", ({ query, key }) => key.le(query));
- * const { code, data } = emitMods({ scoreMods: [], maskMods: [later] });
- * assert(code.includes("fn mod_mask("));
- * assertEquals(data.length, 0);
- * ```
- *
- * @category Readings
+ * Emits mods as `emitMods()` does, with what the options say of gradients left
+ * to who can write it: forward attention then has none of that in its bundle.
  */
-export function emitMods(options: EmitOptions): EmittedMods {
+export function emitForward(
+  options: Omit<EmitOptions, "derivative" | "captureGradients">,
+  gradients: (prefix: string, table: CaptureTable) => GradientCode = () =>
+    NO_GRADIENTS,
+): EmittedMods {
   const { scoreMods, maskMods, prefix = "mod", base = 0, tensors } = options;
   checkType(
     /^[A-Za-z][A-Za-z0-9_]*$/.test(prefix),
@@ -148,26 +144,18 @@ export function emitMods(options: EmitOptions): EmittedMods {
   const table = new CaptureTable(prefix, base, tensors);
   const score = scoreCode(scoreMods, prefix, table);
   const mask = maskCode(maskMods, prefix, table);
-  const slope = options.derivative ? scoreDerivativeNode(scoreMods) : undefined;
-  const derivative = slope ? [derivativeCode(slope, prefix, table)] : [];
-  const terms = (options.captureGradients ?? []).map((captured, g) =>
-    captureTerms(scoreMods, captured, `captureGradients[${g}]`)
-  );
-  const places = terms.flatMap((own, g) =>
-    own.flatMap((term, t) => termCode(term, { prefix, table, id: `${g}_${t}` }))
-  );
+  const { code, hasDerivative, captureTerms } = gradients(prefix, table);
   const data = table.data();
   const uses = (name: VariableName) =>
     [...scoreMods, ...maskMods].some((mod) => dependsOn(mod.expression, name));
   return {
-    code: [...table.helpers(), score, mask, ...derivative, ...places]
-      .join("\n\n") + "\n",
+    code: [...table.helpers(), score, mask, ...code].join("\n\n") + "\n",
     data,
     tensors: table.tensors,
     usesCaptures: data.length > 0,
     hasScore: scoreMods.length > 0,
-    hasDerivative: slope !== undefined && !isLiteral(slope, 1),
-    captureTerms: terms.map((own) => own.length),
+    hasDerivative,
+    captureTerms,
     hasMask: maskMods.length > 0,
     usesBatch: uses("batch"),
     usesHead: uses("head"),
@@ -214,54 +202,4 @@ function maskCode(
   }
   const all = mods.map((_, index) => `mask${index}`).join(" && ") || "true";
   return [...lines, `  return ${all};`, "}"].join("\n");
-}
-
-function derivativeCode(
-  slope: ExpressionNode,
-  prefix: string,
-  table: CaptureTable,
-): string {
-  const body = isLiteral(slope, 1)
-    ? { statements: [], value: "1.0" }
-    : emitBody(slope, { table, score: "score", firstLet: 0 });
-  return [
-    `fn ${prefix}_score_derivative(score: f32, ${POSITION}) -> f32 {`,
-    ...body.statements,
-    `  return ${body.value};`,
-    "}",
-  ].join("\n");
-}
-
-/** Which element a term reads, and the slope by it. */
-function termCode(
-  { buffer, indices, slope }: CaptureTerm,
-  { prefix, table, id }: {
-    readonly prefix: string;
-    readonly table: CaptureTable;
-    readonly id: string;
-  },
-): string[] {
-  const parameters = `score: f32, ${POSITION}`;
-  const statements: string[] = [];
-  const values = indices.map((index) => {
-    const firstLet = statements.length;
-    const body = emitBody(index, { table, score: "score", firstLet });
-    statements.push(...body.statements);
-    return body.value;
-  });
-  const own = emitBody(slope, { table, score: "score", firstLet: 0 });
-  return [
-    [
-      `fn ${prefix}_capture_place_${id}(${parameters}) -> u32 {`,
-      ...statements,
-      `  return ${table.index(buffer, values)};`,
-      "}",
-    ].join("\n"),
-    [
-      `fn ${prefix}_capture_slope_${id}(${parameters}) -> f32 {`,
-      ...own.statements,
-      `  return ${own.value};`,
-      "}",
-    ].join("\n"),
-  ];
 }

@@ -30,14 +30,12 @@ export type { AttentionOptions } from "./attention/options/attention_options.ts"
 export { attentionProblem } from "./attention/options/attention_problem.ts";
 export type { PlanChoices } from "./attention/options/choices.ts";
 export type { Indices } from "./attention/options/spans.ts";
-export {
-  AttentionPlan,
-  type AttentionTensors,
-  type PassDescriptor,
-} from "./attention/plan.ts";
+export { AttentionPlan, type PassDescriptor } from "./attention/plan.ts";
+export type { AttentionTensors } from "./attention/plan_tensors.ts";
 export type {
   AttentionProblem,
   ContiguousKeys,
+  GivenStrides,
   Layout,
   PagedKeys,
   SequenceShape,
@@ -87,17 +85,29 @@ export {
   type SelectBlocksOptions,
 } from "./block_mask/device_block_mask.ts";
 export { pack, takeRows, unpack } from "./packing/pack.ts";
-export {
-  type HostRows,
-  Packing,
-  type PackingOptions,
-} from "./packing/packing.ts";
+export type { HostRows } from "./packing/host_rows.ts";
+export type { PackingOptions } from "./packing/kept_rows.ts";
+export { Packing } from "./packing/packing.ts";
 export {
   RowsPlan,
   type RowsProblem,
   type RowsTensors,
 } from "./packing/rows_plan.ts";
-export { rotaryTable, type RotaryTableOptions } from "./rotary_table.ts";
+export { rotaryTable, type RotaryTableOptions } from "./rotary/rotary_table.ts";
+export { queryPositions, rotate, type RotateOptions } from "./rotary/rotate.ts";
+export {
+  planRotation,
+  type RotationOptions,
+  RotationPlan,
+  type RotationTensors,
+} from "./rotary/rotation_plan.ts";
+export type {
+  StridedGpuTensor,
+  StridedHostTensor,
+  StridedShape,
+  StridedTensor,
+  Strides,
+} from "./strided.ts";
 export type {
   AnyTensor,
   HostBits,

@@ -13,6 +13,7 @@ import {
   type TensorShape,
 } from "../gpu/host_tensor.ts";
 import { GpuTensor } from "../gpu/mod.ts";
+import type { StridedShape, StridedTensor } from "./strided.ts";
 
 export type { HostBits, HostTensor, TensorShape };
 
@@ -21,7 +22,13 @@ export type { HostBits, HostTensor, TensorShape };
  *
  * @category Attention
  */
-export type AnyTensor = GpuTensor | HostTensor | HostBits | TensorShape;
+export type AnyTensor =
+  | GpuTensor
+  | HostTensor
+  | HostBits
+  | TensorShape
+  | StridedTensor
+  | StridedShape;
 
 /** The dtype and shape of a tensor, wherever it is. */
 export function describeTensor(name: string, tensor: unknown): TensorShape {
@@ -41,6 +48,12 @@ export function describeTensor(name: string, tensor: unknown): TensorShape {
     name,
     "must be a GpuTensor or { data, shape }",
     tensor,
+  );
+  checkType(
+    !("strides" in tensor) || tensor.strides === undefined,
+    `${name}.strides`,
+    "must not be given here; query, key and value of attention() may have strides",
+    (tensor as StridedShape).strides,
   );
   if ("data" in tensor) {
     return describeHost(name, tensor as HostTensor | HostBits);

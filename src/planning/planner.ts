@@ -17,8 +17,9 @@ import {
 } from "./traffic/small_cache.ts";
 
 /**
- * A schedule that a plan may take. Standard attention is none of them: on the
- * same row tiles it moves what `"fa2"` moves, and S and P besides.
+ * A schedule that a plan may take. `attention()` runs `"fa2"` as `"fused"`, and
+ * `"fa1"`; `"small-cache"` is a model alone. Standard attention is none of them:
+ * on the same row tiles it moves what `"fa2"` moves, and S and P besides.
  *
  * @category Planning
  */

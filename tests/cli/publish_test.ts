@@ -101,6 +101,13 @@ Deno.test("npm gets the same modules, compiled, and no more", async () => {
   assertEquals(missing, []);
 });
 
+Deno.test("the Node project imports every entry point", async () => {
+  const text = await read("tests/runtimes/node_project/all_paths.ts");
+  const imported = [...text.matchAll(/ from "@quire\/attention([^"]*)"/g)]
+    .map(([, path]) => `.${path}`);
+  assertEquals(imported.sort(), Object.keys(configuration.exports).sort());
+});
+
 Deno.test("every file of the tarball finds what it imports", async () => {
   const files = await PACKED;
   const missing: string[] = [];

@@ -6,7 +6,7 @@ import {
   type GpuTensor,
   type HostTensor,
 } from "../../mod.ts";
-import { alibiSlopes } from "../../src/mods/mod.ts";
+import { alibi, alibiSlopes, pickedRows } from "../../src/mods/mod.ts";
 import { pack, Packing, unpack } from "../../src/ops/mod.ts";
 import {
   attentionBackward as oracle,
@@ -54,6 +54,30 @@ async function packedGradients(
   });
 }
 
+/** One sequence's gradients in float64, and how far off kernels may be. */
+function exactGradients(
+  sequence: Sequence,
+  outputGradient: ArrayLike<number>,
+) {
+  const problem = {
+    ...sequence,
+    batch: 1,
+    queryLength: sequence.query.length / WIDTHS.query,
+    keyLength: sequence.key.length / WIDTHS.key,
+    ...HEADS,
+    score: (s: number, _: number, h: number, q: number, k: number) =>
+      s - SLOPES[h] * Math.abs(q - k),
+    scoreDerivative: () => 1,
+    outputGradient,
+  };
+  const bound = gradientBound(problem, {
+    rows: 8,
+    keys: 8,
+    gate: GRADIENT_GATES.wgsl,
+  });
+  return { exact: oracle(problem), bound };
+}
+
 gpuTest(
   "gradients of packed sequences are those of each alone, bitwise",
   async (_, gpu) => {
@@ -65,23 +89,7 @@ gpuTest(
     const at = { query: 0, key: 0, value: 0 };
     for (const [i, sequence] of sequences.entries()) {
       const alone = await packedGradients(gpu, [sequence], [upstream[i]]);
-      const problem = {
-        ...sequence,
-        batch: 1,
-        queryLength: lengths[i][0],
-        keyLength: lengths[i][1],
-        ...HEADS,
-        score: (s: number, _: number, h: number, q: number, k: number) =>
-          s - SLOPES[h] * Math.abs(q - k),
-        scoreDerivative: () => 1,
-        outputGradient: upstream[i],
-      };
-      const exact = oracle(problem);
-      const bound = gradientBound(problem, {
-        rows: 8,
-        keys: 8,
-        gate: GRADIENT_GATES.wgsl,
-      });
+      const { exact, bound } = exactGradients(sequence, upstream[i]);
       for (const name of GRADIENTS) {
         const end = at[name] + alone[name].data.length;
         assertEquals(
@@ -201,5 +209,70 @@ gpuTest(
       assertEquals(data.length, packing.tokens * WIDTH_OF[name]);
     }
     for (const tensor of owned) tensor.destroy();
+  },
+);
+
+gpuTest(
+  "gradients of picked rows are those of a loss of these rows",
+  async (_, gpu) => {
+    const lengths = [37, 1, 64];
+    const picks = [[0, 5, 36], [0], [7, 8, 30, 63]];
+    const { sequences, upstream } = inputs(lengths.map((n) => [n, n] as const));
+    const { key, value, cuSeqlensKey } = packedOptions(sequences);
+    const rowOf = (rows: Float32Array, at: number) =>
+      rows.slice(at * WIDTHS.query, (at + 1) * WIDTHS.query);
+    const pickedOf = (all: readonly Float32Array[]) =>
+      joined(picks.flatMap((pick, i) => pick.map((at) => rowOf(all[i], at))));
+    const cuSeqlens = [0, 3, 4, 8];
+    const shape = [8, HEADS.queryHeads, HEADS.headDim];
+    const { saved } = await attention(gpu, {
+      query: { data: pickedOf(sequences.map(({ query }) => query)), shape },
+      key,
+      value,
+      cuSeqlens,
+      cuSeqlensKey,
+      scoreMod: pickedRows(alibi(SLOPES), {
+        positions: picks.flat(),
+        cuSeqlens,
+      }),
+      forBackward: true,
+    });
+    using state = saved!;
+    const gradients = await attentionBackward(gpu, state, {
+      outputGradient: { data: pickedOf(upstream), shape },
+    });
+    let at = 0;
+    for (const [i, sequence] of sequences.entries()) {
+      const sent = new Float32Array(sequence.query.length);
+      for (const row of picks[i]) {
+        sent.set(rowOf(upstream[i], row), row * WIDTHS.query);
+      }
+      const { exact, bound } = exactGradients(sequence, sent);
+      const near = (
+        name: typeof GRADIENTS[number],
+        start: number,
+        expected: Float64Array,
+      ) =>
+        expected.forEach((value, j) =>
+          assert(
+            Math.abs(gradients[name].data[start + j] - value) <=
+              bound[`${name}Gradient`],
+            `${name} of sequence ${i} at ${j}`,
+          )
+        );
+      picks[i].forEach((row, j) =>
+        near(
+          "query",
+          (cuSeqlens[i] + j) * WIDTHS.query,
+          exact.queryGradient.slice(
+            row * WIDTHS.query,
+            (row + 1) * WIDTHS.query,
+          ),
+        )
+      );
+      near("key", at, exact.keyGradient);
+      near("value", at, exact.valueGradient);
+      at += sequence.key.length;
+    }
   },
 );

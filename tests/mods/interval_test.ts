@@ -5,6 +5,8 @@ import {
   capture,
   causal,
   classifyMask,
+  dilated,
+  document,
   type Expression,
   float,
   type Interval,
@@ -191,6 +193,25 @@ Deno.test("classifyMask() finds extremes of a long captured buffer", () => {
   assertEquals(box([0, 249], [778, 5000]), "none");
   assertEquals(box([777, 777], [777, 777]), "all");
   assertEquals(box([777, 777], [0, 776]), "none");
+});
+
+Deno.test("classifyMask() tells documents one after the other, whatever their ids", () => {
+  const ids = Int32Array.of(7, 7, 3, 3, 5, 5, 1, 1);
+  const found = (query: Interval, key: Interval) =>
+    classifyMask([document(ids)], { ...POINT, query, key });
+  // Between 1 and 5, and none of them.
+  assertEquals(found([2, 3], [4, 7]), "none");
+  assertEquals(found([4, 5], [4, 5]), "all");
+  assertEquals(found([3, 4], [4, 4]), "some");
+});
+
+Deno.test("classifyMask() tells tiles beyond the last distance of a dilated window", () => {
+  const mask = dilated({ window: 5, dilation: 4 });
+  const found = (key: Interval) =>
+    classifyMask([mask], { ...POINT, query: [10, 10], key });
+  // Distances 5 to 8: within the window, or divisible, and none is both.
+  assertEquals(found([2, 5]), "none");
+  assertEquals(found([2, 6]), "some");
 });
 
 Deno.test("classifyMask() refuses empty and fractional ranges", () => {

@@ -10,9 +10,11 @@ import {
   generate as decode,
   type LoopSizes,
 } from "../../examples/decode_loop.ts";
+import { encodePadded } from "../../examples/encoder.ts";
 import { generate as serve } from "../../examples/generate.ts";
 import { generateAlone } from "../../examples/generate_alone.ts";
 import { TinyDecoder } from "../../examples/tiny_decoder.ts";
+import { TinyEncoder } from "../../examples/tiny_encoder.ts";
 import { CacheManager, type Gpu, KvCache, PrefixIndex } from "../../mod.ts";
 import { type RequestOptions, Scheduler } from "../../src/engine/mod.ts";
 
@@ -93,8 +95,34 @@ async function service(gpu: Gpu): Promise<void> {
   }
 }
 
+const ENCODER = { vocabulary: 30, layers: 2, heads: 2, headDim: 8 };
+const TEXTS = [[3, 1, 4, 1, 5, 9, 2], [2, 7], [1, 6, 1, 8, 0]];
+
+async function encoder(gpu: Gpu): Promise<void> {
+  const model = new TinyEncoder(ENCODER, 1);
+  const length = Math.max(...TEXTS.map((text) => text.length));
+  const at = (value: (text: readonly number[], i: number) => number) =>
+    TEXTS.flatMap((text) => Array.from({ length }, (_, i) => value(text, i)));
+  const together = await encodePadded(gpu, model, {
+    tokens: Uint32Array.from(at((text, i) => text[i] ?? 0)),
+    mask: Uint8Array.from(at((text, i) => i < text.length ? 1 : 0)),
+    shape: [TEXTS.length, length],
+  });
+  for (const [b, text] of TEXTS.entries()) {
+    const alone = await encodePadded(gpu, model, {
+      tokens: Uint32Array.from(text),
+      mask: new Uint8Array(text.length).fill(1),
+      shape: [1, text.length],
+    });
+    const from = b * length * model.width;
+    const rows = together.slice(from, from + alone.length);
+    checkSame(`text ${b}`, [...rows], [...alone]);
+  }
+}
+
 /** All of them. */
 export const EXAMPLE_CHECKS: readonly ExampleCheck[] = [
   { name: "the decode loop's forks are as if alone", run: decodeLoop },
+  { name: "the encoder's padded texts are as if alone", run: encoder },
   { name: "the service generates what its decoder does alone", run: service },
 ];

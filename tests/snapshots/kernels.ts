@@ -14,10 +14,12 @@ import {
   forwardKernel,
   mergeKernel,
   mergeStatesKernel,
+  rotateKernel,
   rowFormat,
   selectBlocksKernel,
   standardKernels,
   takeRowsKernel,
+  topBlocksKernel,
 } from "../../kernels/mod.ts";
 import { deltaKernel } from "../../kernels/attention/backward/delta.ts";
 import { keyValueGradientKernel } from "../../kernels/attention/backward/key_value_gradient.ts";
@@ -154,6 +156,16 @@ export const SNAPSHOTS: readonly (readonly [string, KernelSource])[] = [
     }),
   ],
   [
+    "forward_strided_f32",
+    forwardKernel({
+      ...contiguous,
+      ...formats(whole),
+      stridedQueries: true,
+      stridedKeys: true,
+      tile: rowTile,
+    }),
+  ],
+  [
     "forward_paged_f16",
     forwardKernel({
       ...paged,
@@ -190,6 +202,16 @@ export const SNAPSHOTS: readonly (readonly [string, KernelSource])[] = [
     }),
   ],
   [
+    "decode_paged_strided_f32",
+    decodeKernel({
+      ...paged,
+      ...formats(whole),
+      stridedKeys: true,
+      partial: true,
+      tile: decodeTile,
+    }),
+  ],
+  [
     "decode_causal_f16",
     decodeKernel({
       ...contiguous,
@@ -216,6 +238,18 @@ export const SNAPSHOTS: readonly (readonly [string, KernelSource])[] = [
       outputFormat: whole,
       lse: true,
       lanes: 8,
+    }),
+  ],
+  ["capture_gradient_f32", captured],
+  ["capture_tables_clear", clearTablesKernel()],
+  ["capture_tables_sum", sumTablesKernel()],
+  [
+    "merge_strided_f32",
+    mergeKernel({
+      outputFormat: whole,
+      lse: true,
+      lanes: 8,
+      stridedQueries: true,
     }),
   ],
   ["capture_gradient_f32", captured],
@@ -252,6 +286,7 @@ export const SNAPSHOTS: readonly (readonly [string, KernelSource])[] = [
       rope: "half-split",
     }),
   ],
+  ["rotate_f16", rotateKernel({ format: half, pairing: "interleaved" })],
   [
     "forward_selected_f32",
     forwardKernel({
@@ -265,6 +300,7 @@ export const SNAPSHOTS: readonly (readonly [string, KernelSource])[] = [
   ["block_runs", blockRunsKernel()],
   ["select_blocks_f32", selectBlocksKernel({ dtype: "f32" })],
   ["select_blocks_u32", selectBlocksKernel({ dtype: "u32" })],
+  ["top_blocks_f32", topBlocksKernel({ dtype: "f32" })],
   ["copy_blocks", copyBlocksKernel({ unit: 16, crossing: true })],
   ["copy_blocks_halves", copyBlocksKernel({ unit: 2, crossing: false })],
   ["take_rows", takeRowsKernel({ unit: 16 })],

@@ -4,10 +4,16 @@
  * @module
  */
 
-import { checkBoolean } from "../../core/check.ts";
+import { checkBoolean, checkType } from "../../core/check.ts";
 import { uploadHost } from "../../gpu/host_tensor.ts";
 import { type Gpu, GpuTensor } from "../../gpu/mod.ts";
 import { EMPTY_LSE } from "./lse.ts";
+import {
+  isStrided,
+  storageOf,
+  type StridedGpuTensor,
+  type StridedHostTensor,
+} from "../strided.ts";
 import type { AnyTensor, HostBits, HostTensor } from "../tensors.ts";
 import type { AttentionOptions } from "./options/attention_options.ts";
 import { attentionProblem } from "./options/attention_problem.ts";
@@ -15,7 +21,8 @@ import type { PlanChoices } from "./options/choices.ts";
 import { checkDifferentiable } from "./problem.ts";
 import { outputShape } from "./rows.ts";
 import { SavedAttention } from "./saved.ts";
-import { AttentionPlan, type AttentionTensors } from "./plan.ts";
+import { AttentionPlan } from "./plan.ts";
+import type { AttentionTensors } from "./plan_tensors.ts";
 
 /**
  * The result of {@linkcode attention}; `T` is where the query was.
@@ -121,6 +128,22 @@ export async function attention(
     & AttentionRunOptions
     & ({ readonly query: HostBits } | { readonly qkv: HostBits }),
 ): Promise<AttentionResult<HostTensor>>;
+/** The same for a part of a tensor on the device; the output is whole. */
+export async function attention(
+  gpu: Gpu,
+  options:
+    & AttentionOptions
+    & AttentionRunOptions
+    & { readonly query: StridedGpuTensor },
+): Promise<AttentionResult<GpuTensor>>;
+/** The same for a part of an array on the host; the output is whole. */
+export async function attention(
+  gpu: Gpu,
+  options:
+    & AttentionOptions
+    & AttentionRunOptions
+    & { readonly query: StridedHostTensor },
+): Promise<AttentionResult<HostTensor>>;
 /** The same for a query that may be on either side. */
 export async function attention(
   gpu: Gpu,
@@ -134,6 +157,12 @@ export async function attention(
   checkBoolean("forBackward", options?.forBackward);
   // At once: a cache's sequences may grow while this waits.
   const asked = attentionProblem(options);
+  checkType(
+    asked.strides?.output === undefined,
+    "outputStrides",
+    "must be given to planAttention() only, whose encode() writes to a tensor of yours",
+    options.outputStrides,
+  );
   const { forBackward = false } = options;
   if (forBackward) checkDifferentiable(asked);
   const problem = forBackward ? { ...asked, lse: true } : asked;
@@ -146,7 +175,8 @@ export async function attention(
     const onDevice = (name: "query" | "key" | "value" | "qkv") => {
       const given = options[name];
       if (!given) return given;
-      const { tensor, made } = uploadHost(gpu, given, {
+      const held = isStrided(given) ? storageOf(given) : given;
+      const { tensor, made } = uploadHost(gpu, held, {
         name,
         label: "attention.input",
       });
@@ -170,7 +200,7 @@ export async function attention(
       lse,
     } as AttentionTensors;
     gpu.submit("attention", (encoder) => plan.encode(encoder, tensors));
-    const onHost = !(given instanceof GpuTensor);
+    const onHost = !(given instanceof GpuTensor || "tensor" in given);
     const shown = asked.lse ? results : [output];
     const read = onHost
       ? await readResult(gpu, shown, options.signal)

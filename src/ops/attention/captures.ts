@@ -7,14 +7,14 @@
 
 import { bytesPerElement } from "../../core/dtype.ts";
 import type { ProgramCopy } from "../../gpu/mod.ts";
-import {
-  type CapturedFloats,
-  type DeviceData,
-  emitMods,
-  type EmittedMods,
-  type TensorBinding,
-  type TensorPlacement,
+import type {
+  DeviceData,
+  EmitOptions,
+  EmittedMods,
+  TensorBinding,
+  TensorPlacement,
 } from "../../mods/mod.ts";
+import { emitForward } from "../../mods/wgsl.ts";
 import { isOnDevice } from "../../mods/device_data.ts";
 import { evaluationOrder } from "../../mods/nodes.ts";
 import type { ExplainedCapture } from "./explanation.ts";
@@ -34,10 +34,8 @@ export interface PlacedMods {
 
 /** What kernels take of mods, and what else they bind. */
 export interface PlacementOptions {
-  /** Whether the derivative of score mods is wanted too. */
-  readonly derivative?: boolean;
-  /** Captured floats of which gradients are wanted. */
-  readonly captureGradients?: readonly CapturedFloats[] | undefined;
+  /** What emits them; by default what forward needs, without gradients. */
+  readonly emit?: (options: EmitOptions) => EmittedMods;
   /**
    * Storage buffers besides captured tensors, keys and values. By default those
    * of forward: query, schedule, captures, output and log-sum-exp; what a split
@@ -56,21 +54,21 @@ export function placedMods(
   problem: AttentionProblem,
   { limits: { maxStorageBuffersPerShaderStage: most = STORAGE_BUFFERS } }:
     PlanDevice,
-  { derivative = false, captureGradients, others = defaultOthers(problem) }:
-    PlacementOptions = {},
+  { emit = emitForward, others = defaultOthers(problem) }: PlacementOptions =
+    {},
 ): PlacedMods {
   const { scoreMods, maskMods, keys } = problem;
   if (scoreMods.length + maskMods.length === 0) {
     return { mods: undefined, placement: "bound" };
   }
-  const options = { scoreMods, maskMods, derivative, captureGradients };
-  const mods = emitMods(options);
+  const options = { scoreMods, maskMods };
+  const mods = emit(options);
   const bound = others + (keys.segments || 2);
   if (mods.tensors.length <= Math.max(1, most - bound)) {
     return { mods, placement: "bound" };
   }
   return {
-    mods: emitMods({ ...options, tensors: "gathered" }),
+    mods: emit({ ...options, tensors: "gathered" }),
     placement: "gathered",
   };
 }

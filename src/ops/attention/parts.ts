@@ -9,13 +9,18 @@ import type { AttentionSpec } from "../../../kernels/attention/spec.ts";
 import { type RowFormat, rowFormat } from "../../../kernels/fragments/rows.ts";
 import { bitWords } from "../../../kernels/fragments/selection.ts";
 import { type Dropout, dropoutWords } from "../../core/dropout.ts";
-import type { Dispatch, ProgramParts } from "../../gpu/mod.ts";
+import type { Dispatch, DType, ProgramParts } from "../../gpu/mod.ts";
 import type { EmittedMods, TensorBinding } from "../../mods/mod.ts";
 import { captureParts, explainCaptures, placedMods } from "./captures.ts";
 import { type AttentionExplanation, explain } from "./explanation.ts";
 import type { CheckedChoices } from "./options/choices.ts";
-import { type AttentionProblem, vecsOf } from "./problem.ts";
-import { type RowStrides, rowStrides } from "./rows.ts";
+import { type AttentionProblem, type GivenStrides, vecsOf } from "./problem.ts";
+import {
+  type RowStrides,
+  rowStrides,
+  stridedKeys,
+  stridedQueries,
+} from "./rows.ts";
 import type { TileDispatch } from "./variants/algorithm.ts";
 import type { AlgorithmMaker } from "./variants/load.ts";
 import type { PlanDevice } from "./variants/variant.ts";
@@ -96,7 +101,7 @@ export function attentionSpec(
   problem: AttentionProblem,
   mods: EmittedMods | undefined,
 ): AttentionSpec {
-  const { dtype, headDim, valueHeadDim, keys, lse } = problem;
+  const { dtype, headDim, valueHeadDim, keys, lse, strides } = problem;
   const { segments } = keys;
   // Arenas hold keys and values in one buffer, hence in one format.
   const arena = segments > 0
@@ -110,10 +115,12 @@ export function attentionSpec(
     // Blocks of one or two tokens divide, rather than have a source of their own.
     shift: keys.kind === "paged" && quads &&
       Number.isInteger(Math.log2(keys.blockSize)),
-    queryFormat: rowFormat(dtype, headDim),
-    keyFormat: arena ?? rowFormat(dtype, headDim),
-    valueFormat: arena ?? rowFormat(dtype, valueHeadDim),
-    outputFormat: rowFormat(dtype, valueHeadDim),
+    queryFormat: formatOf(dtype, headDim, strides?.query),
+    keyFormat: arena ?? formatOf(dtype, headDim, strides?.key),
+    valueFormat: arena ?? formatOf(dtype, valueHeadDim, strides?.value),
+    outputFormat: formatOf(dtype, valueHeadDim, strides?.output),
+    stridedQueries: stridedQueries(problem),
+    stridedKeys: stridedKeys(problem),
     mods,
     dropout: problem.dropout !== undefined,
     lse,
@@ -122,6 +129,16 @@ export function attentionSpec(
     persistent: false,
     ...(problem.selection && { selected: true }),
   };
+}
+
+/** Rows as whole vec4s, where all of them begin at one. */
+function formatOf(
+  dtype: DType,
+  dim: number,
+  strides: GivenStrides | undefined,
+): RowFormat {
+  const { at = 0, batch = 0, token = 0, head = 0 } = strides ?? {};
+  return rowFormat(dtype, dim, at, batch, token, head);
 }
 
 /** Values of the uniforms that are the same for all dispatches. */
@@ -193,11 +210,12 @@ export function dropoutUniforms(
 export function strideUniforms(
   name: string,
   { vector }: RowFormat,
-  { at, token, head }: RowStrides,
+  { at, batch, token, head }: RowStrides,
 ): Record<string, number> {
   const unit = vector ? 4 : 1;
   return {
     [`${name}_at`]: at / unit,
+    [`${name}_batch_stride`]: batch / unit,
     [`${name}_token_stride`]: token / unit,
     [`${name}_head_stride`]: head / unit,
   };

@@ -6,11 +6,9 @@
  */
 
 import { checkRange, checkType, show } from "../../core/check.ts";
-import { bytesPerElement } from "../../core/dtype.ts";
 import {
   type BindingResource,
   Gpu,
-  type GpuBuffer,
   GpuTensor,
   Program,
 } from "../../gpu/mod.ts";
@@ -19,44 +17,20 @@ import type { AttentionExplanation } from "./explanation.ts";
 import { checkIndexing } from "./limits.ts";
 import { checkChoices, type PlanChoices } from "./options/choices.ts";
 import { checkAttentionOptions } from "./options/known_options.ts";
-import type { BlockGrid } from "../../mods/mod.ts";
-import type { DeviceBlockMask } from "../block_mask/device_block_mask.ts";
 import {
   type AttentionParts,
   attentionParts,
   type PartsOptions,
 } from "./parts.ts";
-import { type AttentionProblem, bufferTokens } from "./problem.ts";
-import { tensorElements } from "./rows.ts";
+import type { AttentionProblem } from "./problem.ts";
+import {
+  type AttentionTensors,
+  capturedTensors,
+  checkSelection,
+  checkTensors,
+  checkWritten,
+} from "./plan_tensors.ts";
 import { loadAlgorithm } from "./variants/load.ts";
-
-/**
- * What a plan's `encode` reads and writes.
- *
- * @category Attention
- */
-export interface AttentionTensors {
-  /**
-   * As in the options; where they have `qkv`, that, which is then also the key
-   * and the value.
-   */
-  readonly query: GpuTensor;
-  /** Keys; not where they are in arenas. */
-  readonly key?: GpuTensor;
-  /** Values; not where they are in arenas. */
-  readonly value?: GpuTensor;
-  /** Arenas, each with keys first. */
-  readonly arenas?: readonly GpuBuffer[];
-  /** Like the query, with the value's head dim. */
-  readonly output: GpuTensor;
-  /** Like the output without its last dimension, f32; where asked for. */
-  readonly lse?: GpuTensor | undefined;
-  /**
-   * Where the options have a block mask on the device: another one of the same
-   * geometry, as each layer may have its own.
-   */
-  readonly blockMask?: DeviceBlockMask | undefined;
-}
 
 /**
  * A pass encoder's descriptor, for instance with timestamps.
@@ -197,13 +171,13 @@ export class AttentionPlan implements Disposable {
     describe?: PassDescriptor,
   ): void {
     this.#check();
-    this.#checkTensors(tensors);
+    checkTensors(this.#gpu, this.#problem, tensors);
     const names: Record<string, string> = {};
-    const captures: [name: string, tensor: GpuTensor][] = [];
     for (const [resource, own] of Object.entries(this.#captures)) {
       names[resource] = nameOfCapture(own);
-      captures.push([resource, own.tensor as GpuTensor]);
     }
+    const { attnMask } = tensors;
+    const captures = capturedTensors(this.#gpu, this.#captures, attnMask);
     checkWritten(
       tensors,
       captures.map(([resource, tensor]) => [names[resource], tensor.buffer]),
@@ -236,131 +210,6 @@ export class AttentionPlan implements Disposable {
   #check(): void {
     this.#gpu.check();
     checkType(!this.#destroyed, "plan", "must not be destroyed", "destroyed");
-  }
-
-  #checkTensors(tensors: AttentionTensors): void {
-    const { dtype, keys } = this.#problem;
-    const elements = tensorElements(this.#problem);
-    const check = (
-      name: string,
-      tensor: GpuTensor | undefined,
-      size: number,
-      type: string,
-    ) => {
-      checkType(tensor, name, "must be given", tensor);
-      checkType(
-        tensor.gpu === this.#gpu,
-        name,
-        "must be of the plan's Gpu",
-        tensor,
-      );
-      checkType(tensor.dtype === type, name, `must be ${type}`, tensor.dtype);
-      checkType(
-        tensor.size === size,
-        name,
-        `must have ${size} elements`,
-        tensor.size,
-      );
-      void tensor.buffer;
-    };
-    check("query", tensors.query, elements.query, dtype);
-    check("output", tensors.output, elements.output, dtype);
-    if (this.#problem.lse) check("lse", tensors.lse, elements.lse, "f32");
-    this.#checkBlockMask(tensors.blockMask);
-    if (keys.segments > 0) {
-      checkArenas(tensors.arenas, this.#problem);
-      return;
-    }
-    check("key", tensors.key, elements.key, dtype);
-    check("value", tensors.value, elements.value, dtype);
-  }
-
-  #checkBlockMask(mask: DeviceBlockMask | undefined): void {
-    const { selection } = this.#problem;
-    if (mask === undefined) return checkSelection(this.#gpu, selection);
-    checkType(
-      selection !== undefined,
-      "blockMask",
-      "must not be given to a plan whose options have none on the device",
-      mask,
-    );
-    checkSelection(this.#gpu, mask);
-    for (const [name, value] of Object.entries(selection.grid)) {
-      const own = mask.grid[name as keyof BlockGrid];
-      checkType(
-        own === value,
-        `blockMask ${name}`,
-        `must be that of the plan's (${value})`,
-        own,
-      );
-    }
-  }
-}
-
-/** Throws unless a block mask on the device is of that `Gpu`. */
-function checkSelection(gpu: Gpu, mask: DeviceBlockMask | undefined): void {
-  if (mask === undefined) return;
-  checkType(mask.gpu === gpu, "blockMask", "must be of the plan's Gpu", mask);
-  void mask.bits.buffer;
-}
-
-/**
- * Throws unless the arenas are those that a problem reads.
- *
- * @throws {TypeError} if they are not as many, or one is too small
- */
-export function checkArenas(
-  arenas: readonly GpuBuffer[] | undefined,
-  { dtype, kvHeads, keys, headDim, valueHeadDim }: AttentionProblem,
-): void {
-  const bytes = bufferTokens(keys) * kvHeads * (headDim + valueHeadDim) *
-    bytesPerElement(dtype);
-  checkType(
-    arenas?.length === keys.segments,
-    "arenas",
-    `must be ${keys.segments} buffers`,
-    arenas,
-  );
-  arenas.forEach((arena, i) =>
-    checkType(
-      arena.size >= bytes,
-      `arenas[${i}].size`,
-      `must be >= ${bytes} bytes`,
-      arena.size,
-    )
-  );
-}
-
-/**
- * WebGPU refuses a buffer that one dispatch both reads and writes, and takes one
- * that it writes twice, whose second result then is the only one. Checked for
- * all dispatches together, so that it does not depend on which kernels run.
- */
-function checkWritten(
-  tensors: AttentionTensors,
-  captures: readonly [name: string, buffer: GPUBuffer][],
-): void {
-  const bound: [name: string, buffer: GPUBuffer | undefined][] = [
-    ["query", tensors.query.buffer],
-    ["key", tensors.key?.buffer],
-    ["value", tensors.value?.buffer],
-    ...(tensors.arenas ?? []).map((arena, i): [string, GPUBuffer] => [
-      `arenas[${i}]`,
-      arena.buffer,
-    ]),
-    ...captures,
-  ];
-  const { output, lse } = tensors;
-  for (const [name, written] of [["output", output], ["lse", lse]] as const) {
-    if (!written) continue;
-    const shared = bound.find(([, buffer]) => buffer === written.buffer);
-    checkType(
-      shared === undefined,
-      name,
-      `must not share a buffer with ${shared?.[0]}`,
-      written,
-    );
-    bound.push([name, written.buffer]);
   }
 }
 

@@ -18,7 +18,10 @@ import type { DeviceBlockMask } from "../block_mask/device_block_mask.ts";
  * @category Plans
  */
 export interface SequenceShape {
-  /** Where its queries begin, in token strides of the query. */
+  /**
+   * Where its queries begin, in token strides of the query; where those have
+   * strides of their own, within the sequence.
+   */
   readonly queryStart: number;
   /** Queries. */
   readonly queryCount: number;
@@ -78,6 +81,26 @@ export interface PagedKeys {
 export type Layout = "bshd" | "bhsd";
 
 /**
+ * Where rows of a tensor lie, in elements: that of `batch`, `token` and `head` is
+ * at `at + batch * b + token * t + head * h`. Blocks stand for the batch where
+ * keys are paged, and without either `batch` is 0.
+ *
+ * @category Plans
+ */
+export interface GivenStrides {
+  /** The first element. */
+  readonly at: number;
+  /** From one sequence, or block, to the next. */
+  readonly batch: number;
+  /** From one token to the next. */
+  readonly token: number;
+  /** From one head to the next. */
+  readonly head: number;
+  /** One past the last element that is reached. */
+  readonly extent: number;
+}
+
+/**
  * One attention call.
  *
  * @category Attention
@@ -99,6 +122,15 @@ export interface AttentionProblem {
   readonly layout: Layout;
   /** Whether queries, keys and values are heads of one tensor, in this order. */
   readonly qkv: boolean;
+  /** Where rows lie that do not lie side by side; none where all do. */
+  readonly strides?: {
+    /** Whether sequences are apart by a stride; ragged ones follow each other. */
+    readonly dense: boolean;
+    readonly query?: GivenStrides | undefined;
+    readonly key?: GivenStrides | undefined;
+    readonly value?: GivenStrides | undefined;
+    readonly output?: GivenStrides | undefined;
+  };
   /** The batch. */
   readonly sequences: readonly SequenceShape[];
   /** Where keys and values are. */
@@ -137,7 +169,15 @@ export function packedRows(
  *
  * @throws {UnsupportedError} if the device selects its blocks
  */
-export function checkDifferentiable({ selection }: AttentionProblem): void {
+export function checkDifferentiable(
+  { selection, strides }: AttentionProblem,
+): void {
+  if (strides !== undefined) {
+    throw new UnsupportedError(
+      "compute gradients of tensors with strides",
+      "backward reads rows that lie side by side: copy them to be so",
+    );
+  }
   if (selection === undefined) return;
   throw new UnsupportedError(
     "compute gradients with a blockMask on the device",

@@ -8,12 +8,18 @@ import {
   type AttentionProblem,
   bufferTokens,
   type ContiguousKeys,
+  type Layout,
 } from "./problem.ts";
 
-/** A row is at `at + token * token + head * head`, in elements. */
+/** Row h of token t of sequence b is at `at + b * batch + t * token + h * head`. */
 export interface RowStrides {
-  /** Where head 0 of token 0 is. */
+  /** Where head 0 of token 0 is, in elements. */
   readonly at: number;
+  /**
+   * From one sequence, or block, to the next; read by kernels only where strides
+   * are given. Otherwise sequences begin at a token of their own.
+   */
+  readonly batch: number;
   /** From one token to the next. */
   readonly token: number;
   /** From one head to the next. */
@@ -39,41 +45,65 @@ function packedHeads({ queryHeads, kvHeads }: AttentionProblem): number {
   return queryHeads + 2 * kvHeads;
 }
 
+/** Whether queries and outputs go by strides of their own. */
+export function stridedQueries({ strides }: AttentionProblem): boolean {
+  return strides?.query !== undefined || strides?.output !== undefined;
+}
+
+/** Whether keys and values do. */
+export function stridedKeys({ strides }: AttentionProblem): boolean {
+  return strides?.key !== undefined || strides?.value !== undefined;
+}
+
 /** The strides of a problem's tensors. */
 export function rowStrides(problem: AttentionProblem): TensorRows<RowStrides> {
-  const { queryHeads, kvHeads, headDim, valueHeadDim, keys } = problem;
-  const { layout, qkv, sequences, queryTokens } = problem;
-  // Heads come first in dense tensors only, which all sequences have alike.
-  const tokensOf = (tokens: number) =>
-    layout === "bhsd" ? tokens / Math.max(1, sequences.length) : undefined;
-  const queries = tokensOf(queryTokens);
-  const dense = keys.kind === "contiguous" && keys.segments === 0;
-  const count = dense ? tokensOf(keys.keyTokens) : undefined;
+  const { query, key, value, output, lse } = contiguousRows(problem);
+  const { strides: given } = problem;
+  return {
+    query: given?.query ?? query,
+    key: given?.key ?? key,
+    value: given?.value ?? value,
+    output: given?.output ?? output,
+    lse,
+  };
+}
+
+/** The strides of tensors whose rows lie side by side. */
+function contiguousRows(problem: AttentionProblem): TensorRows<RowStrides> {
+  const { queryHeads, kvHeads, headDim, valueHeadDim, keys, layout } = problem;
   const arena = keys.segments > 0;
-  if (qkv) {
-    const token = packedHeads(problem) * headDim;
+  // Of each sequence, where they are dense: ragged ones have tokens in a row.
+  const queries = tokensOf(problem, problem.queryTokens);
+  const query = (dim: number) =>
+    strides(queryHeads, dim, { layout, tokens: queries });
+  const results = { output: query(valueHeadDim), lse: query(1) };
+  if (problem.qkv) {
+    const heads = packedHeads(problem);
     const from = (head: number) => ({
+      ...strides(heads, headDim, { layout, tokens: queries }),
       at: head * headDim,
-      token,
-      head: headDim,
     });
     return {
       query: from(0),
       key: from(queryHeads),
       value: from(queryHeads + kvHeads),
-      output: strides(queryHeads, valueHeadDim),
-      lse: strides(queryHeads, 1),
+      ...results,
     };
   }
+  // Blocks keep tokens before heads.
+  const own = keys.kind === "paged"
+    ? { layout: "bshd", tokens: keys.blockSize } as const
+    : arena
+    ? { layout: "bshd", tokens: 0 } as const
+    : { layout, tokens: tokensOf(problem, keys.keyTokens) };
   return {
-    query: strides(queryHeads, headDim, queries),
-    key: strides(kvHeads, headDim, count),
+    query: query(headDim),
+    key: strides(kvHeads, headDim, own),
     value: {
-      ...strides(kvHeads, valueHeadDim, count),
+      ...strides(kvHeads, valueHeadDim, own),
       at: arena ? bufferTokens(keys) * kvHeads * headDim : 0,
     },
-    output: strides(queryHeads, valueHeadDim, queries),
-    lse: strides(queryHeads, 1, queries),
+    ...results,
   };
 }
 
@@ -96,14 +126,17 @@ export function gradientStrides(
   problem: AttentionProblem,
 ): GradientRows<RowStrides> {
   const { queryHeads, kvHeads, headDim, valueHeadDim, keys } = problem;
-  const { layout, sequences, queryTokens } = problem;
-  const tokensOf = (tokens: number) =>
-    layout === "bhsd" ? tokens / Math.max(1, sequences.length) : undefined;
+  const { layout, queryTokens } = problem;
+  const own = (tokens: number) => ({
+    layout,
+    tokens: tokensOf(problem, tokens),
+  });
+  // Those of blocks and caches are in a row, one sequence after the other.
   const count = keysInOrder(problem)
-    ? tokensOf((keys as ContiguousKeys).keyTokens)
-    : undefined;
+    ? own((keys as ContiguousKeys).keyTokens)
+    : { layout: "bshd", tokens: 0 } as const;
   return {
-    query: strides(queryHeads, headDim, tokensOf(queryTokens)),
+    query: strides(queryHeads, headDim, own(queryTokens)),
     key: strides(kvHeads, headDim, count),
     value: strides(kvHeads, valueHeadDim, count),
   };
@@ -114,25 +147,44 @@ export function keysInOrder({ keys }: AttentionProblem): boolean {
   return keys.kind === "contiguous" && keys.segments === 0;
 }
 
-/** Rows of `dim` elements; with `tokens` of them a head, heads come first. */
-function strides(heads: number, dim: number, tokens?: number): RowStrides {
-  return tokens === undefined
-    ? { at: 0, token: heads * dim, head: dim }
-    : { at: 0, token: dim, head: tokens * dim };
+/** Tokens of each sequence where it matters; 0 of ragged ones. */
+function tokensOf(
+  { layout, sequences, strides: given }: AttentionProblem,
+  tokens: number,
+): number {
+  // Heads come first in dense tensors only, which all sequences have alike.
+  const dense = layout === "bhsd" || given?.dense;
+  return dense ? tokens / Math.max(1, sequences.length) : 0;
 }
 
-/** Elements of a problem's tensors; key and value are 0 where arenas hold both. */
+/** Rows of `dim` elements, tokens or heads first. */
+function strides(
+  heads: number,
+  dim: number,
+  { layout, tokens }: { readonly layout: Layout; readonly tokens: number },
+): RowStrides {
+  const batch = tokens * heads * dim;
+  return layout === "bshd"
+    ? { at: 0, batch, token: heads * dim, head: dim }
+    : { at: 0, batch, token: dim, head: tokens * dim };
+}
+
+/**
+ * Elements of a problem's tensors; key and value are 0 where arenas hold both,
+ * and where strides are given, what they reach, at least.
+ */
 export function tensorElements(problem: AttentionProblem): TensorRows<number> {
   const { queryHeads, kvHeads, headDim, valueHeadDim, keys } = problem;
-  const { queryTokens, qkv } = problem;
+  const { queryTokens, qkv, strides: given } = problem;
   const rows = queryTokens * queryHeads;
   const keyTokens = keys.segments > 0 ? 0 : bufferTokens(keys);
   const packed = queryTokens * packedHeads(problem) * headDim;
   return {
-    query: qkv ? packed : rows * headDim,
-    key: qkv ? packed : keyTokens * kvHeads * headDim,
-    value: qkv ? packed : keyTokens * kvHeads * valueHeadDim,
-    output: rows * valueHeadDim,
+    query: given?.query?.extent ?? (qkv ? packed : rows * headDim),
+    key: given?.key?.extent ?? (qkv ? packed : keyTokens * kvHeads * headDim),
+    value: given?.value?.extent ??
+      (qkv ? packed : keyTokens * kvHeads * valueHeadDim),
+    output: given?.output?.extent ?? rows * valueHeadDim,
     lse: rows,
   };
 }

@@ -7,7 +7,7 @@
 import { checkType } from "../../core/check.ts";
 import type { Gpu, GpuTensor } from "../../gpu/mod.ts";
 import type { HostTensor } from "../tensors.ts";
-import type { AttentionTensors } from "./plan.ts";
+import type { AttentionTensors } from "./plan_tensors.ts";
 import type { AttentionProblem } from "./problem.ts";
 
 /**

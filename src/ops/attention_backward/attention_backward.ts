@@ -10,8 +10,10 @@ import type { CapturedFloats } from "../../mods/mod.ts";
 import { type Gpu, GpuTensor } from "../../gpu/mod.ts";
 import { uploadHost } from "../../gpu/host_tensor.ts";
 import type { AttentionOptions } from "../attention/options/attention_options.ts";
+import { checkDifferentiable } from "../attention/problem.ts";
+import { isStrided } from "../strided.ts";
 import { attentionProblem } from "../attention/options/attention_problem.ts";
-import type { AttentionTensors } from "../attention/plan.ts";
+import type { AttentionTensors } from "../attention/plan_tensors.ts";
 import { outputShape } from "../attention/rows.ts";
 import { SavedAttention, type SavedParts } from "../attention/saved.ts";
 import {
@@ -308,11 +310,10 @@ function uploaded(
   temporary: { destroy(): void }[],
 ): SavedAttention {
   const problem = attentionProblem(options);
-  const upload = (
-    name: string,
-    given: GpuTensor | HostTensor | HostBits | undefined,
-  ) => {
-    if (given === undefined) return undefined;
+  checkDifferentiable(problem);
+  const upload = (name: string, given: BackwardInputs["query"]) => {
+    // Those with strides have just been refused.
+    if (given === undefined || isStrided(given)) return undefined;
     const { tensor, made } = uploadHost(gpu, given, {
       name,
       label: "attention.input",

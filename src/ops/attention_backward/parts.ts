@@ -135,8 +135,8 @@ export function backwardParts(
   checkDifferentiable(problem);
   const { tiles, splits } = checkBackwardChoices(choices, device);
   const { mods, placement } = placedMods(problem, device, {
-    derivative: true,
-    captureGradients,
+    emit: (options) =>
+      emitMods({ ...options, derivative: true, captureGradients }),
     others: OTHER_BACKWARD_BUFFERS,
   });
   const tensors = captureParts(mods?.tensors ?? [], placement);

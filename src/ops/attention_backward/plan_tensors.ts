@@ -6,7 +6,7 @@
 
 import { checkType } from "../../core/check.ts";
 import { type Gpu, GpuTensor } from "../../gpu/mod.ts";
-import { checkArenas } from "../attention/plan.ts";
+import { checkArenas } from "../attention/plan_tensors.ts";
 import type { AttentionProblem } from "../attention/problem.ts";
 import { tensorElements } from "../attention/rows.ts";
 import type { CapturedFloats } from "../../mods/mod.ts";

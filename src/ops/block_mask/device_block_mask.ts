@@ -8,15 +8,32 @@ import {
   bitWords,
   BLOCKS_A_WORD,
 } from "../../../kernels/fragments/selection.ts";
+import { blockRunsKernel } from "../../../kernels/selection/block_runs.ts";
 import {
   SELECT_BLOCKS_LANES,
   selectBlocksKernel,
 } from "../../../kernels/selection/select_blocks.ts";
-import { checkFinite, checkRange, checkType } from "../../core/check.ts";
+import {
+  topBlocksKernel,
+  topBlocksLoops,
+} from "../../../kernels/selection/top_blocks.ts";
+import { UnsupportedError } from "../../core/errors.ts";
+import {
+  checkFinite,
+  checkInteger,
+  checkRange,
+  checkType,
+} from "../../core/check.ts";
 import { checkOptions } from "../../core/options.ts";
 import { foldGrid } from "../../gpu/dispatch.ts";
 import { noteDeviceBlockMask } from "./made.ts";
-import { Gpu, GpuTensor, Program, type ReadOptions } from "../../gpu/mod.ts";
+import {
+  type Dispatch,
+  Gpu,
+  GpuTensor,
+  Program,
+  type ReadOptions,
+} from "../../gpu/mod.ts";
 import { blockGrid, blockRows } from "../../mods/block_mask/geometry.ts";
 import {
   type BlockGeometry,
@@ -36,7 +53,13 @@ export interface SelectBlocksOptions {
    * scores: 0 where a block is not selected, else anything.
    */
   readonly threshold?: number;
-  /** Element type of the scores; f32 with a threshold by default, else u32. */
+  /**
+   * Instead of a threshold: so many blocks of keys with the highest scores are
+   * selected for each sequence, head and block of queries; of equal ones those
+   * that come first. Blocks that `causal` hides count: give them low scores.
+   */
+  readonly topK?: number;
+  /** Element type of the scores; f32 by default, u32 with neither of these. */
   readonly dtype?: "f32" | "f16" | "u32";
 }
 
@@ -75,6 +98,7 @@ export interface SelectBlocksOptions {
  *   mask.encode(encoder, scores);
  *   plan.encode(encoder, tensors);
  * });
+ * console.log((await gpu.readOne(tensors.output)).length); // 2048
  * gpu.destroy();
  * ```
  */
@@ -104,7 +128,7 @@ export class DeviceBlockMask implements Disposable {
     this.bits = parts.bits;
     this.#program = parts.program;
     this.#dtype = parts.dtype;
-    noteDeviceBlockMask(this);
+    noteDeviceBlockMask(this, blockRunsKernel);
   }
 
   /**
@@ -122,25 +146,11 @@ export class DeviceBlockMask implements Disposable {
     checkType(gpu instanceof Gpu, "gpu", "must be a Gpu", gpu);
     gpu.check();
     const grid = blockGrid(geometry);
-    const { threshold, dtype } = checkedOptions(options);
+    const checked = checkedOptions(options);
+    const { dtype } = checked;
     const words = bitWords(grid.keyBlocks);
-    const total = blockRows(grid) * words;
-    const [x, y, z] = foldGrid(
-      Math.ceil(total / SELECT_BLOCKS_LANES),
-      gpu.limits,
-    );
     const program = await Program.create(gpu, "block mask", {
-      dispatches: [{
-        source: selectBlocksKernel({ dtype }),
-        uniforms: {
-          words: total,
-          row_words: words,
-          row_blocks: grid.keyBlocks,
-          grid_width: x,
-          threshold,
-        },
-        grid: [x, y * z, 1],
-      }],
+      dispatches: [selectionOf(gpu, grid, checked)],
     });
     const bits = gpu.empty("u32", [
       grid.batch,
@@ -221,14 +231,57 @@ export class DeviceBlockMask implements Disposable {
   }
 }
 
-function checkedOptions(
-  options: SelectBlocksOptions,
-): { threshold: number; dtype: "f32" | "f16" | "u32" } {
+/** Checked options, with their defaults. */
+interface CheckedSelection {
+  readonly threshold: number;
+  readonly topK: number | undefined;
+  readonly dtype: "f32" | "f16" | "u32";
+}
+
+/** The dispatch that selects. */
+function selectionOf(
+  gpu: Gpu,
+  grid: BlockGrid,
+  { threshold, topK, dtype }: CheckedSelection,
+): Dispatch {
+  const words = bitWords(grid.keyBlocks);
+  const rows = blockRows(grid);
+  const total = rows * words;
+  const top = topK !== undefined && dtype !== "u32";
+  if (top) {
+    const loops = topBlocksLoops(grid.keyBlocks);
+    if (loops > gpu.maxLoopIterations) {
+      throw new UnsupportedError(
+        `select the highest of ${grid.keyBlocks} blocks`,
+        `its loops take up to ${loops} iterations, and this adapter ends them after ${gpu.maxLoopIterations}; use larger blocks`,
+      );
+    }
+  }
+  const groups = top ? rows : Math.ceil(total / SELECT_BLOCKS_LANES);
+  const [x, y, z] = foldGrid(groups, gpu.limits);
+  return {
+    source: top ? topBlocksKernel({ dtype }) : selectBlocksKernel({ dtype }),
+    uniforms: {
+      rows,
+      words: total,
+      row_words: words,
+      row_blocks: grid.keyBlocks,
+      grid_width: x,
+      threshold,
+      count: Math.min(topK ?? 0, grid.keyBlocks),
+    },
+    grid: [x, y * z, 1],
+  };
+}
+
+function checkedOptions(options: SelectBlocksOptions): CheckedSelection {
   checkOptions("a block mask's selection", options, {
-    known: ["threshold", "dtype"],
+    known: ["threshold", "topK", "dtype"],
+    hints: { k: "write topK", budget: "write topK" },
   });
-  const { threshold } = options;
-  const { dtype = threshold === undefined ? "u32" : "f32" } = options;
+  const { threshold, topK } = options;
+  const scored = threshold !== undefined || topK !== undefined;
+  const { dtype = scored ? "f32" : "u32" } = options;
   checkType(
     dtype === "f32" || dtype === "f16" || dtype === "u32",
     "dtype",
@@ -236,13 +289,20 @@ function checkedOptions(
     dtype,
   );
   checkType(
-    (dtype === "u32") === (threshold === undefined),
-    "threshold",
+    (dtype === "u32") === !scored,
+    threshold === undefined && topK !== undefined ? "topK" : "threshold",
     dtype === "u32"
       ? "must be left out for u32 scores, which are 0 or not"
-      : `must be given for ${dtype} scores`,
-    threshold,
+      : `must be given for ${dtype} scores, or topK`,
+    threshold ?? topK,
   );
+  checkType(
+    threshold === undefined || topK === undefined,
+    "topK",
+    "must be left out where there is a threshold",
+    topK,
+  );
+  if (topK !== undefined) checkInteger("topK", topK, 1, 2 ** 31 - 1);
   if (threshold !== undefined) {
     checkFinite("threshold", threshold);
     checkRange(
@@ -252,12 +312,12 @@ function checkedOptions(
       threshold,
     );
   }
-  return { threshold: threshold ?? 0, dtype };
+  return { threshold: threshold ?? 0, topK, dtype };
 }
 
 /**
- * The block mask of scores on the device: those at or above a threshold, or
- * u32 words that are not 0. Submitted at once; nothing waits. The caller
+ * The block mask of scores on the device: those at or above a threshold, the
+ * highest so many of each row, or u32 words that are not 0. Submitted at once; nothing waits. The caller
  * destroys it.
  *
  * @param scores `[batch, heads, queryBlocks, keyBlocks]`.

@@ -4,40 +4,17 @@
  * @module
  */
 
-import { checkInteger, checkRange, checkType } from "../../core/check.ts";
-import { elementTypeOf, type HostArray } from "../../core/dtype.ts";
+import { checkRange, checkType } from "../../core/check.ts";
+import type { HostArray } from "../../core/dtype.ts";
 import { checkOptions } from "../../core/options.ts";
-import { type Indices, indicesOf } from "../attention/options/spans.ts";
-
-/**
- * The tokens of a padded batch: by their lengths, or by a mask.
- *
- * @category Packing
- */
-export interface PackingOptions {
-  /** Tokens of each sequence; the padding is behind them. */
-  readonly lengths?: Indices;
-  /** With `lengths`: rows that the padded batch has for each sequence. */
-  readonly length?: number;
-  /** With `lengths`: `"left"` where the padding is before the tokens. */
-  readonly padding?: "left" | "right";
-  /** Instead: nonzero (or true) for each row that is a token. */
-  readonly mask?: Uint8Array | readonly (number | boolean)[];
-  /** With `mask`: `[batch, length]`. */
-  readonly shape?: readonly number[];
-}
-
-/**
- * An array with its shape, of any element type.
- *
- * @category Packing
- */
-export interface HostRows<Data extends HostArray = HostArray> {
-  /** The elements, row-major. */
-  readonly data: Data;
-  /** Lengths of the dimensions, outermost first. */
-  readonly shape: readonly number[];
-}
+import { checkHostRows, emptyLike, type HostRows } from "./host_rows.ts";
+import {
+  keptByLengths,
+  keptByMask,
+  lengthsShape,
+  maskShape,
+  type PackingOptions,
+} from "./kept_rows.ts";
 
 const NAMES = ["lengths", "length", "padding", "mask", "shape"];
 
@@ -220,110 +197,4 @@ export class Packing {
     );
     return shape.slice(1);
   }
-}
-
-/** Rows that are tokens, and how many each sequence has. */
-interface Kept {
-  readonly indices: readonly number[];
-  readonly counts: readonly number[];
-}
-
-function maskShape({ mask, shape, length, padding }: PackingOptions): number[] {
-  for (const [name, given] of Object.entries({ length, padding })) {
-    checkType(given === undefined, name, "must not be given with mask", given);
-  }
-  checkType(
-    Array.isArray(mask) || mask instanceof Uint8Array,
-    "mask",
-    "must be a Uint8Array or an array, nonzero where a row is a token",
-    mask,
-  );
-  checkType(
-    Array.isArray(shape) && shape.length === 2,
-    "shape",
-    "must be [batch, length], that of mask",
-    shape,
-  );
-  shape.forEach((size, i) => checkInteger(`shape[${i}]`, size, 0, 2 ** 31 - 1));
-  checkType(
-    mask.length === shape[0] * shape[1],
-    "mask.length",
-    `must be ${shape[0] * shape[1]}, the product of shape [${shape}]`,
-    mask.length,
-  );
-  return [...shape];
-}
-
-function keptByMask(
-  mask: Uint8Array | readonly (number | boolean)[],
-  batch: number,
-  length: number,
-): Kept {
-  const indices: number[] = [];
-  const counts = new Array<number>(batch).fill(0);
-  for (const [row, value] of mask.entries()) {
-    checkType(
-      typeof value === "boolean" || typeof value === "number",
-      `mask[${row}]`,
-      "must be a number or a boolean",
-      value,
-    );
-    if (!value) continue;
-    indices.push(row);
-    counts[Math.floor(row / length)]++;
-  }
-  return { indices, counts };
-}
-
-function lengthsShape(
-  { lengths, length, shape, padding }: PackingOptions,
-): number[] {
-  checkType(shape === undefined, "shape", "must be given with mask", shape);
-  checkInteger("length", length, 0, 2 ** 31 - 1);
-  checkType(
-    padding === undefined || padding === "left" || padding === "right",
-    "padding",
-    'must be "left" or "right"',
-    padding,
-  );
-  return [indicesOf("lengths", lengths).length, length];
-}
-
-function keptByLengths(given: Indices, length: number, left: boolean): Kept {
-  const counts = indicesOf("lengths", given);
-  const indices: number[] = [];
-  for (const [b, count] of counts.entries()) {
-    checkInteger(`lengths[${b}]`, count, 0, length);
-    const start = b * length + (left ? length - count : 0);
-    for (let i = 0; i < count; i++) indices.push(start + i);
-  }
-  return { indices, counts };
-}
-
-/** Elements of a row, where all is as it should be. */
-function checkHostRows(
-  name: string,
-  { data }: HostRows,
-  row: readonly number[],
-  shape: readonly number[],
-): number {
-  checkType(
-    elementTypeOf(data) !== undefined,
-    `${name}.data`,
-    "must be a Float32Array, Float16Array, Uint32Array, Int32Array or Uint8Array",
-    data,
-  );
-  row.forEach((size, i) => checkInteger(`row shape[${i}]`, size, 0));
-  const size = shape.reduce((product, length) => product * length, 1);
-  checkType(
-    data.length === size,
-    `${name}.data.length`,
-    `must be ${size}, the product of shape [${shape.join(", ")}]`,
-    data.length,
-  );
-  return row.reduce((product, length) => product * length, 1);
-}
-
-function emptyLike<Data extends HostArray>(data: Data, size: number): Data {
-  return new (data.constructor as new (size: number) => Data)(size);
 }

@@ -73,6 +73,16 @@ export function flash1BackwardCost(
  * once, in the larger of its two kernels: operands, what is accumulated, scores
  * and their gradients.
  *
+ * @example What a larger tile holds besides
+ * ```ts
+ * import { backwardTileElements } from "@quire/attention/planning";
+ * import { assert } from "@std/assert";
+ *
+ * const held = (rows: number) =>
+ *   backwardTileElements({ headDim: 64 }, { rows, keys: 16 });
+ * assert(held(32) > held(16));
+ * ```
+ *
  * @category Planning
  */
 export function backwardTileElements(

@@ -16,6 +16,9 @@ const DEVICE = ["ops/block_mask/device_block_mask"];
 
 /** Every fault listed for it. */
 export const BLOCK_MASK_FAULTS: readonly Fault[] = [
+  ...faultsIn("isBlockMask", MISFIT, [
+    ["whatever is an object is a block mask", "MADE.has(value)", "true"],
+  ]),
   ...faultsIn("BlockMask.and", MASKS, [
     ["and() takes the higher level", "a < b ? a : b", "a > b ? a : b"],
   ]),
@@ -122,7 +125,7 @@ export const BLOCK_MASK_FAULTS: readonly Fault[] = [
       "blockOf(row + rows - 1) - blockOf(row)",
     ],
   ]),
-  ...faultsIn("SelectedLists.#runsOf", LISTS, [
+  ...faultsIn("SelectedLists.#runsOf", ["ops/attention/work/selection"], [
     [
       "steps that reach into two blocks have room for one run",
       "keyBlock % step === 0 ? blocks : 2 * blocks",
@@ -205,6 +208,33 @@ export const BLOCK_MASK_FAULTS: readonly Fault[] = [
       "pairs of blocks that are not selected are seen",
       "return ((word >> (block & 31u)) & 1u) == 1u",
       "return true",
+    ],
+  ]),
+  ...faultsInKernel("selection.top_blocks", DEVICE, [
+    [
+      "one block too many is taken",
+      "left = params.count - above",
+      "left = params.count - above + 1u",
+    ],
+    [
+      "ties are counted anew in each chunk of words",
+      "ties_before += sums[63]",
+      "ties_before = sums[63]",
+    ],
+    [
+      "all ties are taken",
+      "if (tie == 1u && open > 0u) {",
+      "if (tie == 1u) {",
+    ],
+    [
+      "zeros of two signs are not one",
+      "select(magnitude | 0x80000000u, ~bits, bits > 0x80000000u)",
+      "select(magnitude | 0x80000000u, ~bits, bits >= 0x80000000u)",
+    ],
+    [
+      "NaN is the highest",
+      "if (magnitude > 0x7f800000u) {",
+      "if (false) {",
     ],
   ]),
   ...faultsInKernel("selection.select_blocks", DEVICE, [

@@ -72,6 +72,13 @@ export const CAPTURE_FAULTS: readonly SourceFault[] = [
       "data.tensor !== tensor",
     ],
   ]),
+  ...faultsIn("capturedTensors", CAPTURES, [
+    [
+      "every layer has the mask that the plan was made with",
+      "all[own][1] = mask;",
+      "",
+    ],
+  ]),
   ...faultsIn("AttentionPlan.update", CAPTURES, [
     [
       "an update goes on reading the tensors before it",

@@ -7,7 +7,7 @@
 
 import { faultsIn, type SourceFault } from "../fault.ts";
 
-const ZOO = ["mods/mask_zoo"];
+const ZOO = ["mods/mask_zoo", "mods/mask_zoo_errors"];
 const SCORES = ["mods/scores"];
 
 /** Every fault listed for it. */

@@ -28,6 +28,8 @@ import { PACKING_FAULTS } from "./packing.ts";
 import { PLAYGROUND_FAULTS } from "./playground.ts";
 import { REFERENCE_FAULTS } from "./reference.ts";
 import { REPRO_FAULTS } from "./repro.ts";
+import { ROTARY_FAULTS } from "./rotary.ts";
+import { STRIDES_FAULTS } from "./strides.ts";
 import { TRAFFIC_FAULTS } from "./traffic.ts";
 import { VARIANT_FAULTS } from "./variants.ts";
 
@@ -41,6 +43,8 @@ export const FAULTS: readonly Fault[] = [
   ...ENGINE_FAULTS,
   ...KV_FAULTS,
   ...OPS_FAULTS,
+  ...ROTARY_FAULTS,
+  ...STRIDES_FAULTS,
   ...VARIANT_FAULTS,
   ...CAPTURE_FAULTS,
   ...MODS_FAULTS,

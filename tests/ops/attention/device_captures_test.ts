@@ -32,6 +32,7 @@ import { hostMods } from "../../../src/ops/mod.ts";
 import {
   type CapturedTensor,
   classifyMask,
+  drawMask,
   emitMods,
   maskFunction,
   scoreFunction,
@@ -209,6 +210,8 @@ gpuTest(
     const run = async (mod: ScoreMod) =>
       (await attention(gpu, { ...host, scoreMod: mod })).output.data;
     const expected = await run(alibi(slopes));
+    const option = await attention(gpu, { ...host, alibi: onDevice });
+    assertEquals(option.output.data, expected);
     assertEquals(await run(alibi(onDevice)), expected);
     const bits = Uint16Array.from(
       slopes,
@@ -296,6 +299,56 @@ gpuTest(
   },
 );
 
+gpuTest("a plan takes another attnMask at each recording", async (_, gpu) => {
+  const [queries, keys] = [3, 9];
+  const host = inputs({ batch: 1, queries, keys });
+  const shape = [queries, keys];
+  const masks = [3, 4, 5].map((seed) => random(shape, seed));
+  const [first, ...others] = masks.map(({ data }) => gpu.tensor(data, shape));
+  using plan = await planAttention(gpu, { ...host, attnMask: first });
+  using tensors = upload(gpu, host);
+  const outputs = masks.map(() => gpu.empty("f32", host.query.shape));
+  gpu.submit("layers", (encoder) => {
+    plan.encode(encoder, { ...tensors, output: outputs[0] });
+    others.forEach((attnMask, i) =>
+      plan.encode(encoder, { ...tensors, output: outputs[i + 1], attnMask })
+    );
+  });
+  const found = await gpu.read(outputs);
+  for (const [layer, { data }] of masks.entries()) {
+    const attnMask = { data: data as Float32Array, shape };
+    const { output } = await attention(gpu, { ...host, attnMask });
+    assertEquals(found[layer], output.data, `layer ${layer}`);
+  }
+  const encoder = gpu.device.createCommandEncoder();
+  using turned = gpu.tensor(masks[0].data, [
+    keys,
+    queries,
+  ]);
+  using ints = gpu.empty("u32", shape);
+  using plain = await planAttention(gpu, host);
+  for (
+    const [run, message] of [
+      [
+        () => plan.encode(encoder, { ...tensors, attnMask: turned }),
+        "attnMask.shape must be that of the plan's ([3, 9])",
+      ],
+      [
+        () => plan.encode(encoder, { ...tensors, attnMask: ints }),
+        "attnMask.dtype must be that of the plan's (f32)",
+      ],
+      [
+        () => plain.encode(encoder, { ...tensors, attnMask: first }),
+        "attnMask must not be given to a plan whose options have none",
+      ],
+    ] as const
+  ) {
+    const { message: own } = assertThrows(run, TypeError);
+    assert(own.startsWith(message), own);
+  }
+  for (const made of [first, ...others, ...outputs]) made.destroy();
+});
+
 gpuTest("what is not finite in a mask on the device hides", async (_, gpu) => {
   const keys = 6;
   const host = inputs({ batch: 1, queries: 2, keys });
@@ -351,13 +404,20 @@ Deno.test({
       assertEquals(actual.output.data, expected.output.data);
       assertEquals(actual.lse?.data, expected.lse?.data);
     }
-    const one = made[0];
-    using plan = await planAttention(gpu, {
-      ...host,
-      scoreMod: additiveBias(one, [queryHeads, 1, 9]),
-      returnLse: true,
-    });
-    assertEquals(plan.explain().captures[0].placement, "bound");
+    // Of 8, a log-sum-exp leaves one, and none leaves two.
+    const [one] = made;
+    const placements = async (returnLse: boolean, scoreMods: ScoreMod[]) => {
+      const options = { ...host, scoreMod: scoreMods, returnLse };
+      using plan = await planAttention(gpu, options);
+      return plan.explain().captures.map(({ placement }) => placement);
+    };
+    const bias = additiveBias(one, [queryHeads, 1, 9]);
+    const slopes = gpu.tensor(new Float32Array(queryHeads), [queryHeads]);
+    const other = alibi(slopes);
+    const both = [bias, other];
+    assertEquals(await placements(true, [bias]), ["bound"]);
+    assertEquals(await placements(false, both), ["bound", "bound"]);
+    assertEquals(await placements(true, both), ["gathered", "gathered"]);
     device.destroy();
   },
 });
@@ -368,6 +428,8 @@ gpuTest("explain() says which tensors skip no tiles", async (_, gpu) => {
     query: { dtype: "f32", shape: [1, 64, 1, 16] },
     key: { dtype: "f32", shape: [1, keys, 1, 16] },
     value: { dtype: "f32", shape: [1, keys, 1, 16] },
+    // Small, as nothing runs and what is large takes long to compile.
+    tiles: { forward: { lanes: 8, rowsPerLane: 1, keys: 4, modKeys: 4 } },
   } as const;
   using last = gpu.tensor(Int32Array.of(20), [1]);
   const upTo = (range?: readonly [number, number]) => {
@@ -417,6 +479,11 @@ gpuTest("hostMods() gives the oracle what the device has", async (_, gpu) => {
   ) {
     assertThrows(evaluate, TypeError, "read it back with hostMods(gpu, mods)");
   }
+  assertThrows(
+    () => drawMask(mask),
+    TypeError,
+    "must have its data on the host",
+  );
   const [scores, masks] = [
     await hostMods(gpu, [score]),
     await hostMods(gpu, [mask]),
@@ -442,6 +509,12 @@ gpuTest("hostMods() gives the oracle what the device has", async (_, gpu) => {
     0,
   );
   assert(error < 1e-5, `off by ${error}`);
+  using odd = gpu.tensor(Float32Array.of(NaN, 1, -Infinity), [3]);
+  const read = await hostMods(gpu, [additiveBias(odd, [3])]);
+  assertEquals(
+    [0, 1, 2].map((key) => scoreFunction(read)(2, 0, 0, 0, key)),
+    [2, 3, 2],
+  );
   // Read back, they are as if they had always been on the host.
   const back = await attention(gpu, {
     ...host,
@@ -482,7 +555,10 @@ Deno.test("intervals of captured tensors are what bounds say", () => {
     classifyMask([below(bytes)], { ...at, key: [256, 300] }),
     "none",
   );
-  assertEquals(classifyMask([below(bytes)], at), "some");
+  assertEquals(
+    classifyMask([below(bytes)], { ...at, key: [130, 200] }),
+    "some",
+  );
   const floats = capture(fake("f32", 1), { range: [1, 2] });
   const positive = maskMod("p", () => floats.at(0).gt(0.5));
   assertEquals(classifyMask([positive], at), "all");
@@ -500,7 +576,9 @@ Deno.test("emitMods() binds a tensor once, and each of several apart", () => {
   const mod = scoreMod(
     "m",
     ({ score, key }) =>
-      score.add(capture(a).at(key)).add(capture(a).at(key)).add(
+      score.add(capture(a).at(key)).add(
+        capture(a, { name: "again" }).at(key),
+      ).add(
         capture(b, { as: "int" }).at(key).toFloat(),
       ),
   );
@@ -510,6 +588,7 @@ Deno.test("emitMods() binds a tensor once, and each of several apart", () => {
     ["captured_0", 0],
     ["captured_1", 0],
   ]);
+  assertEquals(bound.tensors[0].names, ["capture", "again"]);
   const gathered = emitMods({ ...mods, tensors: "gathered" });
   assertEquals(gathered.tensors.map(({ binding, word }) => [binding, word]), [
     ["captured", 0],

@@ -227,3 +227,33 @@ property(
   },
   { runs: 60 },
 );
+
+Deno.test("explain().traffic of a shared prefix reads its keys once", () => {
+  const of = (sharedPrefix: "always" | "never") => {
+    const keys = { dtype: "f32", shape: [64, 16, 2, 64] } as const;
+    const problem = attentionProblem({
+      query: { dtype: "f32", shape: [2, 1, 8, 64] },
+      key: keys,
+      value: keys,
+      // Two sequences of 20 blocks; the first 16 are the same.
+      blockTable: Uint32Array.from(
+        { length: 40 },
+        (_, i) => i < 20 ? i : i < 36 ? i - 20 : i,
+      ),
+      keyLengths: [320, 315],
+    });
+    return partsFor(problem, DEVICE, { sharedPrefix, splits: 1 }).explanation;
+  };
+  const [shared, apart] = [of("always"), of("never")];
+  const [{ end }] = shared.sharedKeys;
+  assert(end > 0);
+  const row = 4 * 2 * 64; // bytes, heads, elements
+  assertEquals(apart.traffic.tensors.key?.reads, row * (320 + 315));
+  assertEquals(shared.traffic.tensors.key?.reads, row * (320 + 315 - end));
+  assertEquals(shared.traffic.tensors.output, apart.traffic.tensors.output);
+  assert(shared.traffic.tensors.states!.reads > 0);
+  // Each row, and each key that is read, once: apart, keys are of two sequences.
+  const rows = 4 * 2 * 8 * (64 + 64);
+  assertEquals(apart.traffic.bound.floorBytes, rows + 2 * row * 635);
+  assertEquals(shared.traffic.bound.floorBytes, rows + 2 * row * (635 - end));
+});

@@ -64,6 +64,57 @@ gpuTest("scores at or above the threshold are selected", async (_, gpu) => {
   }
 });
 
+/** The highest so many of a row; of equal ones the first; NaN never. */
+function highest(row: readonly number[], count: number): boolean[] {
+  const order = row.map((_, i) => i).filter((i) => !Number.isNaN(row[i]))
+    .sort((a, b) => row[b] - row[a] || a - b);
+  const taken = new Set(order.slice(0, count));
+  return row.map((_, i) => taken.has(i));
+}
+
+gpuTest("topK selects the highest scores of each row", async (_, gpu) => {
+  const random = new Prng(4);
+  for (const blocks of [1, 31, 45, 64, 4200]) {
+    const geometry = {
+      queries: 6,
+      keys: blocks,
+      queryBlock: 1,
+      keyBlock: 1,
+      heads: 2,
+    };
+    const kinds = [
+      () => random.normal(),
+      // Many are equal.
+      () => random.below(3) - 1,
+      () => 0.5,
+      () => [NaN, -0, 0, 1e30, -1e30, -2][random.below(6)],
+      () => -random.uniform(),
+      () => random.below(40) === 0 ? random.uniform() : NaN,
+    ];
+    const data = Float32Array.from(
+      { length: 2 * 6 * blocks },
+      (_, i) => kinds[Math.floor(i / blocks) % 6](),
+    );
+    for (const topK of [1, 7, blocks - 1, blocks, blocks + 5]) {
+      if (topK < 1) continue;
+      using scores = gpu.tensor(data, [data.length]);
+      using mask = await blockMaskFromScores(gpu, scores, geometry, { topK });
+      const { levels } = await mask.read();
+      const expected = Array.from(
+        { length: 12 },
+        (_, row) =>
+          highest([...data.subarray(row * blocks, (row + 1) * blocks)], topK),
+      )
+        .flat();
+      assertEquals(
+        [...levels].map((level) => level === 2),
+        expected,
+        `${topK} of ${blocks}`,
+      );
+    }
+  }
+});
+
 gpuTest("words that are not 0 are selected", async (_, gpu) => {
   const data = Uint32Array.from({ length: 900 }, (_, i) => (i * i) % 3);
   data[7] = 0xffffffff;
@@ -213,7 +264,7 @@ gpuTest("what does not fit a selection is refused", async (_, gpu) => {
   await assertRejects(
     () => DeviceBlockMask.create(gpu, GEOMETRY, { dtype: "f32" }),
     TypeError,
-    "threshold must be given for f32 scores",
+    "threshold must be given for f32 scores, or topK",
   );
   await assertRejects(
     () => DeviceBlockMask.create(gpu, GEOMETRY, { threshold: 1, dtype: "u32" }),
@@ -224,6 +275,21 @@ gpuTest("what does not fit a selection is refused", async (_, gpu) => {
     () => DeviceBlockMask.create(gpu, GEOMETRY, { threshold: NaN }),
     RangeError,
     "threshold must be finite",
+  );
+  await assertRejects(
+    () => DeviceBlockMask.create(gpu, GEOMETRY, { topK: 0 }),
+    RangeError,
+    "topK must be an integer in 1..",
+  );
+  await assertRejects(
+    () => DeviceBlockMask.create(gpu, GEOMETRY, { topK: 2, threshold: 1 }),
+    TypeError,
+    "topK must be left out where there is a threshold",
+  );
+  await assertRejects(
+    () => DeviceBlockMask.create(gpu, GEOMETRY, { topK: 2, dtype: "u32" }),
+    TypeError,
+    "topK must be left out for u32 scores",
   );
   using few = gpu.tensor(new Uint32Array(899), [899]);
   await assertRejects(

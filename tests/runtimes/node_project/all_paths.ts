@@ -5,6 +5,7 @@ export * as engine from "@quire/attention/engine";
 export * as gpu from "@quire/attention/gpu";
 export * as kernels from "@quire/attention/kernels";
 export * as kv from "@quire/attention/kv";
+export * as lint from "@quire/attention/lint";
 export * as mods from "@quire/attention/mods";
 export * as ops from "@quire/attention/ops";
 export * as planning from "@quire/attention/planning";

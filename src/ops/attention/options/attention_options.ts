@@ -12,7 +12,13 @@ import type {
 import type { Dropout } from "../../../core/dropout.ts";
 import type { GpuTensor } from "../../../gpu/mod.ts";
 import type { ContiguousCache, KvCache } from "../../../kv/mod.ts";
-import type { BlockMask, MaskMod, ScoreMod } from "../../../mods/mod.ts";
+import type {
+  BlockMask,
+  FloatData,
+  MaskMod,
+  ScoreMod,
+} from "../../../mods/mod.ts";
+import type { StridedTensor } from "../../strided.ts";
 import type { DeviceBlockMask } from "../../block_mask/device_block_mask.ts";
 import type { HostBits, HostTensor } from "../../tensors.ts";
 import type { Layout } from "../problem.ts";
@@ -24,10 +30,14 @@ import type { Indices } from "./spans.ts";
  *
  * @category Attention
  */
-export interface AttentionOptions<T = GpuTensor | HostTensor | HostBits> {
+export interface AttentionOptions<
+  T = GpuTensor | HostTensor | HostBits | StridedTensor,
+> {
   /**
    * `[batch, queries, queryHeads, headDim]`, or ragged
-   * `[tokens, queryHeads, headDim]` with `cuSeqlens`. Not with `qkv`.
+   * `[tokens, queryHeads, headDim]` with `cuSeqlens`. Not with `qkv`. A slice or
+   * a transposed view is `{ tensor, shape, strides, offset }`, read as it lies;
+   * keys and values too, each with strides of its own.
    */
   readonly query?: T;
   /**
@@ -52,6 +62,14 @@ export interface AttentionOptions<T = GpuTensor | HostTensor | HostBits> {
    * PyTorch's and ONNX's attention have them. Blocks keep theirs.
    */
   readonly layout?: Layout;
+  /**
+   * Where a plan writes output rows: elements from one index of a dimension to
+   * the next, in the order of `layout`. Side by side by default. The log-sum-exp
+   * always is.
+   */
+  readonly outputStrides?: readonly number[];
+  /** With `outputStrides`: the first element; 0 by default. */
+  readonly outputOffset?: number;
   /** Ragged queries: first token of each sequence, and the total at the end. */
   readonly cuSeqlens?: Indices;
   /** Ragged keys; `cuSeqlens` by default. */
@@ -86,8 +104,11 @@ export interface AttentionOptions<T = GpuTensor | HostTensor | HostBits> {
   readonly window?: { readonly left?: number; readonly right?: number };
   /** `cap * tanh(score / cap)`, before all other score mods. */
   readonly softcap?: number;
-  /** ALiBi: `true`, or slopes `[queryHeads]` or `[batch, queryHeads]`. */
-  readonly alibi?: boolean | Float32Array;
+  /**
+   * ALiBi: `true`, or slopes `[queryHeads]` or `[batch, queryHeads]`, of 32 or 16
+   * bits, on the host or on the device.
+   */
+  readonly alibi?: boolean | FloatData | GpuTensor;
   /**
    * A mask of booleans (true where a query sees a key) or of floats (added to
    * the score; -Infinity hides), which broadcasts to

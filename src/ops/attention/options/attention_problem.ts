@@ -16,10 +16,11 @@ import { dropoutWords } from "../../../core/dropout.ts";
 import type { AnyTensor } from "../../tensors.ts";
 import type { AttentionProblem } from "../problem.ts";
 import type { AttentionOptions } from "./attention_options.ts";
+import { givenStrides, outputStrides } from "./given_strides.ts";
 import { isDeviceBlockMask } from "./block_mask.ts";
 import { keyInputs } from "./keys.ts";
 import { checkAttentionOptions } from "./known_options.ts";
-import { layoutOf, queryOf } from "./layouts.ts";
+import { layoutOf, queryOf, readAs } from "./layouts.ts";
 import { boundMods } from "./mods.ts";
 import { type Indices, indicesOf, integerOf, querySpans } from "./spans.ts";
 
@@ -75,13 +76,13 @@ export function attentionProblem(
   checkType(
     keys.headDim === headDim,
     "key.shape",
-    `must have the query's headDim (${headDim})`,
+    `must have the query's headDim (${headDim})${readAs(layout, rank)}`,
     keys.headDim,
   );
   checkRange(
     queryHeads % kvHeads === 0,
     "queryHeads",
-    `must be a multiple of kvHeads (${kvHeads})`,
+    `must be a multiple of kvHeads (${kvHeads})${readAs(layout, rank)}`,
     queryHeads,
   );
   const { scale = 1 / Math.sqrt(headDim) } = options;
@@ -94,8 +95,15 @@ export function attentionProblem(
   );
   checkBoolean("returnLse", options.returnLse);
   const offsets = queryOffsets(options.queryOffset, queries.length);
+  const own = {
+    query: query.strided && givenStrides(query.strided),
+    output: outputStrides(options, query.shape, { layout, valueHeadDim }),
+  };
+  const apart = own.query !== undefined || own.output !== undefined;
+  const startOf = (token: number) =>
+    apart && rank === 4 ? 0 : layout === "bhsd" ? token * queryHeads : token;
   const sequences = queries.map(([queryStart, queryCount], i) => ({
-    queryStart: layout === "bhsd" ? queryStart * queryHeads : queryStart,
+    queryStart: startOf(queryStart),
     queryCount,
     ...keys.spans[i],
     queryOffset: offsets?.[i] ?? keys.spans[i].keyCount - queryCount,
@@ -109,6 +117,9 @@ export function attentionProblem(
     queryTokens: rank === 3 ? query.shape[0] : query.shape[0] * query.shape[1],
     layout,
     qkv: options.qkv !== undefined,
+    ...((apart || keys.strides) && {
+      strides: { dense: rank === 4, ...own, ...keys.strides },
+    }),
     sequences,
     keys: keys.keys,
     scale,

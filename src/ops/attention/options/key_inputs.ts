@@ -12,4 +12,8 @@ export interface KeyInputs
     Pick<AttentionProblem, "keys" | "kvHeads" | "headDim" | "valueHeadDim"> {
   /** Of each sequence. */
   readonly spans: readonly Pick<SequenceShape, "keyStart" | "keyCount">[];
+  /** Where rows lie that do not lie side by side. */
+  readonly strides?:
+    | Pick<NonNullable<AttentionProblem["strides"]>, "key" | "value">
+    | undefined;
 }

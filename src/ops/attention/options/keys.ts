@@ -6,15 +6,18 @@
 
 import { checkInteger, checkRange, checkType } from "../../../core/check.ts";
 import { cacheKeys } from "./cache_keys.ts";
-import {
-  type AnyTensor,
-  describeTensor,
-  type TensorShape,
-} from "../../tensors.ts";
+import type { AnyTensor, TensorShape } from "../../tensors.ts";
 import type { AttentionOptions } from "./attention_options.ts";
 import type { Layout } from "../problem.ts";
 import type { KeyInputs } from "./key_inputs.ts";
-import { describeRows, packedKeys } from "./layouts.ts";
+import { givenStrides } from "./given_strides.ts";
+import {
+  describeGiven,
+  describeRows,
+  packedKeys,
+  readAs,
+  type RowsShape,
+} from "./layouts.ts";
 import { cumulativeSpans, type Indices, indicesOf } from "./spans.ts";
 
 export function keyInputs(
@@ -33,11 +36,11 @@ export function keyInputs(
     options.sequences,
   );
   const paged = options.blockTable !== undefined;
-  const given = (name: "key" | "value") =>
+  const given = (name: "key" | "value"): RowsShape =>
     options.qkv !== undefined
       ? packedKeys(options, query)
       : paged
-      ? describeTensor(name, options[name])
+      ? describeGiven(name, options[name])
       : describeRows(name, options[name], layout);
   const key = given("key");
   const value = given("value");
@@ -59,14 +62,24 @@ export function keyInputs(
   checkType(
     key.shape.slice(0, -1).join() === value.shape.slice(0, -1).join(),
     "value.shape",
-    `must match key.shape [${key.shape.join(", ")}] but for its last dimension`,
+    `must match key.shape [${key.shape.join(", ")}] but for its last dimension${
+      paged ? "" : readAs(layout, rank)
+    }`,
     value.shape,
   );
   const [kvHeads, headDim] = key.shape.slice(-2);
   const dims = { kvHeads, headDim, valueHeadDim: value.shape[rank - 1] };
-  return paged
-    ? { ...blockKeys(options, key.shape, batch), ...dims }
-    : { ...denseKeys(options, key.shape, { layout, batch }), ...dims };
+  const apart = key.strided !== undefined || value.strided !== undefined;
+  const strides = apart
+    ? {
+      key: key.strided && givenStrides(key.strided),
+      value: value.strided && givenStrides(value.strided),
+    }
+    : undefined;
+  const found = paged
+    ? blockKeys(options, key.shape, batch)
+    : denseKeys(options, key.shape, { layout, batch, apart });
+  return { ...found, ...dims, strides };
 }
 
 /** Written lengths, each at most the capacity of its sequence. */
@@ -97,7 +110,11 @@ function checkedLengths(
 function denseKeys(
   options: AttentionOptions<AnyTensor>,
   shape: readonly number[],
-  { layout, batch }: { readonly layout: Layout; readonly batch: number },
+  { layout, batch, apart }: {
+    readonly layout: Layout;
+    readonly batch: number;
+    readonly apart: boolean;
+  },
 ): Pick<KeyInputs, "keys" | "spans"> {
   let spans: [number, number][];
   if (shape.length === 4) {
@@ -105,7 +122,7 @@ function denseKeys(
     checkType(
       rows === batch,
       "key.shape[0]",
-      `must be the query's batch (${batch})`,
+      `must be the query's batch (${batch})${readAs(layout, 4)}`,
       rows,
     );
     checkType(
@@ -114,8 +131,9 @@ function denseKeys(
       "must not be given with a key of rank 4",
       options.cuSeqlensKey,
     );
-    // In token strides, of which one is a row where heads come first.
-    const stride = count * (layout === "bhsd" ? shape[2] : 1);
+    // In token strides, of which one is a row where heads come first; with
+    // strides of their own, sequences are found by those.
+    const stride = apart ? 0 : count * (layout === "bhsd" ? shape[2] : 1);
     spans = Array.from({ length: batch }, (_, b) => [b * stride, count]);
   } else {
     const cumulative = options.cuSeqlensKey ?? options.cuSeqlens!;

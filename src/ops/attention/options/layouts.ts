@@ -11,8 +11,14 @@ import {
   describeTensor,
   type TensorShape,
 } from "../../tensors.ts";
+import {
+  type CheckedStrides,
+  describeStrided,
+  isStrided,
+} from "../../strided.ts";
 import type { Layout } from "../problem.ts";
 import type { AttentionOptions } from "./attention_options.ts";
+import { headsLast } from "./given_strides.ts";
 
 type Options = AttentionOptions<AnyTensor>;
 
@@ -21,6 +27,14 @@ const DIMENSIONS: Readonly<Record<Layout, string>> = {
   bshd: "[batch, sequence, heads, headDim]",
   bhsd: "[batch, heads, sequence, headDim]",
 };
+
+/** What a rule about shapes ends with: the order in which they are read. */
+export function readAs(layout: Layout, rank: number): string {
+  if (rank === 3) return "; shapes are read as [tokens, heads, headDim]";
+  return layout === "bhsd"
+    ? `; shapes are read as ${DIMENSIONS.bhsd}, as layout is "bhsd"`
+    : `; shapes are read as ${DIMENSIONS.bshd}, or with layout: "bhsd" as ${DIMENSIONS.bhsd}`;
+}
 
 /** The layout of options; throws unless it is one that fits them. */
 export function layoutOf({ layout = "bshd", qkv }: Options): Layout {
@@ -39,13 +53,26 @@ export function layoutOf({ layout = "bshd", qkv }: Options): Layout {
   return layout;
 }
 
+/** A tensor of rows as options give it. */
+export interface RowsShape extends TensorShape {
+  /** Where its rows lie, if not side by side; tokens before heads. */
+  readonly strided?: CheckedStrides | undefined;
+}
+
+/** A tensor of rows or of blocks, as it is given. */
+export function describeGiven(name: string, tensor: unknown): RowsShape {
+  return isStrided(tensor)
+    ? describeStrided(name, tensor)
+    : describeTensor(name, tensor);
+}
+
 /** A tensor of rows, its shape with tokens before heads. */
 export function describeRows(
   name: string,
   tensor: unknown,
   layout: Layout,
-): TensorShape {
-  const { dtype, shape } = describeTensor(name, tensor);
+): RowsShape {
+  const { dtype, shape, strided } = describeGiven(name, tensor);
   const rule = layout === "bshd"
     ? `must be ${DIMENSIONS.bshd}, or [tokens, heads, headDim] where ragged`
     : `must be ${DIMENSIONS.bhsd}, as layout is "bhsd"`;
@@ -55,13 +82,17 @@ export function describeRows(
     rule,
     shape,
   );
-  if (layout === "bshd") return { dtype, shape };
+  if (layout === "bshd") return { dtype, shape, strided };
   const [batch, heads, sequence, dim] = shape;
-  return { dtype, shape: [batch, sequence, heads, dim] };
+  return {
+    dtype,
+    shape: [batch, sequence, heads, dim],
+    strided: strided && headsLast(strided),
+  };
 }
 
 /** The queries of options. */
-export function queryOf(options: Options, layout: Layout): TensorShape {
+export function queryOf(options: Options, layout: Layout): RowsShape {
   if (options.qkv === undefined) {
     checkType(
       options.kvHeads === undefined,
@@ -88,7 +119,13 @@ export function queryOf(options: Options, layout: Layout): TensorShape {
       options[name],
     );
   }
-  const { dtype, shape } = describeRows("qkv", options.qkv, layout);
+  const { dtype, shape, strided } = describeRows("qkv", options.qkv, layout);
+  checkType(
+    strided === undefined,
+    "qkv.strides",
+    "must not be given; give query, key and value each, with theirs",
+    strided?.strides,
+  );
   const [heads, dim] = shape.slice(-2);
   const kvHeads = kvHeadsOf(options, heads);
   return {

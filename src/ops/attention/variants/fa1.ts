@@ -41,6 +41,12 @@ export function flash1Algorithm(
       "it keeps its output in memory from one key tile to the next, and would round it each time; use f32, or the fused algorithm",
     );
   }
+  if (problem.strides) {
+    throw new UnsupportedError(
+      "run FlashAttention-1 on tensors with strides",
+      "it reads and writes rows that lie side by side; use the fused algorithm",
+    );
+  }
   if (problem.selection) {
     throw new UnsupportedError(
       "run FlashAttention-1 with a blockMask on the device",

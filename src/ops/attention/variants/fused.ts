@@ -41,6 +41,7 @@ export function fusedAlgorithm(
     outputFormat: spec.outputFormat,
     lse: spec.lse,
     lanes,
+    stridedQueries: spec.stridedQueries,
   });
   return {
     merge: { lanes, maxLoopIterations: device.maxLoopIterations },

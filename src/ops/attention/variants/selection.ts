@@ -5,7 +5,7 @@
  * @module
  */
 
-import { blockRunsKernel } from "../../../../kernels/selection/block_runs.ts";
+import { runsKernelOf } from "../../block_mask/made.ts";
 import type { AttentionProblem } from "../problem.ts";
 import type { Schedule } from "../work/schedule.ts";
 import type { TileDispatch, TileSize } from "./algorithm.ts";
@@ -20,18 +20,18 @@ export interface KernelSelection {
 
 /** The selection of a schedule's kernel. */
 export function selectionOf(
-  { kvHeads }: AttentionProblem,
+  { kvHeads, selection: mask }: AttentionProblem,
   { selection, kernels, runsPerHead }: Schedule,
   index: number,
   { rows, keys }: TileSize,
 ): KernelSelection {
-  if (!selection) return { dispatches: [], uniforms: {} };
+  if (!selection || !mask) return { dispatches: [], uniforms: {} };
   const { tilesAt, tileCount, workers } = kernels[index];
   const perHead = selection.perHead && !workers;
   const selected = perHead ? 1 : 0;
   return {
     dispatches: [{
-      source: blockRunsKernel(),
+      source: runsKernelOf(mask),
       tile: undefined,
       tilesAt,
       groups: tileCount,

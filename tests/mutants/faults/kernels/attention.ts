@@ -275,11 +275,6 @@ const ARENAS: readonly ListedKernel[] = [
 /** Tensors whose rows do not begin at the start, or lie otherwise. */
 const LAYOUTS: readonly ListedKernel[] = [
   [
-    "queries begin where the buffer does",
-    "params.query_at + token",
-    "token",
-  ],
-  [
     "keys begin where the buffer does",
     "kv_head * params.key_head_stride + params.key_at",
     "kv_head * params.key_head_stride",

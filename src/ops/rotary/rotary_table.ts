@@ -4,7 +4,7 @@
  * @module
  */
 
-import { checkFinite, checkInteger, checkRange } from "../core/check.ts";
+import { checkFinite, checkInteger, checkRange } from "../../core/check.ts";
 
 /**
  * What {@linkcode rotaryTable} makes.

@@ -1,0 +1,250 @@
+/**
+ * What a plan's `encode` is given, held against its problem.
+ *
+ * @module
+ */
+
+import { checkType } from "../../core/check.ts";
+import { bytesPerElement } from "../../core/dtype.ts";
+import { type Gpu, type GpuBuffer, GpuTensor } from "../../gpu/mod.ts";
+import type { BlockGrid, TensorBinding } from "../../mods/mod.ts";
+import type { DeviceBlockMask } from "../block_mask/device_block_mask.ts";
+import { type AttentionProblem, bufferTokens } from "./problem.ts";
+import { tensorElements } from "./rows.ts";
+
+/**
+ * What a plan's `encode` reads and writes.
+ *
+ * @category Attention
+ */
+export interface AttentionTensors {
+  /**
+   * As in the options; where they have `qkv`, that, which is then also the key
+   * and the value.
+   */
+  readonly query: GpuTensor;
+  /**
+   * Keys; where the options give strides, what holds them, of any shape; that is
+   * so of the query, the value and the output, too. Not where they are in arenas.
+   */
+  readonly key?: GpuTensor;
+  /** Values; not where they are in arenas. */
+  readonly value?: GpuTensor;
+  /** Arenas, each with keys first. */
+  readonly arenas?: readonly GpuBuffer[];
+  /** Like the query, with the value's head dim. */
+  readonly output: GpuTensor;
+  /** Like the output without its last dimension, f32; where asked for. */
+  readonly lse?: GpuTensor | undefined;
+  /**
+   * Where the options have a block mask on the device: another one of the same
+   * geometry, as each layer may have its own.
+   */
+  readonly blockMask?: DeviceBlockMask | undefined;
+  /**
+   * Where the options have `attnMask` on the device: another one of the same
+   * dtype and shape, as each layer may have its own.
+   */
+  readonly attnMask?: GpuTensor | undefined;
+}
+
+/**
+ * Throws unless tensors are there, of the plan's device, dtypes and sizes.
+ *
+ * @throws {TypeError} naming the tensor
+ */
+export function checkTensors(
+  gpu: Gpu,
+  problem: AttentionProblem,
+  tensors: AttentionTensors,
+): void {
+  const { dtype, keys } = problem;
+  const elements = tensorElements(problem);
+  const check = (
+    name: string,
+    tensor: GpuTensor | undefined,
+    size: number,
+    { type, least = false }: {
+      readonly type: string;
+      readonly least?: boolean;
+    },
+  ) => {
+    checkType(tensor, name, "must be given", tensor);
+    checkType(
+      tensor.gpu === gpu,
+      name,
+      "must be of the plan's Gpu",
+      tensor,
+    );
+    checkType(tensor.dtype === type, name, `must be ${type}`, tensor.dtype);
+    checkType(
+      tensor.size === size || least && tensor.size > size,
+      name,
+      least
+        ? `must have >= ${size} elements, which its strides reach`
+        : `must have ${size} elements`,
+      tensor.size,
+    );
+    void tensor.buffer;
+  };
+  const rows = (name: "query" | "key" | "value" | "output") =>
+    check(name, tensors[name], elements[name], {
+      type: dtype,
+      least: problem.strides?.[name] !== undefined,
+    });
+  rows("query");
+  rows("output");
+  if (problem.lse) check("lse", tensors.lse, elements.lse, { type: "f32" });
+  checkBlockMask(gpu, problem, tensors.blockMask);
+  if (keys.segments > 0) {
+    checkArenas(tensors.arenas, problem);
+    return;
+  }
+  rows("key");
+  rows("value");
+}
+
+/**
+ * Captured tensors by the names of resources, with another mask in the place of
+ * `attnMask`, if there is one.
+ *
+ * @throws {TypeError} if it is of another device, dtype or shape, or the options
+ * have none to be replaced
+ */
+export function capturedTensors(
+  gpu: Gpu,
+  captures: Readonly<Record<string, TensorBinding>>,
+  mask: GpuTensor | undefined,
+): [resource: string, tensor: GpuTensor][] {
+  const all = Object.entries(captures).map(
+    ([resource, { tensor }]): [string, GpuTensor] => [
+      resource,
+      tensor as GpuTensor,
+    ],
+  );
+  if (mask === undefined) return all;
+  const own = Object.values(captures).findIndex(({ names }) =>
+    names.includes("attnMask")
+  );
+  checkType(
+    own >= 0 && Object.values(captures)[own].names.length === 1,
+    "attnMask",
+    "must not be given to a plan whose options have none on the device, or capture it as something else too",
+    mask,
+  );
+  const [, { dtype, shape }] = all[own];
+  checkType(
+    mask instanceof GpuTensor && mask.gpu === gpu,
+    "attnMask",
+    "must be a GpuTensor of the plan's Gpu",
+    mask,
+  );
+  checkType(
+    mask.dtype === dtype,
+    "attnMask.dtype",
+    `must be that of the plan's (${dtype})`,
+    mask.dtype,
+  );
+  checkType(
+    mask.shape.join() === shape.join(),
+    "attnMask.shape",
+    `must be that of the plan's ([${shape.join(", ")}])`,
+    mask.shape,
+  );
+  all[own][1] = mask;
+  return all;
+}
+
+function checkBlockMask(
+  gpu: Gpu,
+  { selection }: AttentionProblem,
+  mask: DeviceBlockMask | undefined,
+): void {
+  if (mask === undefined) return checkSelection(gpu, selection);
+  checkType(
+    selection !== undefined,
+    "blockMask",
+    "must not be given to a plan whose options have none on the device",
+    mask,
+  );
+  checkSelection(gpu, mask);
+  for (const [name, value] of Object.entries(selection.grid)) {
+    const own = mask.grid[name as keyof BlockGrid];
+    checkType(
+      own === value,
+      `blockMask ${name}`,
+      `must be that of the plan's (${value})`,
+      own,
+    );
+  }
+}
+
+/** Throws unless a block mask on the device is of that `Gpu`. */
+export function checkSelection(
+  gpu: Gpu,
+  mask: DeviceBlockMask | undefined,
+): void {
+  if (mask === undefined) return;
+  checkType(mask.gpu === gpu, "blockMask", "must be of the plan's Gpu", mask);
+  void mask.bits.buffer;
+}
+
+/**
+ * Throws unless the arenas are those that a problem reads.
+ *
+ * @throws {TypeError} if they are not as many, or one is too small
+ */
+export function checkArenas(
+  arenas: readonly GpuBuffer[] | undefined,
+  { dtype, kvHeads, keys, headDim, valueHeadDim }: AttentionProblem,
+): void {
+  const bytes = bufferTokens(keys) * kvHeads * (headDim + valueHeadDim) *
+    bytesPerElement(dtype);
+  checkType(
+    arenas?.length === keys.segments,
+    "arenas",
+    `must be ${keys.segments} buffers`,
+    arenas,
+  );
+  arenas.forEach((arena, i) =>
+    checkType(
+      arena.size >= bytes,
+      `arenas[${i}].size`,
+      `must be >= ${bytes} bytes`,
+      arena.size,
+    )
+  );
+}
+
+/**
+ * WebGPU refuses a buffer that one dispatch both reads and writes, and takes one
+ * that it writes twice, whose second result then is the only one. Checked for
+ * all dispatches together, so that it does not depend on which kernels run.
+ */
+export function checkWritten(
+  tensors: AttentionTensors,
+  captures: readonly [name: string, buffer: GPUBuffer][],
+): void {
+  const bound: [name: string, buffer: GPUBuffer | undefined][] = [
+    ["query", tensors.query.buffer],
+    ["key", tensors.key?.buffer],
+    ["value", tensors.value?.buffer],
+    ...(tensors.arenas ?? []).map((arena, i): [string, GPUBuffer] => [
+      `arenas[${i}]`,
+      arena.buffer,
+    ]),
+    ...captures,
+  ];
+  const { output, lse } = tensors;
+  for (const [name, written] of [["output", output], ["lse", lse]] as const) {
+    if (!written) continue;
+    const shared = bound.find(([, buffer]) => buffer === written.buffer);
+    checkType(
+      shared === undefined,
+      name,
+      `must not share a buffer with ${shared?.[0]}`,
+      written,
+    );
+    bound.push([name, written.buffer]);
+  }
+}
