@@ -23,28 +23,45 @@ import {
   rowCells,
   withPeak,
 } from "./support/kernel_row.ts";
+import {
+  BACKWARD_COLUMNS,
+  backwardCells,
+  type BackwardRow,
+  measureBackward,
+} from "./support/backward_row.ts";
+import {
+  measureSkipped,
+  type SkippedExtent,
+  skippedTables,
+  type SkippedWork,
+} from "./support/skipped_work.ts";
 import { quickAsked } from "./support/quick.ts";
 import { writeSection } from "./support/results.ts";
 import type { Workload } from "./support/workload.ts";
 
 /** How much is measured. */
-interface Extent {
+interface Extent extends SkippedExtent {
   readonly headDims: readonly number[];
   readonly prefill: number;
   readonly decodeKeys: number;
-  readonly repeats: number;
 }
 
 const FULL: Extent = {
   headDims: [64, 128],
   prefill: 512,
   decodeKeys: 4096,
+  sparseLength: 1024,
+  texts: 8,
+  cutOffs: [512, 1024],
   repeats: 7,
 };
 const QUICK: Extent = {
   headDims: [64],
   prefill: 256,
   decodeKeys: 1024,
+  sparseLength: 512,
+  texts: 4,
+  cutOffs: [512],
   repeats: 3,
 };
 
@@ -99,6 +116,10 @@ interface Measured {
   readonly clock: "timestamps" | "wall";
   readonly peaks: Peaks;
   readonly rows: readonly KernelRow[];
+  /** Backward beside forward. */
+  readonly backward: readonly BackwardRow[];
+  /** What is not computed. */
+  readonly skipped: SkippedWork;
 }
 
 /** Peaks are looked for before and after the rows. */
@@ -108,19 +129,42 @@ async function measure(gpu: Gpu, extent: Extent): Promise<Measured> {
   for (const workload of workloads(gpu, extent)) {
     raw.push(await measureRow(gpu, workload, extent.repeats));
   }
+  const gradients: Omit<BackwardRow, "fractionOfPeak">[] = [];
+  for (const headDim of extent.headDims) {
+    for (const causal of [false, true]) {
+      const tokens = extent.prefill;
+      const sizes = { tokens, headDim, causal };
+      gradients.push(await measureBackward(gpu, sizes, extent.repeats));
+    }
+  }
+  const skipped = await measureSkipped(gpu, extent);
   const peaks = await measurePeaks(gpu, before);
-  const rows = raw.map((row) => withPeak(row, peaks));
-  return { clock: timingUnsupported(gpu) ? "wall" : "timestamps", peaks, rows };
+  return {
+    clock: timingUnsupported(gpu) ? "wall" : "timestamps",
+    peaks,
+    rows: raw.map((row) => withPeak(row, peaks)),
+    backward: gradients.map((row) => ({
+      ...row,
+      fractionOfPeak: row.rate / peaks.fma.value,
+    })),
+    skipped,
+  };
 }
 
-function report(gpu: Gpu, { peaks, rows }: Measured): string {
+function report(
+  gpu: Gpu,
+  { peaks, rows, backward, skipped }: Measured,
+): string {
   const why = timingUnsupported(gpu);
+  const width = standardOutput().columns;
   return `${why ? `Timed by bursts and the host's clock: ${why}.\n` : ""}` +
     `${gpu.info.description}: ${peaks.fma.value.toFixed(1)} GFLOP/s ` +
     `of f32 multiply-adds, ${peaks.read.value.toFixed(1)} GB/s of reads\n\n` +
-    formatTable(ROW_COLUMNS, rows.map(rowCells), {
-      width: standardOutput().columns,
-    });
+    [
+      formatTable(ROW_COLUMNS, rows.map(rowCells), { width }),
+      formatTable(BACKWARD_COLUMNS, backward.map(backwardCells), { width }),
+      skippedTables(skipped, width),
+    ].join("\n\n");
 }
 
 async function main(): Promise<void> {

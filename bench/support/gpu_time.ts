@@ -5,7 +5,11 @@
  */
 
 import { type Gpu, PassTimer, timingUnsupported } from "../../src/gpu/mod.ts";
-import type { AttentionPlan, AttentionTensors } from "../../src/ops/mod.ts";
+import type {
+  AttentionPlan,
+  AttentionTensors,
+  PassDescriptor,
+} from "../../src/ops/mod.ts";
 
 /** A plan and what it runs on. */
 export interface Contestant {
@@ -13,6 +17,21 @@ export interface Contestant {
   readonly plan: AttentionPlan;
   /** What it reads and writes. */
   readonly tensors: AttentionTensors;
+}
+
+/** The same of a plan of any kind. */
+interface Timed<T> {
+  /** What is timed. */
+  readonly plan: {
+    explain(): { readonly dispatches: readonly unknown[] };
+    encode(
+      encoder: GPUCommandEncoder,
+      tensors: T,
+      describe?: PassDescriptor,
+    ): void;
+  };
+  /** What it reads and writes. */
+  readonly tensors: T;
 }
 
 /** Calls of a burst, where the device has no clock. */
@@ -24,12 +43,12 @@ const BURST = 8;
  * one, as the first finds the device idle. One more run comes first, unseen: it
  * may compile.
  */
-export async function timeInTurns(
+export async function timeInTurns<T>(
   gpu: Gpu,
-  contestants: readonly Contestant[],
+  contestants: readonly Timed<T>[],
   repeats: number,
 ): Promise<number[][]> {
-  const once = timingUnsupported(gpu) ? byWall : byTimestamps;
+  const once = timingUnsupported(gpu) ? byWall<T> : byTimestamps<T>;
   await once(gpu, contestants);
   const times: number[][] = contestants.map(() => []);
   for (let i = 0; i < repeats; i++) {
@@ -41,9 +60,9 @@ export async function timeInTurns(
 }
 
 /** The sum of each plan's passes. */
-async function byTimestamps(
+async function byTimestamps<T>(
   gpu: Gpu,
-  contestants: readonly Contestant[],
+  contestants: readonly Timed<T>[],
 ): Promise<number[]> {
   const passes = contestants.map(({ plan }) =>
     plan.explain().dispatches.length
@@ -66,9 +85,9 @@ async function byTimestamps(
 }
 
 /** A burst and one wait for each. */
-async function byWall(
+async function byWall<T>(
   gpu: Gpu,
-  contestants: readonly Contestant[],
+  contestants: readonly Timed<T>[],
 ): Promise<number[]> {
   const times: number[] = [];
   for (const { plan, tensors } of contestants) {

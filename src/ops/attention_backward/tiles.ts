@@ -51,7 +51,8 @@ export type BackwardTileOptions = Partial<BackwardTiles>;
  * @category Gradients
  */
 export const SOFTWARE_BACKWARD_TILES: BackwardTiles = {
-  measured: "llvmpipe, 8 lanes",
+  measured:
+    "llvmpipe, 8 lanes, CPU time: best of 2-8 rows x 8-16 keys, and reversed",
   lanes: 8,
   rowsPerLane: 8,
   keys: 16,

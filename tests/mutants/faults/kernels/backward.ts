@@ -88,10 +88,9 @@ export const BACKWARD_FAULTS: readonly Fault[] = [
       "all",
     ],
     [
-      "a row of the step is counted for the next",
-      "first_row + $n < row_count",
-      "first_row + $n <= row_count",
-      "all",
+      "a step begins with the first head of its query",
+      "let member_0 = first_row % params.group",
+      "let member_0 = 0u",
     ],
     [
       "shared heads take the first one's queries",
