@@ -14,10 +14,18 @@ export const HEADS = 8;
 /** Elements of a row of every case. */
 export const HEAD_DIM = 64;
 
+/**
+ * What is computed: the output; forward and then the gradients of queries, keys
+ * and values; or these alone, of what forward left before any time counts.
+ */
+export type Pass = "forward" | "gradients" | "backward";
+
 /** One comparison. */
 export interface PeerCase {
   /** A readable name. */
   readonly name: string;
+  /** What is computed. */
+  readonly pass: Pass;
   /** Storage type. */
   readonly dtype: DType;
   /** Queries, at the end of the keys: 1 is decode. */
@@ -41,26 +49,44 @@ export interface PeerInputs {
   readonly key: Float32Array | Float16Array;
   /** `[keys, HEADS, HEAD_DIM]`. */
   readonly value: Float32Array | Float16Array;
+  /** Derivative of the loss by the output, `[queries, HEADS, HEAD_DIM]`. */
+  readonly outputGradient: Float32Array | Float16Array;
 }
 
 /** All cases: dense in f32, paged in f16. */
 export function peerCases(): PeerCase[] {
   const cases: PeerCase[] = [];
-  for (const size of [512, 1024]) {
+  const square = (pass: Pass, size: number) => {
     for (const causal of [false, true]) {
-      const name = `prefill ${size} ${causal ? "causal" : "dense"} f32`;
-      cases.push({ name, dtype: "f32", queries: size, keys: size, causal });
+      const what = pass === "forward" ? "prefill" : pass;
+      cases.push({
+        name: `${what} ${size} ${causal ? "causal" : "dense"} f32`,
+        pass,
+        dtype: "f32",
+        queries: size,
+        keys: size,
+        causal,
+      });
     }
-  }
+  };
+  for (const size of [512, 1024]) square("forward", size);
+  for (const pass of ["gradients", "backward"] as const) square(pass, 512);
   for (const keys of [1024, 4096]) {
-    const name = `decode ${keys} f32`;
-    cases.push({ name, dtype: "f32", queries: 1, keys, causal: false });
+    cases.push({
+      name: `decode ${keys} f32`,
+      pass: "forward",
+      dtype: "f32",
+      queries: 1,
+      keys,
+      causal: false,
+    });
   }
   for (const kind of ["decode", "prefill"] as const) {
     for (const keys of kind === "decode" ? [1024, 4096] : [512, 1024]) {
       for (const blockSize of [16, 256]) {
         cases.push({
           name: `paged ${kind} ${keys} block ${blockSize} f16`,
+          pass: "forward",
           dtype: "f16",
           queries: kind === "decode" ? 1 : keys,
           keys,
@@ -80,6 +106,7 @@ export function inputsOf({ dtype, queries, keys }: PeerCase): PeerInputs {
     query: normals(dtype, size(queries), 1),
     key: normals(dtype, size(keys), 2),
     value: normals(dtype, size(keys), 3),
+    outputGradient: normals(dtype, size(queries), 5),
   };
 }
 

@@ -1,12 +1,17 @@
 /**
- * Who is right: every output is held against the float64 oracle before any
+ * Who is right: every result is held against the float64 oracle before any
  * time counts.
  *
  * @module
  */
 
-import { attention, naiveAttention } from "../../reference/mod.ts";
 import { differenceOf } from "../../reference/error.ts";
+import {
+  attention,
+  attentionBackward,
+  naiveAttention,
+  naiveAttentionBackward,
+} from "../../reference/mod.ts";
 import { HEAD_DIM, HEADS, type PeerCase, type PeerInputs } from "./cases.ts";
 
 /**
@@ -16,22 +21,46 @@ import { HEAD_DIM, HEADS, type PeerCase, type PeerInputs } from "./cases.ts";
  */
 const FACTOR = 8;
 
-/** What an output is held against, on sampled queries. */
+/** What one result, `[tokens, HEADS, HEAD_DIM]`, is held against. */
 export interface Expectation {
-  /** The sampled queries. */
-  readonly queries: readonly number[];
-  /** Their rows in float64, `[sampled, HEADS, HEAD_DIM]`. */
-  readonly output: Float64Array;
+  /** The sampled rows, each of a token and a head: `token * HEADS + head`. */
+  readonly rows: readonly number[];
+  /** The same in float64, `[sampled, HEAD_DIM]`. */
+  readonly exact: Float64Array;
   /** The largest error that is still right. */
   readonly bound: number;
 }
 
-/** Whether an output is right. */
+/** Whether results are right. */
 export interface Verdict {
-  /** The largest absolute error; NaN where there is one. */
-  readonly error: number;
-  /** Whether it is within the bound. */
+  /** The largest absolute error of each; NaN where it has one. */
+  readonly errors: readonly number[];
+  /** Whether all are within their bounds. */
   readonly right: boolean;
+}
+
+/** Computes what the results of a case are to be. */
+export function expect(peerCase: PeerCase, inputs: PeerInputs): Expectation[] {
+  return peerCase.pass === "forward"
+    ? [expectOutput(peerCase, inputs)]
+    : expectGradients(peerCase, inputs);
+}
+
+/** Sizes of one sequence. */
+function sizes(queries: number, keys: number, heads: number) {
+  return {
+    batch: 1,
+    queryLength: queries,
+    keyLength: keys,
+    queryHeads: heads,
+    kvHeads: heads,
+    headDim: HEAD_DIM,
+  };
+}
+
+/** Positions that see those before and themselves. */
+function causally(_b: number, _h: number, i: number, j: number): boolean {
+  return j <= i;
 }
 
 /** Queries at and around the edges of common tiles, and the last ones. */
@@ -41,48 +70,91 @@ function sample(queries: number): number[] {
   return [...new Set(all)].filter((i) => i >= 0 && i < queries);
 }
 
-/** Computes the expectation of a case. */
-export function expect(peerCase: PeerCase, inputs: PeerInputs): Expectation {
-  const { causal, keys, dtype, queries } = peerCase;
+/** All heads of sampled queries. */
+function expectOutput(
+  { causal, keys, dtype, queries }: PeerCase,
+  inputs: PeerInputs,
+): Expectation {
   const rowSize = HEADS * HEAD_DIM;
   const sampled = sample(queries);
   const output = new Float64Array(sampled.length * rowSize);
   let naiveError = 0;
   sampled.forEach((query, n) => {
     const problem = {
+      ...sizes(1, keys, HEADS),
       query: inputs.query.subarray(query * rowSize, (query + 1) * rowSize),
       key: inputs.key,
       value: inputs.value,
-      batch: 1,
-      queryLength: 1,
-      keyLength: keys,
-      queryHeads: HEADS,
-      kvHeads: HEADS,
-      headDim: HEAD_DIM,
       queryOffset: keys - queries + query,
-      mask: causal
-        ? (_b: number, _h: number, i: number, j: number) => j <= i
-        : undefined,
+      mask: causal ? causally : undefined,
     };
     const exact = attention(problem).output;
     const naive = naiveAttention({ ...problem, precision: dtype }).output;
     naiveError = Math.max(naiveError, differenceOf(naive, exact).max);
     output.set(exact, n * rowSize);
   });
-  return { queries: sampled, output, bound: FACTOR * naiveError };
+  return {
+    rows: rowsOf(sampled, range(HEADS)),
+    exact: output,
+    bound: FACTOR * naiveError,
+  };
 }
 
-/** Compares an output, `[queries, HEADS, HEAD_DIM]`, on the sampled queries. */
-export function judge(
-  output: ArrayLike<number>,
-  expected: Expectation,
-): Verdict {
-  const rowSize = HEADS * HEAD_DIM;
-  const actual = expected.output.map((_, i) =>
-    output[
-      expected.queries[Math.floor(i / rowSize)] * rowSize + i % rowSize
-    ]
+/**
+ * All tokens of the outer heads: a key's gradient is a sum over all queries, but
+ * of its own head alone.
+ */
+function expectGradients(
+  { causal, keys, dtype, queries }: PeerCase,
+  inputs: PeerInputs,
+): Expectation[] {
+  const heads = [0, HEADS - 1];
+  const part = (rows: Float32Array | Float16Array) =>
+    pickRows(rows, rowsOf(range(rows.length / HEADS / HEAD_DIM), heads));
+  const problem = {
+    ...sizes(queries, keys, heads.length),
+    query: part(inputs.query),
+    key: part(inputs.key),
+    value: part(inputs.value),
+    outputGradient: part(inputs.outputGradient),
+    mask: causal ? causally : undefined,
+  };
+  const exact = attentionBackward(problem);
+  const naive = naiveAttentionBackward({ ...problem, precision: dtype });
+  const names = ["queryGradient", "keyGradient", "valueGradient"] as const;
+  return names.map((name) => ({
+    rows: rowsOf(range(exact[name].length / heads.length / HEAD_DIM), heads),
+    exact: exact[name],
+    bound: FACTOR * differenceOf(naive[name], exact[name]).max,
+  }));
+}
+
+function range(length: number): number[] {
+  return Array.from({ length }, (_, i) => i);
+}
+
+/** The rows of each of `heads` of each of `tokens`. */
+function rowsOf(tokens: readonly number[], heads: readonly number[]): number[] {
+  return tokens.flatMap((token) => heads.map((head) => token * HEADS + head));
+}
+
+function pickRows(
+  all: ArrayLike<number>,
+  rows: readonly number[],
+): Float64Array {
+  return Float64Array.from(
+    { length: rows.length * HEAD_DIM },
+    (_, i) => all[rows[Math.floor(i / HEAD_DIM)] * HEAD_DIM + i % HEAD_DIM],
   );
-  const error = differenceOf(actual, expected.output).max;
-  return { error, right: error <= expected.bound };
+}
+
+/** Compares results on the sampled rows. */
+export function judge(
+  results: readonly ArrayLike<number>[],
+  expected: readonly Expectation[],
+): Verdict {
+  const errors = expected.map(({ rows, exact }, r) =>
+    differenceOf(pickRows(results[r], rows), exact).max
+  );
+  return { errors, right: errors.every((e, r) => e <= expected[r].bound) };
 }

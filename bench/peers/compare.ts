@@ -26,14 +26,14 @@ export type Entry =
       readonly calls: number;
       /** Its time over Quire's, median over rounds: more than 1 is slower. */
       readonly ratio: number;
-      /** Largest absolute error against float64. */
-      readonly error: number;
+      /** Largest absolute error against float64, of each result. */
+      readonly errors: readonly number[];
     }
     | {
-      /** Its output is wrong, so it was not timed. */
+      /** A result is wrong, so it was not timed. */
       readonly state: "wrong";
-      /** Largest absolute error; `null` for a NaN. */
-      readonly error: number | null;
+      /** Largest absolute error of each result; `null` for a NaN. */
+      readonly errors: readonly (number | null)[];
     }
     | {
       /** It cannot take the case, or failed. */
@@ -47,8 +47,8 @@ export type Entry =
 export interface Comparison {
   /** The case's name. */
   readonly case: string;
-  /** The error up to which an output counts as right. */
-  readonly errorBound: number;
+  /** The error up to which each result counts as right. */
+  readonly errorBounds: readonly number[];
   /** All contestants, Quire first. */
   readonly entries: readonly Entry[];
   /** The fastest right peer's time over Quire's; `null` without one. */
@@ -83,7 +83,7 @@ export async function compare(
         const prepared = await contestant.prepare(peerCase, inputs);
         await prepared.call();
         await prepared.wait();
-        const verdict = judge(await prepared.output(), expected);
+        const verdict = judge(await prepared.results(), expected);
         ready.push({ contestant, prepared, verdict });
       } catch (error) {
         const message = (error as Error)?.message ?? String(error);
@@ -100,7 +100,7 @@ export async function compare(
   const entries = contestants.map(({ name }) => others.get(name)!);
   return {
     case: peerCase.name,
-    errorBound: significant(expected.bound, 3),
+    errorBounds: expected.map(({ bound }) => significant(bound, 3)),
     entries,
     bar: barOf(entries),
   };
@@ -116,10 +116,11 @@ async function timed(
     options,
   );
   return ready.map(({ contestant: { name }, verdict }, i): Entry => {
-    const error = Number.isNaN(verdict.error)
-      ? null
-      : significant(verdict.error, 3);
-    if (!verdict.right) return { name, state: "wrong", error };
+    const errors = verdict.errors.map((error) => significant(error, 3));
+    if (!verdict.right) {
+      const known = errors.map((error) => Number.isNaN(error) ? null : error);
+      return { name, state: "wrong", errors: known };
+    }
     const { ms, calls, ratio } = timings[right.indexOf(ready[i])];
     return {
       name,
@@ -131,7 +132,7 @@ async function timed(
       },
       calls,
       ratio: significant(ratio, 3),
-      error: error!,
+      errors,
     };
   });
 }

@@ -25,8 +25,11 @@ export interface Prepared {
   call(): void | Promise<void>;
   /** Waits until all issued calls are done. */
   wait(): Promise<void>;
-  /** The last call's output, `[queries, heads, headDim]`. */
-  output(): Promise<ArrayLike<number>>;
+  /**
+   * What the last call gave, `[tokens, heads, headDim]` each: the output, or the
+   * gradients of queries, keys and values.
+   */
+  results(): Promise<readonly ArrayLike<number>[]>;
   /** Frees what it holds. */
   destroy(): void | Promise<void>;
 }

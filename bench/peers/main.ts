@@ -75,7 +75,7 @@ function cell(entry: Entry): string {
         ? `${significant(entry.ms.median, 4)}`
         : `${significant(entry.ms.median, 4)} (${entry.ratio.toFixed(2)}x)`;
     case "wrong":
-      return `wrong (${entry.error ?? "NaN"})`;
+      return `wrong (${entry.errors.map((e) => e ?? "NaN").join(", ")})`;
     case "absent":
       return "-";
     case "failed":
@@ -127,7 +127,7 @@ async function main(): Promise<void> {
   const { quick, filter } = readCommand(COMMAND, ({ values }) => values);
   silencePeers();
   const gpu = await openGpu({ label: "peers" });
-  progress("Loading the peers; the first run installs about 220 MB ...");
+  progress("Loading the peers; the first run installs about 250 MB ...");
   const all = await contestants(gpu);
   const options = quick ? QUICK_OPTIONS : OPTIONS;
   const rows: Comparison[] = [];

@@ -17,7 +17,8 @@ export async function ort(version: string): Promise<Contestant> {
   return {
     name: "onnxruntime-web",
     version,
-    whyNot: () => undefined,
+    whyNot: ({ pass }) =>
+      pass === "forward" ? undefined : "it has no gradients",
     prepare: (peerCase, inputs) => prepare(device, peerCase, inputs),
   };
 }
@@ -46,7 +47,9 @@ async function prepare(
   return {
     call: async () => void await session.run(inputs, outputs),
     wait: async () => void await device.device.queue.onSubmittedWorkDone(),
-    output: () => device.download(outputs.output, model.outputs[0]),
+    results: async () => [
+      await device.download(outputs.output, model.outputs[0]),
+    ],
     destroy: async () => {
       for (const { gpuBuffer } of owned) gpuBuffer.destroy();
       await session.release();

@@ -5,7 +5,11 @@
  */
 
 import type { Gpu, GpuTensor } from "../../src/gpu/mod.ts";
-import { type AttentionPlan, planAttention } from "../../src/ops/mod.ts";
+import {
+  type AttentionPlan,
+  planAttention,
+  planAttentionBackward,
+} from "../../src/ops/mod.ts";
 import { shuffledCache } from "../support/shuffled_cache.ts";
 import { HEAD_DIM, HEADS, type PeerCase, type PeerInputs } from "./cases.ts";
 import type { Contestant, Prepared } from "./contestant.ts";
@@ -20,23 +24,25 @@ export function quire(gpu: Gpu, version: string): Contestant {
         ? "the device lacks shader-f16"
         : undefined,
     prepare: (peerCase, inputs) =>
-      peerCase.blockSize === undefined
+      peerCase.pass !== "forward"
+        ? prepareGradients(gpu, peerCase, inputs)
+        : peerCase.blockSize === undefined
         ? prepareDense(gpu, peerCase, inputs)
         : preparePaged(gpu, peerCase, inputs, peerCase.blockSize),
   };
 }
 
-/** What both forms end in. */
+/** What all forms end in. */
 function prepared(
   gpu: Gpu,
-  output: GpuTensor,
+  results: readonly GpuTensor[],
   record: (encoder: GPUCommandEncoder) => void,
   owned: readonly { destroy(): void }[],
 ): Prepared {
   return {
     call: () => gpu.submit("peers", record),
     wait: async () => void await gpu.queue.onSubmittedWorkDone(),
-    output: () => gpu.readOne(output),
+    results: () => gpu.read(results),
     destroy: () => owned.forEach((made) => made.destroy()),
   };
 }
@@ -59,10 +65,48 @@ async function prepareDense(
     causal,
   });
   const tensors = { query, key, value, output };
-  return prepared(gpu, output, (encoder) => plan.encode(encoder, tensors), [
+  return prepared(gpu, [output], (encoder) => plan.encode(encoder, tensors), [
     plan,
     ...Object.values(tensors),
   ]);
+}
+
+/** One plan for forward and one for backward, in one submission. */
+async function prepareGradients(
+  gpu: Gpu,
+  { pass, queries, keys, causal, dtype }: PeerCase,
+  inputs: PeerInputs,
+): Promise<Prepared> {
+  const queryShape = [1, queries, HEADS, HEAD_DIM];
+  const keyShape = [1, keys, HEADS, HEAD_DIM];
+  const query = gpu.tensor(inputs.query, queryShape);
+  const key = gpu.tensor(inputs.key, keyShape);
+  const value = gpu.tensor(inputs.value, keyShape);
+  const tensors = {
+    query,
+    key,
+    value,
+    output: gpu.empty(dtype, queryShape),
+    lse: gpu.empty("f32", queryShape.slice(0, -1)),
+    outputGradient: gpu.tensor(inputs.outputGradient, queryShape),
+    queryGradient: gpu.empty(dtype, queryShape),
+    keyGradient: gpu.empty(dtype, keyShape),
+    valueGradient: gpu.empty(dtype, keyShape),
+  };
+  const options = { query, key, value, causal };
+  const forward = await planAttention(gpu, { ...options, returnLse: true });
+  const backward = await planAttentionBackward(gpu, options);
+  const recordForward = (encoder: GPUCommandEncoder) => {
+    const { output, lse } = tensors;
+    forward.encode(encoder, { query, key, value, output, lse });
+  };
+  if (pass === "backward") gpu.submit("peers", recordForward);
+  const { queryGradient, keyGradient, valueGradient } = tensors;
+  const gradients = [queryGradient, keyGradient, valueGradient];
+  return prepared(gpu, gradients, (encoder) => {
+    if (pass === "gradients") recordForward(encoder);
+    backward.encode(encoder, tensors);
+  }, [forward, backward, ...Object.values(tensors)]);
 }
 
 async function preparePaged(
@@ -103,7 +147,7 @@ async function preparePaged(
     causal,
   });
   const tensors = { query, output, arenas: cache.arenas() };
-  return prepared(gpu, output, (encoder) => {
+  return prepared(gpu, [output], (encoder) => {
     step.encode(encoder, rows);
     plan.encode(encoder, tensors);
   }, [

@@ -137,7 +137,8 @@ export interface MaskRowRunsOptions {
  *
  * @example The rows that see a tile of keys
  * ```ts
- * import { causal, maskRowRuns } from "@quire/attention/mods";
+ * import { causal } from "@quire/attention/mods";
+ * import { maskRowRuns } from "./block_mask.ts";
  * import { assertEquals } from "@std/assert";
  *
  * const runs = maskRowRuns([causal()], {

@@ -6,7 +6,13 @@
  */
 
 import { checkType } from "../core/check.ts";
-import type { CapturedBuffer, CapturedData, DeviceData } from "./nodes.ts";
+import {
+  type CapturedBuffer,
+  type CapturedData,
+  type DeviceData,
+  evaluationOrder,
+  type ExpressionNode,
+} from "./nodes.ts";
 
 /** Whether data is on a device. */
 export function isOnDevice(
@@ -28,4 +34,15 @@ export function hostDataOf({ data, name }: CapturedBuffer): CapturedData {
     isOnDevice(data) ? data.tensor : data,
   );
   return data;
+}
+
+/**
+ * Throws where a tree reads what is on a device.
+ *
+ * @throws {TypeError} Naming the capture.
+ */
+export function checkOnHost(expression: ExpressionNode): void {
+  for (const node of evaluationOrder(expression)) {
+    if (node.kind === "load") hostDataOf(node.buffer);
+  }
 }

@@ -5,6 +5,7 @@
  */
 
 import { checkInteger, checkType } from "../core/check.ts";
+import { checkOnHost } from "./device_data.ts";
 import { maskSvg, type MaskSvgParts } from "./mask_svg.ts";
 import { bindRows } from "./rows.ts";
 import { tileGrid, type TileGridOptions, type TileKind } from "./tile_grid.ts";
@@ -163,6 +164,8 @@ function checked(
       mask,
     )
   );
+  // Tiles would all be mixed, as far as is known, and be drawn as if they were.
+  masks.forEach(({ expression }) => checkOnHost(expression));
   const { batch = 0, head = 0 } = options;
   const last = problem ? problem.sequences.length - 1 : MAX;
   checkInteger("batch", batch, 0, last);

@@ -178,7 +178,7 @@ export function checkStrides(
   checkType(
     strides.length < rank || strides[rank - 1] === 1 || last <= 1,
     `${names.strides}[${rank - 1}]`,
-    "must be 1, as elements of a row lie side by side; copy it to be so, or check layout where heads come first",
+    "must be 1 (strides are in elements, not bytes), as elements of a row lie side by side; copy it to be so, or check layout where heads come first",
     strides[rank - 1],
   );
   checkInteger(names.offset, offset, 0, 2 ** 32 - 1);

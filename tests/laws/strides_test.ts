@@ -438,6 +438,51 @@ gpuTest(
   },
 );
 
+gpuTest(
+  "outputs of ragged and of heads-first problems have strides too",
+  async (_, gpu) => {
+    const [h, d, tokens] = [2, 8, 7];
+    const rows = (seed: number) => noise([tokens, h, d], seed, "f32");
+    const ragged = {
+      query: rows(1),
+      key: rows(2),
+      value: rows(3),
+      cuSeqlens: [0, 2, 2, 7],
+      causal: true,
+    };
+    const first = {
+      layout: "bhsd",
+      query: noise([2, h, 3, d], 4, "f32"),
+      key: noise([2, h, 5, d], 5, "f32"),
+      value: noise([2, h, 5, d], 6, "f32"),
+    } as const;
+    for (
+      const [options, shape, outputStrides] of [
+        [ragged, [tokens, h, d], [d, tokens * d]],
+        [first, [2, h, 3, d], [h * d, d, 2 * h * d]],
+      ] as const
+    ) {
+      const plain = await attention(gpu, options);
+      using tensors = uploaded(gpu, options);
+      using plan = await planAttention(gpu, { ...options, outputStrides });
+      using output = gpu.empty("f32", shape);
+      gpu.submit(
+        "run",
+        (encoder) => plan.encode(encoder, { ...tensors, output }),
+      );
+      const found = await gpu.readOne(output);
+      eachRow(shape, (index, row) => {
+        const from = at(index, { strides: outputStrides, offset: 0 });
+        assertEquals(
+          found.slice(from, from + d),
+          plain.output.data.slice(row * d, (row + 1) * d),
+          `${outputStrides}, row ${row}`,
+        );
+      });
+    }
+  },
+);
+
 function uploaded(
   gpu: Gpu,
   host: Record<"query" | "key" | "value", HostTensor>,
@@ -471,7 +516,7 @@ gpuTest("strides that cannot be are refused by their name", async (_, gpu) => {
     [
       with_([96, 32, 8, 2]),
       TypeError,
-      "query.strides[3] must be 1, as elements of a row lie side by side",
+      "query.strides[3] must be 1 (strides are in elements, not bytes)",
     ],
     [
       with_([96, -32, 8]),

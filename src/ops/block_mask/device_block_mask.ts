@@ -98,6 +98,7 @@ export interface SelectBlocksOptions {
  *   mask.encode(encoder, scores);
  *   plan.encode(encoder, tensors);
  * });
+ * console.log((await gpu.readOne(tensors.output)).length); // 2048
  * gpu.destroy();
  * ```
  */

@@ -94,7 +94,15 @@ export async function rotate(
 ): Promise<GpuTensor | HostTensor> {
   checkOptions("rotate()", options, {
     known: ["rows", "layout", "pairing", "dim", "positions", "table", "base"],
-    hints: { ...ROTATION_HINTS, position: "write positions" },
+    hints: {
+      ...ROTATION_HINTS,
+      position: "write positions",
+      positionIds: "write positions",
+      theta: "write base",
+      ropeTheta: "write base",
+      cos: "write table, see rotaryTable()",
+      sin: "write table, see rotaryTable()",
+    },
   });
   const { rows, positions, table, base, ...rest } = options;
   const problem = rotationProblem({ rows, ...rest });

@@ -32,6 +32,7 @@ import { hostMods } from "../../../src/ops/mod.ts";
 import {
   type CapturedTensor,
   classifyMask,
+  drawMask,
   emitMods,
   maskFunction,
   scoreFunction,
@@ -209,6 +210,8 @@ gpuTest(
     const run = async (mod: ScoreMod) =>
       (await attention(gpu, { ...host, scoreMod: mod })).output.data;
     const expected = await run(alibi(slopes));
+    const option = await attention(gpu, { ...host, alibi: onDevice });
+    assertEquals(option.output.data, expected);
     assertEquals(await run(alibi(onDevice)), expected);
     const bits = Uint16Array.from(
       slopes,
@@ -476,6 +479,11 @@ gpuTest("hostMods() gives the oracle what the device has", async (_, gpu) => {
   ) {
     assertThrows(evaluate, TypeError, "read it back with hostMods(gpu, mods)");
   }
+  assertThrows(
+    () => drawMask(mask),
+    TypeError,
+    "must have its data on the host",
+  );
   const [scores, masks] = [
     await hostMods(gpu, [score]),
     await hostMods(gpu, [mask]),

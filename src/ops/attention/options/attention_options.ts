@@ -12,7 +12,12 @@ import type {
 import type { Dropout } from "../../../core/dropout.ts";
 import type { GpuTensor } from "../../../gpu/mod.ts";
 import type { ContiguousCache, KvCache } from "../../../kv/mod.ts";
-import type { BlockMask, MaskMod, ScoreMod } from "../../../mods/mod.ts";
+import type {
+  BlockMask,
+  FloatData,
+  MaskMod,
+  ScoreMod,
+} from "../../../mods/mod.ts";
 import type { StridedTensor } from "../../strided.ts";
 import type { DeviceBlockMask } from "../../block_mask/device_block_mask.ts";
 import type { HostBits, HostTensor } from "../../tensors.ts";
@@ -99,8 +104,11 @@ export interface AttentionOptions<
   readonly window?: { readonly left?: number; readonly right?: number };
   /** `cap * tanh(score / cap)`, before all other score mods. */
   readonly softcap?: number;
-  /** ALiBi: `true`, or slopes `[queryHeads]` or `[batch, queryHeads]`. */
-  readonly alibi?: boolean | Float32Array;
+  /**
+   * ALiBi: `true`, or slopes `[queryHeads]` or `[batch, queryHeads]`, of 32 or 16
+   * bits, on the host or on the device.
+   */
+  readonly alibi?: boolean | FloatData | GpuTensor;
   /**
    * A mask of booleans (true where a query sees a key) or of floats (added to
    * the score; -Infinity hides), which broadcasts to

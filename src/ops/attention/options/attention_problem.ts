@@ -20,7 +20,7 @@ import { givenStrides, outputStrides } from "./given_strides.ts";
 import { isDeviceBlockMask } from "./block_mask.ts";
 import { keyInputs } from "./keys.ts";
 import { checkAttentionOptions } from "./known_options.ts";
-import { layoutOf, queryOf } from "./layouts.ts";
+import { layoutOf, queryOf, readAs } from "./layouts.ts";
 import { boundMods } from "./mods.ts";
 import { type Indices, indicesOf, integerOf, querySpans } from "./spans.ts";
 
@@ -76,13 +76,13 @@ export function attentionProblem(
   checkType(
     keys.headDim === headDim,
     "key.shape",
-    `must have the query's headDim (${headDim})`,
+    `must have the query's headDim (${headDim})${readAs(layout, rank)}`,
     keys.headDim,
   );
   checkRange(
     queryHeads % kvHeads === 0,
     "queryHeads",
-    `must be a multiple of kvHeads (${kvHeads})`,
+    `must be a multiple of kvHeads (${kvHeads})${readAs(layout, rank)}`,
     queryHeads,
   );
   const { scale = 1 / Math.sqrt(headDim) } = options;

@@ -15,6 +15,7 @@ import {
   describeGiven,
   describeRows,
   packedKeys,
+  readAs,
   type RowsShape,
 } from "./layouts.ts";
 import { cumulativeSpans, type Indices, indicesOf } from "./spans.ts";
@@ -61,7 +62,9 @@ export function keyInputs(
   checkType(
     key.shape.slice(0, -1).join() === value.shape.slice(0, -1).join(),
     "value.shape",
-    `must match key.shape [${key.shape.join(", ")}] but for its last dimension`,
+    `must match key.shape [${key.shape.join(", ")}] but for its last dimension${
+      paged ? "" : readAs(layout, rank)
+    }`,
     value.shape,
   );
   const [kvHeads, headDim] = key.shape.slice(-2);
@@ -119,7 +122,7 @@ function denseKeys(
     checkType(
       rows === batch,
       "key.shape[0]",
-      `must be the query's batch (${batch})`,
+      `must be the query's batch (${batch})${readAs(layout, 4)}`,
       rows,
     );
     checkType(

@@ -28,6 +28,14 @@ const DIMENSIONS: Readonly<Record<Layout, string>> = {
   bhsd: "[batch, heads, sequence, headDim]",
 };
 
+/** What a rule about shapes ends with: the order in which they are read. */
+export function readAs(layout: Layout, rank: number): string {
+  if (rank === 3) return "; shapes are read as [tokens, heads, headDim]";
+  return layout === "bhsd"
+    ? `; shapes are read as ${DIMENSIONS.bhsd}, as layout is "bhsd"`
+    : `; shapes are read as ${DIMENSIONS.bshd}, or with layout: "bhsd" as ${DIMENSIONS.bhsd}`;
+}
+
 /** The layout of options; throws unless it is one that fits them. */
 export function layoutOf({ layout = "bshd", qkv }: Options): Layout {
   checkType(

@@ -15,6 +15,8 @@ import {
   slidingWindow,
   softcap,
 } from "../../../mods/mod.ts";
+import { isCapturedTensor } from "../../../mods/capture_tensor.ts";
+import { floatsOf } from "../../../mods/floats.ts";
 import { alibiSlopes } from "../../../mods/scores.ts";
 import type { AnyTensor } from "../../tensors.ts";
 import type { AttentionProblem } from "../problem.ts";
@@ -72,24 +74,29 @@ function shippedScores(
   }
   const { alibi: slopes } = options;
   if (slopes !== undefined && slopes !== false) {
-    const given = slopes === true ? alibiSlopes(heads) : slopes;
     checkType(
-      given instanceof Float32Array,
+      slopes === true || typeof slopes === "object" && slopes !== null,
       "alibi",
-      "must be a boolean or a Float32Array",
-      given,
+      "must be a boolean, slopes as floats, or a GpuTensor of them",
+      slopes,
     );
+    const given = slopes === true
+      ? alibiSlopes(heads)
+      : isCapturedTensor(slopes)
+      ? slopes
+      : floatsOf("alibi", slopes);
+    const count = isCapturedTensor(given) ? given.size : given.length;
     checkType(
-      given.length === heads || given.length === batch * heads,
+      count === heads || count === batch * heads,
       "alibi.length",
       `must be queryHeads (${heads}) or batch x queryHeads (${batch * heads})`,
-      given.length,
+      count,
     );
-    const wrong = given.findIndex((slope) => !Number.isFinite(slope));
-    checkRange(wrong < 0, `alibi[${wrong}]`, "must be finite", given[wrong]);
-    mods.push(
-      alibi(given, given.length === heads ? [heads] : [batch, heads]),
-    );
+    if (!isCapturedTensor(given)) {
+      const wrong = given.findIndex((slope) => !Number.isFinite(slope));
+      checkRange(wrong < 0, `alibi[${wrong}]`, "must be finite", given[wrong]);
+    }
+    mods.push(alibi(given, count === heads ? [heads] : [batch, heads]));
   }
   return mods;
 }
