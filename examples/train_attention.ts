@@ -1,6 +1,5 @@
-// deno-lint-ignore-file no-console -- this is what a person runs
 /**
- * `deno task example:train`: trains one layer of attention by gradient descent: of a dozen tokens one is
+ * Trains one layer of attention by gradient descent: of a dozen tokens one is
  * marked, and the layer is to say which letter it has. It has to learn where to
  * look (its query and keys) and what to say (its values), all of it through
  * `attention()` and `attentionBackward()`.
@@ -13,10 +12,8 @@ import {
   attentionBackward,
   type Gpu,
   type HostTensor,
-  openGpu,
 } from "../mod.ts";
-import { readCommand } from "../src/cli/arguments.ts";
-import { Prng } from "../src/core/prng.ts";
+import type { Prng } from "../src/core/prng.ts";
 
 /** Letters; a token is a letter, marked or not. */
 const LETTERS = 8;
@@ -164,22 +161,4 @@ function descend(
       table[row * width + c] -= rate * data[i * width + c];
     }
   });
-}
-
-async function main(): Promise<void> {
-  using gpu = await openGpu();
-  const random = new Prng(1);
-  const model = untrained(random);
-  for (let step = 0; step <= 400; step++) {
-    const loss = await trainStep(gpu, model, drawBatch(random, 32), 1);
-    if (step % 50 === 0) console.log(`step ${step}: loss ${loss.toFixed(3)}`);
-  }
-}
-
-const USAGE = `Usage: deno task example:train
-  Trains one layer of attention by gradient descent, and prints how its loss falls`;
-
-if (import.meta.main) {
-  readCommand({ usage: USAGE, flags: {} }, () => {});
-  await main();
 }

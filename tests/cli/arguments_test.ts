@@ -86,10 +86,10 @@ Deno.test("asksForHelp() looks no further than a --", () => {
 const COMMANDS: Readonly<Record<string, string[]>> = {
   demo: ["demo/main.ts"],
   "example:generate": ["examples/generate_main.ts"],
+  "example:train": ["examples/train_main.ts"],
   "example:decode": ["examples/decode_main.ts"],
   "example:encode": ["examples/encoder_main.ts"],
   "example:worker": ["examples/worker/main.ts"],
-  "example:train": ["examples/train_attention.ts"],
   "example:browser": ["examples/browser/serve.ts"],
   pictures: ["docs/main.ts"],
   pack: ["src/cli/pack.ts"],

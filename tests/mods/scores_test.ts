@@ -8,9 +8,12 @@ import {
   sandwich,
   scoreFunction,
   type ScoreMod,
+  scoreMod,
   softcap,
 } from "../../src/mods/mod.ts";
 import { alibiSlopes } from "../../src/mods/scores.ts";
+import { Prng } from "../../src/core/prng.ts";
+import { attention } from "../../reference/mod.ts";
 
 function apply(mod: ScoreMod, ...at: [number, number, number, number, number]) {
   return scoreFunction([mod])(...at);
@@ -176,5 +179,46 @@ Deno.test("table biases refuse bad parameters", () => {
   ];
   for (const [make, kind, message] of cases) {
     assertThrows(make, kind, message);
+  }
+});
+
+Deno.test("a score mod can put an activation in the place of softmax", () => {
+  // exp(log(relu(s) + 1)) = relu(s) + 1: take the normaliser and the ones off.
+  const relu = scoreMod("relu", ({ score }) => score.max(0).add(1).log());
+  const [length, dim] = [7, 3];
+  const random = new Prng(3);
+  const rows = () =>
+    Array.from({ length: length * dim }, () => random.normal());
+  const problem = {
+    query: rows(),
+    key: rows(),
+    value: rows(),
+    batch: 1,
+    queryLength: length,
+    keyLength: length,
+    queryHeads: 1,
+    kvHeads: 1,
+    headDim: dim,
+  };
+  const { output, lse } = attention({
+    ...problem,
+    score: scoreFunction([relu]),
+  });
+  const { query, key, value } = problem;
+  for (let i = 0; i < length; i++) {
+    for (let c = 0; c < dim; c++) {
+      let [expected, ones] = [0, 0];
+      for (let j = 0; j < length; j++) {
+        let product = 0;
+        for (let t = 0; t < dim; t++) {
+          product += query[i * dim + t] * key[j * dim + t];
+        }
+        const own = value[j * dim + c];
+        expected += Math.max(product / Math.sqrt(dim), 0) * own;
+        ones += own;
+      }
+      const found = output[i * dim + c] * Math.exp(lse[i]) - ones;
+      assertAlmostEquals(found, expected, 1e-12);
+    }
   }
 });

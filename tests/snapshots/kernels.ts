@@ -21,6 +21,13 @@ import {
   takeRowsKernel,
   topBlocksKernel,
 } from "../../kernels/mod.ts";
+import { deltaKernel } from "../../kernels/attention/backward/delta.ts";
+import { keyValueGradientKernel } from "../../kernels/attention/backward/key_value_gradient.ts";
+import {
+  queryGradientKernel,
+  queryGradientRows,
+} from "../../kernels/attention/backward/query_gradient.ts";
+import { sumKernel } from "../../kernels/attention/backward/sum.ts";
 import type { KernelSource } from "../../src/core/kernel.ts";
 import {
   captureGradientKernel,
@@ -96,6 +103,36 @@ const captured = captureGradientKernel({
   capture: 0,
   terms: 1,
   tile: { ...rowTile, lanes: 4 },
+});
+
+const backward = {
+  layout: "contiguous",
+  segments: 0,
+  shift: false,
+  quads: true,
+  queryFormat: whole,
+  keyFormat: whole,
+  valueFormat: whole,
+  outputFormat: whole,
+  mods: mask,
+  partial: false,
+} as const;
+
+const backwardKeys = {
+  keyGradientFormat: whole,
+  valueGradientFormat: whole,
+  tile: {
+    lanes: 8,
+    keysPerLane: 2,
+    rowsPerStep: 2,
+    headVecs: 16,
+    valueVecs: 16,
+  },
+};
+const slopes = emitMods({
+  scoreMods: [softcap(50)],
+  maskMods: [causal()],
+  derivative: true,
 });
 
 /** Kernels by the names of their files. */
@@ -265,4 +302,37 @@ export const SNAPSHOTS: readonly (readonly [string, KernelSource])[] = [
   ["copy_blocks_halves", copyBlocksKernel({ unit: 2, crossing: false })],
   ["take_rows", takeRowsKernel({ unit: 16 })],
   ["take_rows_halves", takeRowsKernel({ unit: 2 })],
+  [
+    "backward_delta_f32",
+    deltaKernel({ outputFormat: whole, lseGradient: true }),
+  ],
+  [
+    "backward_query_f32",
+    queryGradientKernel({ ...backward, tile: rowTile }),
+  ],
+  [
+    "backward_query_softcap_dropout_f32",
+    queryGradientKernel({
+      ...backward,
+      mods: slopes,
+      dropout: true,
+      tile: rowTile,
+    }),
+  ],
+  [
+    "backward_key_value_f32",
+    keyValueGradientKernel({ ...backward, ...backwardKeys }),
+  ],
+  [
+    "backward_key_value_dropout_f32",
+    keyValueGradientKernel({ ...backward, ...backwardKeys, dropout: true }),
+  ],
+  [
+    "backward_sum_f32",
+    sumKernel({
+      gradients: [queryGradientRows(backward)],
+      rows: "query",
+      lanes: 8,
+    }),
+  ],
 ];

@@ -57,7 +57,7 @@ export interface CapturePassContext {
   readonly device: PlanDevice;
   readonly tiles: BackwardTiles;
   readonly candidate: BackwardCandidate;
-  /** Words that the schedule begins with. */
+  /** Words that the schedule begins with: those of mods, and sizes of rows. */
   readonly before: Uint32Array;
   /** Uniforms that are the same for all dispatches. */
   readonly values: Readonly<Record<string, number>>;
@@ -82,7 +82,8 @@ export function captureElements(captured: CapturedFloats): number {
  * @throws {UnsupportedError} if no tile fits the device
  */
 export function capturePasses(context: CapturePassContext): CapturePasses {
-  const { problem, mods, captured, device, tiles, candidate, values } = context;
+  const { problem, mods, captured, device, tiles, candidate } = context;
+  const { before, values } = context;
   if (captured.length === 0) return { dispatches: [], words: {}, scratch: {} };
   const tile = captureTile(candidate, tiles, device);
   const ranges = flatWork(problem);
@@ -100,7 +101,7 @@ export function capturePasses(context: CapturePassContext): CapturePasses {
     }],
     // Parts of a row are added up by element, not merged.
     { lanes: tile.lanes, maxLoopIterations: Infinity },
-    { stateElements: 4, before: context.before },
+    { stateElements: 4, before },
   );
   const [{ tilesAt, tileCount }] = schedule.kernels;
   const own = {

@@ -217,6 +217,7 @@ export function queryLoops(
   { rowsPerLane, keysPerStep: step }: ForwardTile,
   { headVecs, valueVecs, scoreMods }: BackwardCandidate,
 ): LoopCounts {
+  // A step's dropout is a loop along it.
   const fullStep = 2 * headVecs + valueVecs + (scoreMods ? step + 1 : 0) +
     step + 12;
   return {

@@ -7,6 +7,7 @@ import {
   SELECTED_TILE,
   SEQUENCE,
 } from "../../../kernels/fragments/schedule.ts";
+import { type MaskMod, maskMod } from "../../../src/mods/mod.ts";
 import { Prng } from "../../../src/core/prng.ts";
 import { type Gpu, type GpuTensor, Program } from "../../../src/gpu/mod.ts";
 import {
@@ -40,6 +41,8 @@ interface Case {
   readonly splits: number | "fixed" | "stream-k";
   readonly lanes: number;
   readonly byPosition: boolean;
+  /** Keys that nobody sees, from one on and before another. */
+  readonly gap?: readonly [from: number, to: number];
 }
 
 function draw(random: Prng): Case {
@@ -79,6 +82,11 @@ function choicesOf({ lanes, splits }: Case): PlanChoices {
   };
 }
 
+/** All keys but those of a gap. */
+function outside(from: number, to: number): MaskMod {
+  return maskMod("outside", ({ key }) => key.lt(from).or(key.ge(to)));
+}
+
 async function prepare(gpu: Gpu, c: Case, seed: number) {
   const { queries, keys, queryBlock, keyBlock, batch } = c;
   const mask = await DeviceBlockMask.create(gpu, {
@@ -103,6 +111,7 @@ async function prepare(gpu: Gpu, c: Case, seed: number) {
     key: shape(keys, c.kvHeads),
     value: shape(keys, c.kvHeads),
     causal: c.causal,
+    ...(c.gap && { maskMod: outside(...c.gap) }),
     blockMask: mask,
   };
   const { parts } = partsFor(
@@ -248,6 +257,39 @@ gpuTest(
       );
     } finally {
       for (const { destroy } of prepared) destroy();
+    }
+  },
+);
+
+gpuTest(
+  "a run does not go on past a gap, wherever chunks end",
+  async (_, gpu) => {
+    // Up to the gap they are 64 steps of 8 keys, or some less: a chunk.
+    const base: Case = {
+      queries: 40,
+      keys: 2048,
+      batch: 1,
+      queryHeads: 1,
+      kvHeads: 1,
+      queryBlock: 64,
+      keyBlock: 64,
+      maskBatch: 1,
+      maskHeads: 1,
+      density: 1,
+      causal: false,
+      splits: 1,
+      lanes: 64,
+      byPosition: false,
+    };
+    for (const from of [512, 504, 1024]) {
+      const c: Case = { ...base, gap: [from, 1536] };
+      const given = await prepare(gpu, c, 1);
+      try {
+        gpu.submit("lists", given.encode);
+        check(c, given, await gpu.readOne(given.selection) as Uint32Array);
+      } finally {
+        given.destroy();
+      }
     }
   },
 );

@@ -212,9 +212,9 @@ export const BLOCK_MASK_FAULTS: readonly Fault[] = [
   ]),
   ...faultsInKernel("selection.top_blocks", DEVICE, [
     [
-      "one block too few is taken",
-      "select(lowest, higher, found >= params.count)",
-      "select(lowest, higher, found > params.count)",
+      "one block too many is taken",
+      "left = params.count - above",
+      "left = params.count - above + 1u",
     ],
     [
       "ties are counted anew in each chunk of words",

@@ -14,6 +14,7 @@ import { SWAP_FAULTS } from "./cache/swap.ts";
 import { DERIVATIVE_FAULTS } from "./derivatives.ts";
 import { ENGINE_FAULTS } from "./engine.ts";
 import { ATTENTION_FAULTS } from "./kernels/attention.ts";
+import { BACKWARD_FAULTS } from "./kernels/backward.ts";
 import { CAPTURE_FAULTS } from "./captures.ts";
 import { CACHE_KERNEL_FAULTS } from "./kernels/cache.ts";
 import { DECODE_FAULTS } from "./kernels/decode.ts";
@@ -56,6 +57,7 @@ export const FAULTS: readonly Fault[] = [
   ...REPRO_FAULTS,
   ...NOTATION_FAULTS,
   ...ATTENTION_FAULTS,
+  ...BACKWARD_FAULTS,
   ...DECODE_FAULTS,
   ...STANDARD_FAULTS,
   ...TRAFFIC_FAULTS,

@@ -113,7 +113,7 @@ gpuTest(
     await assertRejects(
       () => attentionBackward(gpu, state, { outputGradient: back }),
       TypeError,
-      "must not be destroyed",
+      "has been destroyed",
     );
     (output as unknown as { destroy(): void }).destroy();
   },

@@ -286,6 +286,52 @@ gpuTest("a captured tensor has its gradient on the device", async (_, gpu) => {
   }
 });
 
+gpuTest("capture gradients are the same for keys in blocks", async (_, gpu) => {
+  const made = setUp({
+    mods: (table) => [alibi(table.subarray(0, 8), [2, 4])],
+    dropout: { rate: 0.2, seed: 4 },
+  }, 5);
+  const captureGradients = [capturedBy(made.mods)];
+  const choices = { tiles: TILES, captureGradients };
+  const whole = await run(gpu, made, choices);
+  const { batch, keys, kvHeads } = SIZES;
+  const blockSize = 4;
+  const perSequence = Math.ceil(keys / blockSize);
+  // Blocks in reverse, poisoned where no key is.
+  const blockTable = Uint32Array.from(
+    { length: batch * perSequence },
+    (_, n) => batch * perSequence - 1 - n,
+  );
+  const blocked = (
+    { data, shape }: { data: Float32Array; shape: number[] },
+  ) => {
+    const dim = shape[3];
+    const out = new Float32Array(
+      batch * perSequence * blockSize * kvHeads * dim,
+    ).fill(NaN);
+    for (let b = 0; b < batch; b++) {
+      for (let j = 0; j < keys; j++) {
+        const block = blockTable[b * perSequence + Math.floor(j / blockSize)];
+        const width = kvHeads * dim;
+        const from = (b * keys + j) * width;
+        const row = data.subarray(from, from + width);
+        out.set(row, (block * blockSize + j % blockSize) * width);
+      }
+    }
+    const blocks = [batch * perSequence, blockSize, kvHeads, dim];
+    return { data: out, shape: blocks };
+  };
+  const options = {
+    ...made.options,
+    key: blocked(made.options.key),
+    value: blocked(made.options.value),
+    blockTable,
+    keyLengths: new Array(batch).fill(keys),
+  };
+  const paged = await run(gpu, { ...made, options }, choices);
+  assertEquals(paged.captures![0].data, whole.captures![0].data);
+});
+
 gpuTest("capture gradients refuse what is not captured", async (_, gpu) => {
   const made = setUp({ mods: (table) => [alibi(table.subarray(0, 4))] }, 3);
   const slopes = capturedBy(made.mods);

@@ -74,7 +74,7 @@ function highest(row: readonly number[], count: number): boolean[] {
 
 gpuTest("topK selects the highest scores of each row", async (_, gpu) => {
   const random = new Prng(4);
-  for (const blocks of [1, 31, 45, 64, 2100]) {
+  for (const blocks of [1, 31, 45, 64, 4200]) {
     const geometry = {
       queries: 6,
       keys: blocks,

@@ -1,0 +1,48 @@
+/**
+ * A few small cases that reach every line of the backward kernels, for faults
+ * that are made in them.
+ *
+ * @module
+ */
+
+import { PLAIN } from "../../support/attention_cases.ts";
+import { checkBackward } from "../../support/backward_check.ts";
+import {
+  type BackwardCase,
+  runBackward,
+} from "../../support/backward_runner.ts";
+import { gpuTest } from "../../support/gpu.ts";
+
+const SHAPES: BackwardCase = {
+  ...PLAIN,
+  layout: "ragged",
+  sequences: [[13, 29], [0, 3], [9, 0], [21, 21]],
+  padding: 3,
+  queryHeads: 6,
+  kvHeads: 2,
+  headDim: 8,
+  valueHeadDim: 12,
+  lseGradient: true,
+};
+
+const CASES: Readonly<Record<string, BackwardCase>> = {
+  "causal, shared heads": { ...SHAPES, causal: true },
+  "in parts": { ...SHAPES, causal: true, parts: 3 },
+  "soft cap": { ...SHAPES, score: { softcap: 1 }, window: { left: 5 } },
+  dropout: { ...SHAPES, dropout: { rate: 0.4, seed: 5 } },
+  "paged, odd dims": {
+    ...SHAPES,
+    layout: "paged",
+    blockSize: 5,
+    headDim: 7,
+    valueHeadDim: 3,
+    causal: true,
+  },
+};
+
+for (const [name, c] of Object.entries(CASES)) {
+  gpuTest(`small gradients keep the error rule: ${name}`, async (_, gpu) => {
+    const [result] = await runBackward(gpu, [c]);
+    checkBackward(c, result);
+  });
+}

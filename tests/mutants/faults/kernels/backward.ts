@@ -1,0 +1,166 @@
+/**
+ * One-line faults in the backward kernels, and in what gives them their work.
+ *
+ * @module
+ */
+
+import { type Fault, faultsIn, faultsInKernel } from "../../fault.ts";
+
+const SMALL = ["kernels/backward/small"];
+const LAWS = ["laws/backward"];
+
+/** All of them. */
+export const BACKWARD_FAULTS: readonly Fault[] = [
+  ...faultsInKernel("attention.backward.delta", SMALL, [
+    [
+      "the log-sum-exp's gradient is added",
+      "delta -= lse_gradient",
+      "delta += lse_gradient",
+    ],
+    [
+      "every row has the first one's D",
+      "let at = row * params.output_row_stride",
+      "let at = 0u * params.output_row_stride",
+    ],
+  ]),
+  ...faultsInKernel("attention.backward.query", SMALL, [
+    [
+      "D is left out",
+      "(dp_$r_$j - statistics_$r.y)",
+      "(dp_$r_$j - 0.0)",
+      "all",
+    ],
+    [
+      "D is taken for the log-sum-exp",
+      "weight(s_$r_$j, statistics_$r.x)",
+      "weight(s_$r_$j, statistics_$r.y)",
+      "all",
+    ],
+    ["the gradient is not scaled", "lane)] * params.scale", "lane)]", "all"],
+    [
+      "a step replaces the ones before it",
+      "accumulator[own($r, vec, lane)] + x_$r",
+      "x_$r",
+      "all",
+    ],
+    [
+      "all heads have the first one's gradient",
+      "head * params.output_head_stride",
+      "0u * params.output_head_stride",
+    ],
+    [
+      "the derivative of score mods is left out",
+      "* derivatives[$n * $k + $j]",
+      "* 1.0",
+      "all",
+    ],
+    [
+      "derivatives are by the changed score",
+      "derivatives[$r * $k + j] = modify_derivative(scores[$r * $k + j]",
+      "derivatives[$r * $k + j] = modify_derivative(0.0 * scores[$r * $k + j]",
+      "all",
+    ],
+    [
+      "dropped weights have a gradient",
+      "dp_$r_$j * kept(extractBits(dropped_$r, $j, 1u) != 0u)",
+      "dp_$r_$j * kept(false)",
+      "all",
+    ],
+  ]),
+  ...faultsInKernel("attention.backward.query", LAWS, [
+    [
+      "what a row does not see is multiplied by 0",
+      "select(k, vec4f(0.0), non_finite(k))",
+      "k",
+    ],
+  ]),
+  ...faultsInKernel("attention.backward.key_value", SMALL, [
+    [
+      "D is left out",
+      "(dp_$r_$j - statistics_$j.y)",
+      "(dp_$r_$j - 0.0)",
+      "all",
+    ],
+    [
+      "rows past the last one count",
+      "packed_step < row_count && sees",
+      "sees",
+      "all",
+    ],
+    [
+      "a row of the step is counted for the next",
+      "first_row + $n < row_count",
+      "first_row + $n <= row_count",
+      "all",
+    ],
+    [
+      "shared heads take the first one's queries",
+      "head_first + member_$j",
+      "head_first",
+      "all",
+    ],
+    [
+      "a query's heads have another token",
+      "token_$i + select(0u, 1u, next_$j)",
+      "token_$i",
+      "all",
+    ],
+    [
+      "keys that are not written have gradients",
+      "key_$r < sequence.key_count",
+      "key_$r <= sequence.key_count",
+      "all",
+    ],
+    [
+      "gradients begin with the sequence's first one",
+      "gradients.start + key_$r",
+      "key_$r",
+      "all",
+    ],
+    [
+      "values have the keys' room",
+      "own($r, vec + $n, lane)",
+      "own($r, vec, lane)",
+      "all",
+    ],
+    [
+      "dropped weights count for values",
+      "let kept_$r_$j = s_$r_$j * kept(extractBits(dropped_$r, $j, 1u) != 0u)",
+      "let kept_$r_$j = s_$r_$j * kept(false)",
+      "all",
+    ],
+  ]),
+  ...faultsInKernel("attention.backward.key_value", LAWS, [
+    ["rows without keys give their NaN", "log_sum != SENTINEL", "true", "all"],
+  ]),
+  ...faultsInKernel("attention.backward.sum", SMALL, [
+    [
+      "the last part is lost",
+      "i < tile.state_count",
+      "i + 1u < tile.state_count",
+    ],
+    [
+      "parts are of the first kv head",
+      "state.row + kv_head * state.stride",
+      "state.row",
+    ],
+  ]),
+  ...faultsIn("maskRowRuns", SMALL, [
+    ["rows are taken for queries", "Math.floor(row / group)", "row"],
+    [
+      "a tile of keys is classified by its first",
+      "key: Interval = [keyStart, keyEnd]",
+      "key: Interval = [keyStart, keyStart]",
+    ],
+  ]),
+  ...faultsIn("RowRuns.of", SMALL, [
+    ["unwritten keys are visited", "Math.min(end, keyCount) - 1", "end - 1"],
+  ]),
+  ...faultsIn("gradientSpans", SMALL, [
+    [
+      "sequences' gradients lie over each other",
+      "tokens += count",
+      "tokens += 0",
+    ],
+  ]),
+];
