@@ -252,9 +252,6 @@ export const SNAPSHOTS: readonly (readonly [string, KernelSource])[] = [
       stridedQueries: true,
     }),
   ],
-  ["capture_gradient_f32", captured],
-  ["capture_tables_clear", clearTablesKernel()],
-  ["capture_tables_sum", sumTablesKernel()],
   ["merge_states_f32", mergeStatesKernel(whole)],
   [
     "fa1_causal_tail_f32",
