@@ -5,6 +5,7 @@
  * ```text
  * deno task test:mutants                        all that are listed
  * deno task test:mutants --only TEXT            whose name, place or tests have TEXT
+ * deno task test:mutants --sample N [--seed S]  N of those that are listed
  * deno task test:mutants --random N [--seed S]  N that operators make
  * ```
  *
@@ -17,6 +18,7 @@ import {
   UsageError,
   wholeNumber,
 } from "../../src/cli/arguments.ts";
+import { Prng } from "../../src/core/prng.ts";
 import { equivalentOf } from "./equivalents.ts";
 import { type Fault, placeOf } from "./fault.ts";
 import { FAULTS } from "./faults/mod.ts";
@@ -30,43 +32,56 @@ const RANDOM_TIMEOUT = 90;
 
 interface Options {
   readonly only?: string;
+  readonly sample?: number;
   readonly random?: number;
   readonly seed: number;
 }
 
 const COMMAND = {
-  usage: `Usage: deno task test:mutants [--only TEXT | --random N [--seed S]]
+  usage:
+    `Usage: deno task test:mutants [--only TEXT | --sample N | --random N] [--seed S]
   Makes faults, one at a time, and says which ones the tests notice
   --only    those listed whose name, place or tests have TEXT
+  --sample  N of those listed
   --random  N faults that operators make, instead of those listed
   --seed    which ones; 1 by default`,
   flags: {
     only: { type: "string" },
+    sample: { type: "string" },
     random: { type: "string" },
     seed: { type: "string", default: "1" },
   },
 } as const;
 
 function parse(): Options {
-  return readCommand(COMMAND, ({ values: { only, random, seed } }) => {
-    if (only !== undefined && random !== undefined) {
-      throw new UsageError("--only and --random must not be given together");
+  return readCommand(COMMAND, ({ values: { only, sample, random, seed } }) => {
+    const given = [only, sample, random].filter((value) => value !== undefined);
+    if (given.length > 1) {
+      throw new UsageError(
+        "--only, --sample and --random must not be given together",
+      );
     }
     const whole = (flag: string, text: string, least: number) =>
       wholeNumber(flag, text, { least, most: 2 ** 31 - 1 });
     return {
       ...(only !== undefined && { only }),
+      ...(sample !== undefined && { sample: whole("--sample", sample, 1) }),
       ...(random !== undefined && { random: whole("--random", random, 1) }),
       seed: whole("--seed", seed, 0),
     };
   });
 }
 
-async function select({ only, random, seed }: Options): Promise<Fault[]> {
+async function select(
+  { only, sample, random, seed }: Options,
+): Promise<Fault[]> {
   if (random !== undefined) {
     const root = Deno.cwd();
     const index = await SymbolIndex.read(root, FOLDERS);
     return await drawFaults({ root, index, listed: FAULTS }, random, seed);
+  }
+  if (sample !== undefined) {
+    return new Prng(seed).shuffle(FAULTS).slice(0, sample);
   }
   return FAULTS.filter((fault) =>
     only === undefined ||
