@@ -13,7 +13,12 @@ import type { CapturedFloats, ScoreMod } from "../src/mods/mod.ts";
 import type { BackwardProblem } from "./attention_backward.ts";
 import { forEachBackwardRow } from "./backward_rows.ts";
 import { ROUNDOFF } from "./error_bound.ts";
-import { GRADIENT_GATES, sizeOf, weightError } from "./gradient_bound.ts";
+import {
+  flushedOf,
+  GRADIENT_GATES,
+  sizeOf,
+  weightError,
+} from "./gradient_bound.ts";
 
 /**
  * The working bound of a gradient with respect to captured floats: what
@@ -105,7 +110,9 @@ export function captureGradientBound(
   gradient.forEach((g, n) => {
     const added = ROUNDOFF * Math.sqrt(counts[n]) *
       (Math.sqrt(squares[n]) + Math.abs(g));
-    most = Math.max(most, Math.sqrt(errors[n]) + e * Math.abs(g) + added);
+    const error = Math.sqrt(errors[n]) + e * Math.abs(g) + added +
+      flushedOf(counts[n], 1);
+    most = Math.max(most, error);
   });
   return gate * most;
 }

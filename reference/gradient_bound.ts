@@ -24,6 +24,10 @@
  * The bound of a tensor is the largest of its elements', times the gate. No
  * proof, as with forward's.
  *
+ * Gradients may be smaller than any normal float32, which WGSL lets become 0.
+ * So each of the `terms` of a sum, and of what makes it, may be off by `2^-126`:
+ * `2^-126 (1 + terms (1 + scale |q|))` more for `dk`, and so on.
+ *
  * @module
  */
 
@@ -37,6 +41,9 @@ import { type BackwardRow, forEachBackwardRow } from "./backward_rows.ts";
 import { largestOf, roundings, ROUNDOFF } from "./error_bound.ts";
 import { geometryOf } from "./problem.ts";
 import { dot } from "./scores.ts";
+
+/** The smallest normal float32; WGSL may take smaller ones for 0. */
+const SMALLEST_NORMAL = 2 ** -126;
 
 /**
  * How many times the working bound of gradients an implementation may be off.
@@ -153,21 +160,52 @@ export function gradientBound(
   const largest = (
     errors: Float64Array,
     gradient: Float64Array,
+    flushed: number,
     shared?: Float64Array,
   ) => {
     let most = 0;
     errors.forEach((square, at) => {
       const error = Math.sqrt(square) + e * Math.abs(gradient[at]) +
-        (shared?.[at] ?? 0);
+        (shared?.[at] ?? 0) + flushed;
       most = Math.max(most, error);
     });
     return gate * most;
   };
+  const rowsOfKey = problem.queryLength * problem.queryHeads / problem.kvHeads;
+  const keysOfRow = problem.keyLength;
   return {
-    queryGradient: largest(queryErrors, exact.queryGradient, common),
-    keyGradient: largest(keyErrors, exact.keyGradient),
-    valueGradient: largest(valueErrors, exact.valueGradient),
+    queryGradient: largest(
+      queryErrors,
+      exact.queryGradient,
+      flushedOf(keysOfRow, scale * largestIn(key)),
+      common,
+    ),
+    keyGradient: largest(
+      keyErrors,
+      exact.keyGradient,
+      flushedOf(rowsOfKey, scale * largestIn(query)),
+    ),
+    valueGradient: largest(
+      valueErrors,
+      exact.valueGradient,
+      flushedOf(rowsOfKey, largestIn(outputGradient)),
+    ),
   };
+}
+
+/** What flushing subnormal numbers costs a sum of products with `factor`. */
+export function flushedOf(terms: number, factor: number): number {
+  return SMALLEST_NORMAL * (1 + terms * (1 + factor));
+}
+
+/** The largest finite magnitude of an array: what no row sees may be another. */
+function largestIn(array: ArrayLike<number>): number {
+  let largest = 0;
+  for (let i = 0; i < array.length; i++) {
+    const magnitude = Math.abs(array[i]);
+    if (magnitude > largest && magnitude < Infinity) largest = magnitude;
+  }
+  return largest;
 }
 
 /**

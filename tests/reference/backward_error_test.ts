@@ -174,6 +174,30 @@ Deno.test("gradientBound() is the formula of its header", () => {
   assertEquals(gated.valueGradient, 4 * bound.valueGradient);
 });
 
+Deno.test("gradientBound() lets subnormal gradients become 0", () => {
+  const problem: BackwardProblem = {
+    query: [1, NaN],
+    key: [0, 1, 0.5, 0],
+    value: [0, 0],
+    batch: 1,
+    queryLength: 1,
+    keyLength: 2,
+    queryHeads: 1,
+    kvHeads: 1,
+    headDim: 2,
+    valueHeadDim: 1,
+    scale: 0.5,
+    // Only what is counted: the row sees no key, so that all else is 0.
+    mask: () => false,
+    outputGradient: [2],
+  };
+  const bound = gradientBound(problem, { rows: 1, keys: 1 });
+  const least = 2 ** -126;
+  assertEquals(bound.queryGradient, least * (1 + 2 * 1.5));
+  assertEquals(bound.keyGradient, least * (1 + 1 * 1.5));
+  assertEquals(bound.valueGradient, least * (1 + 1 * 3));
+});
+
 Deno.test("the ratio rule allows what storing the output loses", () => {
   // Found by a sweep: one key, whose gradient naive has right by luck.
   const problem = withDropout(
