@@ -73,8 +73,8 @@ export const PACKING_FAULTS: readonly Fault[] = [
   ...faultsInKernel("rows.take", DEVICE, [
     [
       "a row that is none is the first",
-      "if (taken == 0xffffffffu)",
-      "if (taken == 0xfffffffeu)",
+      "let taken = rows[row];",
+      "let taken = select(rows[row], 0u, rows[row] == 0xffffffffu);",
     ],
     [
       "what lies behind the last row is zeroed",
