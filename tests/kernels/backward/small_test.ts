@@ -30,6 +30,13 @@ const CASES: Readonly<Record<string, BackwardCase>> = {
   "in parts": { ...SHAPES, causal: true, parts: 3 },
   "soft cap": { ...SHAPES, score: { softcap: 1 }, window: { left: 5 } },
   dropout: { ...SHAPES, dropout: { rate: 0.4, seed: 5 } },
+  // Whole tiles of keys that nobody wrote, and no mask to hide them.
+  "unwritten keys": {
+    ...SHAPES,
+    layout: "dense",
+    sequences: [[13, 3], [13, 150]],
+    padding: 70,
+  },
   "paged, odd dims": {
     ...SHAPES,
     layout: "paged",

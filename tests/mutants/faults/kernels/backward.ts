@@ -152,7 +152,7 @@ export const BACKWARD_FAULTS: readonly Fault[] = [
       "key: Interval = [keyStart, keyStart]",
     ],
   ]),
-  ...faultsIn("RowRuns.of", SMALL, [
+  ...faultsIn("RowRuns.of", ["ops/attention_backward/row_runs"], [
     ["unwritten keys are visited", "Math.min(end, keyCount) - 1", "end - 1"],
   ]),
   ...faultsIn("gradientSpans", SMALL, [
