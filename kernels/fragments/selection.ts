@@ -103,7 +103,12 @@ export const selectedRuns: Fragment = {
 };
 
 /** At the start of a work tile. */
-export const OWN_BLOCKS = "own_blocks = blocks_of(tile, sequence, kv_head);";
+export const OWN_BLOCKS = `let tile_blocks = blocks_of(tile, sequence, kv_head);
+own_blocks = tile_blocks;`;
 
-/** Where the run list of a work tile and kv head is, as the device wrote it. */
-export const SELECTED_LIST = "own_blocks.list";
+/**
+ * Where the run list of a work tile and kv head is, as the device wrote it. Not
+ * from the private variable: what it holds counts as different in each
+ * invocation, and the loop's barriers need what is the same in all.
+ */
+export const SELECTED_LIST = "tile_blocks.list";

@@ -300,7 +300,8 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(local_invocation_index)
   let kv_head = tile.kv_head + group_id.y;
   let sequence = read_sequence(params.sequences_at + tile.sequence * 8);
   let row_count = sequence.query_count * params.group;
-  own_blocks = blocks_of(tile, sequence, kv_head);
+  let tile_blocks = blocks_of(tile, sequence, kv_head);
+  own_blocks = tile_blocks;
 
   let packed_0 = tile.first_row + 0u + lane;
   let row_0 = min(packed_0, row_count - 1u);
@@ -329,7 +330,7 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(local_invocation_index)
     accumulator[own(1, vec, lane)] = vec4f(0.0);
   }
 
-  let runs = read_run_list(own_blocks.list);
+  let runs = read_run_list(tile_blocks.list);
   for (var run_index = 0u; run_index < runs.count; run_index++) {
     let run = read_key_run(runs.runs_at + run_index * 3);
     let end_key = min(run.end_key, sequence.key_count);
