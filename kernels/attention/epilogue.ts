@@ -7,7 +7,12 @@
 
 import type { Fragment } from "../fragment.ts";
 import { onlineSoftmax } from "../fragments/online_softmax.ts";
-import { rowBinding, type RowFormat, storeRow } from "../fragments/rows.ts";
+import {
+  rowBinding,
+  type RowFormat,
+  rowPlaces,
+  storeRow,
+} from "../fragments/rows.ts";
 import { wgsl } from "../wgsl.ts";
 
 /** What the end of a row depends on. */
@@ -78,32 +83,19 @@ export function outputRows(
   >,
 ): Fragment {
   return {
-    needs: [storeRow({
-      name: "store_output",
-      bindings: [rowBinding("output", format, "read_write")],
-      format,
-      dim: "value_dim",
-    })],
-    uniforms: {
-      output_token_stride: "u32",
-      output_head_stride: "u32",
-      ...(stridedQueries && { output_at: "u32", output_batch_stride: "u32" }),
-    },
-    code: wgsl(
-      `
-      @if strided
-      fn output_place(batch: i32, token: u32, head: u32) -> u32 {
-        return params.output_at + u32(batch) * params.output_batch_stride
-          + token * params.output_token_stride + head * params.output_head_stride;
-      }
-      @else
-      fn output_place(token: u32, head: u32) -> u32 {
-        return token * params.output_token_stride + head * params.output_head_stride;
-      }
-      @end
-      `,
-      { strided: stridedQueries },
-    ),
+    needs: [
+      storeRow({
+        name: "store_output",
+        bindings: [rowBinding("output", format, "read_write")],
+        format,
+        dim: "value_dim",
+      }),
+      rowPlaces({
+        name: "output",
+        offset: stridedQueries,
+        batches: stridedQueries,
+      }),
+    ],
   };
 }
 
@@ -111,28 +103,7 @@ export function outputRows(
 export function lsePlaces(
   { stridedQueries = false }: Pick<EpilogueSpec, "stridedQueries"> = {},
 ): Fragment {
-  return {
-    uniforms: {
-      lse_token_stride: "u32",
-      lse_head_stride: "u32",
-      ...(stridedQueries && { lse_batch_stride: "u32" }),
-    },
-    code: wgsl(
-      `
-      @if strided
-      fn lse_place(batch: i32, token: u32, head: u32) -> u32 {
-        return u32(batch) * params.lse_batch_stride
-          + token * params.lse_token_stride + head * params.lse_head_stride;
-      }
-      @else
-      fn lse_place(token: u32, head: u32) -> u32 {
-        return token * params.lse_token_stride + head * params.lse_head_stride;
-      }
-      @end
-      `,
-      { strided: stridedQueries },
-    ),
-  };
+  return rowPlaces({ name: "lse", batches: stridedQueries });
 }
 
 /** `lse_place` and the `lse` binding. */

@@ -6,7 +6,12 @@
 
 import type { Fragment } from "../fragment.ts";
 import { dot } from "../fragments/dot.ts";
-import { loadRow, rowBinding, type RowFormat } from "../fragments/rows.ts";
+import {
+  loadRow,
+  rowBinding,
+  type RowFormat,
+  rowPlaces,
+} from "../fragments/rows.ts";
 import { QUERY, schedule } from "../fragments/schedule.ts";
 import { wgsl } from "../wgsl.ts";
 
@@ -45,31 +50,9 @@ export function queryRows(
       }),
       dot,
       schedule,
+      rowPlaces({ name: "query", offset: true, batches: stridedQueries }),
     ],
-    uniforms: {
-      query_at: "u32",
-      query_token_stride: "u32",
-      query_head_stride: "u32",
-      ...(stridedQueries && { query_batch_stride: "u32" }),
-    },
-    code: [
-      wgsl(
-        `
-        @if strided
-        fn query_place(batch: i32, token: u32, head: u32) -> u32 {
-          return params.query_at + u32(batch) * params.query_batch_stride
-            + token * params.query_token_stride + head * params.query_head_stride;
-        }
-        @else
-        fn query_place(token: u32, head: u32) -> u32 {
-          return params.query_at + token * params.query_token_stride + head * params.query_head_stride;
-        }
-        @end
-        `,
-        { strided: stridedQueries },
-      ),
-      ...(queries === "listed" ? [QUERY.declare("query")] : []),
-    ].join("\n\n"),
+    code: queries === "listed" ? QUERY.declare("query") : "",
   };
 }
 

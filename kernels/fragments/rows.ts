@@ -167,3 +167,55 @@ export function storeRow(
     ),
   };
 }
+
+/** Where the rows of a tensor are. */
+export interface RowPlaces {
+  /** The function is `{name}_place`. */
+  readonly name: string;
+  /** By whose strides; by its own, `{name}_token_stride` and so on, by default. */
+  readonly strides?: string;
+  /** Whether the first row is at `{strides}_at`, not at 0. */
+  readonly offset?: boolean;
+  /**
+   * Whether sequences are apart by a stride, and tokens count from the
+   * sequence's first.
+   */
+  readonly batches?: boolean;
+}
+
+/** `fn {name}_place([batch,] token, head) -> u32`: a row's base. */
+export function rowPlaces(
+  { name, strides = name, offset = false, batches = false }: RowPlaces,
+): Fragment {
+  const parameters = [
+    ...batches ? ["batch: i32"] : [],
+    "token: u32",
+    "head: u32",
+  ];
+  const terms = [
+    ...(offset ? [`params.${strides}_at`] : []),
+    ...(batches ? [`u32(batch) * params.${strides}_batch_stride`] : []),
+    `token * params.${strides}_token_stride`,
+    `head * params.${strides}_head_stride`,
+  ];
+  return {
+    uniforms: {
+      ...(offset && { [`${strides}_at`]: "u32" }),
+      [`${strides}_token_stride`]: "u32",
+      [`${strides}_head_stride`]: "u32",
+      ...(batches && { [`${strides}_batch_stride`]: "u32" }),
+    },
+    code: wgsl(
+      `
+      fn $function($parameters) -> u32 {
+        return $sum;
+      }
+      `,
+      {
+        function: `${name}_place`,
+        parameters: parameters.join(", "),
+        sum: terms.join(" + "),
+      },
+    ),
+  };
+}

@@ -26,7 +26,7 @@ fn load_output(base: u32, vec: u32) -> vec4f {
   return vec4f(output[at + vec]);
 }
 
-fn statistics_place(token: u32, head: u32) -> u32 {
+fn lse_place(token: u32, head: u32) -> u32 {
   return token * params.lse_token_stride + head * params.lse_head_stride;
 }
 

@@ -121,7 +121,7 @@ fn value_place(cursor: Cursor, kv_head: u32) -> u32 {
   return place(cursor, params.value_token_stride) + kv_head * params.value_head_stride + params.value_at;
 }
 
-fn statistics_place(token: u32, head: u32) -> u32 {
+fn lse_place(token: u32, head: u32) -> u32 {
   return token * params.lse_token_stride + head * params.lse_head_stride;
 }
 
@@ -369,10 +369,10 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(local_invocation_index)
       let head_1 = head_first + member_1;
       let query_at_0 = query_place(token_0, head_0);
       let gradient_at_0 = output_gradient_place(token_0, head_0);
-      let statistics_0 = row_statistics[statistics_place(token_0, head_0)];
+      let statistics_0 = row_statistics[lse_place(token_0, head_0)];
       let query_at_1 = query_place(token_1, head_1);
       let gradient_at_1 = output_gradient_place(token_1, head_1);
-      let statistics_1 = row_statistics[statistics_place(token_1, head_1)];
+      let statistics_1 = row_statistics[lse_place(token_1, head_1)];
       var s_0_0 = 0.0;
       var s_0_1 = 0.0;
       var s_1_0 = 0.0;

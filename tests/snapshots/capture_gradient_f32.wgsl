@@ -120,7 +120,7 @@ fn value_place(cursor: Cursor, kv_head: u32) -> u32 {
   return place(cursor, params.value_token_stride) + kv_head * params.value_head_stride + params.value_at;
 }
 
-fn statistics_place(token: u32, head: u32) -> u32 {
+fn lse_place(token: u32, head: u32) -> u32 {
   return token * params.lse_token_stride + head * params.lse_head_stride;
 }
 
@@ -348,9 +348,10 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(local_invocation_index)
   let dropout_1 = dropout_row(batch_1, i32(head_1), position_1);
 
   let gradient_at_0 = output_gradient_place(token_0, head_0);
-  let statistics_0 = row_statistics[statistics_place(token_0, head_0)];
+  let statistics_0 = row_statistics[lse_place(token_0, head_0)];
   let gradient_at_1 = output_gradient_place(token_1, head_1);
-  let statistics_1 = row_statistics[statistics_place(token_1, head_1)];
+  let statistics_1 = row_statistics[lse_place(token_1, head_1)];
+
   let table_at = (group_index * params.kv_heads + group_id.y) * params.elements;
 
   let runs = read_run_list(tile.runs_at + 2 * kv_head * params.runs_per_head);

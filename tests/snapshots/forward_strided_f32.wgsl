@@ -20,9 +20,9 @@ struct Params {
   grid_width: u32,
   runs_per_head: u32,
   scale: f32,
+  output_at: u32,
   output_token_stride: u32,
   output_head_stride: u32,
-  output_at: u32,
   output_batch_stride: u32,
   lse_token_stride: u32,
   lse_head_stride: u32,
@@ -69,8 +69,7 @@ fn read_sequence(at: u32) -> Sequence {
 }
 
 fn query_place(batch: i32, token: u32, head: u32) -> u32 {
-  return params.query_at + u32(batch) * params.query_batch_stride
-  + token * params.query_token_stride + head * params.query_head_stride;
+  return params.query_at + u32(batch) * params.query_batch_stride + token * params.query_token_stride + head * params.query_head_stride;
 }
 
 struct Cursor {
@@ -198,13 +197,11 @@ fn store_output(base: u32, vec: u32, value: vec4f) {
 }
 
 fn output_place(batch: i32, token: u32, head: u32) -> u32 {
-  return params.output_at + u32(batch) * params.output_batch_stride
-  + token * params.output_token_stride + head * params.output_head_stride;
+  return params.output_at + u32(batch) * params.output_batch_stride + token * params.output_token_stride + head * params.output_head_stride;
 }
 
 fn lse_place(batch: i32, token: u32, head: u32) -> u32 {
-  return u32(batch) * params.lse_batch_stride
-  + token * params.lse_token_stride + head * params.lse_head_stride;
+  return u32(batch) * params.lse_batch_stride + token * params.lse_token_stride + head * params.lse_head_stride;
 }
 
 fn write_row(row: u32, vec: u32, accumulator: vec4f, sum: f32) {

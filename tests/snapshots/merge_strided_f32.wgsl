@@ -6,9 +6,9 @@ struct Params {
   tiles_at: u32,
   group_count: u32,
   grid_width: u32,
+  output_at: u32,
   output_token_stride: u32,
   output_head_stride: u32,
-  output_at: u32,
   output_batch_stride: u32,
   lse_token_stride: u32,
   lse_head_stride: u32,
@@ -112,13 +112,11 @@ fn store_output(base: u32, vec: u32, value: vec4f) {
 }
 
 fn output_place(batch: i32, token: u32, head: u32) -> u32 {
-  return params.output_at + u32(batch) * params.output_batch_stride
-  + token * params.output_token_stride + head * params.output_head_stride;
+  return params.output_at + u32(batch) * params.output_batch_stride + token * params.output_token_stride + head * params.output_head_stride;
 }
 
 fn lse_place(batch: i32, token: u32, head: u32) -> u32 {
-  return u32(batch) * params.lse_batch_stride
-  + token * params.lse_token_stride + head * params.lse_head_stride;
+  return u32(batch) * params.lse_batch_stride + token * params.lse_token_stride + head * params.lse_head_stride;
 }
 
 fn write_row(row: u32, vec: u32, accumulator: vec4f, sum: f32) {

@@ -24,33 +24,14 @@
 
 import type { KernelSource } from "../../../src/core/kernel.ts";
 import { type Fragment, kernelOf } from "../../fragment.ts";
-import { dotTile } from "../../fragments/dot.ts";
-import { dropoutRows, dropTile } from "../../fragments/dropout.ts";
 import { eachStep, entryPoint } from "../../fragments/schedule.ts";
 import { wgsl } from "../../wgsl.ts";
-import { placeRows } from "../query_rows.ts";
-import {
-  hideScores,
-  modifyScores,
-  ownRows,
-  placeKeys,
-  type RegisterTile,
-  rowPairs,
-  tileRows,
-} from "../score_tile.ts";
-import {
-  backwardFragments,
-  backwardLabel,
-  type BackwardSpec,
-  READ_ROW_SIZES,
-  scoreGradients,
-  weightScores,
-} from "./spec.ts";
+import { type RegisterTile, tileRows } from "../score_tile.ts";
+import { beginRows, gradientStep, type RowSpec } from "./row_step.ts";
+import { backwardFragments, backwardLabel } from "./spec.ts";
 
 /** What the kernel's source depends on. */
-export interface CaptureGradientSpec extends BackwardSpec {
-  /** The register tile. */
-  readonly tile: RegisterTile;
+export interface CaptureGradientSpec extends RowSpec {
   /** Which of the emitted captures it is for. */
   readonly capture: number;
   /** In how many places mods read it. */
@@ -74,36 +55,14 @@ function tables(access: "read" | "read_write"): Fragment {
 export function captureGradientKernel(spec: CaptureGradientSpec): KernelSource {
   const { tile, capture, terms } = spec;
   const { lanes, rowsPerLane: rows, keysPerStep: keys } = tile;
-  const dropout = spec.dropout ?? false;
-  const modified = spec.mods?.hasScore ?? false;
-  const pairs = rowPairs(tile);
-  const pair = { own: rows, step: keys, statistics: "statistics_$r" };
   const step = wgsl(STEP, {
     rows,
     keys,
     size: rows * keys,
-    places: placeKeys(keys),
-    dots: dotTile({
-      own: rows,
-      step: keys,
-      into: "s",
-      vecs: "row_sizes.head_vecs",
-      ownRow: ["q", "load_query(query_at_$r, vec)"],
-      stepRow: ["k", "load_key(key_$j, vec)"],
+    gradients: gradientStep(spec, {
+      derivatives: false,
+      products: wgsl(PRODUCTS, { rows, keys, size: rows * keys }),
     }),
-    hide: hideScores(pairs),
-    modify: modified ? modifyScores(pairs) : "",
-    weights: weightScores(pair),
-    valueDots: dotTile({
-      own: rows,
-      step: keys,
-      into: "dp",
-      vecs: "row_sizes.value_vecs",
-      ownRow: ["g", "load_output_gradient(gradient_at_$r, vec)"],
-      stepRow: ["v", "load_value(value_$j, vec)"],
-    }),
-    drops: dropout ? dropTile(pairs) : "",
-    gradients: scoreGradients({ ...pair, derivatives: false, dropout }),
     give: Array.from({ length: terms }, (_, t) =>
       wgsl(GIVE, {
         rows,
@@ -130,11 +89,8 @@ export function captureGradientKernel(spec: CaptureGradientSpec): KernelSource {
     main: entryPoint(
       lanes,
       [
-        READ_ROW_SIZES,
-        ownRows(tile, "consecutive"),
-        placeRows(rows),
-        dropoutRows(spec, rows),
-        wgsl(BEGIN, { rows }),
+        beginRows(spec),
+        BEGIN,
         eachStep(keys, step, {
           before: "var cursor = seek(sequence, run.first_key);",
         }),
@@ -151,29 +107,19 @@ var<workgroup> given: array<f32, $size>;
 var<workgroup> places: array<u32, $size>;
 `;
 
-const BEGIN = `
-@each r in rows
-let gradient_at_$r = output_gradient_place(token_$r, head_$r);
-let statistics_$r = row_statistics[statistics_place(token_$r, head_$r)];
-@end
-let table_at = (group_index * params.kv_heads + group_id.y) * params.elements;
-`;
+const BEGIN =
+  "let table_at = (group_index * params.kv_heads + group_id.y) * params.elements;";
 
-const STEP = `
-$places
-$dots
-
-$hide
+const PRODUCTS = `
 var products: array<f32, $size>;
 @each r in rows
 @each j in keys
 products[$r * $keys + $j] = s_$r_$j;
 @end
 @end
-$modify
-$weights
-$valueDots
-$drops
+`;
+
+const STEP = `
 $gradients
 var gradients: array<f32, $size>;
 @each r in rows

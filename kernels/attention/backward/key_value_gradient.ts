@@ -272,7 +272,7 @@ $others
 @each j in step
 let query_at_$j = query_place(token_$j, head_$j);
 let gradient_at_$j = output_gradient_place(token_$j, head_$j);
-let statistics_$j = row_statistics[statistics_place(token_$j, head_$j)];
+let statistics_$j = row_statistics[lse_place(token_$j, head_$j)];
 @end
 $dots
 

@@ -11,22 +11,12 @@
 
 import type { KernelSource } from "../../../src/core/kernel.ts";
 import { kernelOf } from "../../fragment.ts";
-import { dotTile } from "../../fragments/dot.ts";
-import { dropoutRows, dropTile } from "../../fragments/dropout.ts";
 import { eachStep, entryPoint } from "../../fragments/schedule.ts";
 import { wgsl } from "../../wgsl.ts";
 import { accumulatorOf, addTile } from "../add_tile.ts";
 import type { ForwardTile } from "../forward.ts";
-import { placeRows } from "../query_rows.ts";
-import {
-  hideScores,
-  localRow,
-  modifyScores,
-  ownRows,
-  placeKeys,
-  rowPairs,
-  tileRows,
-} from "../score_tile.ts";
+import { localRow, tileRows } from "../score_tile.ts";
+import { beginRows, gradientStep } from "./row_step.ts";
 import {
   backwardFragments,
   backwardLabel,
@@ -34,9 +24,6 @@ import {
   type GradientRows,
   gradientRows,
   partialSums,
-  READ_ROW_SIZES,
-  scoreGradients,
-  weightScores,
 } from "./spec.ts";
 
 /** What the kernel's source depends on. */
@@ -56,41 +43,16 @@ export function queryGradientRows(
 export function queryGradientKernel(spec: QueryGradientSpec): KernelSource {
   const { tile, partial } = spec;
   const { lanes, rowsPerLane: rows, keysPerStep: keys } = tile;
-  const dropout = spec.dropout ?? false;
-  const derivatives = spec.mods?.hasScore ?? false;
-  const pairs = rowPairs(tile);
-  const pair = { own: rows, step: keys, statistics: "statistics_$r" };
-  const step = wgsl(STEP, {
-    places: placeKeys(keys),
-    dots: dotTile({
-      own: rows,
-      step: keys,
-      into: "s",
-      vecs: "row_sizes.head_vecs",
-      ownRow: ["q", "load_query(query_at_$r, vec)"],
-      stepRow: ["k", "load_key(key_$j, vec)"],
-    }),
-    hide: hideScores(pairs),
-    modify: derivatives ? modifyScores(pairs, true) : "",
-    weights: weightScores(pair),
-    valueDots: dotTile({
-      own: rows,
-      step: keys,
-      into: "dp",
-      vecs: "row_sizes.value_vecs",
-      ownRow: ["g", "load_output_gradient(gradient_at_$r, vec)"],
-      stepRow: ["v", "load_value(value_$j, vec)"],
-    }),
-    drops: dropout ? dropTile(pairs) : "",
-    gradients: scoreGradients({ ...pair, derivatives, dropout }),
-    add: addTile({
+  const step = [
+    gradientStep(spec, { derivatives: true }),
+    addTile({
       own: rows,
       step: keys,
       vecs: "row_sizes.head_vecs",
       weights: "ds",
       row: ["k", "finite_key(key_$j, vec)"],
     }),
-  });
+  ].join("\n");
   const store = Array.from(
     { length: rows },
     (_, r) => wgsl(STORE, { r, partial, local: localRow(tile, r) }),
@@ -112,10 +74,7 @@ export function queryGradientKernel(spec: QueryGradientSpec): KernelSource {
     main: entryPoint(
       lanes,
       [
-        READ_ROW_SIZES,
-        ownRows(tile, "consecutive"),
-        placeRows(rows),
-        dropoutRows(spec, rows),
+        beginRows(spec),
         wgsl(BEGIN, { rows }),
         eachStep(keys, step, {
           before: "var cursor = seek(sequence, run.first_key);",
@@ -136,28 +95,11 @@ fn finite_key(base: u32, vec: u32) -> vec4f {
 `;
 
 const BEGIN = `
-@each r in rows
-let gradient_at_$r = output_gradient_place(token_$r, head_$r);
-let statistics_$r = row_statistics[statistics_place(token_$r, head_$r)];
-@end
 for (var vec = 0u; vec < row_sizes.head_vecs; vec++) {
   @each r in rows
   accumulator[own($r, vec, lane)] = vec4f(0.0);
   @end
 }
-`;
-
-const STEP = `
-$places
-$dots
-
-$hide
-$modify
-$weights
-$valueDots
-$drops
-$gradients
-$add
 `;
 
 const STORE = `

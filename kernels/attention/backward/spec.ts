@@ -26,6 +26,7 @@ import {
   loadRow,
   rowBinding,
   type RowFormat,
+  rowPlaces,
   storeRow,
 } from "../../fragments/rows.ts";
 import { keyRuns, tiles, WORK_TILE } from "../../fragments/schedule.ts";
@@ -36,6 +37,7 @@ import {
 } from "../../fragments/score.ts";
 import { WordRecord } from "../../record.ts";
 import { wgsl } from "../../wgsl.ts";
+import { lsePlaces } from "../epilogue.ts";
 import { queryRows } from "../query_rows.ts";
 
 /** What every backward kernel's source depends on. */
@@ -78,31 +80,23 @@ export function backwardFragments(spec: BackwardSpec): Fragment[] {
 /** `output_gradient_place` and `load_output_gradient`. */
 function outputGradientRows(format: RowFormat): Fragment {
   return {
-    needs: [loadRow({
-      name: "load_output_gradient",
-      bindings: [rowBinding("output_gradient", format)],
-      format,
-      dim: "value_dim",
-    })],
-    uniforms: { output_token_stride: "u32", output_head_stride: "u32" },
-    code: wgsl(`
-      fn output_gradient_place(token: u32, head: u32) -> u32 {
-        return token * params.output_token_stride + head * params.output_head_stride;
-      }
-    `),
+    needs: [
+      loadRow({
+        name: "load_output_gradient",
+        bindings: [rowBinding("output_gradient", format)],
+        format,
+        dim: "value_dim",
+      }),
+      rowPlaces({ name: "output_gradient", strides: "output" }),
+    ],
   };
 }
 
 /** `row_statistics`: (L, D) of each row, where its log-sum-exp is. */
 export function rowStatistics(access: "read" | "read_write"): Fragment {
   return {
+    needs: [lsePlaces()],
     bindings: [{ name: "row_statistics", type: "array<vec2f>", access }],
-    uniforms: { lse_token_stride: "u32", lse_head_stride: "u32" },
-    code: wgsl(`
-      fn statistics_place(token: u32, head: u32) -> u32 {
-        return token * params.lse_token_stride + head * params.lse_head_stride;
-      }
-    `),
   };
 }
 
@@ -119,23 +113,15 @@ export interface GradientRows {
 /** `{name}_place` and `store_{name}`. */
 export function gradientRows({ name, format, dim }: GradientRows): Fragment {
   return {
-    needs: [storeRow({
-      name: `store_${name}`,
-      bindings: [rowBinding(name, format, "read_write")],
-      format,
-      dim,
-    })],
-    uniforms: {
-      [`${name}_token_stride`]: "u32",
-      [`${name}_head_stride`]: "u32",
-    },
-    code: wgsl(
-      `
-      fn $name_place(token: u32, head: u32) -> u32 {
-        return token * params.$name_token_stride + head * params.$name_head_stride;
-      }
-      `.replaceAll("$name", name),
-    ),
+    needs: [
+      storeRow({
+        name: `store_${name}`,
+        bindings: [rowBinding(name, format, "read_write")],
+        format,
+        dim,
+      }),
+      rowPlaces({ name }),
+    ],
   };
 }
 
