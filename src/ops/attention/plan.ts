@@ -24,6 +24,7 @@ import {
 } from "./parts.ts";
 import type { AttentionProblem } from "./problem.ts";
 import {
+  arenaBuffers,
   type AttentionTensors,
   capturedTensors,
   checkSelection,
@@ -178,11 +179,19 @@ export class AttentionPlan implements Disposable {
     }
     const { attnMask } = tensors;
     const captures = capturedTensors(this.#gpu, this.#captures, attnMask);
-    checkWritten(
-      tensors,
-      captures.map(([resource, tensor]) => [names[resource], tensor.buffer]),
-    );
     const { arenas = [], query, key, value, output, lse } = tensors;
+    checkWritten(
+      [
+        ["query", query.buffer],
+        ["key", key?.buffer],
+        ["value", value?.buffer],
+        ...arenaBuffers(arenas),
+        ...captures.map(([resource, tensor]) =>
+          [names[resource], tensor.buffer] as const
+        ),
+      ],
+      [["output", output.buffer], ["lse", lse?.buffer]],
+    );
     const resources: Record<string, BindingResource | undefined> = {
       query,
       key,

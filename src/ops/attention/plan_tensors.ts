@@ -48,6 +48,42 @@ export interface AttentionTensors {
   readonly attnMask?: GpuTensor | undefined;
 }
 
+/** What a plan wants of a tensor. */
+export interface WantedTensor {
+  /** Its dtype. */
+  readonly type: string;
+  /** How many elements it has. */
+  readonly size: number;
+  /** Whether it may have more. */
+  readonly least?: boolean;
+}
+
+/**
+ * Throws unless a tensor is there, alive, and as a plan wants it.
+ *
+ * @throws {TypeError} naming the tensor
+ */
+export function checkTensor(
+  gpu: Gpu,
+  name: string,
+  tensor: GpuTensor | undefined,
+  { type, size, least = false }: WantedTensor,
+): asserts tensor is GpuTensor {
+  checkType(tensor !== undefined, name, "must be given", tensor);
+  checkType(tensor instanceof GpuTensor, name, "must be a GpuTensor", tensor);
+  checkType(tensor.gpu === gpu, name, "must be of the plan's Gpu", tensor);
+  checkType(tensor.dtype === type, name, `must be ${type}`, tensor.dtype);
+  checkType(
+    tensor.size === size || least && tensor.size > size,
+    name,
+    least
+      ? `must have >= ${size} elements, which its strides reach`
+      : `must have ${size} elements`,
+    tensor.size,
+  );
+  void tensor.buffer;
+}
+
 /**
  * Throws unless tensors are there, of the plan's device, dtypes and sizes.
  *
@@ -60,41 +96,17 @@ export function checkTensors(
 ): void {
   const { dtype, keys } = problem;
   const elements = tensorElements(problem);
-  const check = (
-    name: string,
-    tensor: GpuTensor | undefined,
-    size: number,
-    { type, least = false }: {
-      readonly type: string;
-      readonly least?: boolean;
-    },
-  ) => {
-    checkType(tensor, name, "must be given", tensor);
-    checkType(
-      tensor.gpu === gpu,
-      name,
-      "must be of the plan's Gpu",
-      tensor,
-    );
-    checkType(tensor.dtype === type, name, `must be ${type}`, tensor.dtype);
-    checkType(
-      tensor.size === size || least && tensor.size > size,
-      name,
-      least
-        ? `must have >= ${size} elements, which its strides reach`
-        : `must have ${size} elements`,
-      tensor.size,
-    );
-    void tensor.buffer;
-  };
   const rows = (name: "query" | "key" | "value" | "output") =>
-    check(name, tensors[name], elements[name], {
+    checkTensor(gpu, name, tensors[name], {
       type: dtype,
+      size: elements[name],
       least: problem.strides?.[name] !== undefined,
     });
   rows("query");
   rows("output");
-  if (problem.lse) check("lse", tensors.lse, elements.lse, { type: "f32" });
+  if (problem.lse) {
+    checkTensor(gpu, "lse", tensors.lse, { type: "f32", size: elements.lse });
+  }
   checkBlockMask(gpu, problem, tensors.blockMask);
   if (keys.segments > 0) {
     checkArenas(tensors.arenas, problem);
@@ -216,35 +228,38 @@ export function checkArenas(
   );
 }
 
+/** Buffers, and what errors call them. */
+export type NamedBuffers = readonly (readonly [
+  name: string,
+  buffer: GPUBuffer | undefined,
+])[];
+
 /**
  * WebGPU refuses a buffer that one dispatch both reads and writes, and takes one
  * that it writes twice, whose second result then is the only one. Checked for
  * all dispatches together, so that it does not depend on which kernels run.
+ *
+ * @throws {TypeError} naming both
  */
-export function checkWritten(
-  tensors: AttentionTensors,
-  captures: readonly [name: string, buffer: GPUBuffer][],
-): void {
-  const bound: [name: string, buffer: GPUBuffer | undefined][] = [
-    ["query", tensors.query.buffer],
-    ["key", tensors.key?.buffer],
-    ["value", tensors.value?.buffer],
-    ...(tensors.arenas ?? []).map((arena, i): [string, GPUBuffer] => [
-      `arenas[${i}]`,
-      arena.buffer,
-    ]),
-    ...captures,
-  ];
-  const { output, lse } = tensors;
-  for (const [name, written] of [["output", output], ["lse", lse]] as const) {
-    if (!written) continue;
-    const shared = bound.find(([, buffer]) => buffer === written.buffer);
+export function checkWritten(read: NamedBuffers, written: NamedBuffers): void {
+  const bound = new Map<GPUBuffer | undefined, string>();
+  for (const [name, buffer] of read) {
+    if (buffer && !bound.has(buffer)) bound.set(buffer, name);
+  }
+  for (const [name, buffer] of written) {
+    if (!buffer) continue;
+    const shared = bound.get(buffer);
     checkType(
       shared === undefined,
       name,
-      `must not share a buffer with ${shared?.[0]}`,
-      written,
+      `must not share a buffer with ${shared}`,
+      buffer.label,
     );
-    bound.push([name, written.buffer]);
+    bound.set(buffer, name);
   }
+}
+
+/** The buffers of arenas. */
+export function arenaBuffers(arenas: readonly GpuBuffer[] = []): NamedBuffers {
+  return arenas.map(({ buffer }, i) => [`arenas[${i}]`, buffer]);
 }

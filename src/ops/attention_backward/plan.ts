@@ -6,13 +6,14 @@
  */
 
 import { checkType } from "../../core/check.ts";
-import { Gpu, type GpuTensor, Program } from "../../gpu/mod.ts";
+import { Gpu, Program } from "../../gpu/mod.ts";
 import { checkIndexing } from "../attention/limits.ts";
 import {
   checkCapture,
   nameOfCapture,
   type PassDescriptor,
 } from "../attention/plan.ts";
+import { capturedTensors } from "../attention/plan_tensors.ts";
 import type { AttentionProblem } from "../attention/problem.ts";
 import type { BackwardChoices } from "./choices.ts";
 import type { BackwardExplanation } from "./explanation.ts";
@@ -183,12 +184,15 @@ export class AttentionBackwardPlan implements Disposable {
       lseGradient: this.#options.lseGradient ?? false,
       captureGradients: this.#options.captureGradients ?? [],
     });
-    const captures = Object.entries(this.#captures).map(([resource, own]) => ({
-      resource,
-      name: nameOfCapture(own),
-      tensor: own.tensor as GpuTensor,
-    }));
-    checkBackwardWritten(tensors, captures);
+    const names: Record<string, string> = { ...NAMES };
+    for (const [resource, own] of Object.entries(this.#captures)) {
+      names[resource] = nameOfCapture(own);
+    }
+    const captures = capturedTensors(this.#gpu, this.#captures, undefined);
+    checkBackwardWritten(
+      tensors,
+      captures.map(([resource, { buffer }]) => [names[resource], buffer]),
+    );
     const arenas = (tensors.arenas ?? []).map((arena, i) =>
       [`arena_${i}`, arena] as const
     );
@@ -210,18 +214,8 @@ export class AttentionBackwardPlan implements Disposable {
         ) => [`capture_gradient_${g}`, tensor]),
       ),
       ...Object.fromEntries(arenas),
-      ...Object.fromEntries(
-        captures.map(({ resource, tensor }) => [resource, tensor]),
-      ),
-    }, {
-      describe,
-      names: {
-        ...NAMES,
-        ...Object.fromEntries(
-          captures.map(({ resource, name }) => [resource, name]),
-        ),
-      },
-    });
+      ...Object.fromEntries(captures),
+    }, { describe, names });
   }
 
   /** Frees the plan's buffers; further calls do nothing. */

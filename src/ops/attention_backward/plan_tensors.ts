@@ -5,8 +5,14 @@
  */
 
 import { checkType } from "../../core/check.ts";
-import { type Gpu, GpuTensor } from "../../gpu/mod.ts";
-import { checkArenas } from "../attention/plan_tensors.ts";
+import type { Gpu } from "../../gpu/mod.ts";
+import {
+  arenaBuffers,
+  checkArenas,
+  checkTensor,
+  checkWritten,
+  type NamedBuffers,
+} from "../attention/plan_tensors.ts";
 import type { AttentionProblem } from "../attention/problem.ts";
 import { tensorElements } from "../attention/rows.ts";
 import type { CapturedFloats } from "../../mods/mod.ts";
@@ -33,22 +39,10 @@ export function checkBackwardTensors(
   const elements = tensorElements(problem);
   const gradients = gradientElements(problem);
   const check = (
-    name: Exclude<keyof BackwardTensors, "captureGradients">,
+    name: Exclude<keyof BackwardTensors, "captureGradients" | "arenas">,
     size: number,
     type: string,
-  ) => {
-    const tensor = tensors[name];
-    checkType(tensor instanceof GpuTensor, name, "must be a GpuTensor", tensor);
-    checkType(tensor.gpu === gpu, name, "must be of the plan's Gpu", tensor);
-    checkType(tensor.dtype === type, name, `must be ${type}`, tensor.dtype);
-    checkType(
-      tensor.size === size,
-      name,
-      `must have ${size} elements`,
-      tensor.size,
-    );
-    void tensor.buffer;
-  };
+  ) => checkTensor(gpu, name, tensors[name], { type, size });
   check("query", elements.query, dtype);
   if (keys.segments > 0) checkArenas(tensors.arenas, problem);
   else {
@@ -78,21 +72,23 @@ export function checkBackwardTensors(
     given.length,
   );
   captureGradients.forEach((captured, g) => {
-    const name = `captureGradients[${g}]`;
-    const tensor = given[g];
-    const size = captureElements(captured);
-    checkType(tensor instanceof GpuTensor, name, "must be a GpuTensor", tensor);
-    checkType(tensor.gpu === gpu, name, "must be of the plan's Gpu", tensor);
-    checkType(tensor.dtype === "f32", name, "must be f32", tensor.dtype);
-    checkType(
-      tensor.size === size,
-      name,
-      `must have ${size} elements`,
-      tensor.size,
-    );
-    void tensor.buffer;
+    checkTensor(gpu, `captureGradients[${g}]`, given[g], {
+      type: "f32",
+      size: captureElements(captured),
+    });
   });
 }
+
+const READ = [
+  "query",
+  "key",
+  "value",
+  "output",
+  "lse",
+  "outputGradient",
+  "lseGradient",
+] as const;
+const WRITTEN = ["queryGradient", "keyGradient", "valueGradient"] as const;
 
 /**
  * Throws where a tensor that is written shares its buffer with another.
@@ -101,50 +97,19 @@ export function checkBackwardTensors(
  */
 export function checkBackwardWritten(
   tensors: BackwardTensors,
-  captures: readonly { readonly name: string; readonly tensor: GpuTensor }[],
+  captures: NamedBuffers,
 ): void {
-  const { arenas = [] } = tensors;
-  const bound: [name: string, buffer: GPUBuffer][] = arenas.map(
-    (arena, i) => [`arenas[${i}]`, arena.buffer],
+  checkWritten(
+    [
+      ...arenaBuffers(tensors.arenas),
+      ...captures,
+      ...READ.map((name) => [name, tensors[name]?.buffer] as const),
+    ],
+    [
+      ...WRITTEN.map((name) => [name, tensors[name].buffer] as const),
+      ...(tensors.captureGradients ?? []).map(({ buffer }, g) =>
+        [`captureGradients[${g}]`, buffer] as const
+      ),
+    ],
   );
-  for (const { name, tensor } of captures) bound.push([name, tensor.buffer]);
-  const read = [
-    "query",
-    "key",
-    "value",
-    "output",
-    "lse",
-    "outputGradient",
-    "lseGradient",
-  ] as const;
-  for (const name of read) {
-    const tensor = tensors[name];
-    if (tensor) bound.push([name, tensor.buffer]);
-  }
-  const written: readonly [string, GpuTensor][] = [
-    ...["queryGradient", "keyGradient", "valueGradient"].map((
-      name,
-    ): [string, GpuTensor] => [
-      name,
-      tensors[name as "queryGradient" | "keyGradient" | "valueGradient"],
-    ]),
-    ...(tensors.captureGradients ?? []).map((
-      tensor,
-      g,
-    ): [string, GpuTensor] => [
-      `captureGradients[${g}]`,
-      tensor,
-    ]),
-  ];
-  for (const [name, tensor] of written) {
-    const { buffer } = tensor;
-    const shared = bound.find(([, other]) => other === buffer);
-    checkType(
-      shared === undefined,
-      name,
-      `must not share a buffer with ${shared?.[0]}`,
-      tensor,
-    );
-    bound.push([name, buffer]);
-  }
 }

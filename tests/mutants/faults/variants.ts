@@ -221,16 +221,16 @@ export const VARIANT_FAULTS: readonly SourceFault[] = [
   ...faultsIn("checkWritten", PLAN, [
     [
       "the log-sum-exp may lie over the output",
-      "bound.push([name, written.buffer]);",
-      "",
+      "bound.set(buffer, name);\n  }\n}",
+      "}\n}",
     ],
-    ["only the output is looked at", '["lse", lse]', '["lse", undefined]'],
-    [
-      "arenas are not looked at",
-      "...(tensors.arenas ?? []).map((arena, i)",
-      "...([] as GpuBuffer[]).map((arena, i)",
-    ],
-    ["values are not looked at", '["value", tensors.value?.buffer],', ""],
+  ]),
+  ...faultsIn("arenaBuffers", PLAN, [
+    ["arenas are not looked at", "arenas.map(", "arenas.slice(0, 0).map("],
+  ]),
+  ...faultsIn("AttentionPlan.encode", PLAN, [
+    ["only the output is looked at", '["lse", lse?.buffer]', ""],
+    ["values are not looked at", '["value", value?.buffer],', ""],
   ]),
   ...faultsIn("BindGroups", OBJECTS, [
     ["bind groups are never found again", "if (known) return known;", ""],

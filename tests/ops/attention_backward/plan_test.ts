@@ -157,7 +157,7 @@ gpuTest(
       );
     for (
       const [change, message] of [
-        [{ query: undefined }, "query must be a GpuTensor"],
+        [{ query: undefined }, "query must be given"],
         [{ outputGradient: small }, "outputGradient must have 768 elements"],
         [{ lse: tensors.query }, "lse must have 48 elements"],
         [{ lseGradient: tensors.lse }, "lseGradient must be given to a plan"],
