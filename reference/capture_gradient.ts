@@ -8,7 +8,7 @@
 import {
   capturedShape,
   evaluatedTerms,
-} from "../src/mods/capture_derivative.ts";
+} from "../src/mods/derivative/capture_derivative.ts";
 import type { CapturedFloats } from "../src/mods/mod.ts";
 import type { ScoreMod } from "../src/mods/mod.ts";
 import type { ScoreGradientVisitor } from "./attention_backward.ts";

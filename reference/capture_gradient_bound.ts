@@ -8,7 +8,7 @@ import { checkInteger } from "../src/core/check.ts";
 import {
   capturedShape,
   evaluatedTerms,
-} from "../src/mods/capture_derivative.ts";
+} from "../src/mods/derivative/capture_derivative.ts";
 import type { CapturedFloats, ScoreMod } from "../src/mods/mod.ts";
 import type { BackwardProblem } from "./attention_backward.ts";
 import { forEachBackwardRow } from "./backward_rows.ts";

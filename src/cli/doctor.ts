@@ -12,8 +12,8 @@ import {
   measureReadBandwidth,
   type Peak,
 } from "../gpu/calibrate.ts";
-import type { ProbeResult } from "../gpu/probe.ts";
-import { runProbes } from "../gpu/probes.ts";
+import type { ProbeResult } from "../gpu/probes/probe.ts";
+import { runProbes } from "../gpu/probes/probes.ts";
 import { WANTED_FEATURES, WANTED_LIMITS } from "../gpu/adapter.ts";
 import { readCommand } from "./arguments.ts";
 import { checkAttention, type CheckResult } from "./self_check.ts";

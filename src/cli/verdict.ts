@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { ProbeResult } from "../gpu/probe.ts";
+import type { ProbeResult } from "../gpu/probes/probe.ts";
 import type { CheckResult } from "./self_check.ts";
 
 /** What a verdict is made of. */

@@ -7,12 +7,12 @@
 
 import { checkInteger } from "../core/check.ts";
 import type { KernelSource } from "../core/kernel.ts";
-import type { GpuBuffer } from "./buffer.ts";
+import type { GpuBuffer } from "./buffers/buffer.ts";
 import type { Gpu } from "./gpu.ts";
-import { Program } from "./program.ts";
-import type { Dispatch } from "./program_parts.ts";
+import { Program } from "./program/program.ts";
+import type { Dispatch } from "./program/program_parts.ts";
 import { PassTimer, timingUnsupported } from "./timing.ts";
-import { BufferUsage } from "./usage.ts";
+import { BufferUsage } from "./buffers/usage.ts";
 
 /** A measured peak: the best of several ways to reach it. */
 export interface Peak {

@@ -5,7 +5,7 @@
  * @module
  */
 
-import type { BufferOptions, GpuBuffer } from "./buffer.ts";
+import type { BufferOptions, GpuBuffer } from "./buffers/buffer.ts";
 
 /**
  * A device, how buffers are made on it, and what became of it.

@@ -9,15 +9,18 @@ import type { ElementType, HostArray } from "../core/dtype.ts";
 import { DeviceLostError } from "../core/errors.ts";
 import type { KernelSource } from "../core/kernel.ts";
 import { type GpuInfo, infoOf, isSoftware } from "./adapter.ts";
-import type { BufferOptions, GpuBuffer } from "./buffer.ts";
+import type { BufferOptions, GpuBuffer } from "./buffers/buffer.ts";
 import type { DeviceContext } from "./device_context.ts";
-import { type BindingResource, bindResources } from "./dispatch.ts";
+import { type BindingResource, bindResources } from "./program/dispatch.ts";
 import { labelled, scoped } from "./errors.ts";
-import { type GpuStats, LiveBuffers } from "./live_buffers.ts";
-import { type CompiledKernel, PipelineCache } from "./pipeline_cache.ts";
-import { BufferPool } from "./pool.ts";
-import { type ReadOptions, StagingRing } from "./readback.ts";
-import { submitRecording } from "./recordings.ts";
+import { type GpuStats, LiveBuffers } from "./buffers/live_buffers.ts";
+import {
+  type CompiledKernel,
+  PipelineCache,
+} from "./program/pipeline_cache.ts";
+import { BufferPool } from "./buffers/pool.ts";
+import { type ReadOptions, StagingRing } from "./buffers/readback.ts";
+import { submitRecording } from "./program/recordings.ts";
 import {
   emptyTensor,
   type GpuTensor,

@@ -11,9 +11,9 @@ import {
   elementTypeOf,
   type HostArray,
 } from "../core/dtype.ts";
-import { checkOwner, type GpuBuffer, setOwner } from "./buffer.ts";
+import { checkOwner, type GpuBuffer, setOwner } from "./buffers/buffer.ts";
 import type { DeviceContext } from "./device_context.ts";
-import { BufferUsage, roundUp, TENSOR_USAGE } from "./usage.ts";
+import { BufferUsage, roundUp, TENSOR_USAGE } from "./buffers/usage.ts";
 
 /**
  * Tensor buffers are a multiple of one `vec4f`, so that a shader may read any

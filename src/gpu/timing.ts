@@ -6,9 +6,9 @@
 
 import { checkInteger, checkRange } from "../core/check.ts";
 import { UnsupportedError } from "../core/errors.ts";
-import type { GpuBuffer } from "./buffer.ts";
+import type { GpuBuffer } from "./buffers/buffer.ts";
 import type { Gpu } from "./gpu.ts";
-import { BufferUsage, MAP_READ } from "./usage.ts";
+import { BufferUsage, MAP_READ } from "./buffers/usage.ts";
 
 /** WebGPU's limit on the queries of one set, two of which make a pass. */
 const MAX_PASSES = 2048;

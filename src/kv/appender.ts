@@ -8,7 +8,7 @@ import { APPEND_LANES, appendKernel } from "../../kernels/cache/append.ts";
 import { rowFormat, rowStride } from "../../kernels/fragments/rows.ts";
 import type { KernelSource } from "../core/kernel.ts";
 import { type Dispatch, type Gpu, Program } from "../gpu/mod.ts";
-import { foldGrid } from "../gpu/dispatch.ts";
+import { foldGrid } from "../gpu/program/dispatch.ts";
 import { arenaName, type Arenas, arenasByName } from "./arena_names.ts";
 import type { DeviceRows } from "./rows.ts";
 import type { CacheSizes, KvCacheOptions } from "./sizes.ts";

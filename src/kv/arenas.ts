@@ -8,7 +8,7 @@
 import { checkInteger, checkType } from "../core/check.ts";
 import type { DType } from "../core/dtype.ts";
 import type { Gpu, GpuBuffer, GpuTensor } from "../gpu/mod.ts";
-import { TENSOR_USAGE } from "../gpu/usage.ts";
+import { TENSOR_USAGE } from "../gpu/buffers/usage.ts";
 import type { BlockTable } from "../cache/block/block_table.ts";
 import type { ContiguousSequence } from "../cache/extent/contiguous_sequence.ts";
 import type { CacheSequence } from "../cache/manager/cache_sequence.ts";

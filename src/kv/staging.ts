@@ -6,7 +6,7 @@
  */
 
 import type { GpuBuffer, GpuTensor, ReadOptions } from "../gpu/mod.ts";
-import { TENSOR_USAGE } from "../gpu/usage.ts";
+import { TENSOR_USAGE } from "../gpu/buffers/usage.ts";
 import type { KvArenas } from "./arenas.ts";
 import { arenaName, arenasByName } from "./arena_names.ts";
 import {

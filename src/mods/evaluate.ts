@@ -16,7 +16,7 @@ import type {
   ExpressionNode,
   UnaryOperation,
 } from "./nodes.ts";
-import { hostDataOf } from "./device_data.ts";
+import { hostDataOf } from "./captures/device_data.ts";
 import { compile, type Reading } from "./reading.ts";
 import type { MaskMod, ScoreMod } from "./trace.ts";
 

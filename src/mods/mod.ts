@@ -21,7 +21,7 @@
  * @module
  */
 
-export { maskRuns, type MaskRunsOptions, type Run } from "./block_mask.ts";
+export { maskRuns, type MaskRunsOptions, type Run } from "./block_mask/runs.ts";
 export {
   type BlockDensity,
   type BlockGeometry,
@@ -42,21 +42,21 @@ export {
   throughTable,
   type ThroughTableOptions,
 } from "./block_mask/mod.ts";
-export { Capture, capture } from "./capture.ts";
+export { Capture, capture } from "./captures/capture.ts";
 export type {
   CaptureOptions,
   TensorCaptureOptions,
-} from "./capture_options.ts";
+} from "./captures/capture_options.ts";
 export { and, not, or } from "./combine.ts";
-export type { CapturedFloats } from "./capture_derivative.ts";
-export { scoreDerivative } from "./derivative.ts";
+export type { CapturedFloats } from "./derivative/capture_derivative.ts";
+export { scoreDerivative } from "./derivative/derivative.ts";
 export {
   drawMask,
   type DrawMaskOptions,
   type MaskedProblem,
   type MaskPicture,
   type TileKind,
-} from "./draw_mask.ts";
+} from "./drawing/draw_mask.ts";
 export {
   type MaskFunction,
   maskFunction,
@@ -73,13 +73,13 @@ export {
   int,
   Numeric,
 } from "./expression.ts";
-export type { FloatBits, FloatData } from "./floats.ts";
+export type { FloatBits, FloatData } from "./captures/floats.ts";
 export {
   classifyMask,
   type MaskClass,
   type PositionRanges,
-} from "./interval.ts";
-export type { Interval } from "./interval_arithmetic.ts";
+} from "./interval/interval.ts";
+export type { Interval } from "./interval/interval_arithmetic.ts";
 export { blockDiagonal } from "./masks/blocks.ts";
 export { booleanMask } from "./masks/boolean.ts";
 export { mortonOrder, tileOrder } from "./masks/canvas.ts";
@@ -156,9 +156,12 @@ export type {
   VariableName,
   VariableNode,
 } from "./nodes.ts";
-export type { TensorBinding, TensorPlacement } from "./device_table.ts";
-export { pickedRows, type PickedRowsOptions } from "./picked_rows.ts";
-export type { QueryRowsOptions } from "./query_key_data.ts";
+export type {
+  TensorBinding,
+  TensorPlacement,
+} from "./captures/device_table.ts";
+export { pickedRows, type PickedRowsOptions } from "./captures/picked_rows.ts";
+export type { QueryRowsOptions } from "./captures/query_key_data.ts";
 export { bindRows } from "./rows.ts";
 export {
   additiveBias,
@@ -172,7 +175,7 @@ export {
   type BucketBiasOptions,
   sandwich,
   type SandwichOptions,
-} from "./table_biases.ts";
+} from "./captures/table_biases.ts";
 export {
   type MaskMod,
   maskMod,
@@ -181,5 +184,5 @@ export {
   scoreMod,
   type ScoreVariables,
 } from "./trace.ts";
-export { emitMods } from "./emit_mods.ts";
-export type { EmitOptions, EmittedMods } from "./wgsl.ts";
+export { emitMods } from "./wgsl/emit_mods.ts";
+export type { EmitOptions, EmittedMods } from "./wgsl/wgsl.ts";

@@ -6,18 +6,18 @@
  */
 
 import { checkFinite, checkInteger, checkRange } from "../core/check.ts";
-import { type Capture, capture } from "./capture.ts";
-import type { CaptureOptions } from "./capture_options.ts";
-import { isCapturedTensor } from "./capture_tensor.ts";
+import { type Capture, capture } from "./captures/capture.ts";
+import type { CaptureOptions } from "./captures/capture_options.ts";
+import { isCapturedTensor } from "./captures/capture_tensor.ts";
 import { type Float, float } from "./expression.ts";
-import { type FloatData, floatsOf } from "./floats.ts";
+import { type FloatData, floatsOf } from "./captures/floats.ts";
 import type { CapturedTensor } from "./nodes.ts";
 import {
   checkRank,
   queryKeyData,
   queryKeyTensor,
   type QueryRowsOptions,
-} from "./query_key_data.ts";
+} from "./captures/query_key_data.ts";
 import { type ScoreMod, scoreMod } from "./trace.ts";
 
 /**

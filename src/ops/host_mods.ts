@@ -5,7 +5,7 @@
  */
 
 import type { Gpu, GpuTensor, ReadOptions } from "../gpu/mod.ts";
-import { isOnDevice } from "../mods/device_data.ts";
+import { isOnDevice } from "../mods/captures/device_data.ts";
 import type {
   CapturedBuffer,
   CapturedData,

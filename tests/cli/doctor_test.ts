@@ -10,7 +10,7 @@ import { checkAttention, definition } from "../../src/cli/self_check.ts";
 import { gpuEnvironment } from "../../src/cli/setup.ts";
 import { type Findings, verdictOf } from "../../src/cli/verdict.ts";
 import { attention } from "../../reference/mod.ts";
-import { PROBES } from "../../src/gpu/probes.ts";
+import { PROBES } from "../../src/gpu/probes/probes.ts";
 import { Prng } from "../../src/core/prng.ts";
 import { gpuTest, SKIP_REASON } from "../support/gpu.ts";
 

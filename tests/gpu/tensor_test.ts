@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { BufferUsage } from "../../src/gpu/mod.ts";
-import { TENSOR_USAGE } from "../../src/gpu/usage.ts";
+import { TENSOR_USAGE } from "../../src/gpu/buffers/usage.ts";
 import { gpuTest, ownGpu } from "../support/gpu.ts";
 import { checkProperty } from "../support/property.ts";
 

@@ -18,7 +18,7 @@ import {
   scoreMod,
   softcap,
 } from "../../src/mods/mod.ts";
-import { captureTerms } from "../../src/mods/capture_derivative.ts";
+import { captureTerms } from "../../src/mods/derivative/capture_derivative.ts";
 import { Prng } from "../../src/core/prng.ts";
 import { property } from "../support/property.ts";
 import { backwardOf, type Case, cases, normals } from "./cases.ts";

@@ -5,7 +5,7 @@
  */
 
 import { attention, type Gpu, KvCache } from "../../mod.ts";
-import { runProbes } from "../../src/gpu/probes.ts";
+import { runProbes } from "../../src/gpu/probes/probes.ts";
 import {
   type AttentionCase,
   dataOf,

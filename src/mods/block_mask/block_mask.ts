@@ -10,7 +10,7 @@ import type { Bool } from "../expression.ts";
 import { maskFunction } from "../evaluate.ts";
 import { bindRows } from "../rows.ts";
 import { type MaskMod, maskMod } from "../trace.ts";
-import type { MaskPicture } from "../draw_mask.ts";
+import type { MaskPicture } from "../drawing/draw_mask.ts";
 import { drawBlocks, type DrawBlocksOptions } from "./draw.ts";
 import { blockCount, type BlockGrid, commonGrid } from "./geometry.ts";
 import {

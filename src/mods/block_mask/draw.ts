@@ -6,9 +6,9 @@
 
 import { checkInteger, checkRange } from "../../core/check.ts";
 import { checkOptions } from "../../core/options.ts";
-import { type MaskPicture, pictureOf } from "../draw_mask.ts";
+import { type MaskPicture, pictureOf } from "../drawing/draw_mask.ts";
 import { bindRows } from "../rows.ts";
-import type { TileKind } from "../tile_grid.ts";
+import type { TileKind } from "../drawing/tile_grid.ts";
 import type { MaskMod } from "../trace.ts";
 import type { BlockGrid } from "./geometry.ts";
 

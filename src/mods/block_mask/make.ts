@@ -6,11 +6,11 @@
 
 import { checkType } from "../../core/check.ts";
 import { checkOptions } from "../../core/options.ts";
-import { maskClassifier } from "../interval.ts";
+import { maskClassifier } from "../interval/interval.ts";
 import { bindRows } from "../rows.ts";
 import { dependsOn } from "../nodes.ts";
 import { type MaskMod, modsDependOn } from "../trace.ts";
-import { maskRuns } from "../block_mask.ts";
+import { maskRuns } from "./runs.ts";
 import { BlockMask } from "./block_mask.ts";
 import {
   blockCount,

@@ -6,7 +6,7 @@
  */
 
 import { checkType } from "../../core/check.ts";
-import { type Capture, capture } from "../capture.ts";
+import { type Capture, capture } from "../captures/capture.ts";
 import { Bool, type Int } from "../expression.ts";
 import { type MaskMod, type MaskVariables, modsDependOn } from "../trace.ts";
 import type { BlockGrid } from "./geometry.ts";

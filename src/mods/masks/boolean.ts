@@ -5,13 +5,13 @@
  */
 
 import { checkType } from "../../core/check.ts";
-import { isCapturedTensor } from "../capture_tensor.ts";
+import { isCapturedTensor } from "../captures/capture_tensor.ts";
 import type { CapturedTensor } from "../nodes.ts";
 import {
   queryKeyData,
   queryKeyTensor,
   type QueryRowsOptions,
-} from "../query_key_data.ts";
+} from "../captures/query_key_data.ts";
 import { type MaskMod, maskMod } from "../trace.ts";
 
 /**

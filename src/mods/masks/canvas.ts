@@ -6,7 +6,7 @@
  */
 
 import { checkInteger, checkRange, checkType } from "../../core/check.ts";
-import { capture } from "../capture.ts";
+import { capture } from "../captures/capture.ts";
 import { type Int, int } from "../expression.ts";
 
 const MAX = 2 ** 31 - 1;

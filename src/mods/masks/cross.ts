@@ -6,7 +6,7 @@
 
 import { checkInteger, checkType } from "../../core/check.ts";
 import { checkOptions } from "../../core/options.ts";
-import { capture } from "../capture.ts";
+import { capture } from "../captures/capture.ts";
 import { type MaskMod, maskMod } from "../trace.ts";
 
 const MAX = 2 ** 31 - 1;

@@ -4,8 +4,8 @@
  * @module
  */
 
-import { capture } from "../capture.ts";
-import { checkRank } from "../query_key_data.ts";
+import { capture } from "../captures/capture.ts";
+import { checkRank } from "../captures/query_key_data.ts";
 import { type MaskMod, maskMod } from "../trace.ts";
 
 /**

@@ -5,7 +5,7 @@
  */
 
 import { checkType } from "../../core/check.ts";
-import { capture } from "../capture.ts";
+import { capture } from "../captures/capture.ts";
 import { Bool } from "../expression.ts";
 import { type MaskMod, maskMod } from "../trace.ts";
 

@@ -5,7 +5,7 @@
  */
 
 import { checkInteger, checkType } from "../../core/check.ts";
-import { type Capture, capture } from "../capture.ts";
+import { type Capture, capture } from "../captures/capture.ts";
 import type { Int } from "../expression.ts";
 
 /**

@@ -6,7 +6,7 @@
 
 import { checkInteger, checkType } from "../../core/check.ts";
 import { Bool, type Int, int } from "../expression.ts";
-import { movedTree } from "../moved_tree.ts";
+import { movedTree } from "../captures/moved_tree.ts";
 import { type MaskMod, maskMod, type MaskVariables } from "../trace.ts";
 
 const MAX = 2 ** 31 - 1;

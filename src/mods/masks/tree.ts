@@ -5,7 +5,7 @@
  */
 
 import { checkInteger, checkType } from "../../core/check.ts";
-import { capture } from "../capture.ts";
+import { capture } from "../captures/capture.ts";
 import { int } from "../expression.ts";
 import { type MaskMod, maskMod } from "../trace.ts";
 

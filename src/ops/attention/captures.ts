@@ -14,8 +14,8 @@ import type {
   TensorBinding,
   TensorPlacement,
 } from "../../mods/mod.ts";
-import { emitForward } from "../../mods/wgsl.ts";
-import { isOnDevice } from "../../mods/device_data.ts";
+import { emitForward } from "../../mods/wgsl/wgsl.ts";
+import { isOnDevice } from "../../mods/captures/device_data.ts";
 import { evaluationOrder } from "../../mods/nodes.ts";
 import type { ExplainedCapture } from "./explanation.ts";
 import type { AttentionProblem } from "./problem.ts";

@@ -11,7 +11,7 @@ import {
 import { rowFormat, rowStride } from "../../../kernels/fragments/rows.ts";
 import { checkType } from "../../core/check.ts";
 import { type Gpu, GpuTensor, Program } from "../../gpu/mod.ts";
-import { foldGrid } from "../../gpu/dispatch.ts";
+import { foldGrid } from "../../gpu/program/dispatch.ts";
 import { vecsOf } from "./problem.ts";
 
 /**

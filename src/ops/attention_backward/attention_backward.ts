@@ -5,7 +5,7 @@
  */
 
 import { checkType } from "../../core/check.ts";
-import { capturedShape } from "../../mods/capture_derivative.ts";
+import { capturedShape } from "../../mods/derivative/capture_derivative.ts";
 import type { CapturedFloats } from "../../mods/mod.ts";
 import { type Gpu, GpuTensor } from "../../gpu/mod.ts";
 import { uploadHost } from "../../gpu/host_tensor.ts";

@@ -21,9 +21,9 @@ import {
 import { WORK_TILE } from "../../../kernels/fragments/schedule.ts";
 import type { KernelSource } from "../../core/kernel.ts";
 import { checkType } from "../../core/check.ts";
-import { foldGrid } from "../../gpu/dispatch.ts";
+import { foldGrid } from "../../gpu/program/dispatch.ts";
 import { type Dispatch, GpuTensor } from "../../gpu/mod.ts";
-import { capturedShape } from "../../mods/capture_derivative.ts";
+import { capturedShape } from "../../mods/derivative/capture_derivative.ts";
 import {
   Capture,
   type CapturedFloats,

@@ -32,7 +32,7 @@ import {
 import { tileRows } from "../../../kernels/attention/score_tile.ts";
 import { rowFormat, rowStride } from "../../../kernels/fragments/rows.ts";
 import type { KernelSource } from "../../core/kernel.ts";
-import { foldGrid } from "../../gpu/dispatch.ts";
+import { foldGrid } from "../../gpu/program/dispatch.ts";
 import type { Dispatch, ProgramParts } from "../../gpu/mod.ts";
 import { type CapturedFloats, emitMods } from "../../mods/mod.ts";
 import {

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { maskRowRuns } from "../../mods/block_mask.ts";
+import { maskRowRuns } from "../../mods/block_mask/runs.ts";
 import { modsDependOn } from "../../mods/trace.ts";
 import type { AttentionProblem } from "../attention/problem.ts";
 import type { KeyRange, SequenceRecord } from "../attention/work/key_ranges.ts";

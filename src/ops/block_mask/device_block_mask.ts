@@ -25,7 +25,7 @@ import {
   checkType,
 } from "../../core/check.ts";
 import { checkOptions } from "../../core/options.ts";
-import { foldGrid } from "../../gpu/dispatch.ts";
+import { foldGrid } from "../../gpu/program/dispatch.ts";
 import { noteDeviceBlockMask } from "./made.ts";
 import {
   type Dispatch,

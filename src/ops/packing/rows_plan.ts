@@ -12,7 +12,7 @@ import {
 } from "../../../kernels/rows/take_rows.ts";
 import { checkInteger, checkRange, checkType } from "../../core/check.ts";
 import { bytesPerElement, type ElementType } from "../../core/dtype.ts";
-import { foldGrid } from "../../gpu/dispatch.ts";
+import { foldGrid } from "../../gpu/program/dispatch.ts";
 import { type Gpu, GpuTensor, Program } from "../../gpu/mod.ts";
 
 /**

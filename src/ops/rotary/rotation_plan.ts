@@ -9,7 +9,7 @@ import { rowFormat, rowStride } from "../../../kernels/fragments/rows.ts";
 import { ROTATE_LANES, rotateKernel } from "../../../kernels/layers/rotate.ts";
 import { checkInteger, checkRange, checkType } from "../../core/check.ts";
 import { checkOptions, type OptionHints } from "../../core/options.ts";
-import { foldGrid } from "../../gpu/dispatch.ts";
+import { foldGrid } from "../../gpu/program/dispatch.ts";
 import { Gpu, GpuTensor, Program, type ProgramParts } from "../../gpu/mod.ts";
 import type { KeyRotation } from "../../kv/mod.ts";
 import type { Layout } from "../attention/problem.ts";

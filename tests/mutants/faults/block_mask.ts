@@ -132,14 +132,14 @@ export const BLOCK_MASK_FAULTS: readonly Fault[] = [
       "blocks",
     ],
   ]),
-  ...faultsIn("dilated", ["mods/interval"], [
+  ...faultsIn("dilated", ["mods/interval/interval"], [
     [
       "tiles beyond the last distance are undecided",
       "window - window % dilation",
       "window",
     ],
   ]),
-  ...faultsIn("inOrder", ["mods/interval"], [
+  ...faultsIn("inOrder", ["mods/interval/interval"], [
     [
       "documents keep their ids",
       "known.set(ids[i], number = known.size)",

@@ -9,7 +9,7 @@ import { type Fault, faultsIn, faultsInKernel } from "../fault.ts";
 
 const ORACLE = ["reference/attention_backward"];
 const ERRORS = ["reference/backward_error"];
-const DERIVATIVE = ["mods/derivative"];
+const DERIVATIVE = ["mods/derivative/derivative"];
 const CAPTURES = ["reference/capture_gradient"];
 const ON_DEVICE = ["ops/attention_backward/capture_gradients"];
 const DROPOUT = ["core/dropout"];

@@ -7,10 +7,10 @@
 
 import { faultsIn, type SourceFault } from "../fault.ts";
 
-const INTERVAL_ARITHMETIC = ["mods/interval_arithmetic"];
-const INTERVAL = ["mods/interval"];
-const RANGE_TABLE = ["mods/range_table"];
-const DRAW_MASK = ["mods/draw_mask"];
+const INTERVAL_ARITHMETIC = ["mods/interval/interval_arithmetic"];
+const INTERVAL = ["mods/interval/interval"];
+const RANGE_TABLE = ["mods/interval/range_table"];
+const DRAW_MASK = ["mods/drawing/draw_mask"];
 
 /** Every fault listed for it. */
 export const MODS_FAULTS: readonly SourceFault[] = [
@@ -45,13 +45,17 @@ export const MODS_FAULTS: readonly SourceFault[] = [
       "",
     ],
   ]),
-  ...faultsIn("src/mods/interval_arithmetic.ts: wrapped", INTERVAL_ARITHMETIC, [
+  ...faultsIn(
+    "src/mods/interval/interval_arithmetic.ts: wrapped",
+    INTERVAL_ARITHMETIC,
     [
-      "a product wraps unnoticed",
-      "return low >= INT_MIN && high <= INT_MAX ?",
-      "return low >= INT_MIN || high <= INT_MAX ?",
+      [
+        "a product wraps unnoticed",
+        "return low >= INT_MIN && high <= INT_MAX ?",
+        "return low >= INT_MIN || high <= INT_MAX ?",
+      ],
     ],
-  ]),
+  ),
   ...faultsIn("sparseTable", RANGE_TABLE, [
     [
       "the last chunk of a range is missed",
@@ -95,7 +99,7 @@ export const MODS_FAULTS: readonly SourceFault[] = [
       "false",
     ],
   ]),
-  ...faultsIn("HeldWords.take", ["gpu/held_words"], [
+  ...faultsIn("HeldWords.take", ["gpu/program/held_words"], [
     [
       "words that are new past the old end are not kept",
       "this.#words = words.slice();",

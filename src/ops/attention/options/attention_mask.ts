@@ -13,12 +13,12 @@ import {
   type ScoreMod,
   scoreMod,
 } from "../../../mods/mod.ts";
-import { floatsOf, isFloat16 } from "../../../mods/floats.ts";
+import { floatsOf, isFloat16 } from "../../../mods/captures/floats.ts";
 import {
   queryKeyData,
   type QueryKeyElement,
   queryKeyTensor,
-} from "../../../mods/query_key_data.ts";
+} from "../../../mods/captures/query_key_data.ts";
 
 /**
  * A mask on the host, of any rank from 1 to 4.

@@ -15,8 +15,8 @@ import {
   slidingWindow,
   softcap,
 } from "../../../mods/mod.ts";
-import { isCapturedTensor } from "../../../mods/capture_tensor.ts";
-import { floatsOf } from "../../../mods/floats.ts";
+import { isCapturedTensor } from "../../../mods/captures/capture_tensor.ts";
+import { floatsOf } from "../../../mods/captures/floats.ts";
 import { alibiSlopes } from "../../../mods/scores.ts";
 import type { AnyTensor } from "../../tensors.ts";
 import type { AttentionProblem } from "../problem.ts";
