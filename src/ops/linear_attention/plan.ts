@@ -5,9 +5,9 @@
  * @module
  */
 
-import { checkType } from "../../core/check.ts";
-import { Gpu, Program } from "../../gpu/mod.ts";
+import type { Gpu } from "../../gpu/mod.ts";
 import type { PassDescriptor } from "../attention/plan.ts";
+import { checkGpu, PlanProgram } from "../plan/plan_program.ts";
 import type { LinearExplanation } from "./explanation.ts";
 import { checkLinearLimits } from "./limits.ts";
 import { type LinearParts, linearParts } from "./parts.ts";
@@ -55,24 +55,10 @@ const NAMES = {
  * @category Attention
  */
 export class LinearAttentionPlan implements Disposable {
-  readonly #gpu: Gpu;
-  readonly #program: Program;
-  #problem: LinearProblem;
-  #explanation: LinearExplanation;
-  #destroyed = false;
+  readonly #plan: PlanProgram<LinearProblem, LinearParts>;
 
-  private constructor(
-    program: Program,
-    made: {
-      readonly gpu: Gpu;
-      readonly problem: LinearProblem;
-      readonly explanation: LinearExplanation;
-    },
-  ) {
-    this.#gpu = made.gpu;
-    this.#program = program;
-    this.#problem = made.problem;
-    this.#explanation = made.explanation;
+  private constructor(plan: PlanProgram<LinearProblem, LinearParts>) {
+    this.#plan = plan;
   }
 
   /**
@@ -86,21 +72,27 @@ export class LinearAttentionPlan implements Disposable {
     gpu: Gpu,
     problem: LinearProblem,
   ): Promise<LinearAttentionPlan> {
-    checkType(gpu instanceof Gpu, "gpu", "must be a Gpu", gpu);
-    gpu.check();
-    const { parts, explanation } = checkedParts(gpu, problem);
-    const program = await Program.create(gpu, "linear_attention", parts);
-    return new LinearAttentionPlan(program, { gpu, problem, explanation });
+    checkGpu(gpu);
+    return new LinearAttentionPlan(
+      await PlanProgram.create(gpu, {
+        label: "linear_attention",
+        problem,
+        work: (problem: LinearProblem) => {
+          checkLinearLimits(gpu, problem);
+          return linearParts(problem, gpu);
+        },
+      }),
+    );
   }
 
   /** The problem that the plan is for now. */
   get problem(): LinearProblem {
-    return this.#problem;
+    return this.#plan.problem;
   }
 
   /** Says which kernels will run, on what tiles, and on how much scratch. */
   explain(): LinearExplanation {
-    return this.#explanation;
+    return this.#plan.parts.explanation;
   }
 
   /**
@@ -113,13 +105,7 @@ export class LinearAttentionPlan implements Disposable {
    * @throws {RangeError} if sizes exceed the device's limits
    */
   async update(problem: LinearProblem): Promise<void> {
-    this.#check();
-    const { parts, explanation } = checkedParts(this.#gpu, problem);
-    await this.#program.compile(parts.dispatches.map(({ source }) => source));
-    this.#check();
-    this.#program.update(parts);
-    this.#problem = problem;
-    this.#explanation = explanation;
+    await this.#plan.update(problem);
   }
 
   /**
@@ -133,9 +119,9 @@ export class LinearAttentionPlan implements Disposable {
     tensors: LinearTensors,
     describe?: PassDescriptor,
   ): void {
-    this.#check();
-    checkLinearTensors(this.#gpu, this.#problem, tensors);
-    this.#program.encode(encoder, {
+    this.#plan.check();
+    checkLinearTensors(this.#plan.gpu, this.#plan.problem, tensors);
+    this.#plan.encode(encoder, {
       query: tensors.query,
       key: tensors.key,
       value: tensors.value,
@@ -150,22 +136,11 @@ export class LinearAttentionPlan implements Disposable {
 
   /** Frees the plan's buffers; further calls do nothing. */
   destroy(): void {
-    this.#destroyed = true;
-    this.#program.destroy();
+    this.#plan.destroy();
   }
 
   /** The same as {@linkcode LinearAttentionPlan.destroy}. */
   [Symbol.dispose](): void {
     this.destroy();
   }
-
-  #check(): void {
-    this.#gpu.check();
-    checkType(!this.#destroyed, "plan", "must not be destroyed", "destroyed");
-  }
-}
-
-function checkedParts(gpu: Gpu, problem: LinearProblem): LinearParts {
-  checkLinearLimits(gpu, problem);
-  return linearParts(problem, gpu);
 }

@@ -6,7 +6,7 @@
 
 import type { Gpu, GpuTensor } from "../../gpu/mod.ts";
 import { checkType } from "../../core/check.ts";
-import { checkTensor, checkWritten } from "../attention/plan_tensors.ts";
+import { checkTensor, checkWritten } from "../plan/tensors.ts";
 import type { LinearProblem } from "./problem.ts";
 
 /**
