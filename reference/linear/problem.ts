@@ -216,6 +216,15 @@ export function decayOf(
   return decay === undefined ? 1 : Math.exp(decay[at]);
 }
 
+/** The `length` elements of an array from one on. */
+export function vectorAt(
+  array: ArrayLike<number>,
+  at: number,
+  length: number,
+): Float64Array {
+  return Float64Array.from({ length }, (_, t) => array[at + t]);
+}
+
 /** Where the log gate of a token, value head and channel stands. */
 function gateIndex(
   { decay, decayShape, valueHeads, headDim }: LinearAttentionProblem,
