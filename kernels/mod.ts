@@ -54,6 +54,8 @@ export type { ModSource } from "./fragments/score.ts";
 export { chunkStateKernel } from "./linear/chunk_state.ts";
 export { gateSumsKernel, type GateSumsSpec } from "./linear/gates.ts";
 export { chunkOutputKernel } from "./linear/output.ts";
+export type { GivenStatesSpec } from "./linear/given_states.ts";
+export { recurrentKernel, type RecurrentSpec } from "./linear/recurrent.ts";
 export { scanKernel, type ScanSpec } from "./linear/scan.ts";
 export { chunkScoresKernel, type ScoresSpec } from "./linear/scores.ts";
 export type { GateKind, LinearSpec } from "./linear/spec.ts";

@@ -15,6 +15,7 @@ import { chunkOutputKernel } from "../../../kernels/linear/output.ts";
 import { PRODUCT_TILE } from "../../../kernels/linear/product.ts";
 import { SCAN_LANES, scanKernel } from "../../../kernels/linear/scan.ts";
 import { chunkScoresKernel } from "../../../kernels/linear/scores.ts";
+import { UnsupportedError } from "../../core/errors.ts";
 import type { KernelSource } from "../../core/kernel.ts";
 import { foldGrid } from "../../gpu/program/dispatch.ts";
 import type { Dispatch, ProgramParts } from "../../gpu/mod.ts";
@@ -44,6 +45,12 @@ export function linearParts(
 ): LinearParts {
   checkSupported(problem);
   const context = linearContext(problem, device);
+  if (problem.beta && context.schedule.chunked.count > 0) {
+    throw new UnsupportedError(
+      `compute linear attention by chunks by the rule ${problem.rule}`,
+      'there is no kernel for it in this version; write form: "recurrent"',
+    );
+  }
   const all = [
     ...gateDispatches(context),
     ...stateDispatches(context),

@@ -518,13 +518,7 @@ function checkSlots(
  *
  * @throws {UnsupportedError} if one is missing
  */
-export function checkSupported({ rule, featureMap, eps }: LinearProblem): void {
-  if (rule === "delta" || rule === "gated_delta") {
-    throw new UnsupportedError(
-      `compute linear attention by the rule ${rule}`,
-      "there is no kernel for it in this version",
-    );
-  }
+export function checkSupported({ featureMap, eps }: LinearProblem): void {
   if (featureMap !== "identity" || eps !== undefined) {
     throw new UnsupportedError(
       "compute linear attention of features",
