@@ -123,6 +123,15 @@ export {
   type LinearErrorBound,
   linearErrorBound,
 } from "./linear/error_bound.ts";
+export {
+  linearAttentionBackward,
+  type LinearBackwardProblem,
+  type LinearGradients,
+} from "./linear/backward.ts";
+export {
+  naiveLinearAttentionBackward,
+  type NaiveLinearBackwardProblem,
+} from "./linear/naive_backward.ts";
 export { recurrentLinearAttention } from "./linear/recurrent.ts";
 export { quadraticLinearAttention } from "./linear/quadratic.ts";
 export { chunkedLinearAttention } from "./linear/chunked.ts";

@@ -102,7 +102,7 @@ export function runChunks(
   const output = new Float64Array(
     geometry.tokens * geometry.outputHeads * valueHeadDim,
   );
-  const states = initialStates(problem, geometry);
+  const states = initialStates(problem, geometry, Float64Array);
 
   geometry.sequences.forEach(({ first, end }, n) => {
     for (let s = 0; s < valueHeads; s++) {

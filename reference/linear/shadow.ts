@@ -14,8 +14,8 @@ import {
   type LinearChunkOptions,
   runChunks,
 } from "./chunks.ts";
-import type { LowPrecisionLinearResult } from "./naive.ts";
-import { type LinearAttentionProblem, linearGeometryOf } from "./problem.ts";
+import { type LowPrecisionLinearResult, roundedProblem } from "./naive.ts";
+import type { LinearAttentionProblem } from "./problem.ts";
 
 const FLOAT32: Arithmetic = {
   round: Math.fround,
@@ -78,18 +78,7 @@ export function shadowLinearAttention(
   problem: LinearAttentionProblem,
   { inputs = "f32", ...options }: LinearShadowOptions,
 ): LowPrecisionLinearResult {
-  const float32 = (array: ArrayLike<number> | undefined) =>
-    array && roundAll("f32", array);
-  const rounded: LinearAttentionProblem = {
-    ...problem,
-    query: roundAll(inputs, problem.query),
-    key: roundAll(inputs, problem.key),
-    value: roundAll(inputs, problem.value),
-    decay: float32(problem.decay),
-    beta: float32(problem.beta),
-    initialState: float32(problem.initialState),
-  };
-  const geometry = linearGeometryOf(rounded);
+  const { rounded, geometry } = roundedProblem(problem, inputs);
   const { output, state } = runChunks(rounded, geometry, {
     ...options,
     arithmetic: FLOAT32,
