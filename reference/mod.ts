@@ -111,6 +111,31 @@ export {
   type Gate,
   GATES,
 } from "./error_bound.ts";
+export type {
+  DecayShape,
+  LinearAttentionProblem,
+  LinearAttentionResult,
+  LinearHeadOptions,
+  LinearRule,
+} from "./linear/problem.ts";
+export {
+  LINEAR_GATES,
+  type LinearErrorBound,
+  linearErrorBound,
+} from "./linear/error_bound.ts";
+export { recurrentLinearAttention } from "./linear/recurrent.ts";
+export { quadraticLinearAttention } from "./linear/quadratic.ts";
+export { chunkedLinearAttention } from "./linear/chunked.ts";
+export type { LinearChunkOptions } from "./linear/chunks.ts";
+export {
+  type LinearShadowOptions,
+  shadowLinearAttention,
+} from "./linear/shadow.ts";
+export {
+  type LowPrecisionLinearResult,
+  naiveLinearAttention,
+  type NaiveLinearProblem,
+} from "./linear/naive.ts";
 export { flash1Schedule } from "./schedules/flash1.ts";
 export { flash2Schedule } from "./schedules/flash2.ts";
 export { smallCacheSchedule } from "./schedules/small_cache.ts";
