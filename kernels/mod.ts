@@ -27,7 +27,7 @@ export { mergeKernel, type MergeSpec } from "./attention/merge.ts";
 export { mergeStatesKernel } from "./attention/merge_states.ts";
 export type { QuerySpec } from "./attention/query_rows.ts";
 export type { RegisterTile } from "./attention/score_tile.ts";
-export type { AttentionSpec } from "./attention/spec.ts";
+export type { AttentionSpec, RunsSpec } from "./attention/spec.ts";
 export {
   type StandardKernels,
   standardKernels,
@@ -39,7 +39,7 @@ export {
   type CopyBlocksSpec,
   type CopyUnit,
 } from "./cache/copy_blocks.ts";
-export { blockRunsKernel } from "./selection/block_runs.ts";
+export { blockRunsKernel, type BlockRunsSpec } from "./selection/block_runs.ts";
 export {
   selectBlocksKernel,
   type SelectBlocksSpec,
