@@ -51,5 +51,17 @@ export type { RotaryPairing } from "./fragments/rotary.ts";
 export { type RowFormat, rowFormat } from "./fragments/rows.ts";
 export type { Partitioning } from "./fragments/schedule.ts";
 export type { ModSource } from "./fragments/score.ts";
+export { convolutionKernel } from "./layers/convolution/forward.ts";
+export type { ConvolutionSpec } from "./layers/convolution/spec.ts";
+export {
+  crossEntropyKernel,
+  type CrossEntropySpec,
+} from "./layers/cross_entropy.ts";
+export {
+  type PointwiseFunction,
+  pointwiseKernel,
+  type PointwiseSpec,
+} from "./layers/pointwise.ts";
 export { rotateKernel, type RotateSpec } from "./layers/rotate.ts";
+export { rowNormKernel, type RowNormSpec } from "./layers/row_norm.ts";
 export { takeRowsKernel, type TakeRowsSpec } from "./rows/take_rows.ts";
