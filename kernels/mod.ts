@@ -62,6 +62,13 @@ export {
   pointwiseKernel,
   type PointwiseSpec,
 } from "./layers/pointwise.ts";
+export { projectionKernel, type ProjectionSpec } from "./layers/projection.ts";
+export { chunkStateKernel } from "./linear/chunk_state.ts";
+export { gateSumsKernel, type GateSumsSpec } from "./linear/gates.ts";
+export { chunkOutputKernel } from "./linear/output.ts";
+export { scanKernel, type ScanSpec } from "./linear/scan.ts";
+export { chunkScoresKernel, type ScoresSpec } from "./linear/scores.ts";
+export type { GateKind, LinearSpec } from "./linear/spec.ts";
 export { rotateKernel, type RotateSpec } from "./layers/rotate.ts";
 export { rowNormKernel, type RowNormSpec } from "./layers/row_norm.ts";
 export { takeRowsKernel, type TakeRowsSpec } from "./rows/take_rows.ts";

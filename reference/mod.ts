@@ -111,6 +111,19 @@ export {
   type Gate,
   GATES,
 } from "./error_bound.ts";
+export type {
+  DecayShape,
+  LinearAttentionProblem,
+  LinearAttentionResult,
+  LinearHeadOptions,
+  LinearRule,
+} from "./linear/problem.ts";
+export { recurrentLinearAttention } from "./linear/recurrent.ts";
+export {
+  type LowPrecisionLinearResult,
+  naiveLinearAttention,
+  type NaiveLinearProblem,
+} from "./linear/naive.ts";
 export { flash1Schedule } from "./schedules/flash1.ts";
 export { flash2Schedule } from "./schedules/flash2.ts";
 export { smallCacheSchedule } from "./schedules/small_cache.ts";
@@ -141,7 +154,11 @@ export {
   type CrossEntropyProblem,
 } from "./layers/cross_entropy.ts";
 export { gate, gateBackward, type GateProblem } from "./layers/gates.ts";
-export { linear, linearBackward, type LinearProblem } from "./layers/linear.ts";
+export {
+  project,
+  projectBackward,
+  type ProjectionProblem,
+} from "./layers/projection.ts";
 export type { Rounding } from "./layers/rounding.ts";
 export {
   rowNorm,

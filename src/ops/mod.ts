@@ -79,6 +79,33 @@ export {
   SOFTWARE_BACKWARD_TILES,
 } from "./attention_backward/tiles.ts";
 export { hostMods } from "./host_mods.ts";
+export type {
+  ExplainedLinearDispatch,
+  LinearExplanation,
+} from "./linear_attention/explanation.ts";
+export {
+  checkLogGates,
+  type GateShape,
+} from "./linear_attention/gate_shape.ts";
+export {
+  linearAttention,
+  type LinearAttentionResult,
+  planLinearAttention,
+} from "./linear_attention/linear_attention.ts";
+export type {
+  FeatureMap,
+  LinearAttentionOptions,
+  LinearRunOptions,
+} from "./linear_attention/options.ts";
+export { LinearAttentionPlan } from "./linear_attention/plan.ts";
+export type { LinearTensors } from "./linear_attention/plan_tensors.ts";
+export {
+  type LinearProblem,
+  linearProblem,
+  type LinearRows,
+  type LinearSequence,
+} from "./linear_attention/problem.ts";
+export type { UpdateRule } from "./linear_attention/rules.ts";
 export {
   blockMaskFromScores,
   DeviceBlockMask,
@@ -112,6 +139,11 @@ export type {
   SwishGateOptions,
 } from "./layers/ops/pointwise.ts";
 export type {
+  ProjectionBackwardOptions,
+  ProjectionGradients,
+  ProjectionOptions,
+} from "./layers/ops/projection.ts";
+export type {
   L2NormalizeBackwardOptions,
   L2NormalizeOptions,
   RmsNormBackwardOptions,
@@ -132,6 +164,7 @@ export {
   swishGate,
   swishGateBackward,
 } from "./layers/pointwise.ts";
+export { project, projectBackward } from "./layers/projection.ts";
 export {
   l2Normalize,
   l2NormalizeBackward,

@@ -6,13 +6,12 @@
 
 import { checkType } from "../../core/check.ts";
 import type { Gpu } from "../../gpu/mod.ts";
+import { arenaBuffers, checkArenas } from "../attention/plan_tensors.ts";
 import {
-  arenaBuffers,
-  checkArenas,
   checkTensor,
   checkWritten,
   type NamedBuffers,
-} from "../attention/plan_tensors.ts";
+} from "../plan/tensors.ts";
 import type { AttentionProblem } from "../attention/problem.ts";
 import { tensorElements } from "../attention/rows.ts";
 import type { CapturedFloats } from "../../mods/mod.ts";

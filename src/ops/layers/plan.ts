@@ -4,16 +4,15 @@
  * @module
  */
 
-import { checkType } from "../../core/check.ts";
 import { checkOptions } from "../../core/options.ts";
 import {
-  Gpu,
+  type Gpu,
   type GpuTensor,
-  Program,
   type ProgramExplanation,
 } from "../../gpu/mod.ts";
-import { checkTensor, checkWritten } from "../attention/plan_tensors.ts";
 import type { PassDescriptor } from "../attention/plan.ts";
+import { checkGpu, type PlanParts, PlanProgram } from "../plan/plan_program.ts";
+import { checkTensor, checkWritten } from "../plan/tensors.ts";
 import {
   bindingName,
   type LayerOp,
@@ -56,24 +55,15 @@ export type LayerTensors = Readonly<Record<string, GpuTensor | undefined>>;
  * @category Layers
  */
 export class LayerPlan<Options extends object = object> implements Disposable {
-  readonly #gpu: Gpu;
   readonly #op: LayerOp<Options>;
-  readonly #program: Program;
-  #work: LayerWork;
-  #destroyed = false;
+  readonly #plan: PlanProgram<LayerWork, PlanParts>;
 
   private constructor(
-    program: Program,
-    made: {
-      readonly gpu: Gpu;
-      readonly op: LayerOp<Options>;
-      readonly work: LayerWork;
-    },
+    op: LayerOp<Options>,
+    plan: PlanProgram<LayerWork, PlanParts>,
   ) {
-    this.#program = program;
-    this.#gpu = made.gpu;
-    this.#op = made.op;
-    this.#work = made.work;
+    this.#op = op;
+    this.#plan = plan;
   }
 
   /** See `planLayer()`. */
@@ -82,12 +72,15 @@ export class LayerPlan<Options extends object = object> implements Disposable {
     op: LayerOp<Options>,
     options: Options,
   ): Promise<LayerPlan<Options>> {
-    checkType(gpu instanceof Gpu, "gpu", "must be a Gpu", gpu);
-    gpu.check();
-    const work = workOf(op, options);
-    const parts = work.parts(gpu.limits);
-    const program = await Program.create(gpu, `layers.${op.name}`, parts);
-    return new LayerPlan(program, { gpu, op, work });
+    checkGpu(gpu);
+    return new LayerPlan(
+      op,
+      await PlanProgram.create(gpu, {
+        label: `layers.${op.name}`,
+        problem: workOf(op, options),
+        work: (work) => ({ parts: work.parts(gpu.limits) }),
+      }),
+    );
   }
 
   /** The tensors that `encode` wants, by name: their types and shapes. */
@@ -95,13 +88,13 @@ export class LayerPlan<Options extends object = object> implements Disposable {
     readonly read: Readonly<Record<string, LayerTensor>>;
     readonly written: Readonly<Record<string, LayerTensor>>;
   } {
-    const { read, written } = this.#work;
+    const { read, written } = this.#plan.problem;
     return { read, written };
   }
 
   /** Says which kernels will run. */
   explain(): ProgramExplanation {
-    return this.#program.explain();
+    return this.#plan.explain();
   }
 
   /**
@@ -112,13 +105,8 @@ export class LayerPlan<Options extends object = object> implements Disposable {
    * @throws {RangeError} as `planLayer()` does
    */
   async update(options: Options): Promise<void> {
-    this.#check();
-    const work = workOf(this.#op, options);
-    const parts = work.parts(this.#gpu.limits);
-    await this.#program.compile(parts.dispatches.map(({ source }) => source));
-    this.#check();
-    this.#program.update(parts);
-    this.#work = work;
+    this.#plan.check();
+    await this.#plan.update(workOf(this.#op, options));
   }
 
   /**
@@ -132,15 +120,15 @@ export class LayerPlan<Options extends object = object> implements Disposable {
     tensors: LayerTensors,
     describe?: PassDescriptor,
   ): void {
-    this.#check();
-    const { read, written, replaces = {} } = this.#work;
+    this.#plan.check();
+    const { gpu, problem: { read, written, replaces = {} } } = this.#plan;
     const all = { ...read, ...written };
     checkOptions(`encode() of ${this.#op.name}`, tensors, {
       known: Object.keys(all),
     });
     for (const [name, { dtype, shape }] of Object.entries(all)) {
       const size = shape.reduce((product, length) => product * length, 1);
-      checkTensor(this.#gpu, name, tensors[name], { type: dtype, size });
+      checkTensor(gpu, name, tensors[name], { type: dtype, size });
     }
     const buffers = (names: object) =>
       Object.keys(names).map((name) => [name, tensors[name]!.buffer] as const);
@@ -153,7 +141,7 @@ export class LayerPlan<Options extends object = object> implements Disposable {
     const names = Object.keys(all).map((name) =>
       [bindingName(name), name] as const
     );
-    this.#program.encode(
+    this.#plan.encode(
       encoder,
       Object.fromEntries(names.map(([own, name]) => [own, tensors[name]])),
       { describe, names: Object.fromEntries(names) },
@@ -162,17 +150,11 @@ export class LayerPlan<Options extends object = object> implements Disposable {
 
   /** Frees the plan's buffers; further calls do nothing. */
   destroy(): void {
-    this.#destroyed = true;
-    this.#program.destroy();
+    this.#plan.destroy();
   }
 
   /** The same as {@linkcode LayerPlan.destroy}. */
   [Symbol.dispose](): void {
     this.destroy();
-  }
-
-  #check(): void {
-    this.#gpu.check();
-    checkType(!this.#destroyed, "plan", "must not be destroyed", "destroyed");
   }
 }

@@ -10,11 +10,13 @@ import type { LayerOp } from "./op.ts";
 import { CONVOLUTION_OPS } from "./ops/convolution.ts";
 import { CROSS_ENTROPY_OPS } from "./ops/cross_entropy.ts";
 import { POINTWISE_OPS } from "./ops/pointwise.ts";
+import { PROJECTION_OPS } from "./ops/projection.ts";
 import { ROW_NORM_OPS } from "./ops/row_norm.ts";
 import { LayerPlan } from "./plan.ts";
 
 type Ops =
   & typeof ROW_NORM_OPS
+  & typeof PROJECTION_OPS
   & typeof POINTWISE_OPS
   & typeof CONVOLUTION_OPS
   & typeof CROSS_ENTROPY_OPS;
@@ -37,6 +39,7 @@ export type LayerOptions<Name extends LayerOpName> = Ops[Name] extends
 
 const OPS: Ops = {
   ...ROW_NORM_OPS,
+  ...PROJECTION_OPS,
   ...POINTWISE_OPS,
   ...CONVOLUTION_OPS,
   ...CROSS_ENTROPY_OPS,

@@ -21,6 +21,7 @@ import { DECODE_FAULTS } from "./kernels/decode.ts";
 import { NOTATION_FAULTS } from "./kernels/notation.ts";
 import { STANDARD_FAULTS } from "./kernels/standard.ts";
 import { KV_FAULTS } from "./kv.ts";
+import { LINEAR_COST_FAULTS } from "./linear_cost.ts";
 import { MASK_FAULTS } from "./masks.ts";
 import { MODS_FAULTS } from "./mods.ts";
 import { OPS_FAULTS } from "./ops.ts";
@@ -60,6 +61,7 @@ export const FAULTS: readonly Fault[] = [
   ...BACKWARD_FAULTS,
   ...DECODE_FAULTS,
   ...STANDARD_FAULTS,
+  ...LINEAR_COST_FAULTS,
   ...TRAFFIC_FAULTS,
   ...CACHE_KERNEL_FAULTS,
 ];

@@ -12,8 +12,8 @@ import {
   crossEntropyBackward,
   gate,
   gateBackward,
-  linear,
-  linearBackward,
+  project,
+  projectBackward,
   rowNorm,
   rowNormBackward,
 } from "../../../reference/mod.ts";
@@ -167,7 +167,7 @@ Deno.test("crossEntropyBackward() is the slope of crossEntropy()", () => {
   }
 });
 
-Deno.test("linearBackward() is the slope of linear()", () => {
+Deno.test("projectBackward() is the slope of project()", () => {
   for (let run = 0; run < runsOf(20); run++) {
     const [rows, inFeatures] = [random.below(4), 1 + random.below(4)];
     const outFeatures = 1 + random.below(4);
@@ -178,10 +178,10 @@ Deno.test("linearBackward() is the slope of linear()", () => {
     };
     const own = { inFeatures, outFeatures };
     const outputGradient = normals(rows * outFeatures);
-    const gradients = linearBackward({ ...own, ...inputs, outputGradient });
-    assertSlopes("linear", inputs, {
+    const gradients = projectBackward({ ...own, ...inputs, outputGradient });
+    assertSlopes("project", inputs, {
       loss: ({ input, weight, bias }) =>
-        inner(linear({ ...own, input, weight, bias }), outputGradient),
+        inner(project({ ...own, input, weight, bias }), outputGradient),
       gradients: {
         input: gradients.inputGradient,
         weight: gradients.weightGradient,

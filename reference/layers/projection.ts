@@ -15,7 +15,7 @@ import { dotOf, EXACT, type Rounding } from "./rounding.ts";
  *
  * @category Layers
  */
-export interface LinearProblem {
+export interface ProjectionProblem {
   /** `[rows, inFeatures]`. */
   readonly input: ArrayLike<number>;
   /** `[outFeatures, inFeatures]`. */
@@ -35,10 +35,10 @@ export interface LinearProblem {
  *
  * @example One row
  * ```ts
- * import { linear } from "@quire/attention/reference";
+ * import { project } from "@quire/attention/reference";
  * import { assertEquals } from "@std/assert";
  *
- * const output = linear({
+ * const output = project({
  *   input: [1, 2],
  *   weight: [3, 4],
  *   inFeatures: 2,
@@ -49,7 +49,7 @@ export interface LinearProblem {
  *
  * @category Layers
  */
-export function linear(problem: LinearProblem): Float64Array {
+export function project(problem: ProjectionProblem): Float64Array {
   const { input, weight, bias, inFeatures, outFeatures } = problem;
   const { round = EXACT } = problem;
   const rows = input.length / inFeatures;
@@ -66,14 +66,14 @@ export function linear(problem: LinearProblem): Float64Array {
 }
 
 /**
- * The gradients of {@linkcode linear}.
+ * The gradients of {@linkcode project}.
  *
  * @example One row
  * ```ts
- * import { linearBackward } from "@quire/attention/reference";
+ * import { projectBackward } from "@quire/attention/reference";
  * import { assertEquals } from "@std/assert";
  *
- * const { weightGradient } = linearBackward({
+ * const { weightGradient } = projectBackward({
  *   input: [1, 2],
  *   weight: [3, 4],
  *   inFeatures: 2,
@@ -85,8 +85,8 @@ export function linear(problem: LinearProblem): Float64Array {
  *
  * @category Layers
  */
-export function linearBackward(
-  problem: LinearProblem & { readonly outputGradient: ArrayLike<number> },
+export function projectBackward(
+  problem: ProjectionProblem & { readonly outputGradient: ArrayLike<number> },
 ): {
   readonly inputGradient: Float64Array;
   readonly weightGradient: Float64Array;
