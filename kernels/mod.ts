@@ -51,6 +51,18 @@ export type { RotaryPairing } from "./fragments/rotary.ts";
 export { type RowFormat, rowFormat } from "./fragments/rows.ts";
 export type { Partitioning } from "./fragments/schedule.ts";
 export type { ModSource } from "./fragments/score.ts";
+export { convolutionKernel } from "./layers/convolution/forward.ts";
+export type { ConvolutionSpec } from "./layers/convolution/spec.ts";
+export {
+  crossEntropyKernel,
+  type CrossEntropySpec,
+} from "./layers/cross_entropy.ts";
+export {
+  type PointwiseFunction,
+  pointwiseKernel,
+  type PointwiseSpec,
+} from "./layers/pointwise.ts";
+export { projectionKernel, type ProjectionSpec } from "./layers/projection.ts";
 export { chunkStateKernel } from "./linear/chunk_state.ts";
 export { gateSumsKernel, type GateSumsSpec } from "./linear/gates.ts";
 export { chunkOutputKernel } from "./linear/output.ts";
@@ -60,4 +72,5 @@ export { scanKernel, type ScanSpec } from "./linear/scan.ts";
 export { chunkScoresKernel, type ScoresSpec } from "./linear/scores.ts";
 export type { GateKind, LinearSpec } from "./linear/spec.ts";
 export { rotateKernel, type RotateSpec } from "./layers/rotate.ts";
+export { rowNormKernel, type RowNormSpec } from "./layers/row_norm.ts";
 export { takeRowsKernel, type TakeRowsSpec } from "./rows/take_rows.ts";

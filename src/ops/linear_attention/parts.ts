@@ -12,7 +12,7 @@
 import { chunkStateKernel } from "../../../kernels/linear/chunk_state.ts";
 import { GATE_LANES, gateSumsKernel } from "../../../kernels/linear/gates.ts";
 import { chunkOutputKernel } from "../../../kernels/linear/output.ts";
-import { PRODUCT_TILE } from "../../../kernels/linear/product.ts";
+import { PRODUCT_TILE } from "../../../kernels/product.ts";
 import { SCAN_LANES, scanKernel } from "../../../kernels/linear/scan.ts";
 import { chunkScoresKernel } from "../../../kernels/linear/scores.ts";
 import { UnsupportedError } from "../../core/errors.ts";
