@@ -16,11 +16,11 @@
  * @module
  */
 
-import type { Binding, KernelSource } from "../../src/core/kernel.ts";
+import type { KernelSource } from "../../src/core/kernel.ts";
 import { type Fragment, kernelOf } from "../fragment.ts";
-import { loadRow, type RowFormat, storeRow } from "../fragments/rows.ts";
 import { wgsl } from "../wgsl.ts";
 import { chunks, KEPT_STATE, NO_STATE, stateRuns } from "./chunks.ts";
+import { givenStates, type GivenStatesSpec } from "./given_states.ts";
 import { chunkStates } from "./operands.ts";
 import type { GateKind } from "./spec.ts";
 import { gateSums } from "./weights.ts";
@@ -33,7 +33,7 @@ export const SCAN_LANES = 64;
  *
  * @category Kernels
  */
-export interface ScanSpec {
+export interface ScanSpec extends GivenStatesSpec {
   /** What gates are for. */
   readonly gate: GateKind;
   /** What runs consist of. */
@@ -43,14 +43,6 @@ export interface ScanSpec {
    * not the states that enter their items.
    */
   readonly reduce: boolean;
-  /** The format of a given state's rows, f32. */
-  readonly stateFormat: RowFormat;
-  /** Whether runs begin with given states. */
-  readonly initial: boolean;
-  /** Whether runs end in given states. */
-  readonly final: boolean;
-  /** Whether both are in one buffer. */
-  readonly pool: boolean;
   /** Whether runs begin with kept states, or end in them. */
   readonly kept: boolean;
 }
@@ -97,8 +89,7 @@ export function scanKernel(spec: ScanSpec): KernelSource {
       ...gated ? [gateSums(gate)] : [],
       ...gated && reduce ? [blockGates] : [],
       ...kept && items === "chunks" ? [keptStates] : [],
-      ...initial ? [initialStates(spec)] : [],
-      ...final ? [finalStates(spec)] : [],
+      ...givenStates(spec),
     ],
     main: wgsl(SCAN, {
       lanes: SCAN_LANES,
@@ -113,57 +104,6 @@ export function scanKernel(spec: ScanSpec): KernelSource {
       keptState: `${KEPT_STATE}u`,
     }),
   });
-}
-
-/** Where the row of a given state is. */
-const statePlaces: Fragment = {
-  uniforms: { state_stride: "u32" },
-  code: wgsl(`
-    fn given_state_at(slot: u32, state_head: u32, row: u32) -> u32 {
-      return ((slot * params.state_heads + state_head) * params.state_rows + row) * params.state_stride;
-    }
-  `),
-};
-
-function stateBinding(
-  name: string,
-  { vector }: RowFormat,
-  access: "read" | "read_write",
-): Binding {
-  return { name, type: vector ? "array<vec4<f32>>" : "array<f32>", access };
-}
-
-function initialStates({ stateFormat: format, pool }: ScanSpec): Fragment {
-  return {
-    needs: [
-      statePlaces,
-      loadRow({
-        name: "load_initial",
-        bindings: [
-          pool
-            ? stateBinding("state_pool", format, "read_write")
-            : stateBinding("initial_state", format, "read"),
-        ],
-        format,
-        dim: "value_dim",
-      }),
-    ],
-  };
-}
-
-function finalStates({ stateFormat: format, pool }: ScanSpec): Fragment {
-  const name = pool ? "state_pool" : "final_state";
-  return {
-    needs: [
-      statePlaces,
-      storeRow({
-        name: "store_final",
-        bindings: [stateBinding(name, format, "read_write")],
-        format,
-        dim: "value_dim",
-      }),
-    ],
-  };
 }
 
 /** States that scans keep for each other; laid out as those of chunks. */

@@ -19,7 +19,8 @@ import type { Fragment } from "../fragment.ts";
 import { dot } from "../fragments/dot.ts";
 import { wgsl } from "../wgsl.ts";
 import { chunkScores, tokenBlocks } from "./operands.ts";
-import { productKernel, type ProductTile } from "./product.ts";
+import type { ProductTile } from "../product.ts";
+import { chunkProductKernel } from "./product.ts";
 import { gateSums, gateWeights } from "./weights.ts";
 import { linearLabel, type LinearSpec } from "./spec.ts";
 
@@ -66,7 +67,7 @@ export function chunkScoresKernel(spec: ScoresSpec): KernelSource {
   const { gate, strict = false } = spec;
   const tile = scoresTile(spec);
   const channels = gate === "channel";
-  return productKernel({
+  return chunkProductKernel({
     label: linearLabel("scores", spec) + (strict ? ".strict" : ""),
     tile,
     fragments: [

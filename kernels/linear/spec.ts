@@ -13,7 +13,7 @@
  */
 
 import type { RowFormat } from "../fragments/rows.ts";
-import type { ProductTile } from "./product.ts";
+import type { ProductTile } from "../product.ts";
 
 /**
  * What a log gate is for: nothing, a whole state (RetNet, Lightning, Mamba-2),

@@ -17,7 +17,7 @@ import {
   STATE_RUN,
 } from "../../../kernels/linear/chunks.ts";
 import type { RecordValues } from "../../../kernels/record.ts";
-import type { LinearProblem } from "./problem.ts";
+import type { LinearProblem, LinearSequence } from "./problem.ts";
 
 /** A list of records in the schedule. */
 export interface RecordList {
@@ -47,6 +47,8 @@ export interface ChunkSchedule {
   readonly words: Uint32Array;
   /** What is worked on one after the other. */
   readonly segments: readonly Segment[];
+  /** Sequences that go token by token: their chunks, and their runs. */
+  readonly recurrent: Pick<Segment, "chunks" | "runs">;
   /** Chunks of all segments. */
   readonly chunkCount: number;
   /** Blocks of the segment that has most. */
@@ -63,13 +65,15 @@ export interface ChunkSizes {
   readonly block: number;
   /** Chunks from which on a sequence is divided into blocks. */
   readonly long: number;
+  /** Tokens up to which a sequence goes token by token. */
+  readonly recurrentTokens: number;
 }
 
 type Run = RecordValues<typeof STATE_RUN.fields>;
 
 /** A piece of a sequence: chunks that stay together. */
 interface Piece {
-  readonly sequence: number;
+  readonly sequence: LinearSequence;
   /** Its first chunk in the sequence. */
   readonly first: number;
   readonly count: number;
@@ -77,29 +81,43 @@ interface Piece {
   readonly block: boolean;
 }
 
-/** Writes the schedule of a problem. */
+/**
+ * Writes the schedule of a problem. Each sequence goes by its own length: by
+ * chunks, in blocks of them, or token by token.
+ */
 export function chunkSchedule(
   problem: LinearProblem,
   sizes: ChunkSizes,
 ): ChunkSchedule {
+  const { chunk, sequences } = problem;
   const words: number[] = [];
-  const segments = segmentsOf(piecesOf(problem, sizes), sizes.segment);
+  const few = ({ count }: LinearSequence) => count <= sizes.recurrentTokens;
+  const pieces = sequences.filter((own) => !few(own))
+    .flatMap((own) => piecesOf(own, chunk, sizes));
+  const segments = segmentsOf(pieces, sizes.segment);
   // Kept states: those of blocks, and two that segments hand over, in turns.
   const mostBlocks = Math.max(
     0,
     ...segments.map((pieces) => pieces.filter(({ block }) => block).length),
   );
-  const written = segments.map((pieces, s) =>
-    writeSegment(problem, pieces, {
+  const write = (pieces: readonly Piece[], s: number) =>
+    writeSegment(pieces, {
       words,
-      chunk: problem.chunk,
+      chunk,
       entering: KEPT_STATE + mostBlocks + (s + 1) % 2,
       leaving: KEPT_STATE + mostBlocks + s % 2,
-    })
-  );
+    });
+  const written = segments.map(write);
+  const recurrent = sequences.filter(few).map((own) => ({
+    sequence: own,
+    first: 0,
+    count: chunksOf(own, chunk),
+    block: false,
+  }));
   return {
-    words: Uint32Array.from(words),
     segments: written,
+    recurrent: write(recurrent, 0),
+    words: Uint32Array.from(words),
     chunkCount: written.reduce((sum, { chunks }) => sum + chunks.count, 0),
     mostBlocks,
     kept: mostBlocks > 0 || written.length > 1,
@@ -107,30 +125,29 @@ export function chunkSchedule(
 }
 
 /** Chunks of a sequence. */
-function chunksOf(
-  { count }: { readonly count: number },
-  chunk: number,
-): number {
+function chunksOf({ count }: LinearSequence, chunk: number): number {
   return Math.ceil(count / chunk);
 }
 
-/** Sequences in pieces: blocks of long ones, and what fits of short ones. */
-function* piecesOf(
-  { sequences, chunk }: LinearProblem,
+/** A sequence in pieces: blocks of a long one, and what fits of a short one. */
+function piecesOf(
+  sequence: LinearSequence,
+  chunk: number,
   { segment, block, long }: ChunkSizes,
-): Generator<Piece> {
-  for (const [sequence, own] of sequences.entries()) {
-    const chunks = chunksOf(own, chunk);
-    const blocks = chunks > long && block <= segment;
-    // A short sequence may be cut anywhere, as it is scanned in order.
-    const most = blocks ? block : segment;
-    let first = 0;
-    do {
-      const count = Math.min(most, chunks - first);
-      yield { sequence, first, count, block: blocks };
-      first += count;
-    } while (first < chunks);
-  }
+): Piece[] {
+  const chunks = chunksOf(sequence, chunk);
+  const blocks = chunks > long && block <= segment;
+  // A short sequence may be cut anywhere, as it is scanned in order.
+  const most = blocks ? block : segment;
+  return Array.from(
+    { length: Math.max(1, Math.ceil(chunks / most)) },
+    (_, i) => ({
+      sequence,
+      first: i * most,
+      count: Math.min(most, chunks - i * most),
+      block: blocks,
+    }),
+  );
 }
 
 /** Pieces of at most so many chunks together. */
@@ -149,7 +166,6 @@ function segmentsOf(pieces: Iterable<Piece>, most: number): Piece[][] {
 }
 
 function writeSegment(
-  { sequences }: LinearProblem,
   pieces: readonly Piece[],
   { words, chunk, entering, leaving }: {
     readonly words: number[];
@@ -164,8 +180,7 @@ function writeSegment(
   const blockRuns: Run[] = [];
   const runs: Run[] = [];
   let rows = 0;
-  for (const { sequence, first, count, block } of pieces) {
-    const own = sequences[sequence];
+  for (const { sequence: own, first, count, block } of pieces) {
     const from = chunks.length;
     for (let c = first; c < first + count; c++) {
       const tokens = Math.min(chunk, own.count - c * chunk);

@@ -1,4 +1,3 @@
-// deno-lint-ignore-file camelcase -- uniforms have the names of WGSL
 /**
  * Everything that a plan of linear attention will put on the device, worked out
  * on the CPU from a problem and what the device is. Pure, no GPU objects.
@@ -9,7 +8,6 @@
  * @module
  */
 
-import { rowFormat } from "../../../kernels/fragments/rows.ts";
 import { chunkStateKernel } from "../../../kernels/linear/chunk_state.ts";
 import { GATE_LANES, gateSumsKernel } from "../../../kernels/linear/gates.ts";
 import { chunkOutputKernel } from "../../../kernels/linear/output.ts";
@@ -17,7 +15,8 @@ import {
   productColumns,
   productRows,
   type ProductTile,
-} from "../../../kernels/linear/product.ts";
+  productTiles,
+} from "../../../kernels/product.ts";
 import {
   SCAN_LANES,
   scanKernel,
@@ -27,21 +26,22 @@ import {
   chunkScoresKernel,
   scoresTile,
 } from "../../../kernels/linear/scores.ts";
+import { UnsupportedError } from "../../core/errors.ts";
 import type { KernelSource } from "../../core/kernel.ts";
 import { foldGrid } from "../../gpu/program/dispatch.ts";
 import type { Dispatch, ProgramParts } from "../../gpu/mod.ts";
 import type { Segment } from "./chunks.ts";
-import type { LinearContext, LinearDevice } from "./context.ts";
+import {
+  givenStatesSpec,
+  type LinearContext,
+  linearContext,
+  type LinearDevice,
+  type LinearDispatch,
+} from "./context.ts";
 import type { LinearExplanation } from "./explanation.ts";
 import { checkSupported, type LinearProblem } from "./problem.ts";
+import { recurrentDispatch } from "./recurrent.ts";
 import { linearScratch } from "./scratch.ts";
-import { linearContext } from "./work.ts";
-
-/** A dispatch, and what it does, for people. */
-export interface LinearDispatch extends Dispatch {
-  /** What it does. */
-  readonly does: string;
-}
 
 /** A problem's program, and what to say of it. */
 export interface LinearParts {
@@ -64,12 +64,21 @@ export function linearParts(
   checkSupported(problem);
   const context = linearContext(problem, device);
   const { schedule, spec } = context;
-  const all = schedule.segments.flatMap((segment) => [
-    ...gateDispatches(context, segment),
-    ...stateDispatches(context, segment),
-    scoresDispatch(context, segment),
-    outputDispatch(context, segment),
-  ]).filter(({ grid }) => grid.every((count) => count > 0));
+  if (problem.beta && schedule.chunkCount > 0) {
+    throw new UnsupportedError(
+      `compute linear attention by chunks by the rule ${problem.rule}`,
+      'there is no kernel for it in this version; write form: "recurrent"',
+    );
+  }
+  const all = [
+    ...schedule.segments.flatMap((segment) => [
+      ...gateDispatches(context, segment),
+      ...stateDispatches(context, segment),
+      scoresDispatch(context, segment),
+      outputDispatch(context, segment),
+    ]),
+    recurrentDispatch(context),
+  ].filter(({ grid }) => grid.every((count) => count > 0));
   const scratch = linearScratch(context);
   return {
     parts: {
@@ -135,7 +144,7 @@ export function scanDispatches(
   segment: Segment,
 ): LinearDispatch[] {
   const { problem, spec, schedule, values, device } = context;
-  const { states, stateHeads, valueHeadDim } = problem;
+  const { states, stateHeads } = problem;
   const { state_rows, value_vecs } = values;
   const scan = (
     runs: Segment["runs"],
@@ -146,8 +155,7 @@ export function scanDispatches(
     return {
       source: scanKernel({
         gate: spec.gate,
-        stateFormat: rowFormat("f32", valueHeadDim),
-        pool: states.slots !== undefined && (own.initial || own.final),
+        ...givenStatesSpec(problem),
         ...own,
       }),
       uniforms: {
@@ -245,17 +253,16 @@ export function productDispatch(
     readonly does: string;
   },
 ): LinearDispatch {
-  const row_tiles = Math.ceil(rows / productRows(tile));
-  const column_tiles = Math.ceil(columns / productColumns(tile));
-  const groups = segment.chunks.count * heads * row_tiles * column_tiles;
+  const tiles = productTiles(tile, { rows, columns });
+  const groups = segment.chunks.count * heads * tiles.row_tiles *
+    tiles.column_tiles;
   return {
     source,
     uniforms: {
       ...values,
       ...segmentUniforms(segment),
       heads,
-      row_tiles,
-      column_tiles,
+      ...tiles,
       ...uniforms,
     },
     grid: foldGrid(groups, device.limits),
