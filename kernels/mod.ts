@@ -64,6 +64,8 @@ export {
 } from "./layers/pointwise.ts";
 export { projectionKernel, type ProjectionSpec } from "./layers/projection.ts";
 export { chunkStateKernel } from "./linear/chunk_state.ts";
+export { deltaScanKernel, type DeltaScanSpec } from "./linear/delta/scan.ts";
+export { deltaSolveKernel, type DeltaSolveSpec } from "./linear/delta/solve.ts";
 export { gateSumsKernel, type GateSumsSpec } from "./linear/gates.ts";
 export { chunkOutputKernel } from "./linear/output.ts";
 export type { GivenStatesSpec } from "./linear/given_states.ts";

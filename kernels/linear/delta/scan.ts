@@ -19,8 +19,8 @@
 import type { KernelSource } from "../../../src/core/kernel.ts";
 import { kernelOf } from "../../fragment.ts";
 import { wgsl } from "../../wgsl.ts";
-import { chunks, heads, NO_STATE, stateSequences } from "../chunks.ts";
-import { givenStates, type GivenStatesSpec } from "../given_states.ts";
+import { chunks, heads, stateRuns } from "../chunks.ts";
+import { type GivenStatesSpec, runStates } from "../given_states.ts";
 import { stateBlocks, tokenBlocks } from "../operands.ts";
 import { linearLabel, type LinearSpec } from "../spec.ts";
 import { gateSums, gateWeights } from "../weights.ts";
@@ -40,7 +40,11 @@ export const DELTA_COLUMNS: number = 4 * COLUMN_LANES;
  *
  * @category Kernels
  */
-export interface DeltaScanSpec extends LinearSpec, GivenStatesSpec {}
+export interface DeltaScanSpec
+  extends Omit<LinearSpec, "tile">, GivenStatesSpec {
+  /** Whether runs begin with kept states, or end in them. */
+  readonly kept: boolean;
+}
 
 /**
  * The scan over chunks of the delta rules.
@@ -57,11 +61,11 @@ export interface DeltaScanSpec extends LinearSpec, GivenStatesSpec {}
  *   valueFormat: rows,
  *   outputFormat: rows,
  *   gate: "head",
- *   tile: { rowLanes: 8, columnLanes: 8, columnQuads: 1 },
  *   stateFormat: rows,
  *   initial: true,
  *   final: true,
  *   pool: false,
+ *   kept: false,
  * });
  * assertEquals(bindings.map(({ name }) => name), [
  *   "schedule",
@@ -79,14 +83,15 @@ export interface DeltaScanSpec extends LinearSpec, GivenStatesSpec {}
  * @category Kernels
  */
 export function deltaScanKernel(spec: DeltaScanSpec): KernelSource {
-  const { gate, initial, final } = spec;
+  const { gate, initial, final, pool, kept } = spec;
   const gated = gate !== "none";
+  const traits = Object.entries({ initial, final, pool, kept })
+    .filter(([, is]) => is).map(([name]) => `.${name}`);
   return kernelOf({
-    label: linearLabel("delta_scan", spec) + (initial ? ".initial" : "") +
-      (final ? ".final" : "") + (spec.pool ? ".pool" : ""),
+    label: linearLabel("delta_scan", spec) + traits.join(""),
     fragments: [
       chunks,
-      stateSequences,
+      stateRuns,
       heads,
       stateBlocks("read_write"),
       tokenBlocks({ name: "key", format: spec.keyFormat, dim: "head_dim" }),
@@ -97,7 +102,7 @@ export function deltaScanKernel(spec: DeltaScanSpec): KernelSource {
       }),
       scratchRows({ name: "erased", vecs: "head_vecs", access: "read" }),
       ...gated ? [gateSums(gate), gateWeights(gate, "to_end")] : [],
-      ...givenStates(spec),
+      runStates(spec, kept ? "kept_states" : undefined),
       { uniforms: { column_tiles: "u32" } },
     ],
     main: wgsl(SCAN, {
@@ -105,9 +110,6 @@ export function deltaScanKernel(spec: DeltaScanSpec): KernelSource {
       columnLanes: COLUMN_LANES,
       step: 4 * ROW_LANES,
       quad: 4,
-      none: `${NO_STATE}u`,
-      initial,
-      final,
       gated,
       key: gated
         ? "weighted(key_block(chunk, key_head, token, row / 4u), to_end(chunk, state_head, token, row / 4u))"
@@ -124,11 +126,11 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: v
   let column_tile = group % params.column_tiles;
   let place = group / params.column_tiles;
   let state_head = place % params.state_heads;
-  let sequence_index = place / params.state_heads;
-  if (sequence_index >= params.sequence_count) {
+  let run_index = place / params.state_heads;
+  if (run_index >= params.run_count) {
     return;
   }
-  let sequence = sequence_of(sequence_index);
+  let run = run_of(run_index);
   let key_head = key_head_of(state_head);
   let vec = column_tile * $columnLanes + lane % $columnLanes;
   let first_row = 4u * (lane / $columnLanes);
@@ -137,25 +139,17 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: v
   for (var row = first_row; row < rows; row += $step) {
     @each r in quad
     if (row + $r < params.state_rows) {
-      var state = vec4f(0.0);
-      @if initial
-      if (sequence.initial_slot != $none) {
-        state = load_initial(given_state_at(sequence.initial_slot, state_head, row + $r), vec);
+      let state = entering_state(run, state_head, row + $r, vec);
+      if (run.count > 0u) {
+        states[state_at(run.first, state_head, row + $r) + vec] = state;
+      } else {
+        leave_state(run, state_head, row + $r, vec, state);
       }
-      @end
-      if (sequence.chunk_count > 0u) {
-        states[state_at(sequence.first_chunk, state_head, row + $r) + vec] = state;
-      }
-      @if final
-      if (sequence.chunk_count == 0u && sequence.final_slot != $none) {
-        store_final(given_state_at(sequence.final_slot, state_head, row + $r), vec, state);
-      }
-      @end
     }
     @end
   }
-  for (var c = 0u; c < sequence.chunk_count; c++) {
-    let chunk_index = sequence.first_chunk + c;
+  for (var c = 0u; c < run.count; c++) {
+    let chunk_index = run.first + c;
     let chunk = chunk_of(chunk_index);
     storageBarrier();
     let tokens = select(0u, chunk.count, vec < params.value_vecs);
@@ -180,7 +174,7 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: v
       @end
     }
     storageBarrier();
-    let more = c + 1u < sequence.chunk_count;
+    let more = c + 1u < run.count;
     for (var row = first_row; row < rows; row += $step) {
       let state = state_block(chunk_index, state_head, row, vec);
       @if gated
@@ -206,12 +200,9 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: v
       if (row + $r < params.state_rows) {
         if (more) {
           states[state_at(chunk_index + 1u, state_head, row + $r) + vec] = h_$r;
+        } else {
+          leave_state(run, state_head, row + $r, vec, h_$r);
         }
-        @if final
-        if (!more && sequence.final_slot != $none) {
-          store_final(given_state_at(sequence.final_slot, state_head, row + $r), vec, h_$r);
-        }
-        @end
       }
       @end
     }

@@ -35,7 +35,7 @@ export const SOLVE_LANES = 64;
  *
  * @category Kernels
  */
-export interface DeltaSolveSpec extends LinearSpec {
+export interface DeltaSolveSpec extends Omit<LinearSpec, "tile"> {
   /** What stands on its right: values, or keys since the chunk's start. */
   readonly of: "value" | "key";
   /** The storage type of strengths. */
@@ -57,7 +57,6 @@ export interface DeltaSolveSpec extends LinearSpec {
  *   valueFormat: rows,
  *   outputFormat: rows,
  *   gate: "head",
- *   tile: { rowLanes: 8, columnLanes: 8, columnQuads: 1 },
  *   of: "key",
  *   beta: "f32",
  * });
@@ -93,7 +92,7 @@ export function deltaSolveKernel(spec: DeltaSolveSpec): KernelSource {
           dim: "value_dim",
         })
         : tokenBlocks({ name: "key", format: spec.keyFormat, dim: "head_dim" }),
-      ...gated && gate !== "none" ? [gateWeights(gate, "from_start")] : [],
+      ...gated ? [gateWeights(gate, "from_start")] : [],
       scratchRows({ name: "solved", vecs, access: "read_write" }),
     ],
     main: wgsl(SOLVE, {

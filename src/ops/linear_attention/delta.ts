@@ -14,38 +14,31 @@ import {
   deltaSolveKernel,
   SOLVE_LANES,
 } from "../../../kernels/linear/delta/solve.ts";
-import { chunkScoresKernel } from "../../../kernels/linear/scores.ts";
+import {
+  chunkScoresKernel,
+  scoresTile,
+} from "../../../kernels/linear/scores.ts";
 import { foldGrid } from "../../gpu/program/dispatch.ts";
+import type { Segment } from "./chunks.ts";
 import {
   givenStatesSpec,
   type LinearContext,
   type LinearDispatch,
-  productDispatch,
   rowUniforms,
 } from "./context.ts";
-
-/** Bytes of scratch of the delta rules. */
-export function deltaScratch(
-  { problem, schedule, values }: LinearContext,
-): Record<string, number> {
-  const rows = 16 * schedule.rows * problem.stateHeads;
-  return {
-    key_scores: Math.max(16, rows * values.score_vecs),
-    written: Math.max(16, rows * values.value_vecs),
-    erased: Math.max(16, rows * values.head_vecs),
-  };
-}
+import { productDispatch, segmentUniforms } from "./product_dispatch.ts";
 
 /** Scores of keys with the keys before them, in their chunk. */
-export function keyScoresDispatch(context: LinearContext): LinearDispatch {
+export function keyScoresDispatch(
+  context: LinearContext,
+  segment: Segment,
+): LinearDispatch {
   const { problem, spec } = context;
   const { keyHeads, stateHeads, chunk, strides } = problem;
-  return productDispatch(context, {
-    source: chunkScoresKernel({
-      ...spec,
-      queryFormat: spec.keyFormat,
-      strict: true,
-    }),
+  const own = { ...spec, delta: false, queryFormat: spec.keyFormat };
+  return productDispatch(context, segment, {
+    source: chunkScoresKernel({ ...own, strict: true }),
+    tile: scoresTile(own),
     heads: stateHeads,
     rows: chunk,
     columns: chunk,
@@ -60,16 +53,23 @@ export function keyScoresDispatch(context: LinearContext): LinearDispatch {
 }
 
 /** What tokens write, and the states that enter chunks. */
-export function deltaDispatches(context: LinearContext): LinearDispatch[] {
+export function deltaDispatches(
+  context: LinearContext,
+  segment: Segment,
+): LinearDispatch[] {
   const { problem, schedule, spec, values, device } = context;
   const { stateHeads, valueHeadDim, beta } = problem;
   const column_tiles = Math.ceil(valueHeadDim / DELTA_COLUMNS);
   const solve = (of: "value" | "key"): LinearDispatch => {
     const vecs = of === "value" ? values.value_vecs : values.head_vecs;
-    const lanes = schedule.chunkCount * stateHeads * vecs;
+    const lanes = segment.chunks.count * stateHeads * vecs;
     return {
       source: deltaSolveKernel({ ...spec, of, beta: beta!.dtype }),
-      uniforms: { ...values, heads: stateHeads },
+      uniforms: {
+        ...values,
+        ...segmentUniforms(segment),
+        heads: stateHeads,
+      },
       grid: foldGrid(Math.ceil(lanes / SOLVE_LANES), device.limits),
       aliases: {
         scores: "key_scores",
@@ -81,14 +81,24 @@ export function deltaDispatches(context: LinearContext): LinearDispatch[] {
     };
   };
   return [
-    keyScoresDispatch(context),
+    keyScoresDispatch(context, segment),
     solve("value"),
     solve("key"),
     {
-      source: deltaScanKernel({ ...spec, ...givenStatesSpec(problem) }),
-      uniforms: { ...values, column_tiles },
+      source: deltaScanKernel({
+        ...spec,
+        ...givenStatesSpec(problem),
+        kept: schedule.kept,
+      }),
+      uniforms: {
+        ...values,
+        ...segmentUniforms(segment),
+        runs_at: segment.runs.at,
+        run_count: segment.runs.count,
+        column_tiles,
+      },
       grid: foldGrid(
-        values.sequence_count * stateHeads * column_tiles,
+        segment.runs.count * stateHeads * column_tiles,
         device.limits,
       ),
       does: "states that enter chunks, and what their tokens write",

@@ -1,10 +1,12 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
 import {
   LINEAR_GATES,
   linearErrorBound,
   recurrentLinearAttention,
 } from "../../../reference/mod.ts";
-import { linearAttention } from "../../../src/ops/mod.ts";
+import { UnsupportedError } from "../../../src/core/errors.ts";
+import { linearParts } from "../../../src/ops/linear_attention/parts.ts";
+import { linearAttention, linearProblem } from "../../../src/ops/mod.ts";
 import { gpuTest } from "../../support/gpu.ts";
 import {
   LINEAR_HEADS,
@@ -107,3 +109,41 @@ gpuTest(
     assertEquals(state!.data, value.slice(-4 * dim));
   },
 );
+
+Deno.test("the delta rules' scan that binds too much is refused", () => {
+  const rows = { dtype: "f32", shape: [1, 1024, 2, 64] } as const;
+  const gates = { dtype: "f32", shape: [1, 1024, 2] } as const;
+  const options = {
+    query: rows,
+    key: rows,
+    value: rows,
+    decay: gates,
+    beta: gates,
+  };
+  const device = {
+    software: true,
+    limits: {
+      maxComputeWorkgroupsPerDimension: 65535,
+      // Room for two chunks at a time.
+      maxStorageBufferBindingSize: 65536,
+      maxStorageBuffersPerShaderStage: 8,
+    },
+  };
+  const shape = [1, 2, 64, 64];
+  const given = linearProblem({
+    ...options,
+    initialState: { dtype: "f32", shape },
+    returnState: true,
+  });
+  assertThrows(
+    () => linearParts(given, device),
+    UnsupportedError,
+    "binds 9 buffers",
+  );
+  const pooled = linearProblem({
+    ...options,
+    states: { dtype: "f32", shape },
+    stateIndices: [0],
+  });
+  assert(linearParts(pooled, device).explanation.segments > 1);
+});
