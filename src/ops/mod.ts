@@ -97,6 +97,7 @@ export type {
   LinearAttentionOptions,
   LinearRunOptions,
 } from "./linear_attention/options.ts";
+export type { LinearForm } from "./linear_attention/forms.ts";
 export { LinearAttentionPlan } from "./linear_attention/plan.ts";
 export type { LinearTensors } from "./linear_attention/plan_tensors.ts";
 export {
