@@ -73,6 +73,7 @@ export { recurrentKernel, type RecurrentSpec } from "./linear/recurrent.ts";
 export { scanKernel, type ScanSpec } from "./linear/scan.ts";
 export { chunkScoresKernel, type ScoresSpec } from "./linear/scores.ts";
 export type { GateKind, LinearSpec } from "./linear/spec.ts";
+export type { ProductTile } from "./product.ts";
 export { rotateKernel, type RotateSpec } from "./layers/rotate.ts";
 export { rowNormKernel, type RowNormSpec } from "./layers/row_norm.ts";
 export { takeRowsKernel, type TakeRowsSpec } from "./rows/take_rows.ts";

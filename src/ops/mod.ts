@@ -118,7 +118,7 @@ export {
   shortConvolutionBackward,
 } from "./layers/convolution.ts";
 export { crossEntropy, crossEntropyBackward } from "./layers/cross_entropy.ts";
-export type { LayerTensor } from "./layers/op.ts";
+export type { LayerBackwardOptions, LayerTensor } from "./layers/op.ts";
 export type {
   ConvolutionBackwardOptions,
   ConvolutionGradients,
@@ -152,11 +152,7 @@ export type {
   RmsNormOptions,
 } from "./layers/ops/row_norm.ts";
 export { LayerPlan, type LayerTensors } from "./layers/plan.ts";
-export {
-  type LayerOpName,
-  type LayerOptions,
-  planLayer,
-} from "./layers/plan_layer.ts";
+export { type LayerOptions, planLayer } from "./layers/plan_layer.ts";
 export {
   logGate,
   logGateBackward,
