@@ -72,6 +72,7 @@ export {
   type BackwardPlanOptions,
 } from "./attention_backward/plan.ts";
 export type { BackwardTensors } from "./attention_backward/backward_tensors.ts";
+export type { GradientStrides } from "./attention_backward/gradient_strides.ts";
 export {
   type BackwardTileOptions,
   type BackwardTiles,
