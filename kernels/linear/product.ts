@@ -35,6 +35,8 @@ export interface ProductTerm {
   readonly left: string;
   /** A block of 4 depths, each of 4 columns: at `depth` and `column`. */
   readonly right: string;
+  /** 4 depths of one more column, whose 4 sums are `more`: in all or in none. */
+  readonly more?: string;
 }
 
 /**
@@ -77,26 +79,40 @@ export function productKernel(
       columns,
       begin,
       terms: terms.map(sumOf).join("\n"),
+      more: terms.some(({ more }) => more !== undefined),
       epilogue,
     }),
   });
 }
 
 /** Adds a term to the sums. */
-export function sumOf({ depth, left, right }: ProductTerm): string {
+export function sumOf({ depth, left, right, more }: ProductTerm): string {
   return wgsl(
     `
     for (var depth = 0u; depth < $depth; depth += 4u) {
       let left = $left;
       let right = $right;
+      @if more
+      let column_more = $columnMore;
+      @end
       @each k in quad
       @each r in quad
       sum_$r = fma(vec4f(left[$k][$r]), right[$k], sum_$r);
       @end
+      @if more
+      more = fma(left[$k], vec4f(column_more[$k]), more);
+      @end
       @end
     }
     `,
-    { depth, left, right, quad: 4 },
+    {
+      depth,
+      left,
+      right,
+      more: more !== undefined,
+      columnMore: more ?? "",
+      quad: 4,
+    },
   );
 }
 
@@ -123,6 +139,9 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: v
   var sum_1 = vec4f(0.0);
   var sum_2 = vec4f(0.0);
   var sum_3 = vec4f(0.0);
+  @if more
+  var more = vec4f(0.0);
+  @end
   $begin
   $terms
   $epilogue

@@ -14,7 +14,9 @@
 import type { KernelSource } from "../../src/core/kernel.ts";
 import { type Fragment, kernelOf } from "../fragment.ts";
 import { loadRow, type RowFormat, storeRow } from "../fragments/rows.ts";
+import type { FeatureMap } from "../../src/core/features.ts";
 import { wgsl } from "../wgsl.ts";
+import { featurePlaces } from "./features.ts";
 import { chunks, NO_STATE, stateSequences } from "./chunks.ts";
 import { chunkStates } from "./operands.ts";
 import { gateSums } from "./weights.ts";
@@ -39,6 +41,8 @@ export interface ScanSpec {
   readonly final: boolean;
   /** Whether both are in one buffer. */
   readonly pool: boolean;
+  /** What keys became; `"identity"` by default. */
+  readonly featureMap?: FeatureMap;
 }
 
 /**
@@ -68,14 +72,17 @@ export interface ScanSpec {
  */
 export function scanKernel(spec: ScanSpec): KernelSource {
   const { gate, initial, final } = spec;
+  const features = spec.featureMap === "taylor";
   return kernelOf({
     label: `linear.scan/${gate}` + (initial ? ".initial" : "") +
-      (final ? ".final" : "") + (spec.pool ? ".pool" : ""),
+      (final ? ".final" : "") + (spec.pool ? ".pool" : "") +
+      (features ? ".taylor" : ""),
     fragments: [
       chunks,
       stateSequences,
       chunkStates("read_write"),
       ...gate === "none" ? [] : [gateSums(gate)],
+      ...features && (initial || final) ? [featurePlaces] : [],
       ...initial ? [initialStates(spec)] : [],
       ...final ? [finalStates(spec)] : [],
     ],
@@ -85,6 +92,7 @@ export function scanKernel(spec: ScanSpec): KernelSource {
       final,
       gated: gate !== "none",
       none: `${NO_STATE}u`,
+      given: features && (initial || final),
     }),
   });
 }
@@ -100,10 +108,10 @@ function stateBinding(
 
 /** Where a row of a caller's state is. */
 const statePlaces: Fragment = {
-  uniforms: { state_stride: "u32" },
+  uniforms: { given_rows: "u32", state_stride: "u32" },
   code: wgsl(`
     fn given_state_at(slot: u32, state_head: u32, row: u32) -> u32 {
-      return ((slot * params.state_heads + state_head) * params.state_rows + row) * params.state_stride;
+      return ((slot * params.state_heads + state_head) * params.given_rows + row) * params.state_stride;
     }
   `),
 };
@@ -120,7 +128,7 @@ function initialStates({ stateFormat: format, pool }: ScanSpec): Fragment {
             : stateBinding("initial_state", format, "read"),
         ],
         format,
-        dim: "value_dim",
+        dim: "state_dim",
       }),
     ],
   };
@@ -140,7 +148,7 @@ function finalStates({ stateFormat: format, pool }: ScanSpec): Fragment {
           ),
         ],
         format,
-        dim: "value_dim",
+        dim: "state_dim",
       }),
     ],
   };
@@ -152,9 +160,9 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: v
   @builtin(local_invocation_index) lane: u32) {
   let group = group_id.x + grid.x * (group_id.y + grid.y * group_id.z);
   let index = group * $lanes + lane;
-  let vec = index % params.value_vecs;
-  let row = index / params.value_vecs % params.state_rows;
-  let place = index / (params.value_vecs * params.state_rows);
+  let vec = index % params.state_vecs;
+  let row = index / params.state_vecs % params.state_rows;
+  let place = index / (params.state_vecs * params.state_rows);
   let state_head = place % params.state_heads;
   let sequence_index = place / params.state_heads;
   if (sequence_index >= params.sequence_count) {
@@ -162,9 +170,16 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: v
   }
   let sequence = sequence_of(sequence_index);
   var state = vec4f(0.0);
+  @if given
+  let given_row = feature_row(row);
+  let given = given_row != NO_ROW;
+  @else
+  let given_row = row;
+  let given = true;
+  @end
   @if initial
-  if (sequence.initial_slot != $none) {
-    state = load_initial(given_state_at(sequence.initial_slot, state_head, row), vec);
+  if (sequence.initial_slot != $none && given) {
+    state = load_initial(given_state_at(sequence.initial_slot, state_head, given_row), vec);
   }
   @end
   for (var c = 0u; c < sequence.chunk_count; c++) {
@@ -181,8 +196,8 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: v
     @end
   }
   @if final
-  if (sequence.final_slot != $none) {
-    store_final(given_state_at(sequence.final_slot, state_head, row), vec, state);
+  if (sequence.final_slot != $none && given) {
+    store_final(given_state_at(sequence.final_slot, state_head, given_row), vec, state);
   }
   @end
 }

@@ -5,6 +5,9 @@
  * A_ts = scale sum over d of q_td k_sd exp(G_td - G_sd)   for s <= t
  * ```
  *
+ * or of features `1 + s + s^2 / 2`, with `s` the scaled product of the rows
+ * themselves.
+ *
  * No exponent is positive, so nothing overflows under any decay (Gated Linear
  * Attention, Yang et al. 2024, section 4.3): a gate of a whole state is applied
  * to the pair; with gates of channels, a row t whose sub-chunk begins at token n
@@ -64,6 +67,7 @@ export interface ScoresSpec extends LinearSpec {
 export function chunkScoresKernel(spec: ScoresSpec): KernelSource {
   const { gate, strict = false } = spec;
   const channels = gate === "channel";
+  const features = spec.featureMap === "taylor";
   return productKernel({
     label: linearLabel("scores", spec) + (strict ? ".strict" : ""),
     fragments: [
@@ -91,6 +95,9 @@ export function chunkScoresKernel(spec: ScoresSpec): KernelSource {
         quad: 4,
         head: gate === "head",
         order: strict ? "<" : "<=",
+        features,
+        // Features have the scale in them.
+        scale: features ? "1.0" : "params.scale",
         ...(channels && { referred: sumOf(REFERRED) }),
       },
     ),
@@ -160,9 +167,13 @@ let key_gates = vec4f(
 if (row + $r < chunk.count) {
   @if head
   let gate = gate_of(chunk.row + row + $r, state_head, 0u);
-  let weight = params.scale * exp(min(gate - key_gates, vec4f(0.0)));
+  let weight = $scale * exp(min(gate - key_gates, vec4f(0.0)));
   @else
-  let weight = vec4f(params.scale);
+  let weight = vec4f($scale);
+  @end
+  @if features
+  let s_$r = params.scale * sum_$r;
+  sum_$r = fma(s_$r, fma(s_$r, vec4f(0.5), vec4f(1.0)), vec4f(1.0));
   @end
   scores[score_at(chunk.row + row + $r, head) + column / 4u] =
     select(vec4f(0.0), weight * sum_$r, columns $order vec4u(row + $r));

@@ -12,6 +12,7 @@
  * @module
  */
 
+import type { FeatureMap } from "../../src/core/features.ts";
 import type { RowFormat } from "../fragments/rows.ts";
 
 /**
@@ -38,12 +39,21 @@ export interface LinearSpec {
   readonly outputFormat: RowFormat;
   /** What gates are for. */
   readonly gate: GateKind;
+  /** What queries and keys become; `"identity"` by default. */
+  readonly featureMap?: FeatureMap;
+  /** Whether outputs are divided by the sum of their weights. */
+  readonly normalize?: boolean;
 }
 
 /** A kernel's label: what it is, and what tells it from others of its kind. */
 export function linearLabel(
   kernel: string,
-  { queryFormat, gate }: Pick<LinearSpec, "queryFormat" | "gate">,
+  { queryFormat, gate, featureMap, normalize }: Pick<
+    LinearSpec,
+    "queryFormat" | "gate" | "featureMap" | "normalize"
+  >,
 ): string {
-  return `linear.${kernel}/${queryFormat.dtype}.${gate}`;
+  return `linear.${kernel}/${queryFormat.dtype}.${gate}` +
+    (featureMap === "taylor" ? ".taylor" : "") +
+    (normalize ? ".normalize" : "");
 }

@@ -10,23 +10,26 @@ import {
   NO_STATE,
   STATE_SEQUENCE,
 } from "../../../kernels/linear/chunks.ts";
+import { featureGroups } from "../../../kernels/linear/features.ts";
 import type { LinearProblem } from "./problem.ts";
 
 /** A problem's chunks, as kernels read them. */
 export interface ChunkSchedule {
-  /** The records: chunks, then sequences. */
+  /** The records: chunks, then sequences, then groups of features. */
   readonly words: Uint32Array;
   /** How many chunks there are. */
   readonly chunkCount: number;
   /** The first word of sequences. */
   readonly sequencesAt: number;
+  /** The first word of groups of features, where there are any. */
+  readonly featuresAt: number;
   /** Chunks of the longest sequence. */
   readonly mostChunks: number;
 }
 
 /** Writes the schedule of a problem. */
 export function chunkSchedule(
-  { sequences, chunk }: LinearProblem,
+  { sequences, chunk, featureMap, headDim }: LinearProblem,
 ): ChunkSchedule {
   const chunks: number[] = [];
   const records: number[] = [];
@@ -51,10 +54,12 @@ export function chunkSchedule(
     row += count;
     mostChunks = Math.max(mostChunks, own);
   }
+  const features = featureMap === "taylor" ? featureGroups(headDim) : [];
   return {
-    words: Uint32Array.from([...chunks, ...records]),
+    words: Uint32Array.from([...chunks, ...records, ...features]),
     chunkCount: chunks.length / CHUNK.words,
     sequencesAt: chunks.length,
+    featuresAt: chunks.length + records.length,
     mostChunks,
   };
 }

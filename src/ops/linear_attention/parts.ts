@@ -15,6 +15,7 @@ import {
   rowStride,
 } from "../../../kernels/fragments/rows.ts";
 import { chunkStateKernel } from "../../../kernels/linear/chunk_state.ts";
+import { featureRows } from "../../../kernels/linear/features.ts";
 import { GATE_LANES, gateSumsKernel } from "../../../kernels/linear/gates.ts";
 import { chunkOutputKernel } from "../../../kernels/linear/output.ts";
 import { PRODUCT_TILE } from "../../../kernels/linear/product.ts";
@@ -27,6 +28,14 @@ import type { Dispatch, ProgramParts } from "../../gpu/mod.ts";
 import { type GivenStrides, vecsOf } from "../attention/problem.ts";
 import { type ChunkSchedule, chunkSchedule } from "./chunks.ts";
 import type { LinearExplanation } from "./explanation.ts";
+import {
+  decoderNames,
+  decoderProblem,
+  encoderNames,
+  encoderProblem,
+  renamed,
+} from "./encoder.ts";
+import type { PrefixProblem } from "./prefix.ts";
 import {
   checkSupported,
   type LinearProblem,
@@ -92,18 +101,26 @@ export function linearParts(
   device: LinearDevice,
 ): LinearParts {
   checkSupported(problem);
-  const context = linearContext(problem, device);
+  const { prefix } = problem;
+  const context = linearContext(
+    prefix ? decoderProblem(problem) : problem,
+    device,
+  );
+  const encoder = prefix && encoderParts(problem, prefix, device);
   const all = [
+    ...encoder?.dispatches ?? [],
     ...gateDispatches(context),
-    ...stateDispatches(context),
+    ...stateDispatches(context).map((dispatch) =>
+      prefix ? renamed(dispatch, decoderNames(problem)) : dispatch
+    ),
     scoresDispatch(context),
     outputDispatch(context),
   ].filter(({ grid }) => grid.every((count) => count > 0));
-  const scratch = linearScratch(context);
+  const scratch = { ...linearScratch(context), ...encoder?.scratch };
   return {
     parts: {
       dispatches: all.map(({ does: _, ...dispatch }) => dispatch),
-      words: { schedule: context.schedule.words },
+      words: { schedule: context.schedule.words, ...encoder?.words },
       scratch,
     },
     explanation: {
@@ -115,6 +132,29 @@ export function linearParts(
       tile: { rows: PRODUCT_TILE, columns: PRODUCT_TILE },
       chunks: { count: context.schedule.chunkCount, tokens: problem.chunk },
       scratchBytes: Object.values(scratch).reduce((sum, n) => sum + n, 0),
+    },
+  };
+}
+
+/** What a prefix adds to the states that sequences begin with. */
+function encoderParts(
+  problem: LinearProblem,
+  prefix: PrefixProblem,
+  device: LinearDevice,
+) {
+  const context = linearContext(encoderProblem(problem, prefix), device);
+  const names = encoderNames(problem);
+  const { stateHeads, stateRows, stateColumns, sequences } = problem;
+  const states = sequences.length * stateHeads * stateRows * stateColumns;
+  return {
+    dispatches: stateDispatches(context).map((dispatch) => ({
+      ...renamed(dispatch, names),
+      does: `${dispatch.does}, of the prefix`,
+    })),
+    words: { prefix_schedule: context.schedule.words },
+    scratch: {
+      prefix_states: linearScratch(context).states,
+      encoder_states: Math.max(16, 4 * states),
     },
   };
 }
@@ -131,6 +171,8 @@ export function linearSpec(problem: LinearProblem): LinearSpec {
     valueFormat: format(valueHeadDim, strides.value),
     outputFormat: format(valueHeadDim, strides.output),
     gate: decay?.kind ?? "none",
+    featureMap: problem.featureMap,
+    normalize: problem.eps !== undefined,
   };
 }
 
@@ -151,10 +193,11 @@ export function rowUniforms(
 function linearUniforms(
   problem: LinearProblem,
   spec: LinearSpec,
-  { chunkCount, sequencesAt }: ChunkSchedule,
+  { chunkCount, sequencesAt, featuresAt }: ChunkSchedule,
 ): Record<string, number> {
   const { queryHeads, keyHeads, stateHeads, outputHeads, strides } = problem;
   const { headDim, valueHeadDim, chunk, decay } = problem;
+  const { stateRows, stateColumns } = problem;
   const rows = (name: LinearRows) =>
     rowUniforms(name, spec[`${name}Format`], strides[name]);
   return {
@@ -173,8 +216,16 @@ function linearUniforms(
     head_vecs: vecsOf(headDim),
     value_dim: valueHeadDim,
     value_vecs: vecsOf(valueHeadDim),
-    state_rows: headDim,
-    state_stride: rowStride(rowFormat("f32", valueHeadDim), valueHeadDim),
+    state_rows: problem.featureMap === "taylor"
+      ? featureRows(headDim)
+      : headDim,
+    state_dim: stateColumns,
+    state_vecs: vecsOf(stateColumns),
+    given_rows: stateRows,
+    state_stride: rowStride(rowFormat("f32", stateColumns), stateColumns),
+    features_at: featuresAt,
+    feature_root: Math.sqrt(problem.scale),
+    eps: problem.eps ?? 0,
     score_vecs: vecsOf(chunk),
     sub_chunk: problem.subChunk,
     scale: problem.scale,
@@ -192,13 +243,13 @@ export function linearScratch(
   { problem, schedule, values }: LinearContext,
 ): Record<string, number> {
   const { tokens, stateHeads, outputHeads, decay } = problem;
-  const { gate_width, score_vecs, state_rows, value_vecs } = values;
+  const { gate_width, score_vecs, state_rows, state_vecs } = values;
   return {
     ...decay &&
       { gates: Math.max(16, 4 * tokens * stateHeads * gate_width) },
     states: Math.max(
       16,
-      16 * schedule.chunkCount * stateHeads * state_rows * value_vecs,
+      16 * schedule.chunkCount * stateHeads * state_rows * state_vecs,
     ),
     scores: Math.max(16, 16 * tokens * outputHeads * score_vecs),
   };
@@ -220,24 +271,25 @@ export function gateDispatches(context: LinearContext): LinearDispatch[] {
 /** What chunks add to states, and from that the states that enter them. */
 export function stateDispatches(context: LinearContext): LinearDispatch[] {
   const { problem, spec, values, device } = context;
-  const { states, stateHeads, valueHeadDim, sequences } = problem;
-  const { state_rows, value_vecs } = values;
-  const lanes = sequences.length * stateHeads * state_rows * value_vecs;
+  const { states, stateHeads, stateColumns, sequences } = problem;
+  const { state_rows, state_vecs } = values;
+  const lanes = sequences.length * stateHeads * state_rows * state_vecs;
   return [
     productDispatch(context, {
       source: chunkStateKernel(spec),
       heads: stateHeads,
       rows: state_rows,
-      columns: valueHeadDim,
+      columns: stateColumns,
       does: "what each chunk adds to the state",
     }),
     {
       source: scanKernel({
         gate: spec.gate,
-        stateFormat: rowFormat("f32", valueHeadDim),
+        stateFormat: rowFormat("f32", stateColumns),
         initial: states.initial,
         final: states.final,
         pool: states.slots !== undefined,
+        featureMap: spec.featureMap ?? "identity",
       }),
       uniforms: values,
       grid: foldGrid(Math.ceil(lanes / SCAN_LANES), device.limits),

@@ -19,6 +19,8 @@ const NAMES = {
   initial_state: "initialState",
   final_state: "state",
   state_pool: "states",
+  prefix_key: "prefixKey",
+  prefix_value: "prefixValue",
 };
 
 /**
@@ -129,6 +131,8 @@ export class LinearAttentionPlan implements Disposable {
       beta: tensors.beta,
       initial_state: tensors.initialState,
       state_pool: tensors.states,
+      prefix_key: tensors.prefixKey,
+      prefix_value: tensors.prefixValue,
       output: tensors.output,
       final_state: tensors.state,
     }, { describe, names: NAMES });

@@ -29,6 +29,10 @@ export interface LinearTensors {
   readonly initialState?: GpuTensor | undefined;
   /** The pool of states, where the problem has one: read and written. */
   readonly states?: GpuTensor | undefined;
+  /** Keys of the prefix, where the problem has one. */
+  readonly prefixKey?: GpuTensor | undefined;
+  /** Values of the prefix, where the problem has one. */
+  readonly prefixValue?: GpuTensor | undefined;
   /** Written: `[.., outputHeads, valueHeadDim]`. */
   readonly output: GpuTensor;
   /** Written: the states that sequences end with, where they are wanted. */
@@ -37,9 +41,9 @@ export interface LinearTensors {
 
 /** Elements of a problem's states: of one a sequence, or of the pool. */
 export function stateElements(problem: LinearProblem): number {
-  const { stateHeads, headDim, valueHeadDim, sequences, states } = problem;
-  return (states.slots ?? sequences.length) * stateHeads * headDim *
-    valueHeadDim;
+  const { stateHeads, stateRows, stateColumns, sequences, states } = problem;
+  return (states.slots ?? sequences.length) * stateHeads * stateRows *
+    stateColumns;
 }
 
 /**
@@ -68,6 +72,20 @@ export function checkLinearTensors(
       size: gate!.elements,
     });
   }
+  const { prefix } = problem;
+  for (
+    const [name, of] of [["prefixKey", "key"], [
+      "prefixValue",
+      "value",
+    ]] as const
+  ) {
+    if (!checkWanted(name, tensors[name], prefix !== undefined)) continue;
+    checkTensor(gpu, name, tensors[name], {
+      type: dtype,
+      size: prefix![of].extent,
+      least: prefix!.strided.includes(of),
+    });
+  }
   const pool = states.slots !== undefined;
   const wanted = {
     initialState: states.initial && !pool,
@@ -82,8 +100,16 @@ export function checkLinearTensors(
   const bufferOf = (name: keyof LinearTensors) =>
     [name, tensors[name]?.buffer] as const;
   checkWritten(
-    (["query", "key", "value", "decay", "beta", "initialState"] as const)
-      .map(bufferOf),
+    ([
+      "query",
+      "key",
+      "value",
+      "decay",
+      "beta",
+      "initialState",
+      "prefixKey",
+      "prefixValue",
+    ] as const).map(bufferOf),
     (["states", "output", "state"] as const).map(bufferOf),
   );
 }
