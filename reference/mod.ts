@@ -118,7 +118,28 @@ export type {
   LinearHeadOptions,
   LinearRule,
 } from "./linear/problem.ts";
+export {
+  LINEAR_GATES,
+  type LinearErrorBound,
+  linearErrorBound,
+} from "./linear/error_bound.ts";
+export {
+  linearAttentionBackward,
+  type LinearBackwardProblem,
+  type LinearGradients,
+} from "./linear/backward.ts";
+export {
+  naiveLinearAttentionBackward,
+  type NaiveLinearBackwardProblem,
+} from "./linear/naive_backward.ts";
 export { recurrentLinearAttention } from "./linear/recurrent.ts";
+export { quadraticLinearAttention } from "./linear/quadratic.ts";
+export { chunkedLinearAttention } from "./linear/chunked.ts";
+export type { LinearChunkOptions } from "./linear/chunks.ts";
+export {
+  type LinearShadowOptions,
+  shadowLinearAttention,
+} from "./linear/shadow.ts";
 export {
   type LowPrecisionLinearResult,
   naiveLinearAttention,
