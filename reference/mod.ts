@@ -132,6 +132,23 @@ export {
   naiveLinearAttentionBackward,
   type NaiveLinearBackwardProblem,
 } from "./linear/naive_backward.ts";
+export {
+  normalizedOutput,
+  taylorFeatures,
+  type TaylorOptions,
+  taylorProblem,
+  type TaylorProblemOptions,
+  taylorWeight,
+} from "./linear/features.ts";
+export {
+  taylorAttention,
+  type TaylorAttentionProblem,
+} from "./linear/based.ts";
+export {
+  prefixLinearAttention,
+  type PrefixLinearProblem,
+  prefixLinearProblem,
+} from "./linear/jrt.ts";
 export { recurrentLinearAttention } from "./linear/recurrent.ts";
 export { quadraticLinearAttention } from "./linear/quadratic.ts";
 export { chunkedLinearAttention } from "./linear/chunked.ts";
@@ -163,3 +180,27 @@ export type {
   ScheduleTiles,
 } from "./schedules/types.ts";
 export type { CountedMoves } from "./schedules/slow_memory.ts";
+export {
+  convolution,
+  convolutionBackward,
+  type ConvolutionGradients,
+  type ConvolutionProblem,
+} from "./layers/convolution.ts";
+export {
+  crossEntropy,
+  crossEntropyBackward,
+  type CrossEntropyProblem,
+} from "./layers/cross_entropy.ts";
+export { gate, gateBackward, type GateProblem } from "./layers/gates.ts";
+export {
+  project,
+  projectBackward,
+  type ProjectionProblem,
+} from "./layers/projection.ts";
+export type { Rounding } from "./layers/rounding.ts";
+export {
+  rowNorm,
+  rowNormBackward,
+  type RowNormGradients,
+  type RowNormProblem,
+} from "./layers/row_norm.ts";
