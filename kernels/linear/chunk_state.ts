@@ -6,7 +6,8 @@
  * ```
  *
  * with features of keys in place of keys where there is a feature map, and the
- * sum of these as one more column where outputs are divided by it.
+ * sum of these as one more column where outputs are divided by the sum of their
+ * weights.
  *
  * @module
  */
@@ -15,7 +16,7 @@ import type { KernelSource } from "../../src/core/kernel.ts";
 import { wgsl } from "../wgsl.ts";
 import { featureBlocks } from "./features.ts";
 import { chunkStates, tokenBlocks, valueColumns } from "./operands.ts";
-import { productKernel } from "./product.ts";
+import { chunkProductKernel } from "./product.ts";
 import { gateWeights } from "./weights.ts";
 import { linearLabel, type LinearSpec } from "./spec.ts";
 
@@ -34,6 +35,7 @@ import { linearLabel, type LinearSpec } from "./spec.ts";
  *   valueFormat: rows,
  *   outputFormat: rows,
  *   gate: "none",
+ *   tile: { rowLanes: 8, columnLanes: 8, columnQuads: 1 },
  * });
  * assertEquals(bindings.map(({ name }) => name), [
  *   "schedule",
@@ -58,8 +60,9 @@ export function chunkStateKernel(spec: LinearSpec): KernelSource {
     ? "key_features(chunk, key_head_of(head), depth, row)"
     : "key_block(chunk, key_head_of(head), depth, row / 4u)";
   const value = spec.normalize ? "value_columns" : "value_block";
-  return productKernel({
+  return chunkProductKernel({
     label: linearLabel("chunk_state", spec),
+    tile: spec.tile,
     fragments: [
       features ? featureBlocks(keyRows) : tokenBlocks(keyRows),
       tokenBlocks({

@@ -64,16 +64,16 @@ export function featureRows(headDim: number): number {
   return 4 * featureGroups(headDim).length / FEATURE_GROUP.words;
 }
 
-/** `feature_group_of(index)`: the record of a group. */
+/** `feature_group_of(index)`: the record of a group; the schedule begins with these. */
 export const featureTable: Fragment = {
   bindings: [{ name: "schedule", type: "array<u32>", access: "read" }],
-  uniforms: { features_at: "u32", head_dim: "u32", head_vecs: "u32" },
+  uniforms: { head_dim: "u32", head_vecs: "u32" },
   code: wgsl(
     `
     $record
 
     fn feature_group_of(index: u32) -> FeatureGroup {
-      return read_feature_group(params.features_at + $words * index);
+      return read_feature_group($words * index);
     }
     `,
     {

@@ -23,7 +23,7 @@ import {
   storedTokens,
   tokenBlocks,
 } from "./operands.ts";
-import { productKernel } from "./product.ts";
+import { chunkProductKernel } from "./product.ts";
 import { gateWeights } from "./weights.ts";
 import { linearLabel, type LinearSpec } from "./spec.ts";
 
@@ -42,6 +42,7 @@ import { linearLabel, type LinearSpec } from "./spec.ts";
  *   valueFormat: rows,
  *   outputFormat: rows,
  *   gate: "none",
+ *   tile: { rowLanes: 8, columnLanes: 8, columnQuads: 1 },
  * });
  * assertEquals(bindings.map(({ name }) => name), [
  *   "schedule",
@@ -70,8 +71,9 @@ export function chunkOutputKernel(spec: LinearSpec): KernelSource {
     : "query_block(chunk, query_head_of(head), row, depth / 4u)";
   // Features have the scale in them.
   const factor = features ? "" : "params.scale * ";
-  return productKernel({
+  return chunkProductKernel({
     label: linearLabel("output", spec),
+    tile: spec.tile,
     fragments: [
       features ? featureBlocks(queryRows) : tokenBlocks(queryRows),
       stateBlocks,
@@ -87,8 +89,8 @@ export function chunkOutputKernel(spec: LinearSpec): KernelSource {
         dim: "value_dim",
       }),
       ...spec.gate === "none" ? [] : [gateWeights(spec.gate, "from_start")],
-      ...features ? [] : [{ uniforms: { scale: "f32" } as const }],
       { uniforms: { value_vecs: "u32" } },
+      ...features ? [] : [{ uniforms: { scale: "f32" } as const }],
       ...normalize ? [stateSums, { uniforms: { eps: "f32" } as const }] : [],
     ],
     rows: "chunk.count",
@@ -105,7 +107,7 @@ export function chunkOutputKernel(spec: LinearSpec): KernelSource {
           { more: "state_sums(chunk_index, state_head, depth)" },
       },
       {
-        depth: "min(chunk.count, row + 4u)",
+        depth: "min(chunk.count, row_end)",
         left: "transpose(score_block(chunk, head, row, depth / 4u))",
         right: "value_block(chunk, state_head, depth, column / 4u)",
         ...normalize && { more: "vec4f(1.0)" },

@@ -14,6 +14,7 @@
 
 import type { FeatureMap } from "../../src/core/features.ts";
 import type { RowFormat } from "../fragments/rows.ts";
+import type { ProductTile } from "../product.ts";
 
 /**
  * What a log gate is for: nothing, a whole state (RetNet, Lightning, Mamba-2),
@@ -43,6 +44,8 @@ export interface LinearSpec {
   readonly featureMap?: FeatureMap;
   /** Whether outputs are divided by the sum of their weights. */
   readonly normalize?: boolean;
+  /** How lanes share a tile of a product. */
+  readonly tile: ProductTile;
 }
 
 /** A kernel's label: what it is, and what tells it from others of its kind. */

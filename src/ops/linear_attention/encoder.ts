@@ -26,6 +26,8 @@ export function encoderProblem(
       final: i,
     })),
     states: { initial: problem.states.initial, final: true },
+    // Outputs are what going token by token is for.
+    form: "chunked",
     prefix: undefined,
   };
 }
@@ -49,6 +51,7 @@ export function encoderNames(
     key: "prefix_key",
     value: "prefix_value",
     states: "prefix_states",
+    kept_states: "prefix_kept_states",
     ...states.slots !== undefined && { initial_state: "state_pool" },
     final_state: "encoder_states",
   };
@@ -64,16 +67,16 @@ export function decoderNames(
   };
 }
 
-/** A dispatch with its bindings by other names, of those that it has. */
+/** A dispatch whose resources go by other names, of those that it has. */
 export function renamed<D extends Dispatch>(
   dispatch: D,
   names: Readonly<Record<string, string>>,
 ): D {
-  const own = dispatch.source.bindings.filter(({ name }) =>
-    Object.hasOwn(names, name)
-  );
-  return {
-    ...dispatch,
-    aliases: Object.fromEntries(own.map(({ name }) => [name, names[name]])),
-  };
+  const { source, aliases = {} } = dispatch;
+  const renamed = source.bindings.flatMap(({ name }) => {
+    const resource = aliases[name] ?? name;
+    const other = names[resource] ?? resource;
+    return other === name ? [] : [[name, other]];
+  });
+  return { ...dispatch, aliases: Object.fromEntries(renamed) };
 }

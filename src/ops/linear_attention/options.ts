@@ -12,6 +12,7 @@ import type { Indices } from "../attention/options/spans.ts";
 import type { Layout } from "../attention/problem.ts";
 import type { StridedTensor } from "../strided.ts";
 import type { HostBits, HostTensor } from "../tensors.ts";
+import type { LinearForm } from "./forms.ts";
 import type { LinearPrefix } from "./prefix.ts";
 import type { UpdateRule } from "./rules.ts";
 
@@ -86,6 +87,12 @@ export interface LinearAttentionOptions<
   /** Tokens of a sub-chunk, a multiple of 4; 16 by default. */
   readonly subChunk?: number;
   /**
+   * By chunks, or token by token; by default each sequence by its own length:
+   * `"recurrent"` up to 16 tokens, but for features and `normalize`, which go by
+   * chunks.
+   */
+  readonly form?: LinearForm;
+  /**
    * What queries and keys become; `"identity"` by default. `"taylor"` is
    * BASED's, whose weights `1 + s + s^2 / 2` with `s = scale <q, k>` are at least
    * a half. It takes a scale above 0, no `beta`, and gates of whole states.
@@ -135,6 +142,7 @@ const PROBLEM: Names<LinearAttentionOptions> = {
   finalStateIndices: true,
   chunk: true,
   subChunk: true,
+  form: true,
   featureMap: true,
   normalize: true,
   prefix: true,

@@ -1,4 +1,3 @@
-// deno-lint-ignore-file camelcase -- uniforms have the names of WGSL
 /**
  * Everything that a plan of linear attention will put on the device, worked out
  * on the CPU from a problem and what the device is. Pure, no GPU objects.
@@ -9,25 +8,36 @@
  * @module
  */
 
-import {
-  type RowFormat,
-  rowFormat,
-  rowStride,
-} from "../../../kernels/fragments/rows.ts";
 import { chunkStateKernel } from "../../../kernels/linear/chunk_state.ts";
-import { featureRows } from "../../../kernels/linear/features.ts";
 import { GATE_LANES, gateSumsKernel } from "../../../kernels/linear/gates.ts";
 import { chunkOutputKernel } from "../../../kernels/linear/output.ts";
-import { PRODUCT_TILE } from "../../../kernels/linear/product.ts";
-import { SCAN_LANES, scanKernel } from "../../../kernels/linear/scan.ts";
-import { chunkScoresKernel } from "../../../kernels/linear/scores.ts";
-import type { LinearSpec } from "../../../kernels/linear/spec.ts";
+import {
+  productColumns,
+  productRows,
+  type ProductTile,
+  productTiles,
+} from "../../../kernels/product.ts";
+import {
+  SCAN_LANES,
+  scanKernel,
+  type ScanSpec,
+} from "../../../kernels/linear/scan.ts";
+import {
+  chunkScoresKernel,
+  scoresTile,
+} from "../../../kernels/linear/scores.ts";
+import { UnsupportedError } from "../../core/errors.ts";
 import type { KernelSource } from "../../core/kernel.ts";
 import { foldGrid } from "../../gpu/program/dispatch.ts";
 import type { Dispatch, ProgramParts } from "../../gpu/mod.ts";
-import { type GivenStrides, vecsOf } from "../attention/problem.ts";
-import { type ChunkSchedule, chunkSchedule } from "./chunks.ts";
-import type { LinearExplanation } from "./explanation.ts";
+import type { Segment } from "./chunks.ts";
+import {
+  givenStatesSpec,
+  type LinearContext,
+  linearContext,
+  type LinearDevice,
+  type LinearDispatch,
+} from "./context.ts";
 import {
   decoderNames,
   decoderProblem,
@@ -35,27 +45,11 @@ import {
   encoderProblem,
   renamed,
 } from "./encoder.ts";
+import type { LinearExplanation } from "./explanation.ts";
 import type { PrefixProblem } from "./prefix.ts";
-import {
-  checkSupported,
-  type LinearProblem,
-  type LinearRows,
-} from "./problem.ts";
-
-/** What planning needs to know of a device; a `Gpu` is one. */
-export interface LinearDevice {
-  /** Its limits. */
-  readonly limits: {
-    readonly maxComputeWorkgroupsPerDimension: number;
-    readonly maxStorageBufferBindingSize: number;
-  };
-}
-
-/** A dispatch, and what it does, for people. */
-export interface LinearDispatch extends Dispatch {
-  /** What it does. */
-  readonly does: string;
-}
+import { checkSupported, type LinearProblem } from "./problem.ts";
+import { recurrentDispatch } from "./recurrent.ts";
+import { linearScratch } from "./scratch.ts";
 
 /** A problem's program, and what to say of it. */
 export interface LinearParts {
@@ -65,37 +59,12 @@ export interface LinearParts {
   readonly explanation: LinearExplanation;
 }
 
-/** What all dispatches of a problem have in common. */
-export interface LinearContext {
-  /** The problem. */
-  readonly problem: LinearProblem;
-  /** Its chunks. */
-  readonly schedule: ChunkSchedule;
-  /** What kernels' sources depend on. */
-  readonly spec: LinearSpec;
-  /** Values of the uniforms that are the same for all dispatches. */
-  readonly values: Readonly<Record<string, number>>;
-  /** What they run on. */
-  readonly device: LinearDevice;
-}
-
-/** Works out what all dispatches have in common. */
-export function linearContext(
-  problem: LinearProblem,
-  device: LinearDevice,
-): LinearContext {
-  const schedule = chunkSchedule(problem);
-  const spec = linearSpec(problem);
-  return {
-    problem,
-    schedule,
-    spec,
-    values: linearUniforms(problem, spec, schedule),
-    device,
-  };
-}
-
-/** Works out the program of a problem. */
+/**
+ * Works out the program of a problem.
+ *
+ * @throws {RangeError} as `linearContext` does
+ * @throws {UnsupportedError} if there is no kernel for it
+ */
 export function linearParts(
   problem: LinearProblem,
   device: LinearDevice,
@@ -106,21 +75,33 @@ export function linearParts(
     prefix ? decoderProblem(problem) : problem,
     device,
   );
+  const { schedule, spec } = context;
   const encoder = prefix && encoderParts(problem, prefix, device);
+  if (problem.beta && schedule.chunkCount > 0) {
+    throw new UnsupportedError(
+      `compute linear attention by chunks by the rule ${problem.rule}`,
+      'there is no kernel for it in this version; write form: "recurrent"',
+    );
+  }
+  const own = [
+    ...schedule.segments.flatMap((segment) => [
+      ...gateDispatches(context, segment),
+      ...stateDispatches(context, segment),
+      scoresDispatch(context, segment),
+      outputDispatch(context, segment),
+    ]),
+    recurrentDispatch(context),
+  ];
+  const names = decoderNames(problem);
   const all = [
     ...encoder?.dispatches ?? [],
-    ...gateDispatches(context),
-    ...stateDispatches(context).map((dispatch) =>
-      prefix ? renamed(dispatch, decoderNames(problem)) : dispatch
-    ),
-    scoresDispatch(context),
-    outputDispatch(context),
+    ...prefix ? own.map((dispatch) => renamed(dispatch, names)) : own,
   ].filter(({ grid }) => grid.every((count) => count > 0));
   const scratch = { ...linearScratch(context), ...encoder?.scratch };
   return {
     parts: {
       dispatches: all.map(({ does: _, ...dispatch }) => dispatch),
-      words: { schedule: context.schedule.words, ...encoder?.words },
+      words: { schedule: schedule.words, ...encoder?.words },
       scratch,
     },
     explanation: {
@@ -129,8 +110,13 @@ export function linearParts(
         grid,
         does,
       })),
-      tile: { rows: PRODUCT_TILE, columns: PRODUCT_TILE },
-      chunks: { count: context.schedule.chunkCount, tokens: problem.chunk },
+      tile: {
+        rows: productRows(spec.tile),
+        columns: productColumns(spec.tile),
+      },
+      chunks: { count: schedule.chunkCount, tokens: problem.chunk },
+      segments: schedule.segments.length,
+      scan: schedule.mostBlocks > 0 ? "blocks" : "sequential",
       scratchBytes: Object.values(scratch).reduce((sum, n) => sum + n, 0),
     },
   };
@@ -141,169 +127,141 @@ function encoderParts(
   problem: LinearProblem,
   prefix: PrefixProblem,
   device: LinearDevice,
-) {
+): {
+  readonly dispatches: readonly LinearDispatch[];
+  readonly words: NonNullable<ProgramParts["words"]>;
+  readonly scratch: NonNullable<ProgramParts["scratch"]>;
+} {
   const context = linearContext(encoderProblem(problem, prefix), device);
+  const { schedule, values } = context;
   const names = encoderNames(problem);
-  const { stateHeads, stateRows, stateColumns, sequences } = problem;
-  const states = sequences.length * stateHeads * stateRows * stateColumns;
+  const { states, kept_states: kept } = linearScratch(context);
+  const { stateHeads, stateRows, sequences } = problem;
+  const rows = sequences.length * stateHeads * stateRows;
   return {
-    dispatches: stateDispatches(context).map((dispatch) => ({
-      ...renamed(dispatch, names),
-      does: `${dispatch.does}, of the prefix`,
-    })),
-    words: { prefix_schedule: context.schedule.words },
+    dispatches: schedule.segments
+      .flatMap((segment) => stateDispatches(context, segment))
+      .map((dispatch) => ({
+        ...renamed(dispatch, names),
+        does: `${dispatch.does}, of the prefix`,
+      })),
+    words: { [names.schedule]: schedule.words },
     scratch: {
-      prefix_states: linearScratch(context).states,
-      encoder_states: Math.max(16, 4 * states),
+      [names.states]: states,
+      ...kept && { [names.kept_states]: kept },
+      [names.final_state]: Math.max(16, 4 * rows * values.state_dim),
     },
   };
 }
 
-/** The spec of a problem's kernels. */
-export function linearSpec(problem: LinearProblem): LinearSpec {
-  const { dtype, headDim, valueHeadDim, strides, decay } = problem;
-  // Whole vec4s where rows begin at them, too.
-  const format = (dim: number, { at, batch, token, head }: GivenStrides) =>
-    rowFormat(dtype, dim, at, batch, token, head);
-  return {
-    queryFormat: format(headDim, strides.query),
-    keyFormat: format(headDim, strides.key),
-    valueFormat: format(valueHeadDim, strides.value),
-    outputFormat: format(valueHeadDim, strides.output),
-    gate: decay?.kind ?? "none",
-    featureMap: problem.featureMap,
-    normalize: problem.eps !== undefined,
-  };
-}
-
-/** Values of a tensor's strides, in units of its format. */
-export function rowUniforms(
-  name: string,
-  format: RowFormat,
-  { at, batch, token, head }: GivenStrides,
-): Record<string, number> {
-  return {
-    [`${name}_at`]: rowStride(format, at),
-    [`${name}_batch_stride`]: rowStride(format, batch),
-    [`${name}_token_stride`]: rowStride(format, token),
-    [`${name}_head_stride`]: rowStride(format, head),
-  };
-}
-
-function linearUniforms(
-  problem: LinearProblem,
-  spec: LinearSpec,
-  { chunkCount, sequencesAt, featuresAt }: ChunkSchedule,
-): Record<string, number> {
-  const { queryHeads, keyHeads, stateHeads, outputHeads, strides } = problem;
-  const { headDim, valueHeadDim, chunk, decay } = problem;
-  const { stateRows, stateColumns } = problem;
-  const rows = (name: LinearRows) =>
-    rowUniforms(name, spec[`${name}Format`], strides[name]);
-  return {
-    ...rows("query"),
-    ...rows("key"),
-    ...rows("value"),
-    ...rows("output"),
-    chunk_count: chunkCount,
-    sequences_at: sequencesAt,
-    sequence_count: problem.sequences.length,
-    heads: outputHeads,
-    query_heads: queryHeads,
-    key_heads: keyHeads,
-    state_heads: stateHeads,
-    head_dim: headDim,
-    head_vecs: vecsOf(headDim),
-    value_dim: valueHeadDim,
-    value_vecs: vecsOf(valueHeadDim),
-    state_rows: problem.featureMap === "taylor"
-      ? featureRows(headDim)
-      : headDim,
-    state_dim: stateColumns,
-    state_vecs: vecsOf(stateColumns),
-    given_rows: stateRows,
-    state_stride: rowStride(rowFormat("f32", stateColumns), stateColumns),
-    features_at: featuresAt,
-    feature_root: Math.sqrt(problem.scale),
-    eps: problem.eps ?? 0,
-    score_vecs: vecsOf(chunk),
-    sub_chunk: problem.subChunk,
-    scale: problem.scale,
-    gate_channels: decay?.kind === "channel" ? headDim : 1,
-    gate_width: decay?.kind === "channel" ? 4 * vecsOf(headDim) : 1,
-    decay_batch_stride: decay?.batch ?? 0,
-    decay_token_stride: decay?.token ?? 0,
-    decay_head_stride: decay?.head ?? 0,
-    decay_channel_stride: decay?.channel ?? 0,
-  };
-}
-
-/** Bytes of scratch. */
-export function linearScratch(
-  { problem, schedule, values }: LinearContext,
-): Record<string, number> {
-  const { tokens, stateHeads, outputHeads, decay } = problem;
-  const { gate_width, score_vecs, state_rows, state_vecs } = values;
-  return {
-    ...decay &&
-      { gates: Math.max(16, 4 * tokens * stateHeads * gate_width) },
-    states: Math.max(
-      16,
-      16 * schedule.chunkCount * stateHeads * state_rows * state_vecs,
-    ),
-    scores: Math.max(16, 16 * tokens * outputHeads * score_vecs),
-  };
-}
-
 /** Sums of gates inside chunks, where there are gates. */
-export function gateDispatches(context: LinearContext): LinearDispatch[] {
-  const { problem: { decay, stateHeads }, schedule, values } = context;
+export function gateDispatches(
+  context: LinearContext,
+  segment: Segment,
+): LinearDispatch[] {
+  const { problem: { decay, stateHeads }, values, device } = context;
   if (!decay) return [];
-  const lanes = schedule.chunkCount * stateHeads * values.gate_width;
+  const lanes = segment.chunks.count * stateHeads * values.gate_width;
   return [{
     source: gateSumsKernel({ dtype: decay.dtype }),
-    uniforms: values,
-    grid: foldGrid(Math.ceil(lanes / GATE_LANES), context.device.limits),
+    uniforms: { ...values, ...segmentUniforms(segment) },
+    grid: foldGrid(Math.ceil(lanes / GATE_LANES), device.limits),
     does: "sums log gates inside chunks",
   }];
 }
 
 /** What chunks add to states, and from that the states that enter them. */
-export function stateDispatches(context: LinearContext): LinearDispatch[] {
-  const { problem, spec, values, device } = context;
-  const { states, stateHeads, stateColumns, sequences } = problem;
-  const { state_rows, state_vecs } = values;
-  const lanes = sequences.length * stateHeads * state_rows * state_vecs;
+export function stateDispatches(
+  context: LinearContext,
+  segment: Segment,
+): LinearDispatch[] {
+  const { problem, spec, values } = context;
   return [
-    productDispatch(context, {
+    productDispatch(context, segment, {
       source: chunkStateKernel(spec),
-      heads: stateHeads,
-      rows: state_rows,
-      columns: stateColumns,
+      heads: problem.stateHeads,
+      rows: values.state_rows,
+      columns: problem.stateColumns,
       does: "what each chunk adds to the state",
     }),
-    {
+    ...scanDispatches(context, segment),
+  ];
+}
+
+/** From what chunks add to states, the states that enter them. */
+export function scanDispatches(
+  context: LinearContext,
+  segment: Segment,
+): LinearDispatch[] {
+  const { problem, spec, schedule, values, device } = context;
+  const { states, stateHeads } = problem;
+  const { state_rows, state_vecs } = values;
+  const scan = (
+    runs: Segment["runs"],
+    own: Omit<ScanSpec, "gate" | "stateFormat" | "pool">,
+    rest: Pick<LinearDispatch, "does" | "aliases">,
+  ): LinearDispatch => {
+    const lanes = runs.count * stateHeads * state_rows * state_vecs;
+    return {
       source: scanKernel({
         gate: spec.gate,
-        stateFormat: rowFormat("f32", stateColumns),
-        initial: states.initial,
-        final: states.final,
-        pool: states.slots !== undefined,
-        featureMap: spec.featureMap ?? "identity",
+        ...givenStatesSpec(problem),
+        ...own,
       }),
-      uniforms: values,
+      uniforms: {
+        ...values,
+        ...segmentUniforms(segment),
+        runs_at: runs.at,
+        run_count: runs.count,
+      },
       grid: foldGrid(Math.ceil(lanes / SCAN_LANES), device.limits),
-      does: "the states that enter chunks, one after the other",
-    },
+      ...rest,
+    };
+  };
+  const { initial, final } = states;
+  const last = scan(
+    segment.runs,
+    { items: "chunks", reduce: false, initial, final, kept: schedule.kept },
+    { does: "the states that enter chunks" },
+  );
+  if (schedule.mostBlocks === 0) return [last];
+  return [
+    scan(
+      segment.blocks,
+      {
+        items: "chunks",
+        reduce: true,
+        initial: false,
+        final: false,
+        kept: true,
+      },
+      { does: "what each block of chunks adds to the state" },
+    ),
+    scan(
+      segment.blockRuns,
+      { items: "blocks", reduce: false, initial, final: false, kept: true },
+      {
+        does: "the states that enter blocks of chunks",
+        aliases: {
+          states: "kept_states",
+          ...spec.gate !== "none" && { gates: "block_gates" },
+        },
+      },
+    ),
+    last,
   ];
 }
 
 /** Scores inside chunks. */
-export function scoresDispatch(context: LinearContext): LinearDispatch {
+export function scoresDispatch(
+  context: LinearContext,
+  segment: Segment,
+): LinearDispatch {
   const { problem, spec } = context;
-  return productDispatch(context, {
+  return productDispatch(context, segment, {
     source: chunkScoresKernel(spec),
     heads: problem.outputHeads,
+    tile: scoresTile(spec),
     rows: problem.chunk,
     columns: problem.chunk,
     does: "scores of queries with the keys of their chunk",
@@ -311,9 +269,12 @@ export function scoresDispatch(context: LinearContext): LinearDispatch {
 }
 
 /** Outputs of states and scores. */
-export function outputDispatch(context: LinearContext): LinearDispatch {
+export function outputDispatch(
+  context: LinearContext,
+  segment: Segment,
+): LinearDispatch {
   const { problem, spec } = context;
-  return productDispatch(context, {
+  return productDispatch(context, segment, {
     source: chunkOutputKernel(spec),
     heads: problem.outputHeads,
     rows: problem.chunk,
@@ -322,11 +283,14 @@ export function outputDispatch(context: LinearContext): LinearDispatch {
   });
 }
 
-/** A dispatch of a product for each chunk and head. */
+/** A dispatch of a product for each chunk and head of a segment. */
 export function productDispatch(
-  { schedule, values, device }: LinearContext,
-  { source, heads, rows, columns, uniforms, aliases, does }: {
+  { spec, values, device }: LinearContext,
+  segment: Segment,
+  { source, tile = spec.tile, heads, rows, columns, uniforms, aliases, does }: {
     readonly source: KernelSource;
+    /** Its tile; that of the spec by default. */
+    readonly tile?: ProductTile;
     /** Heads that it is for. */
     readonly heads: number;
     /** Rows at most. */
@@ -339,14 +303,25 @@ export function productDispatch(
     readonly does: string;
   },
 ): LinearDispatch {
-  const row_tiles = Math.ceil(rows / PRODUCT_TILE);
-  const column_tiles = Math.ceil(columns / PRODUCT_TILE);
-  const groups = schedule.chunkCount * heads * row_tiles * column_tiles;
+  const tiles = productTiles(tile, { rows, columns });
+  const groups = segment.chunks.count * heads * tiles.row_tiles *
+    tiles.column_tiles;
   return {
     source,
-    uniforms: { ...values, heads, row_tiles, column_tiles, ...uniforms },
+    uniforms: {
+      ...values,
+      ...segmentUniforms(segment),
+      heads,
+      ...tiles,
+      ...uniforms,
+    },
     grid: foldGrid(groups, device.limits),
     aliases,
     does,
   };
+}
+
+/** Values of the uniforms that say which chunks are worked on. */
+export function segmentUniforms({ chunks }: Segment): Record<string, number> {
+  return { chunks_at: chunks.at, chunk_count: chunks.count };
 }

@@ -30,6 +30,7 @@ import { indicesOf, querySpans } from "../attention/options/spans.ts";
 import type { GivenStrides, Layout } from "../attention/problem.ts";
 import { GpuTensor } from "../../gpu/mod.ts";
 import { type AnyTensor, describeTensor } from "../tensors.ts";
+import { formOf, type LinearForm } from "./forms.ts";
 import { checkHostGates, type GateShape, gateShape } from "./gate_shape.ts";
 import { checkLinearOptions, type LinearAttentionOptions } from "./options.ts";
 import { type PrefixProblem, prefixProblem } from "./prefix.ts";
@@ -120,6 +121,8 @@ export interface LinearProblem {
   readonly chunk: number;
   /** Tokens of a sub-chunk. */
   readonly subChunk: number;
+  /** By which form sequences go. */
+  readonly form: LinearForm;
   /** What queries and keys become. */
   readonly featureMap: FeatureMap;
   /** What is added to the sum of weights; where outputs are divided by it. */
@@ -159,7 +162,7 @@ export function linearProblem(
   options: LinearAttentionOptions<AnyTensor>,
 ): LinearProblem {
   checkLinearOptions(options);
-  const { layout = "bshd", subChunk = 16 } = options;
+  const { layout = "bshd", subChunk = 16, form = "auto" } = options;
   const { featureMap, eps } = featureOptions(options);
   const features = featureMap === "taylor";
   const { chunk = features ? 128 : 64 } = options;
@@ -267,6 +270,7 @@ export function linearProblem(
     scale,
     chunk,
     subChunk,
+    form: formOf(form),
     featureMap,
     eps,
     prefix: prefixOf(options, rule, {
@@ -575,12 +579,6 @@ export function checkSupported({ rule, featureMap, eps }: LinearProblem): void {
     throw new UnsupportedError(
       `compute linear attention of features by the rule ${rule}`,
       "delta rules have neither featureMap nor normalize in this version",
-    );
-  }
-  if (rule === "delta" || rule === "gated_delta") {
-    throw new UnsupportedError(
-      `compute linear attention by the rule ${rule}`,
-      "there is no kernel for it in this version",
     );
   }
 }
