@@ -29,6 +29,8 @@ export const PRODUCT_TILE: number = 4 * SIDE;
 
 /** A product that is added to the sums. */
 export interface ProductTerm {
+  /** Where its depth begins, a multiple of 4, in WGSL; at 0 by default. */
+  readonly first?: string;
   /** The end of its depth, in WGSL; sums go in steps of 4. */
   readonly depth: string;
   /** A block of 4 depths, each of 4 rows: at `row` and `depth`. */
@@ -39,7 +41,8 @@ export interface ProductTerm {
 
 /**
  * A kernel's main part: names that it has are `chunk_index`, `chunk`, `head`,
- * and the first of its 4 `row`s and of its 4 `column`s.
+ * and the first of its 4 `row`s and of its 4 `column`s. Heads are those of the
+ * grid: of states, of outputs, or others.
  */
 export interface ProductParts {
   /** A readable name. */
@@ -68,7 +71,13 @@ export function productKernel(
       chunks,
       heads,
       ...fragments,
-      { uniforms: { row_tiles: "u32", column_tiles: "u32" } },
+      {
+        uniforms: {
+          grid_heads: "u32",
+          row_tiles: "u32",
+          column_tiles: "u32",
+        },
+      },
     ],
     main: wgsl(PRODUCT, {
       lanes: SIDE * SIDE,
@@ -83,10 +92,12 @@ export function productKernel(
 }
 
 /** Adds a term to the sums. */
-export function sumOf({ depth, left, right }: ProductTerm): string {
+export function sumOf(
+  { first = "0u", depth, left, right }: ProductTerm,
+): string {
   return wgsl(
     `
-    for (var depth = 0u; depth < $depth; depth += 4u) {
+    for (var depth = $first; depth < $depth; depth += 4u) {
       let left = $left;
       let right = $right;
       @each k in quad
@@ -96,7 +107,7 @@ export function sumOf({ depth, left, right }: ProductTerm): string {
       @end
     }
     `,
-    { depth, left, right, quad: 4 },
+    { first, depth, left, right, quad: 4 },
   );
 }
 
@@ -108,8 +119,8 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: v
   let column_tile = group % params.column_tiles;
   let row_tile = group / params.column_tiles % params.row_tiles;
   let place = group / (params.column_tiles * params.row_tiles);
-  let head = place % params.heads;
-  let chunk_index = place / params.heads;
+  let head = place % params.grid_heads;
+  let chunk_index = place / params.grid_heads;
   if (chunk_index >= params.chunk_count) {
     return;
   }

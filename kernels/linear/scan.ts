@@ -39,6 +39,8 @@ export interface ScanSpec {
   readonly final: boolean;
   /** Whether both are in one buffer. */
   readonly pool: boolean;
+  /** Whether it goes from the last chunk to the first, as gradients do. */
+  readonly reverse?: boolean;
 }
 
 /**
@@ -67,10 +69,11 @@ export interface ScanSpec {
  * @category Kernels
  */
 export function scanKernel(spec: ScanSpec): KernelSource {
-  const { gate, initial, final } = spec;
+  const { gate, initial, final, reverse = false } = spec;
   return kernelOf({
     label: `linear.scan/${gate}` + (initial ? ".initial" : "") +
-      (final ? ".final" : "") + (spec.pool ? ".pool" : ""),
+      (final ? ".final" : "") + (spec.pool ? ".pool" : "") +
+      (reverse ? ".reverse" : ""),
     fragments: [
       chunks,
       stateSequences,
@@ -83,6 +86,7 @@ export function scanKernel(spec: ScanSpec): KernelSource {
       lanes: SCAN_LANES,
       initial,
       final,
+      reverse,
       gated: gate !== "none",
       none: `${NO_STATE}u`,
     }),
@@ -168,7 +172,11 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: v
   }
   @end
   for (var c = 0u; c < sequence.chunk_count; c++) {
+    @if reverse
+    let chunk_index = sequence.first_chunk + sequence.chunk_count - 1u - c;
+    @else
     let chunk_index = sequence.first_chunk + c;
+    @end
     let at = state_at(chunk_index, state_head, row) + vec;
     let own = states[at];
     states[at] = state;

@@ -292,7 +292,13 @@ export function productDispatch(
   const groups = schedule.chunkCount * heads * row_tiles * column_tiles;
   return {
     source,
-    uniforms: { ...values, heads, row_tiles, column_tiles, ...uniforms },
+    uniforms: {
+      ...values,
+      grid_heads: heads,
+      row_tiles,
+      column_tiles,
+      ...uniforms,
+    },
     grid: foldGrid(groups, device.limits),
     aliases,
     does,
