@@ -11,7 +11,7 @@
 import type { KernelSource } from "../../src/core/kernel.ts";
 import { wgsl } from "../wgsl.ts";
 import { chunkStates, tokenBlocks } from "./operands.ts";
-import { productKernel } from "./product.ts";
+import { chunkProductKernel } from "./product.ts";
 import { gateWeights } from "./weights.ts";
 import { linearLabel, type LinearSpec } from "./spec.ts";
 
@@ -45,7 +45,7 @@ import { linearLabel, type LinearSpec } from "./spec.ts";
 export function chunkStateKernel(spec: LinearSpec): KernelSource {
   const gated = spec.gate !== "none";
   const key = "key_block(chunk, key_head_of(head), depth, row / 4u)";
-  return productKernel({
+  return chunkProductKernel({
     label: linearLabel("chunk_state", spec),
     fragments: [
       tokenBlocks({ name: "key", format: spec.keyFormat, dim: "head_dim" }),

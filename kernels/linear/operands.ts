@@ -47,11 +47,8 @@ function tokenPlaces(name: string): Fragment {
   };
 }
 
-/**
- * `{name}_block(chunk, head, token, vec)`: 4 tokens from `token`, each of the
- * `vec`-th 4 channels.
- */
-export function tokenBlocks({ name, format, dim }: TokenRows): Fragment {
+/** `{name}_at`, and `load_{name}`, which reads the rows of tokens. */
+export function loadedTokens({ name, format, dim }: TokenRows): Fragment {
   return {
     needs: [
       tokenPlaces(name),
@@ -62,6 +59,17 @@ export function tokenBlocks({ name, format, dim }: TokenRows): Fragment {
         dim,
       }),
     ],
+  };
+}
+
+/**
+ * `{name}_block(chunk, head, token, vec)`: 4 tokens from `token`, each of the
+ * `vec`-th 4 channels.
+ */
+export function tokenBlocks(rows: TokenRows): Fragment {
+  const { name } = rows;
+  return {
+    needs: [loadedTokens(rows)],
     code: wgsl(
       `
       fn $block(chunk: Chunk, head: u32, token: u32, vec: u32) -> mat4x4f {

@@ -17,7 +17,7 @@ import {
   storedTokens,
   tokenBlocks,
 } from "./operands.ts";
-import { productKernel } from "./product.ts";
+import { chunkProductKernel } from "./product.ts";
 import { gateWeights } from "./weights.ts";
 import { linearLabel, type LinearSpec } from "./spec.ts";
 
@@ -53,7 +53,7 @@ import { linearLabel, type LinearSpec } from "./spec.ts";
 export function chunkOutputKernel(spec: LinearSpec): KernelSource {
   const gated = spec.gate !== "none";
   const query = "query_block(chunk, query_head_of(head), row, depth / 4u)";
-  return productKernel({
+  return chunkProductKernel({
     label: linearLabel("output", spec),
     fragments: [
       tokenBlocks({ name: "query", format: spec.queryFormat, dim: "head_dim" }),

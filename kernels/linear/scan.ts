@@ -12,10 +12,10 @@
  */
 
 import type { KernelSource } from "../../src/core/kernel.ts";
-import { type Fragment, kernelOf } from "../fragment.ts";
-import { loadRow, type RowFormat, storeRow } from "../fragments/rows.ts";
+import { kernelOf } from "../fragment.ts";
 import { wgsl } from "../wgsl.ts";
 import { chunks, NO_STATE, stateSequences } from "./chunks.ts";
+import { givenStates, type GivenStatesSpec } from "./given_states.ts";
 import { chunkStates } from "./operands.ts";
 import { gateSums } from "./weights.ts";
 import type { GateKind } from "./spec.ts";
@@ -28,17 +28,9 @@ export const SCAN_LANES = 64;
  *
  * @category Kernels
  */
-export interface ScanSpec {
+export interface ScanSpec extends GivenStatesSpec {
   /** What gates are for. */
   readonly gate: GateKind;
-  /** The format of a state's rows, f32. */
-  readonly stateFormat: RowFormat;
-  /** Whether sequences begin with a state. */
-  readonly initial: boolean;
-  /** Whether the states that they end with are written. */
-  readonly final: boolean;
-  /** Whether both are in one buffer. */
-  readonly pool: boolean;
   /** Whether it goes from the last chunk to the first, as gradients do. */
   readonly reverse?: boolean;
 }
@@ -79,8 +71,7 @@ export function scanKernel(spec: ScanSpec): KernelSource {
       stateSequences,
       chunkStates("read_write"),
       ...gate === "none" ? [] : [gateSums(gate)],
-      ...initial ? [initialStates(spec)] : [],
-      ...final ? [finalStates(spec)] : [],
+      ...givenStates(spec),
     ],
     main: wgsl(SCAN, {
       lanes: SCAN_LANES,
@@ -91,63 +82,6 @@ export function scanKernel(spec: ScanSpec): KernelSource {
       none: `${NO_STATE}u`,
     }),
   });
-}
-
-/** The binding of states of the caller's. */
-function stateBinding(
-  name: string,
-  { vector }: RowFormat,
-  access: "read" | "read_write",
-) {
-  return { name, type: vector ? "array<vec4<f32>>" : "array<f32>", access };
-}
-
-/** Where a row of a caller's state is. */
-const statePlaces: Fragment = {
-  uniforms: { state_stride: "u32" },
-  code: wgsl(`
-    fn given_state_at(slot: u32, state_head: u32, row: u32) -> u32 {
-      return ((slot * params.state_heads + state_head) * params.state_rows + row) * params.state_stride;
-    }
-  `),
-};
-
-function initialStates({ stateFormat: format, pool }: ScanSpec): Fragment {
-  return {
-    needs: [
-      statePlaces,
-      loadRow({
-        name: "load_initial",
-        bindings: [
-          pool
-            ? stateBinding("state_pool", format, "read_write")
-            : stateBinding("initial_state", format, "read"),
-        ],
-        format,
-        dim: "value_dim",
-      }),
-    ],
-  };
-}
-
-function finalStates({ stateFormat: format, pool }: ScanSpec): Fragment {
-  return {
-    needs: [
-      statePlaces,
-      storeRow({
-        name: "store_final",
-        bindings: [
-          stateBinding(
-            pool ? "state_pool" : "final_state",
-            format,
-            "read_write",
-          ),
-        ],
-        format,
-        dim: "value_dim",
-      }),
-    ],
-  };
 }
 
 const SCAN = `

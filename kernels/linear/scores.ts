@@ -19,7 +19,8 @@ import type { Fragment } from "../fragment.ts";
 import { dot } from "../fragments/dot.ts";
 import { wgsl } from "../wgsl.ts";
 import { chunkScores, tokenBlocks } from "./operands.ts";
-import { productKernel, sumOf } from "./product.ts";
+import { sumOf } from "../product.ts";
+import { chunkProductKernel } from "./product.ts";
 import { gateSums, gateWeights } from "./weights.ts";
 import { linearLabel, type LinearSpec } from "./spec.ts";
 
@@ -64,7 +65,7 @@ export interface ScoresSpec extends LinearSpec {
 export function chunkScoresKernel(spec: ScoresSpec): KernelSource {
   const { gate, strict = false } = spec;
   const channels = gate === "channel";
-  return productKernel({
+  return chunkProductKernel({
     label: linearLabel("scores", spec) + (strict ? ".strict" : ""),
     fragments: [
       tokenBlocks({ name: "query", format: spec.queryFormat, dim: "head_dim" }),

@@ -208,12 +208,13 @@ export function linearGeometryOf(
   };
 }
 
-/** `exp` of the log gate of a channel; 1 without decay. */
-export function decayOf(
-  { decay }: LinearAttentionProblem,
+/** The `length` elements of an array from one on. */
+export function vectorAt(
+  array: ArrayLike<number>,
   at: number,
-): number {
-  return decay === undefined ? 1 : Math.exp(decay[at]);
+  length: number,
+): Float64Array {
+  return Float64Array.from({ length }, (_, t) => array[at + t]);
 }
 
 /** Where the log gate of a token, value head and channel stands. */

@@ -66,7 +66,12 @@ export {
   type TileLimits,
   type TilePlan,
 } from "./planner.ts";
-export { type LinearChunks, linearCost, recurrentCost } from "./linear/cost.ts";
+export {
+  type LinearChunks,
+  linearCost,
+  linearStateCost,
+  recurrentCost,
+} from "./linear/cost.ts";
 export { linearBackwardCost } from "./linear/backward.ts";
 export type { LinearSizes } from "./linear/sizes.ts";
 export {

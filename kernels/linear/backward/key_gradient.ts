@@ -21,7 +21,8 @@ import {
   storedTokens,
   tokenBlocks,
 } from "../operands.ts";
-import { productKernel, sumOf } from "../product.ts";
+import { sumOf } from "../../product.ts";
+import { chunkProductKernel } from "../product.ts";
 import { linearLabel } from "../spec.ts";
 import { gateWeights } from "../weights.ts";
 import { gradientTerms, type LinearBackwardSpec, readers } from "./spec.ts";
@@ -60,7 +61,7 @@ import { gradientTerms, type LinearBackwardSpec, readers } from "./spec.ts";
 export function keyGradientKernel(spec: LinearBackwardSpec): KernelSource {
   const { gate } = spec;
   const channels = gate === "channel";
-  return productKernel({
+  return chunkProductKernel({
     label: linearLabel("backward.key", spec),
     fragments: [
       tokenBlocks({

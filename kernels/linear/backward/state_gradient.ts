@@ -12,7 +12,8 @@
 import type { KernelSource } from "../../../src/core/kernel.ts";
 import { wgsl } from "../../wgsl.ts";
 import { chunkStates, tokenBlocks } from "../operands.ts";
-import { productKernel, sumOf } from "../product.ts";
+import { sumOf } from "../../product.ts";
+import { chunkProductKernel } from "../product.ts";
 import { linearLabel, type LinearSpec } from "../spec.ts";
 import { gateWeights } from "../weights.ts";
 import { readers } from "./spec.ts";
@@ -48,7 +49,7 @@ import { readers } from "./spec.ts";
 export function stateGradientKernel(spec: LinearSpec): KernelSource {
   const query = "query_block(chunk, query_head, depth, row / 4u)";
   const gated = spec.gate !== "none";
-  return productKernel({
+  return chunkProductKernel({
     label: linearLabel("backward.state", spec),
     fragments: [
       tokenBlocks({ name: "query", format: spec.queryFormat, dim: "head_dim" }),

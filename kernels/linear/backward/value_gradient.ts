@@ -19,7 +19,8 @@ import {
   storedTokens,
   tokenBlocks,
 } from "../operands.ts";
-import { productKernel, sumOf } from "../product.ts";
+import { sumOf } from "../../product.ts";
+import { chunkProductKernel } from "../product.ts";
 import { linearLabel, type LinearSpec } from "../spec.ts";
 import { gateWeights } from "../weights.ts";
 import { readers } from "./spec.ts";
@@ -57,7 +58,7 @@ import { readers } from "./spec.ts";
 export function valueGradientKernel(spec: LinearSpec): KernelSource {
   const gated = spec.gate !== "none";
   const key = "key_block(chunk, key_head_of(head), row, depth / 4u)";
-  return productKernel({
+  return chunkProductKernel({
     label: linearLabel("backward.value", spec),
     fragments: [
       tokenBlocks({ name: "key", format: spec.keyFormat, dim: "head_dim" }),

@@ -132,7 +132,12 @@ export function capturedTensors(
   return all;
 }
 
-function checkBlockMask(
+/**
+ * Throws unless a block mask can stand for a problem's, if one is given.
+ *
+ * @throws {TypeError} if it is of another device or geometry
+ */
+export function checkBlockMask(
   gpu: Gpu,
   { selection }: AttentionProblem,
   mask: DeviceBlockMask | undefined,

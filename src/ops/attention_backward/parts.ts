@@ -54,6 +54,11 @@ import {
 } from "../attention/problem.ts";
 import { gradientStrides, tensorElements } from "../attention/rows.ts";
 import type { TileSize } from "../attention/variants/algorithm.ts";
+import {
+  selectionOf,
+  type SelectionScratch,
+  selectionScratch,
+} from "../attention/variants/selection.ts";
 import type { PlanDevice } from "../attention/variants/variant.ts";
 import { flatWork, type Work } from "../attention/work/key_ranges.ts";
 import type { TileCounts } from "../attention/work/key_runs.ts";
@@ -65,7 +70,7 @@ import {
 } from "../attention/work/schedule.ts";
 import { type BackwardChoices, checkBackwardChoices } from "./choices.ts";
 import type { BackwardExplanation } from "./explanation.ts";
-import { capturePasses } from "./capture_pass.ts";
+import { aliasesOf, capturePasses } from "./capture_pass.ts";
 import { gradientSpans } from "./gradient_spans.ts";
 import { RowRuns } from "./row_runs.ts";
 import {
@@ -103,6 +108,8 @@ interface Pass {
   readonly schedule: string;
   /** What its partial sums are called among the program's scratch. */
   readonly sums: string;
+  /** What the lists that the device writes are called there. */
+  readonly selection: string;
   readonly work: KernelWork;
   readonly ranges: Work;
   readonly tile: TileSize;
@@ -117,6 +124,7 @@ interface Pass {
 interface WrittenPass {
   readonly dispatches: readonly Dispatch[];
   readonly words: Uint32Array;
+  readonly selected: SelectionScratch;
   readonly sumBytes: number;
   readonly tileCounts: TileCounts;
   readonly partition: string;
@@ -183,12 +191,13 @@ export function backwardParts(
     before,
   });
   const rows = tensorElements(problem).lse;
-  const scratch = {
+  const scratch: Record<string, number> = {
     row_statistics: Math.max(1, rows) * 8,
     ...Object.fromEntries(
       passes.map(({ sums }, i) => [sums, written[i].sumBytes] as const)
         .filter(([, bytes]) => bytes > 0),
     ),
+    ...Object.assign({}, ...written.map(({ selected }) => selected.scratch)),
     ...gradients.scratch,
     ...tensors.scratch,
   };
@@ -207,7 +216,11 @@ export function backwardParts(
         ...gradients.words,
       },
       scratch,
-      copies: tensors.copies,
+      copies: [
+        ...tensors.copies,
+        ...written.flatMap(({ selected }) => selected.copies),
+        ...gradients.copies,
+      ],
     },
     captures: tensors.captures,
     explanation: {
@@ -261,6 +274,7 @@ function queryPass(
   return {
     schedule: "query_schedule",
     sums: "query_sums",
+    selection: "query_selection",
     ranges,
     tile: { rows: tileRows(tile), keys: tile.keysPerStep },
     rowVecs,
@@ -315,6 +329,7 @@ function keyPass(
   return {
     schedule: "key_schedule",
     sums: "key_sums",
+    selection: "key_selection",
     ranges,
     tile: { rows: tile.rowsPerStep, keys: tileKeys(tile) },
     rowVecs,
@@ -338,6 +353,8 @@ function keyPass(
         {
           runs: new RowRuns(problem),
           stateElements: 4 * rowVecs,
+          // Else two gradients and the lists are one buffer too many.
+          partial: problem.selection !== undefined,
           before: Uint32Array.from([...before, ...starts]),
         },
       ),
@@ -367,12 +384,19 @@ function writePass(
 ): WrittenPass {
   const schedule = pass.write(pass.work);
   const [{ tilesAt, tileCount, partial, partition }] = schedule.kernels;
+  const selection = selectionOf(problem, schedule, 0, pass.tile);
   const widest = device.limits.maxComputeWorkgroupsPerDimension;
   const own = {
     ...values,
     sequences_at: schedule.sequencesAt,
     row_vecs: pass.rowVecs,
     runs_per_head: schedule.runsPerHead ? 1 : 0,
+    ...selection.uniforms,
+  };
+  const names = {
+    schedule: pass.schedule,
+    sums: pass.sums,
+    selection: pass.selection,
   };
   const dispatch = (
     source: KernelSource,
@@ -390,12 +414,12 @@ function writePass(
       own,
       widest,
     ),
-    aliases: {
-      schedule: pass.schedule,
-      ...(source.bindings.some(({ name }) => name === "sums") &&
-        { sums: pass.sums }),
-    },
+    aliases: aliasesOf(source, names),
   });
+  const narrowing = selection.dispatches.map((one) => ({
+    ...dispatchOf(one, own, widest),
+    aliases: aliasesOf(one.source, names),
+  }));
   const dispatches = [
     { source: pass.kernel(partial), tilesAt, tileCount },
     ...schedule.merges.map((merge) => ({
@@ -405,8 +429,9 @@ function writePass(
   ].filter(({ tileCount }) => tileCount > 0)
     .map(({ source, ...tiles }) => dispatch(source, tiles));
   return {
-    dispatches,
+    dispatches: [...narrowing, ...dispatches],
     words: schedule.words,
+    selected: selectionScratch(problem, schedule, pass.selection),
     // A sum of nothing but empty rows still binds its parts.
     sumBytes: partial ? Math.max(1, schedule.stateRows) * pass.rowVecs * 16 : 0,
     tileCounts: schedule.tiles,

@@ -12,7 +12,7 @@ import {
   namesOfCaptures,
   type PassDescriptor,
 } from "../attention/plan.ts";
-import { capturedTensors } from "../attention/plan_tensors.ts";
+import { capturedTensors, checkSelection } from "../attention/plan_tensors.ts";
 import type { AttentionProblem } from "../attention/problem.ts";
 import { checkGpu, PlanProgram } from "../plan/plan_program.ts";
 import type { BackwardChoices } from "./choices.ts";
@@ -174,6 +174,7 @@ export class AttentionBackwardPlan implements Disposable {
       value: tensors.value,
       output: tensors.output,
       lse: tensors.lse,
+      blocks: (tensors.blockMask ?? problem.selection)?.bits,
       output_gradient: tensors.outputGradient,
       lse_gradient: tensors.lseGradient,
       query_gradient: tensors.queryGradient,
@@ -207,6 +208,7 @@ function checkedParts(
   { lseGradient = false, captureGradients = [], ...choices }:
     BackwardPlanOptions,
 ): BackwardParts {
+  checkSelection(gpu, problem.selection);
   checkIndexing(gpu, problem);
   checkCaptured(captureGradients);
   const backward = { problem, lseGradient, captureGradients };

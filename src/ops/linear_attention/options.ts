@@ -11,6 +11,7 @@ import type { Indices } from "../attention/options/spans.ts";
 import type { Layout } from "../attention/problem.ts";
 import type { StridedTensor } from "../strided.ts";
 import type { HostBits, HostTensor } from "../tensors.ts";
+import type { LinearForm } from "./forms.ts";
 import type { UpdateRule } from "./rules.ts";
 
 /**
@@ -87,6 +88,11 @@ export interface LinearAttentionOptions<
   readonly chunk?: number;
   /** Tokens of a sub-chunk, a multiple of 4; 16 by default. */
   readonly subChunk?: number;
+  /**
+   * By chunks, or token by token; by default each sequence by its own length:
+   * `"recurrent"` up to 16 tokens.
+   */
+  readonly form?: LinearForm;
   /** What queries and keys become; `"identity"` by default. */
   readonly featureMap?: FeatureMap;
   /** Divide outputs by the sum of their weights, plus `eps`. */
@@ -123,6 +129,7 @@ const PROBLEM: Names<LinearAttentionOptions> = {
   finalStateIndices: true,
   chunk: true,
   subChunk: true,
+  form: true,
   featureMap: true,
   normalize: true,
 };
@@ -152,6 +159,7 @@ const HINTS: OptionHints = {
   h0: "write initialState",
   outputFinalState: "write returnState",
   outputState: "write returnState",
+  mode: 'write form: "chunked" or "recurrent"',
   chunkSize: "write chunk",
   subChunkSize: "write subChunk",
   cuSeqlensQ: "write cuSeqlens",

@@ -9,44 +9,26 @@
  * @module
  */
 
-import {
-  type RowFormat,
-  rowFormat,
-  rowStride,
-} from "../../../kernels/fragments/rows.ts";
 import { chunkStateKernel } from "../../../kernels/linear/chunk_state.ts";
 import { GATE_LANES, gateSumsKernel } from "../../../kernels/linear/gates.ts";
 import { chunkOutputKernel } from "../../../kernels/linear/output.ts";
-import { PRODUCT_TILE } from "../../../kernels/linear/product.ts";
+import { PRODUCT_TILE } from "../../../kernels/product.ts";
 import { SCAN_LANES, scanKernel } from "../../../kernels/linear/scan.ts";
 import { chunkScoresKernel } from "../../../kernels/linear/scores.ts";
-import type { LinearSpec } from "../../../kernels/linear/spec.ts";
+import { UnsupportedError } from "../../core/errors.ts";
 import type { KernelSource } from "../../core/kernel.ts";
 import { foldGrid } from "../../gpu/program/dispatch.ts";
 import type { Dispatch, ProgramParts } from "../../gpu/mod.ts";
-import { type GivenStrides, vecsOf } from "../attention/problem.ts";
-import { type ChunkSchedule, chunkSchedule } from "./chunks.ts";
-import type { LinearExplanation } from "./explanation.ts";
 import {
-  checkSupported,
-  type LinearProblem,
-  type LinearRows,
-} from "./problem.ts";
-
-/** What planning needs to know of a device; a `Gpu` is one. */
-export interface LinearDevice {
-  /** Its limits. */
-  readonly limits: {
-    readonly maxComputeWorkgroupsPerDimension: number;
-    readonly maxStorageBufferBindingSize: number;
-  };
-}
-
-/** A dispatch, and what it does, for people. */
-export interface LinearDispatch extends Dispatch {
-  /** What it does. */
-  readonly does: string;
-}
+  givenStatesSpec,
+  type LinearContext,
+  linearContext,
+  type LinearDevice,
+  type LinearDispatch,
+} from "./context.ts";
+import type { LinearExplanation } from "./explanation.ts";
+import { checkSupported, type LinearProblem } from "./problem.ts";
+import { recurrentDispatch } from "./recurrent.ts";
 
 /** A problem's program, and what to say of it. */
 export interface LinearParts {
@@ -56,36 +38,6 @@ export interface LinearParts {
   readonly explanation: LinearExplanation;
 }
 
-/** What all dispatches of a problem have in common. */
-export interface LinearContext {
-  /** The problem. */
-  readonly problem: LinearProblem;
-  /** Its chunks. */
-  readonly schedule: ChunkSchedule;
-  /** What kernels' sources depend on. */
-  readonly spec: LinearSpec;
-  /** Values of the uniforms that are the same for all dispatches. */
-  readonly values: Readonly<Record<string, number>>;
-  /** What they run on. */
-  readonly device: LinearDevice;
-}
-
-/** Works out what all dispatches have in common. */
-export function linearContext(
-  problem: LinearProblem,
-  device: LinearDevice,
-): LinearContext {
-  const schedule = chunkSchedule(problem);
-  const spec = linearSpec(problem);
-  return {
-    problem,
-    schedule,
-    spec,
-    values: linearUniforms(problem, spec, schedule),
-    device,
-  };
-}
-
 /** Works out the program of a problem. */
 export function linearParts(
   problem: LinearProblem,
@@ -93,11 +45,18 @@ export function linearParts(
 ): LinearParts {
   checkSupported(problem);
   const context = linearContext(problem, device);
+  if (problem.beta && context.schedule.chunked.count > 0) {
+    throw new UnsupportedError(
+      `compute linear attention by chunks by the rule ${problem.rule}`,
+      'there is no kernel for it in this version; write form: "recurrent"',
+    );
+  }
   const all = [
     ...gateDispatches(context),
     ...stateDispatches(context),
     scoresDispatch(context),
     outputDispatch(context),
+    recurrentDispatch(context),
   ].filter(({ grid }) => grid.every((count) => count > 0));
   const scratch = linearScratch(context);
   return {
@@ -119,88 +78,20 @@ export function linearParts(
   };
 }
 
-/** The spec of a problem's kernels. */
-export function linearSpec(problem: LinearProblem): LinearSpec {
-  const { dtype, headDim, valueHeadDim, strides, decay } = problem;
-  // Whole vec4s where rows begin at them, too.
-  const format = (dim: number, { at, batch, token, head }: GivenStrides) =>
-    rowFormat(dtype, dim, at, batch, token, head);
-  return {
-    queryFormat: format(headDim, strides.query),
-    keyFormat: format(headDim, strides.key),
-    valueFormat: format(valueHeadDim, strides.value),
-    outputFormat: format(valueHeadDim, strides.output),
-    gate: decay?.kind ?? "none",
-  };
-}
-
-/** Values of a tensor's strides, in units of its format. */
-export function rowUniforms(
-  name: string,
-  format: RowFormat,
-  { at, batch, token, head }: GivenStrides,
-): Record<string, number> {
-  return {
-    [`${name}_at`]: rowStride(format, at),
-    [`${name}_batch_stride`]: rowStride(format, batch),
-    [`${name}_token_stride`]: rowStride(format, token),
-    [`${name}_head_stride`]: rowStride(format, head),
-  };
-}
-
-function linearUniforms(
-  problem: LinearProblem,
-  spec: LinearSpec,
-  { chunkCount, sequencesAt }: ChunkSchedule,
-): Record<string, number> {
-  const { queryHeads, keyHeads, stateHeads, outputHeads, strides } = problem;
-  const { headDim, valueHeadDim, chunk, decay } = problem;
-  const rows = (name: LinearRows) =>
-    rowUniforms(name, spec[`${name}Format`], strides[name]);
-  return {
-    ...rows("query"),
-    ...rows("key"),
-    ...rows("value"),
-    ...rows("output"),
-    chunk_count: chunkCount,
-    sequences_at: sequencesAt,
-    sequence_count: problem.sequences.length,
-    heads: outputHeads,
-    query_heads: queryHeads,
-    key_heads: keyHeads,
-    state_heads: stateHeads,
-    head_dim: headDim,
-    head_vecs: vecsOf(headDim),
-    value_dim: valueHeadDim,
-    value_vecs: vecsOf(valueHeadDim),
-    state_rows: headDim,
-    state_stride: rowStride(rowFormat("f32", valueHeadDim), valueHeadDim),
-    score_vecs: vecsOf(chunk),
-    sub_chunk: problem.subChunk,
-    scale: problem.scale,
-    gate_channels: decay?.kind === "channel" ? headDim : 1,
-    gate_width: decay?.kind === "channel" ? 4 * vecsOf(headDim) : 1,
-    decay_batch_stride: decay?.batch ?? 0,
-    decay_token_stride: decay?.token ?? 0,
-    decay_head_stride: decay?.head ?? 0,
-    decay_channel_stride: decay?.channel ?? 0,
-  };
-}
-
 /** Bytes of scratch. */
 export function linearScratch(
   { problem, schedule, values }: LinearContext,
 ): Record<string, number> {
-  const { tokens, stateHeads, outputHeads, decay } = problem;
+  const { stateHeads, outputHeads, decay } = problem;
   const { gate_width, score_vecs, state_rows, value_vecs } = values;
   return {
     ...decay &&
-      { gates: Math.max(16, 4 * tokens * stateHeads * gate_width) },
+      { gates: Math.max(16, 4 * schedule.rows * stateHeads * gate_width) },
     states: Math.max(
       16,
       16 * schedule.chunkCount * stateHeads * state_rows * value_vecs,
     ),
-    scores: Math.max(16, 16 * tokens * outputHeads * score_vecs),
+    scores: Math.max(16, 16 * schedule.rows * outputHeads * score_vecs),
   };
 }
 
@@ -220,9 +111,9 @@ export function gateDispatches(context: LinearContext): LinearDispatch[] {
 /** What chunks add to states, and from that the states that enter them. */
 export function stateDispatches(context: LinearContext): LinearDispatch[] {
   const { problem, spec, values, device } = context;
-  const { states, stateHeads, valueHeadDim, sequences } = problem;
-  const { state_rows, value_vecs } = values;
-  const lanes = sequences.length * stateHeads * state_rows * value_vecs;
+  const { stateHeads, valueHeadDim } = problem;
+  const { state_rows, value_vecs, sequence_count } = values;
+  const lanes = sequence_count * stateHeads * state_rows * value_vecs;
   return [
     productDispatch(context, {
       source: chunkStateKernel(spec),
@@ -232,13 +123,7 @@ export function stateDispatches(context: LinearContext): LinearDispatch[] {
       does: "what each chunk adds to the state",
     }),
     {
-      source: scanKernel({
-        gate: spec.gate,
-        stateFormat: rowFormat("f32", valueHeadDim),
-        initial: states.initial,
-        final: states.final,
-        pool: states.slots !== undefined,
-      }),
+      source: scanKernel({ gate: spec.gate, ...givenStatesSpec(problem) }),
       uniforms: values,
       grid: foldGrid(Math.ceil(lanes / SCAN_LANES), device.limits),
       does: "the states that enter chunks, one after the other",

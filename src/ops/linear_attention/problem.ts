@@ -25,6 +25,7 @@ import { indicesOf, querySpans } from "../attention/options/spans.ts";
 import type { GivenStrides, Layout } from "../attention/problem.ts";
 import { GpuTensor } from "../../gpu/mod.ts";
 import { type AnyTensor, describeTensor } from "../tensors.ts";
+import { formOf, type LinearForm } from "./forms.ts";
 import { checkHostGates, type GateShape, gateShape } from "./gate_shape.ts";
 import {
   checkLinearOptions,
@@ -114,6 +115,8 @@ export interface LinearProblem {
   readonly chunk: number;
   /** Tokens of a sub-chunk. */
   readonly subChunk: number;
+  /** By which form sequences go. */
+  readonly form: LinearForm;
   /** What queries and keys become. */
   readonly featureMap: FeatureMap;
   /** What is added to the sum of weights; where outputs are divided by it. */
@@ -151,7 +154,7 @@ export function linearProblem(
   options: LinearAttentionOptions<AnyTensor>,
 ): LinearProblem {
   checkLinearOptions(options);
-  const { layout = "bshd", chunk = 64, subChunk = 16 } = options;
+  const { layout = "bshd", chunk = 64, subChunk = 16, form = "auto" } = options;
   checkType(
     layout === "bshd" || layout === "bhsd",
     "layout",
@@ -237,6 +240,7 @@ export function linearProblem(
     scale,
     chunk,
     subChunk,
+    form: formOf(form),
     ...featureOptions(options),
   };
 }
@@ -514,13 +518,7 @@ function checkSlots(
  *
  * @throws {UnsupportedError} if one is missing
  */
-export function checkSupported({ rule, featureMap, eps }: LinearProblem): void {
-  if (rule === "delta" || rule === "gated_delta") {
-    throw new UnsupportedError(
-      `compute linear attention by the rule ${rule}`,
-      "there is no kernel for it in this version",
-    );
-  }
+export function checkSupported({ featureMap, eps }: LinearProblem): void {
   if (featureMap !== "identity" || eps !== undefined) {
     throw new UnsupportedError(
       "compute linear attention of features",

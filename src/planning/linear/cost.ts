@@ -4,7 +4,7 @@
  * @module
  */
 
-import { checkInteger } from "../../core/check.ts";
+import { checkInteger, checkRange } from "../../core/check.ts";
 import { checkOptions } from "../../core/options.ts";
 import {
   addCosts,
@@ -13,7 +13,13 @@ import {
   timesCost,
   trafficOf,
 } from "../traffic/cost.ts";
-import { type ChunkSizes, forwardChunk } from "./chunk.ts";
+import {
+  type ChunkSizes,
+  forwardChunk,
+  gatesCost,
+  scanCost,
+  statesCost,
+} from "./chunk.ts";
 import { type FilledSizes, filledSizes, type LinearSizes } from "./sizes.ts";
 
 /**
@@ -110,6 +116,46 @@ export function linearCost(
 ): ScheduleCost {
   const filled = filledSizes(sizes);
   return addCosts(endsCost(filled), sumOfChunks(filled, chunks, forwardChunk));
+}
+
+/**
+ * The cost of a state by chunks, without outputs, as of the prefix that JRT's
+ * encoder reads.
+ *
+ * @throws {TypeError} if a size is unknown or no number
+ * @throws {RangeError} if one is out of range, or there is a delta rule
+ *
+ * @example Less than half of all that forward does
+ * ```ts
+ * import { linearCost, linearStateCost } from "@quire/attention/planning";
+ *
+ * const sizes = { tokens: 1024, headDim: 64 };
+ * const [state, all] = [linearStateCost, linearCost]
+ *   .map((cost) => cost(sizes, { chunk: 64 }).flops.matmul);
+ * console.log(state / all); // 0.33
+ * ```
+ *
+ * @category Planning
+ */
+export function linearStateCost(
+  sizes: LinearSizes,
+  chunks: LinearChunks,
+): ScheduleCost {
+  const filled = filledSizes(sizes);
+  checkRange(
+    !filled.delta,
+    "sizes.delta",
+    "must not be given, as its values need the scan; leave it out",
+    filled.delta,
+  );
+  return addCosts(
+    endsCost(filled),
+    sumOfChunks(
+      filled,
+      chunks,
+      (chunk) => addCosts(gatesCost(chunk), statesCost(chunk), scanCost(chunk)),
+    ),
+  );
 }
 
 /**

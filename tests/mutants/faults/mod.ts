@@ -23,6 +23,7 @@ import { STANDARD_FAULTS } from "./kernels/standard.ts";
 import { KV_FAULTS } from "./kv.ts";
 import { LINEAR_COST_FAULTS } from "./linear_cost.ts";
 import { MASK_FAULTS } from "./masks.ts";
+import { MODEL_FAULTS } from "./models.ts";
 import { MODS_FAULTS } from "./mods.ts";
 import { OPS_FAULTS } from "./ops.ts";
 import { PACKING_FAULTS } from "./packing.ts";
@@ -48,6 +49,7 @@ export const FAULTS: readonly Fault[] = [
   ...STRIDES_FAULTS,
   ...VARIANT_FAULTS,
   ...CAPTURE_FAULTS,
+  ...MODEL_FAULTS,
   ...MODS_FAULTS,
   ...BLOCK_MASK_FAULTS,
   ...MASK_FAULTS,

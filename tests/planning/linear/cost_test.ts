@@ -4,6 +4,7 @@ import {
   linearBackwardCost,
   linearCost,
   type LinearSizes,
+  linearStateCost,
   recurrentCost,
 } from "../../../src/planning/mod.ts";
 import { property } from "../../support/property.ts";
@@ -105,6 +106,32 @@ Deno.test("linear costs are linear in the length, forward and backward", () => {
   }
 });
 
+property(
+  "linearStateCost() and what reads states are linearCost()",
+  [gated.filter(({ delta }) => !delta), chunks],
+  (sizes, cut) => {
+    const state = linearStateCost(sizes, cut);
+    const all = linearCost(sizes, cut);
+    const { traffic } = all;
+    for (const name of ["state", "decay"] as const) {
+      assertEquals(state.traffic[name], traffic[name]);
+    }
+    // Keys and values are read once more for scores and outputs.
+    for (const name of ["key", "value"] as const) {
+      const reads = (of: typeof state) => of.traffic[name]?.reads ?? 0;
+      assertEquals(2 * reads(state), reads(all));
+    }
+    assertEquals(state.traffic.output, undefined);
+    assertEquals(state.traffic.states?.writes, traffic.states?.writes);
+    const { tokens, headDim, valueHeadDim, valueHeads } = sizes;
+    assertEquals(
+      state.flops.matmul,
+      2 * tokens * headDim * valueHeadDim! * valueHeads!,
+    );
+  },
+  { runs: 40 },
+);
+
 Deno.test("a chunk is dearer in scores, and cheaper in states that are moved", () => {
   const sizes = { tokens: 1024, headDim: 64 };
   const [small, large] = [16, 128].map((chunk) => linearCost(sizes, { chunk }));
@@ -145,6 +172,11 @@ Deno.test("linear costs refuse what they do not take", () => {
       () => linearCost(sizes, { chunk: 0 }),
       RangeError,
       "chunks.chunk must be an integer >= 1: current value is 0",
+    ],
+    [
+      () => linearStateCost({ ...sizes, delta: true }, { chunk: 4 }),
+      RangeError,
+      "sizes.delta must not be given",
     ],
     [
       () => linearBackwardCost({ ...sizes, delta: true }, { chunk: 4 }),

@@ -11,7 +11,7 @@ import {
   foldSumsKernel,
 } from "../../../../kernels/linear/backward/fold_sums.ts";
 import { foldGrid } from "../../../gpu/program/dispatch.ts";
-import type { LinearDevice, LinearDispatch } from "../parts.ts";
+import type { LinearDevice, LinearDispatch } from "../context.ts";
 import type { GateShape } from "../gate_shape.ts";
 
 /** What is folded, and into what. */

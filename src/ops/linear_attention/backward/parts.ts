@@ -18,20 +18,24 @@ import { queryGradientKernel } from "../../../../kernels/linear/backward/query_g
 import type { LinearBackwardSpec } from "../../../../kernels/linear/backward/spec.ts";
 import { stateGradientKernel } from "../../../../kernels/linear/backward/state_gradient.ts";
 import { valueGradientKernel } from "../../../../kernels/linear/backward/value_gradient.ts";
-import { PRODUCT_TILE } from "../../../../kernels/linear/product.ts";
+import { PRODUCT_TILE } from "../../../../kernels/product.ts";
 import { SCAN_LANES, scanKernel } from "../../../../kernels/linear/scan.ts";
 import { chunkScoresKernel } from "../../../../kernels/linear/scores.ts";
+import { UnsupportedError } from "../../../core/errors.ts";
 import { foldGrid } from "../../../gpu/program/dispatch.ts";
 import {
-  gateDispatches,
+  givenStatesSpec,
   type LinearContext,
   linearContext,
   type LinearDevice,
   type LinearDispatch,
+  rowUniforms,
+} from "../context.ts";
+import {
+  gateDispatches,
   type LinearParts,
   linearScratch,
   productDispatch,
-  rowUniforms,
   scoresDispatch,
   stateDispatches,
 } from "../parts.ts";
@@ -62,6 +66,12 @@ export function linearBackwardParts(
   device: LinearDevice,
 ): LinearParts {
   checkSupported(backward.problem);
+  if (backward.problem.beta) {
+    throw new UnsupportedError(
+      `compute gradients of linear attention by the rule ${backward.problem.rule}`,
+      "there is no kernel for it in this version",
+    );
+  }
   const context = backwardContext(backward, device);
   const { problem, schedule } = context;
   const gates = gateGradients(context);
@@ -98,9 +108,10 @@ function backwardContext(
   { problem: forward, stateGradient }: LinearBackwardProblem,
   device: LinearDevice,
 ): BackwardContext {
-  // Each sequence has its own state, and forward's last ones are of no use.
+  // Each sequence goes by chunks, which have its states; the last is of no use.
   const problem: LinearProblem = {
     ...forward,
+    form: "chunked",
     states: { initial: forward.states.initial, final: false },
     sequences: forward.sequences.map((sequence, n) => ({
       ...sequence,
@@ -184,11 +195,10 @@ function stateGradients(context: BackwardContext): LinearDispatch[] {
     }),
     {
       source: scanKernel({
+        ...givenStatesSpec(problem),
         gate: spec.gate,
-        stateFormat: rowFormat("f32", valueHeadDim),
         initial: stateGradient,
         final: states.initial,
-        pool: false,
         reverse: true,
       }),
       uniforms: values,
