@@ -132,6 +132,23 @@ export {
   naiveLinearAttentionBackward,
   type NaiveLinearBackwardProblem,
 } from "./linear/naive_backward.ts";
+export {
+  normalizedOutput,
+  taylorFeatures,
+  type TaylorOptions,
+  taylorProblem,
+  type TaylorProblemOptions,
+  taylorWeight,
+} from "./linear/features.ts";
+export {
+  taylorAttention,
+  type TaylorAttentionProblem,
+} from "./linear/based.ts";
+export {
+  prefixLinearAttention,
+  type PrefixLinearProblem,
+  prefixLinearProblem,
+} from "./linear/jrt.ts";
 export { recurrentLinearAttention } from "./linear/recurrent.ts";
 export { quadraticLinearAttention } from "./linear/quadratic.ts";
 export { chunkedLinearAttention } from "./linear/chunked.ts";
