@@ -36,6 +36,7 @@ import { linearLabel, type LinearSpec } from "./spec.ts";
  *   valueFormat: rows,
  *   outputFormat: rows,
  *   gate: "none",
+ *   tile: { rowLanes: 8, columnLanes: 8, columnQuads: 1 },
  * });
  * assertEquals(bindings.map(({ name }) => name), [
  *   "schedule",
@@ -55,6 +56,7 @@ export function chunkOutputKernel(spec: LinearSpec): KernelSource {
   const query = "query_block(chunk, query_head_of(head), row, depth / 4u)";
   return chunkProductKernel({
     label: linearLabel("output", spec),
+    tile: spec.tile,
     fragments: [
       tokenBlocks({ name: "query", format: spec.queryFormat, dim: "head_dim" }),
       stateBlocks,
@@ -84,7 +86,7 @@ export function chunkOutputKernel(spec: LinearSpec): KernelSource {
         right: "state_block(chunk_index, state_head, depth, column / 4u)",
       },
       {
-        depth: "min(chunk.count, row + 4u)",
+        depth: "min(chunk.count, row_end)",
         left: "transpose(score_block(chunk, head, row, depth / 4u))",
         right: "value_block(chunk, state_head, depth, column / 4u)",
       },

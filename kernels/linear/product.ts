@@ -10,9 +10,8 @@ import { productKernel, type ProductParts } from "../product.ts";
 import { chunks, heads } from "./chunks.ts";
 
 /**
- * The kernel of a product; names that it has are `chunk_index`, `chunk`, `head`,
- * and the first of its 4 `row`s and of its 4 `column`s. Heads are the grid's: of
- * states, of outputs, or others.
+ * The kernel of a product; names that it has besides are `chunk_index`, `chunk`
+ * and `head`, which is one of the grid's: of states, of outputs, or others.
  */
 export function chunkProductKernel(
   parts: Omit<ProductParts, "places">,

@@ -13,6 +13,7 @@
  */
 
 import type { RowFormat } from "../fragments/rows.ts";
+import type { ProductTile } from "../product.ts";
 
 /**
  * What a log gate is for: nothing, a whole state (RetNet, Lightning, Mamba-2),
@@ -38,6 +39,8 @@ export interface LinearSpec {
   readonly outputFormat: RowFormat;
   /** What gates are for. */
   readonly gate: GateKind;
+  /** How lanes share a tile of a product. */
+  readonly tile: ProductTile;
 }
 
 /** A kernel's label: what it is, and what tells it from others of its kind. */

@@ -170,7 +170,7 @@ export function gateGradientKernel(
         format,
         dim: "head_dim",
       }),
-      { uniforms: { gate_stride: "u32" } },
+      { uniforms: { gate_stride: "u32", sequence_tokens: "u32" } },
     ],
     main: wgsl(GATES, { lanes: GATE_GRADIENT_LANES }),
   });
@@ -210,7 +210,8 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: v
       own = fma(query, query_terms[query_terms_at(row, reader) + vec], own);
     }
     after += own;
-    store_gate((row * params.state_heads + state_head) * params.gate_stride, vec,
+    let place = chunk.batch * params.sequence_tokens + chunk.token + token;
+    store_gate((place * params.state_heads + state_head) * params.gate_stride, vec,
       key_terms[key_terms_at(row, state_head, 1u) + vec] + after);
   }
 }

@@ -25,7 +25,12 @@ import { sumOf } from "../../product.ts";
 import { chunkProductKernel } from "../product.ts";
 import { linearLabel } from "../spec.ts";
 import { gateWeights } from "../weights.ts";
-import { gradientTerms, type LinearBackwardSpec, readers } from "./spec.ts";
+import {
+  gradientTerms,
+  gradientTile,
+  type LinearBackwardSpec,
+  readers,
+} from "./spec.ts";
 
 /**
  * The kernel of keys' gradients; rows are tokens, columns channels, `states` the
@@ -44,6 +49,7 @@ import { gradientTerms, type LinearBackwardSpec, readers } from "./spec.ts";
  *   outputFormat: rows,
  *   gradientFormat: rows,
  *   gate: "none",
+ *   tile: { rowLanes: 8, columnLanes: 8, columnQuads: 1 },
  * });
  * assertEquals(bindings.map(({ name }) => name), [
  *   "schedule",
@@ -61,7 +67,9 @@ import { gradientTerms, type LinearBackwardSpec, readers } from "./spec.ts";
 export function keyGradientKernel(spec: LinearBackwardSpec): KernelSource {
   const { gate } = spec;
   const channels = gate === "channel";
+  const tile = gradientTile(spec);
   return chunkProductKernel({
+    tile,
     label: linearLabel("backward.key", spec),
     fragments: [
       tokenBlocks({
@@ -106,7 +114,7 @@ export function keyGradientKernel(spec: LinearBackwardSpec): KernelSource {
         left: "transpose(value_block(chunk, state_head, row, depth / 4u))",
         right:
           "transpose(state_block(chunk_index, state_head, column, depth / 4u))",
-      }),
+      }, tile),
       later: sumOf(
         channels
           ? {
@@ -122,6 +130,7 @@ export function keyGradientKernel(spec: LinearBackwardSpec): KernelSource {
             left: SCORES,
             right: QUERIES,
           },
+        tile,
       ),
     }),
     terms: [],
@@ -133,6 +142,10 @@ const SCORES = "score_block(chunk, reader, depth, row / 4u)";
 const QUERIES = "query_block(chunk, query_head, depth, vec)";
 
 const SUM = `
+if (first_column > last_column) {
+  return;
+}
+let column = column_0;
 let vec = column / 4u;
 @each r in quad
 var total_$r = vec4f(0.0);
@@ -140,26 +153,26 @@ var total_$r = vec4f(0.0);
 let end = (head + 1u) * params.state_heads / params.key_heads;
 for (var state_head = head * params.state_heads / params.key_heads; state_head < end; state_head++) {
   @each r in quad
-  sum_$r = vec4f(0.0);
+  sum_$r_0 = vec4f(0.0);
   @end
   $leaving
   @if gated
   let left = to_end(chunk, state_head, row, vec);
   @each r in quad
-  sum_$r *= left[$r];
+  sum_$r_0 *= left[$r];
   if (row + $r < chunk.count) {
-    key_terms[key_terms_at(chunk.row + row + $r, state_head, 1u) + vec] = sum_$r;
+    key_terms[key_terms_at(chunk.row + row + $r, state_head, 1u) + vec] = sum_$r_0;
   }
   @end
   @end
   @each r in quad
-  total_$r += sum_$r;
+  total_$r += sum_$r_0;
   var others_$r = vec4f(0.0);
   @end
   for (var reader = first_reader(state_head); reader < first_reader(state_head + 1u); reader++) {
     let query_head = query_head_of(reader);
     @each r in quad
-    sum_$r = vec4f(0.0);
+    sum_$r_0 = vec4f(0.0);
     @end
     @if channels
     let reference = (row / params.sub_chunk + 1u) * params.sub_chunk;
@@ -167,7 +180,7 @@ for (var state_head = head * params.state_heads / params.key_heads; state_head <
       $later
       let passed = to_reference(chunk, state_head, row, vec, reference);
       @each r in quad
-      sum_$r *= passed[$r];
+      sum_$r_0 *= passed[$r];
       @end
     }
     let last = chunk.count - 1u;
@@ -181,8 +194,8 @@ for (var state_head = head * params.state_heads / params.key_heads; state_head <
       {
         let own = gate_of(chunk.row + min(depth + $k, last), state_head, vec);
         @each r in quad
-        sum_$r = fma(vec4f(select(0.0, weights[$k][$r], depth + $k > row + $r)),
-          query[$k] * exp(min(own - gate_$r, vec4f(0.0))), sum_$r);
+        sum_$r_0 = fma(vec4f(select(0.0, weights[$k][$r], depth + $k > row + $r)),
+          query[$k] * exp(min(own - gate_$r, vec4f(0.0))), sum_$r_0);
         @end
       }
       @end
@@ -195,10 +208,10 @@ for (var state_head = head * params.state_heads / params.key_heads; state_head <
     @each r in quad
     @if not channels
     @each k in quad
-    sum_$r = fma(vec4f(select(0.0, own_weights[$k][$r], $k > $r)), own_query[$k], sum_$r);
+    sum_$r_0 = fma(vec4f(select(0.0, own_weights[$k][$r], $k > $r)), own_query[$k], sum_$r_0);
     @end
     @end
-    others_$r += sum_$r;
+    others_$r += sum_$r_0;
     total_$r = fma(vec4f(own_weights[$r][$r]), own_query[$r], total_$r);
     @end
   }

@@ -26,7 +26,11 @@ import { sumOf } from "../../product.ts";
 import { chunkProductKernel } from "../product.ts";
 import { linearLabel } from "../spec.ts";
 import { gateWeights } from "../weights.ts";
-import { gradientTerms, type LinearBackwardSpec } from "./spec.ts";
+import {
+  gradientTerms,
+  gradientTile,
+  type LinearBackwardSpec,
+} from "./spec.ts";
 
 /**
  * The kernel of queries' gradients; rows are tokens, columns channels.
@@ -44,6 +48,7 @@ import { gradientTerms, type LinearBackwardSpec } from "./spec.ts";
  *   outputFormat: rows,
  *   gradientFormat: rows,
  *   gate: "none",
+ *   tile: { rowLanes: 8, columnLanes: 8, columnQuads: 1 },
  * });
  * assertEquals(bindings.map(({ name }) => name), [
  *   "schedule",
@@ -61,7 +66,9 @@ import { gradientTerms, type LinearBackwardSpec } from "./spec.ts";
 export function queryGradientKernel(spec: LinearBackwardSpec): KernelSource {
   const { gate } = spec;
   const channels = gate === "channel";
+  const tile = gradientTile(spec);
   return chunkProductKernel({
+    tile,
     label: linearLabel("backward.query", spec),
     fragments: [
       tokenBlocks({
@@ -108,7 +115,7 @@ export function queryGradientKernel(spec: LinearBackwardSpec): KernelSource {
           "transpose(output_gradient_block(chunk, reader, row, depth / 4u))",
         right:
           "transpose(state_block(chunk_index, state_head, column, depth / 4u))",
-      }),
+      }, tile),
       earlier: sumOf(
         channels
           ? {
@@ -118,6 +125,7 @@ export function queryGradientKernel(spec: LinearBackwardSpec): KernelSource {
               `weighted(${KEYS}, to_reference(chunk, state_head, depth, vec, reference))`,
           }
           : { depth: "row", left: SCORES, right: KEYS },
+        tile,
       ),
     }),
     terms: [],
@@ -130,6 +138,10 @@ const KEYS = "key_block(chunk, key_head, depth, vec)";
 
 // What a token has of itself comes last: gates do not see it.
 const SUM = `
+if (first_column > last_column) {
+  return;
+}
+let column = column_0;
 let vec = column / 4u;
 @each r in quad
 var total_$r = vec4f(0.0);
@@ -139,19 +151,19 @@ for (var reader = head * params.heads / params.query_heads; reader < end; reader
   let state_head = state_head_of(reader);
   let key_head = key_head_of(state_head);
   @each r in quad
-  sum_$r = vec4f(0.0);
+  sum_$r_0 = vec4f(0.0);
   @end
   $entering
   @if channels
   let reference = row / params.sub_chunk * params.sub_chunk;
   let base = params.scale * exp(gate_of(chunk.row + reference, state_head, vec));
   @each r in quad
-  sum_$r *= base;
+  sum_$r_0 *= base;
   @end
   $earlier
   let passed = from_reference(chunk, state_head, row, vec, reference);
   @each r in quad
-  sum_$r *= passed[$r];
+  sum_$r_0 *= passed[$r];
   @end
   let last = chunk.count - 1u;
   for (var depth = reference; depth <= row; depth += 4u) {
@@ -164,8 +176,8 @@ for (var reader = head * params.heads / params.query_heads; reader < end; reader
     {
       let own = gate_of(chunk.row + min(row + $r, last), state_head, vec);
       @each k in quad
-      sum_$r = fma(vec4f(select(0.0, weights[$r][$k], depth + $k < row + $r)),
-        key[$k] * exp(min(own - gate_$k, vec4f(0.0))), sum_$r);
+      sum_$r_0 = fma(vec4f(select(0.0, weights[$r][$k], depth + $k < row + $r)),
+        key[$k] * exp(min(own - gate_$k, vec4f(0.0))), sum_$r_0);
       @end
     }
     @end
@@ -174,11 +186,11 @@ for (var reader = head * params.heads / params.query_heads; reader < end; reader
   @if head
   let entered = params.scale * from_start(chunk, state_head, row, vec);
   @each r in quad
-  sum_$r *= entered[$r];
+  sum_$r_0 *= entered[$r];
   @end
   @else
   @each r in quad
-  sum_$r *= params.scale;
+  sum_$r_0 *= params.scale;
   @end
   @end
   $earlier
@@ -188,17 +200,17 @@ for (var reader = head * params.heads / params.query_heads; reader < end; reader
   @if not channels
   @each r in quad
   @each k in quad
-  sum_$r = fma(vec4f(select(0.0, own_weights[$r][$k], $k < $r)), own_key[$k], sum_$r);
+  sum_$r_0 = fma(vec4f(select(0.0, own_weights[$r][$k], $k < $r)), own_key[$k], sum_$r_0);
   @end
   @end
   @end
   @each r in quad
   @if gated
   if (row + $r < chunk.count) {
-    query_terms[query_terms_at(chunk.row + row + $r, reader) + vec] = sum_$r;
+    query_terms[query_terms_at(chunk.row + row + $r, reader) + vec] = sum_$r_0;
   }
   @end
-  total_$r += fma(vec4f(own_weights[$r][$r]), own_key[$r], sum_$r);
+  total_$r += fma(vec4f(own_weights[$r][$r]), own_key[$r], sum_$r_0);
   @end
 }
 `;

@@ -19,6 +19,7 @@
 
 import type { RowFormat } from "../../fragments/rows.ts";
 import type { Fragment } from "../../fragment.ts";
+import type { ProductTile } from "../../product.ts";
 import { wgsl } from "../../wgsl.ts";
 import { heads } from "../chunks.ts";
 import type { LinearSpec } from "../spec.ts";
@@ -32,6 +33,11 @@ import type { LinearSpec } from "../spec.ts";
 export interface LinearBackwardSpec extends LinearSpec {
   /** The format of the gradients of queries and keys. */
   readonly gradientFormat: RowFormat;
+}
+
+/** Rows of gradients have sums of three kinds at once: a lane has few columns. */
+export function gradientTile({ tile }: LinearSpec): ProductTile {
+  return { ...tile, columnQuads: 1 };
 }
 
 /** `first_reader`: the first of the outputs that read a state. */

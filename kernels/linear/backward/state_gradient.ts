@@ -34,6 +34,7 @@ import { readers } from "./spec.ts";
  *   valueFormat: rows,
  *   outputFormat: rows,
  *   gate: "none",
+ *   tile: { rowLanes: 8, columnLanes: 8, columnQuads: 1 },
  * });
  * assertEquals(bindings.map(({ name }) => name), [
  *   "schedule",
@@ -50,6 +51,7 @@ export function stateGradientKernel(spec: LinearSpec): KernelSource {
   const query = "query_block(chunk, query_head, depth, row / 4u)";
   const gated = spec.gate !== "none";
   return chunkProductKernel({
+    tile: spec.tile,
     label: linearLabel("backward.state", spec),
     fragments: [
       tokenBlocks({ name: "query", format: spec.queryFormat, dim: "head_dim" }),
@@ -72,7 +74,7 @@ export function stateGradientKernel(spec: LinearSpec): KernelSource {
           ? `weighted(${query}, from_start(chunk, head, depth, row / 4u))`
           : query,
         right: "output_gradient_block(chunk, reader, depth, column / 4u)",
-      }),
+      }, spec.tile),
     }),
     terms: [],
     epilogue: wgsl(STORE, { quad: 4 }),

@@ -41,6 +41,7 @@ import { readers } from "./spec.ts";
  *   valueFormat: rows,
  *   outputFormat: rows,
  *   gate: "none",
+ *   tile: { rowLanes: 8, columnLanes: 8, columnQuads: 1 },
  * });
  * assertEquals(bindings.map(({ name }) => name), [
  *   "schedule",
@@ -59,6 +60,7 @@ export function valueGradientKernel(spec: LinearSpec): KernelSource {
   const gated = spec.gate !== "none";
   const key = "key_block(chunk, key_head_of(head), row, depth / 4u)";
   return chunkProductKernel({
+    tile: spec.tile,
     label: linearLabel("backward.value", spec),
     fragments: [
       tokenBlocks({ name: "key", format: spec.keyFormat, dim: "head_dim" }),
@@ -79,6 +81,14 @@ export function valueGradientKernel(spec: LinearSpec): KernelSource {
     ],
     rows: "chunk.count",
     columns: "4u * params.value_vecs",
+    begin: wgsl(READERS, {
+      sum: sumOf({
+        first: "row",
+        depth: "chunk.count",
+        left: "score_block(chunk, reader, depth, row / 4u)",
+        right: "output_gradient_block(chunk, reader, depth, column / 4u)",
+      }, spec.tile),
+    }),
     terms: [{
       depth: "params.state_rows",
       left: gated
@@ -86,15 +96,7 @@ export function valueGradientKernel(spec: LinearSpec): KernelSource {
         : `transpose(${key})`,
       right: "state_block(chunk_index, head, depth, column / 4u)",
     }],
-    epilogue: wgsl(READERS + STORE, {
-      quad: 4,
-      sum: sumOf({
-        first: "row",
-        depth: "chunk.count",
-        left: "score_block(chunk, reader, depth, row / 4u)",
-        right: "output_gradient_block(chunk, reader, depth, column / 4u)",
-      }),
-    }),
+    epilogue: wgsl(STORE, { quad: 4 }),
   });
 }
 

@@ -18,7 +18,7 @@ import {
   type ProjectionSpec,
   projectionWeightGradientKernel,
 } from "../../../../kernels/layers/projection.ts";
-import { PRODUCT_TILE } from "../../../../kernels/product.ts";
+import { PRODUCT_TILE, productTiles } from "../../../../kernels/product.ts";
 import { checkBoolean, checkInteger, checkType } from "../../../core/check.ts";
 import type { KernelSource } from "../../../core/kernel.ts";
 import { flatGrid } from "../../../gpu/program/dispatch.ts";
@@ -146,12 +146,11 @@ function product(
     readonly uniforms: Readonly<Record<string, number>>;
   },
 ): Dispatch[] {
-  const rowTiles = Math.ceil(rows / PRODUCT_TILE);
-  const columnTiles = Math.ceil(columns / PRODUCT_TILE);
+  const tiles = productTiles(PRODUCT_TILE, { rows, columns });
   return rows === 0 ? [] : [{
     source,
-    uniforms: { ...uniforms, row_tiles: rowTiles, column_tiles: columnTiles },
-    grid: flatGrid(rowTiles * columnTiles, 1, limits),
+    uniforms: { ...uniforms, ...tiles },
+    grid: flatGrid(tiles.row_tiles * tiles.column_tiles, 1, limits),
   }];
 }
 

@@ -15,12 +15,18 @@ import {
 } from "../../../../kernels/linear/backward/gate_gradient.ts";
 import { keyGradientKernel } from "../../../../kernels/linear/backward/key_gradient.ts";
 import { queryGradientKernel } from "../../../../kernels/linear/backward/query_gradient.ts";
-import type { LinearBackwardSpec } from "../../../../kernels/linear/backward/spec.ts";
+import {
+  gradientTile,
+  type LinearBackwardSpec,
+} from "../../../../kernels/linear/backward/spec.ts";
 import { stateGradientKernel } from "../../../../kernels/linear/backward/state_gradient.ts";
 import { valueGradientKernel } from "../../../../kernels/linear/backward/value_gradient.ts";
-import { PRODUCT_TILE } from "../../../../kernels/product.ts";
+import type { LinearSpec } from "../../../../kernels/linear/spec.ts";
 import { SCAN_LANES, scanKernel } from "../../../../kernels/linear/scan.ts";
-import { chunkScoresKernel } from "../../../../kernels/linear/scores.ts";
+import {
+  chunkScoresKernel,
+  scoresTile,
+} from "../../../../kernels/linear/scores.ts";
 import { UnsupportedError } from "../../../core/errors.ts";
 import { foldGrid } from "../../../gpu/program/dispatch.ts";
 import {
@@ -34,13 +40,16 @@ import {
 import {
   gateDispatches,
   type LinearParts,
-  linearScratch,
+  partsOf,
   productDispatch,
   scoresDispatch,
+  segmentUniforms,
   stateDispatches,
 } from "../parts.ts";
+import { linearScratch } from "../scratch.ts";
+import type { Segment } from "../chunks.ts";
 import { checkSupported, type LinearProblem } from "../problem.ts";
-import { foldsOf } from "./folds.ts";
+import { type Folds, foldsOf } from "./folds.ts";
 import {
   type GradientRows,
   gradientStrides,
@@ -73,35 +82,30 @@ export function linearBackwardParts(
     );
   }
   const context = backwardContext(backward, device);
-  const { problem, schedule } = context;
-  const gates = gateGradients(context);
+  const { schedule: { segments } } = context;
+  const folds = gateFolds(context);
+  // The states that enter segments; then from the last segment on, each with its
+  // own states again.
   const all = [
-    ...gateDispatches(context),
-    ...stateDispatches(context),
-    scoresDispatch(context),
-    scoreGradients(context),
-    ...stateGradients(context),
-    ...rowGradients(context),
-    ...gates.dispatches,
-  ].filter(({ grid }) => grid.every((count) => count > 0));
-  const scratch = { ...backwardScratch(context), ...gates.scratch };
-  return {
-    parts: {
-      dispatches: all.map(({ does: _, ...dispatch }) => dispatch),
-      words: { schedule: schedule.words },
-      scratch,
-    },
-    explanation: {
-      dispatches: all.map(({ source, grid, does }) => ({
-        kernel: source.label,
-        grid,
-        does,
-      })),
-      tile: { rows: PRODUCT_TILE, columns: PRODUCT_TILE },
-      chunks: { count: schedule.chunkCount, tokens: problem.chunk },
-      scratchBytes: Object.values(scratch).reduce((sum, n) => sum + n, 0),
-    },
-  };
+    ...segments.slice(0, -1).flatMap((segment) => [
+      ...gateDispatches(context, segment),
+      ...stateDispatches(context, segment),
+    ]),
+    ...segments.toReversed().flatMap((segment) => [
+      ...gateDispatches(context, segment),
+      ...stateDispatches(context, segment),
+      scoresDispatch(context, segment),
+      scoreGradients(context, segment),
+      ...stateGradients(context, segment),
+      ...rowGradients(context, segment),
+      ...gateGradients(context, segment, folds.terms),
+    ]),
+    ...folds.dispatches,
+  ];
+  return partsOf(context, all, {
+    ...backwardScratch(context),
+    ...folds.scratch,
+  });
 }
 
 function backwardContext(
@@ -119,7 +123,11 @@ function backwardContext(
       final: n,
     })),
   };
-  const context = linearContext(problem, device);
+  const context = linearContext(problem, device, {
+    bytes: (values) => termBytes(problem, values, problem.chunk),
+    keepAll: true,
+    long: Infinity,
+  });
   const { spec, values } = context;
   const gradientFormat = rowFormat(problem.dtype, problem.headDim);
   const rows = (name: GradientRows) =>
@@ -147,17 +155,22 @@ function backwardContext(
 }
 
 /** What `scores` are of queries and keys, of outputs' gradients and values. */
-function scoreGradients(context: BackwardContext): LinearDispatch {
+function scoreGradients(
+  context: BackwardContext,
+  segment: Segment,
+): LinearDispatch {
   const { problem, spec, values } = context;
   const { outputHeads, stateHeads, strides, chunk } = problem;
-  return productDispatch(context, {
-    source: chunkScoresKernel({
-      ...spec,
-      queryFormat: spec.outputFormat,
-      keyFormat: spec.valueFormat,
-      // What decays by channels cannot be applied to the pair.
-      gate: spec.gate === "head" ? "head" : "none",
-    }),
+  const own: LinearSpec = {
+    ...spec,
+    queryFormat: spec.outputFormat,
+    keyFormat: spec.valueFormat,
+    // What decays by channels cannot be applied to the pair.
+    gate: spec.gate === "head" ? "head" : "none",
+  };
+  return productDispatch(context, segment, {
+    source: chunkScoresKernel(own),
+    tile: scoresTile(own),
     heads: outputHeads,
     rows: chunk,
     columns: chunk,
@@ -179,13 +192,18 @@ function scoreGradients(context: BackwardContext): LinearDispatch {
 }
 
 /** The gradients of the states that leave chunks, and of initial ones. */
-function stateGradients(context: BackwardContext): LinearDispatch[] {
-  const { problem, spec, values, device, stateGradient } = context;
-  const { states, stateHeads, valueHeadDim, sequences } = problem;
+function stateGradients(
+  context: BackwardContext,
+  segment: Segment,
+): LinearDispatch[] {
+  const { problem, schedule, spec, values, device, stateGradient } = context;
+  const { states, stateHeads, valueHeadDim } = problem;
   const { state_rows, value_vecs } = values;
-  const lanes = sequences.length * stateHeads * state_rows * value_vecs;
+  const { runs } = segment;
+  const kept = schedule.kept > 0;
+  const lanes = runs.count * stateHeads * state_rows * value_vecs;
   return [
-    productDispatch(context, {
+    productDispatch(context, segment, {
       source: stateGradientKernel(spec),
       heads: stateHeads,
       rows: state_rows,
@@ -199,12 +217,21 @@ function stateGradients(context: BackwardContext): LinearDispatch[] {
         gate: spec.gate,
         initial: stateGradient,
         final: states.initial,
+        items: "chunks",
+        reduce: false,
+        kept,
         reverse: true,
       }),
-      uniforms: values,
+      uniforms: {
+        ...values,
+        ...segmentUniforms(segment),
+        runs_at: runs.at,
+        run_count: runs.count,
+      },
       grid: foldGrid(Math.ceil(lanes / SCAN_LANES), device.limits),
       aliases: {
         states: "state_gradients",
+        ...kept && { kept_states: "kept_gradients" },
         ...stateGradient && { initial_state: "state_gradient" },
         ...states.initial && { final_state: "initial_state_gradient" },
       },
@@ -214,28 +241,33 @@ function stateGradients(context: BackwardContext): LinearDispatch[] {
 }
 
 /** The gradients of queries, keys and values. */
-function rowGradients(context: BackwardContext): LinearDispatch[] {
+function rowGradients(
+  context: BackwardContext,
+  segment: Segment,
+): LinearDispatch[] {
   const { problem, spec } = context;
   const { queryHeads, keyHeads, stateHeads, headDim, valueHeadDim, chunk } =
     problem;
   return [
-    productDispatch(context, {
+    productDispatch(context, segment, {
       source: queryGradientKernel(spec),
+      tile: gradientTile(spec),
       heads: queryHeads,
       rows: chunk,
       columns: headDim,
       aliases: { scores: "score_gradients" },
       does: "gradients of queries",
     }),
-    productDispatch(context, {
+    productDispatch(context, segment, {
       source: keyGradientKernel(spec),
+      tile: gradientTile(spec),
       heads: keyHeads,
       rows: chunk,
       columns: headDim,
       aliases: { scores: "score_gradients", states: "state_gradients" },
       does: "gradients of keys",
     }),
-    productDispatch(context, {
+    productDispatch(context, segment, {
       source: valueGradientKernel(spec),
       heads: stateHeads,
       rows: chunk,
@@ -247,60 +279,81 @@ function rowGradients(context: BackwardContext): LinearDispatch[] {
 }
 
 /** The gradients of log gates, where there are any. */
-function gateGradients(context: BackwardContext): {
-  readonly dispatches: readonly LinearDispatch[];
-  readonly scratch: Readonly<Record<string, number>>;
-} {
-  const { problem, schedule, spec, values, device } = context;
+function gateGradients(
+  context: BackwardContext,
+  segment: Segment,
+  terms: string,
+): LinearDispatch[] {
+  const { problem, spec, values, device } = context;
+  const { stateHeads, headDim } = problem;
+  if (spec.gate === "none") return [];
+  const vecs = segment.chunks.count * stateHeads * values.head_vecs;
+  const overLanes = (lanes: number) =>
+    foldGrid(Math.ceil(lanes / GATE_GRADIENT_LANES), device.limits);
+  const uniforms = { ...values, ...segmentUniforms(segment) };
+  const [, tokens] = tokenShape(problem);
+  return [
+    {
+      source: throughGradientKernel(spec.gate),
+      uniforms,
+      grid: overLanes(4 * vecs),
+      does: "gradients of gates, of what goes through chunks",
+    },
+    {
+      source: gateGradientKernel(spec),
+      uniforms: {
+        ...uniforms,
+        gate_stride: spec.gradientFormat.vector ? headDim / 4 : headDim,
+        sequence_tokens: tokens,
+      },
+      grid: overLanes(vecs),
+      aliases: { gate_terms: terms },
+      does: "gradients of gates, of each token and channel",
+    },
+  ];
+}
+
+/** Sums of gradients of gates that stand for many. */
+function gateFolds({ problem, device }: BackwardContext): Folds {
   const { decay, stateHeads, headDim } = problem;
-  if (!decay || spec.gate === "none") return { dispatches: [], scratch: {} };
-  const folds = foldsOf(decay, {
+  if (!decay) return { dispatches: [], scratch: {}, terms: "" };
+  return foldsOf(decay, {
     shape: [...tokenShape(problem), stateHeads, headDim],
     terms: "gate_terms",
     sums: "decay_gradient",
     does: "sums gradients of gates that stand for many",
   }, device);
-  const vecs = schedule.chunkCount * stateHeads * values.head_vecs;
-  const overLanes = (lanes: number) =>
-    foldGrid(Math.ceil(lanes / GATE_GRADIENT_LANES), device.limits);
-  return {
-    dispatches: [
-      {
-        source: throughGradientKernel(spec.gate),
-        uniforms: values,
-        grid: overLanes(4 * vecs),
-        does: "gradients of gates, of what goes through chunks",
-      },
-      {
-        source: gateGradientKernel(spec),
-        uniforms: {
-          ...values,
-          gate_stride: spec.gradientFormat.vector ? headDim / 4 : headDim,
-        },
-        grid: overLanes(vecs),
-        aliases: { gate_terms: folds.terms },
-        does: "gradients of gates, of each token and channel",
-      },
-      ...folds.dispatches,
-    ],
-    scratch: folds.scratch,
-  };
 }
 
 /** Bytes of scratch, but for what sums of gates take. */
 function backwardScratch(context: BackwardContext): Record<string, number> {
   const { problem, schedule, values } = context;
-  const { tokens, stateHeads, outputHeads, decay } = problem;
-  const forward = linearScratch(context);
-  const vecs = (count: number) => Math.max(16, 16 * count * values.head_vecs);
+  const { kept_states, ...forward } = linearScratch(context);
+  const rows = Math.max(1, ...schedule.segments.map(({ rows }) => rows));
+  const chunks = Math.max(
+    1,
+    ...schedule.segments.map(({ chunks }) => chunks.count),
+  );
   return {
     ...forward,
+    ...kept_states && { kept_states, kept_gradients: kept_states },
     score_gradients: forward.scores,
     state_gradients: forward.states,
-    ...decay && {
-      query_terms: vecs(tokens * outputHeads),
-      key_terms: vecs(tokens * stateHeads * 2),
-      through: vecs(schedule.chunkCount * stateHeads),
-    },
+    ...termBytes(problem, values, rows),
+    ...problem.decay &&
+      { through: 16 * chunks * problem.stateHeads * values.head_vecs },
+  };
+}
+
+/** Bytes of the terms of gates' gradients of so many tokens. */
+function termBytes(
+  { decay, stateHeads, outputHeads }: LinearProblem,
+  { head_vecs }: Readonly<Record<string, number>>,
+  tokens: number,
+): Record<string, number> {
+  if (!decay) return {};
+  return {
+    query_terms: 16 * tokens * outputHeads * head_vecs,
+    key_terms: 16 * tokens * stateHeads * 2 * head_vecs,
   };
 }
