@@ -149,6 +149,13 @@ export {
   type PrefixLinearProblem,
   prefixLinearProblem,
 } from "./linear/jrt.ts";
+export {
+  glaLayer,
+  glaLayerBackward,
+  type GlaLayerGradients,
+  type GlaLayerProblem,
+  type GlaWeights,
+} from "./linear/gla_layer.ts";
 export { recurrentLinearAttention } from "./linear/recurrent.ts";
 export { quadraticLinearAttention } from "./linear/quadratic.ts";
 export { chunkedLinearAttention } from "./linear/chunked.ts";
