@@ -80,6 +80,18 @@ export {
   SOFTWARE_BACKWARD_TILES,
 } from "./attention_backward/tiles.ts";
 export { hostMods } from "./host_mods.ts";
+export {
+  linearAttentionBackward,
+  type LinearAttentionGradients,
+  type LinearBackwardRunOptions,
+  type LinearOutputGradients,
+  planLinearAttentionBackward,
+} from "./linear_attention/backward/linear_attention_backward.ts";
+export {
+  LinearAttentionBackwardPlan,
+  type LinearBackwardPlanOptions,
+} from "./linear_attention/backward/plan.ts";
+export type { LinearBackwardTensors } from "./linear_attention/backward/plan_tensors.ts";
 export type {
   ExplainedLinearDispatch,
   LinearExplanation,
