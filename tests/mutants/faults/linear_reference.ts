@@ -224,19 +224,19 @@ export const LINEAR_REFERENCE_FAULTS: readonly SourceFault[] = [
     ],
   ]),
   ...faultsIn("weighTokens", JRT, [
-    ["padding has weight as keys", "other = first + padded", "other = first"],
+    ["padding has weight", "if (padding?.[other]) return;", ""],
     [
-      "padding has weight in the encoder",
-      "let other = padded;",
-      "let other = 0;",
+      "all sequences have the first one's encoder",
+      "n * encoder.count + other",
+      "other",
     ],
     ["a token does not see itself", "other <= token", "other < token"],
   ]),
   ...faultsIn("encoderState", JRT, [
     [
-      "only the first sequence's encoder has padding",
-      "token % prefix >=",
-      "token >=",
+      "the encoder's padding has weight",
+      "!encoderPadding?.[token]",
+      "true",
     ],
   ]),
   ...faultsIn("glaLayerBackward", GLA, [

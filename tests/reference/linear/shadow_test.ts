@@ -92,11 +92,13 @@ property(
   },
 );
 
-Deno.test("shadowLinearAttention() may be far worse than the naive version", () => {
-  // Weak gates after strong ones: their sum keeps few bits of the weak. So the
-  // ratio rule is none for chunks, and the bound has to know of it.
+/**
+ * Weak gates after strong ones: their sum keeps few bits of the weak. So the
+ * ratio rule is none for chunks, and the bounds have to know of it.
+ */
+function uneven(): LinearAttentionProblem {
   const tokens = 64;
-  const problem: LinearAttentionProblem = scalar({
+  return scalar({
     value: Array.from({ length: tokens }, (_, n) => Math.fround(1 / (n + 3))),
     decay: Float32Array.from(
       { length: tokens },
@@ -104,6 +106,10 @@ Deno.test("shadowLinearAttention() may be far worse than the naive version", () 
     ),
     decayShape: "head",
   });
+}
+
+Deno.test("shadowLinearAttention() may be far worse than the naive version", () => {
+  const problem = uneven();
   const expected = recurrentLinearAttention(problem);
   const naive = naiveLinearAttention({ ...problem, precision: "f32" });
   const actual = shadowLinearAttention(problem, { chunk: 64 });
@@ -115,6 +121,23 @@ Deno.test("shadowLinearAttention() may be far worse than the naive version", () 
   });
   assert(!ratio.ok && ratio.max > 10 * ratio.naiveMax);
   assertWithin(actual, expected, linearErrorBound(problem, { chunk: 64 }));
+});
+
+Deno.test("shadowLinearAttentionBackward() may be far worse than the naive version", () => {
+  const outputGradient = new Array(64).fill(1);
+  const problem = { ...uneven(), outputGradient };
+  const expected = linearAttentionBackward(problem);
+  const naive = naiveLinearAttentionBackward({ ...problem, precision: "f32" });
+  const actual = shadowLinearAttentionBackward(problem, { chunk: 64 });
+  const ratio = compareErrors({
+    actual: actual.valueGradient,
+    expected: expected.valueGradient,
+    naive: naive.valueGradient,
+    precision: "f32",
+  });
+  assert(!ratio.ok && ratio.max > 10 * ratio.naiveMax);
+  const bounds = linearGradientBound(problem, { chunk: 64 });
+  assertGradientsWithin(actual, expected, bounds);
 });
 
 Deno.test("linearErrorBound() takes no fault for rounding", () => {
