@@ -10,6 +10,7 @@ import { BLOCK_FAULTS } from "./cache/block.ts";
 import { EXTENT_FAULTS } from "./cache/extent.ts";
 import { MANAGER_FAULTS } from "./cache/manager.ts";
 import { PREFIX_FAULTS } from "./cache/prefix.ts";
+import { STATE_FAULTS } from "./cache/state.ts";
 import { SWAP_FAULTS } from "./cache/swap.ts";
 import { DERIVATIVE_FAULTS } from "./derivatives.ts";
 import { ENGINE_FAULTS } from "./engine.ts";
@@ -41,6 +42,7 @@ export const FAULTS: readonly Fault[] = [
   ...BLOCK_FAULTS,
   ...PREFIX_FAULTS,
   ...EXTENT_FAULTS,
+  ...STATE_FAULTS,
   ...SWAP_FAULTS,
   ...MANAGER_FAULTS,
   ...ENGINE_FAULTS,
