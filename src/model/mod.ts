@@ -28,7 +28,6 @@ export {
   basedLayers,
   type BasedLayersOptions,
 } from "./based/layers.ts";
-export type { OwnedTensors } from "./gla/activations.ts";
 export {
   glaLayer,
   type GlaLayerOptions,

@@ -27,8 +27,18 @@ import {
 import type { GlaWeights } from "./sizes.ts";
 import { buffersOf, checkGlaTensors } from "./tensors.ts";
 
-/** The tensors of a layer's way, which backward reads. */
-export type GlaActivations = OwnedTensors<keyof GlaActivationsOf<unknown>>;
+/**
+ * What a layer computes on its way, for its backward: made by
+ * {@linkcode GlaLayerPlan.activations}, and the caller's to destroy.
+ *
+ * @category Layers
+ */
+export interface GlaActivations extends Disposable {
+  /** The tensors. */
+  readonly tensors: GlaActivationsOf<GpuTensor>;
+  /** Frees them; further calls do nothing. */
+  destroy(): void;
+}
 
 /**
  * What a layer's `encode` reads and writes.

@@ -77,7 +77,11 @@ export interface GlaProblem {
   readonly attention: LinearAttentionOptions<AnyTensor>;
 }
 
-/** What is computed on the way; all but the log gates are as the input. */
+/**
+ * What a layer computes on its way; all but the log gates have the input's type.
+ *
+ * @category Layers
+ */
 export interface GlaActivationsOf<T> {
   /** `[.., heads, headDim]`. */
   readonly query: T;
