@@ -72,6 +72,7 @@ export {
   type BackwardPlanOptions,
 } from "./attention_backward/plan.ts";
 export type { BackwardTensors } from "./attention_backward/backward_tensors.ts";
+export type { GradientStrides } from "./attention_backward/gradient_strides.ts";
 export {
   type BackwardTileOptions,
   type BackwardTiles,
@@ -79,6 +80,18 @@ export {
   SOFTWARE_BACKWARD_TILES,
 } from "./attention_backward/tiles.ts";
 export { hostMods } from "./host_mods.ts";
+export {
+  linearAttentionBackward,
+  type LinearAttentionGradients,
+  type LinearBackwardRunOptions,
+  type LinearOutputGradients,
+  planLinearAttentionBackward,
+} from "./linear_attention/backward/linear_attention_backward.ts";
+export {
+  LinearAttentionBackwardPlan,
+  type LinearBackwardPlanOptions,
+} from "./linear_attention/backward/plan.ts";
+export type { LinearBackwardTensors } from "./linear_attention/backward/plan_tensors.ts";
 export type {
   ExplainedLinearDispatch,
   LinearExplanation,
@@ -93,7 +106,6 @@ export {
   planLinearAttention,
 } from "./linear_attention/linear_attention.ts";
 export type {
-  FeatureMap,
   LinearAttentionOptions,
   LinearRunOptions,
 } from "./linear_attention/options.ts";
@@ -106,7 +118,9 @@ export {
   type LinearRows,
   type LinearSequence,
 } from "./linear_attention/problem.ts";
+export type { LinearPrefix, PrefixProblem } from "./linear_attention/prefix.ts";
 export type { UpdateRule } from "./linear_attention/rules.ts";
+export { featureDim, type FeatureMap } from "../core/features.ts";
 export {
   blockMaskFromScores,
   DeviceBlockMask,

@@ -11,12 +11,7 @@
 import { chunkStateKernel } from "../../../kernels/linear/chunk_state.ts";
 import { GATE_LANES, gateSumsKernel } from "../../../kernels/linear/gates.ts";
 import { chunkOutputKernel } from "../../../kernels/linear/output.ts";
-import {
-  productColumns,
-  productRows,
-  type ProductTile,
-  productTiles,
-} from "../../../kernels/product.ts";
+import { productColumns, productRows } from "../../../kernels/product.ts";
 import {
   SCAN_LANES,
   scanKernel,
@@ -29,7 +24,7 @@ import {
 import { UnsupportedError } from "../../core/errors.ts";
 import type { KernelSource } from "../../core/kernel.ts";
 import { foldGrid } from "../../gpu/program/dispatch.ts";
-import type { Dispatch, ProgramParts } from "../../gpu/mod.ts";
+import type { ProgramParts } from "../../gpu/mod.ts";
 import type { Segment } from "./chunks.ts";
 import {
   givenStatesSpec,
@@ -38,8 +33,18 @@ import {
   type LinearDevice,
   type LinearDispatch,
 } from "./context.ts";
+import { deltaDispatches } from "./delta.ts";
+import {
+  decoderNames,
+  decoderProblem,
+  encoderNames,
+  encoderProblem,
+  renamed,
+} from "./encoder.ts";
 import type { LinearExplanation } from "./explanation.ts";
+import type { PrefixProblem } from "./prefix.ts";
 import { checkSupported, type LinearProblem } from "./problem.ts";
+import { productDispatch, segmentUniforms } from "./product_dispatch.ts";
 import { recurrentDispatch } from "./recurrent.ts";
 import { linearScratch } from "./scratch.ts";
 
@@ -62,28 +67,51 @@ export function linearParts(
   device: LinearDevice,
 ): LinearParts {
   checkSupported(problem);
-  const context = linearContext(problem, device);
-  const { schedule, spec } = context;
-  if (problem.beta && schedule.chunkCount > 0) {
-    throw new UnsupportedError(
-      `compute linear attention by chunks by the rule ${problem.rule}`,
-      'there is no kernel for it in this version; write form: "recurrent"',
-    );
-  }
-  const all = [
+  const { prefix } = problem;
+  const context = linearContext(
+    prefix ? decoderProblem(problem) : problem,
+    device,
+  );
+  const { schedule } = context;
+  const encoder = prefix && encoderParts(problem, prefix, device);
+  const own = [
     ...schedule.segments.flatMap((segment) => [
       ...gateDispatches(context, segment),
-      ...stateDispatches(context, segment),
+      ...problem.beta
+        ? deltaDispatches(context, segment)
+        : stateDispatches(context, segment),
       scoresDispatch(context, segment),
       outputDispatch(context, segment),
     ]),
     recurrentDispatch(context),
-  ].filter(({ grid }) => grid.every((count) => count > 0));
-  const scratch = linearScratch(context);
+  ];
+  const names = decoderNames(problem);
+  const all = [
+    ...encoder?.dispatches ?? [],
+    ...prefix ? own.map((dispatch) => renamed(dispatch, names)) : own,
+  ];
+  return partsOf(context, all, {
+    scratch: { ...linearScratch(context), ...encoder?.scratch },
+    words: encoder?.words,
+  });
+}
+
+/** Those of the dispatches that have something to do, and what to say of them. */
+export function partsOf(
+  { problem, schedule, spec, device }: LinearContext,
+  dispatches: readonly LinearDispatch[],
+  { scratch, words }: {
+    readonly scratch: Readonly<Record<string, number>>;
+    /** Words besides the schedule. */
+    readonly words?: ProgramParts["words"] | undefined;
+  },
+): LinearParts {
+  const all = dispatches.filter(({ grid }) => grid.every((count) => count > 0));
+  for (const { source } of all) checkBindings(source, device);
   return {
     parts: {
       dispatches: all.map(({ does: _, ...dispatch }) => dispatch),
-      words: { schedule: schedule.words },
+      words: { schedule: schedule.words, ...words },
       scratch,
     },
     explanation: {
@@ -100,6 +128,55 @@ export function linearParts(
       segments: schedule.segments.length,
       scan: schedule.mostBlocks > 0 ? "blocks" : "sequential",
       scratchBytes: Object.values(scratch).reduce((sum, n) => sum + n, 0),
+    },
+  };
+}
+
+/**
+ * Throws unless a device has as many storage buffers as a kernel binds: more than
+ * eight only the delta rules' scan does, with gates, states that it is given and
+ * ones that it gives, and segments.
+ */
+function checkBindings(
+  { label, bindings }: KernelSource,
+  { limits: { maxStorageBuffersPerShaderStage: most } }: LinearDevice,
+): void {
+  const bound = bindings.filter(({ access }) => access !== "uniform").length;
+  if (bound <= most) return;
+  throw new UnsupportedError(
+    "compute linear attention of so many chunks",
+    `${label} binds ${bound} buffers, and maxStorageBuffersPerShaderStage is ${most}; give states, a pool, in place of initialState and returnState`,
+  );
+}
+
+/** What a prefix adds to the states that sequences begin with. */
+function encoderParts(
+  problem: LinearProblem,
+  prefix: PrefixProblem,
+  device: LinearDevice,
+): {
+  readonly dispatches: readonly LinearDispatch[];
+  readonly words: NonNullable<ProgramParts["words"]>;
+  readonly scratch: NonNullable<ProgramParts["scratch"]>;
+} {
+  const context = linearContext(encoderProblem(problem, prefix), device);
+  const { schedule, values } = context;
+  const names = encoderNames(problem);
+  const { states, kept_states: kept } = linearScratch(context);
+  const { stateHeads, stateRows, sequences } = problem;
+  const rows = sequences.length * stateHeads * stateRows;
+  return {
+    dispatches: schedule.segments
+      .flatMap((segment) => stateDispatches(context, segment))
+      .map((dispatch) => ({
+        ...renamed(dispatch, names),
+        does: `${dispatch.does}, of the prefix`,
+      })),
+    words: { [names.schedule]: schedule.words },
+    scratch: {
+      [names.states]: states,
+      ...kept && { [names.kept_states]: kept },
+      [names.final_state]: Math.max(16, 4 * rows * values.state_dim),
     },
   };
 }
@@ -131,7 +208,7 @@ export function stateDispatches(
       source: chunkStateKernel(spec),
       heads: problem.stateHeads,
       rows: values.state_rows,
-      columns: problem.valueHeadDim,
+      columns: problem.stateColumns,
       does: "what each chunk adds to the state",
     }),
     ...scanDispatches(context, segment),
@@ -145,13 +222,13 @@ export function scanDispatches(
 ): LinearDispatch[] {
   const { problem, spec, schedule, values, device } = context;
   const { states, stateHeads } = problem;
-  const { state_rows, value_vecs } = values;
+  const { state_rows, state_vecs } = values;
   const scan = (
     runs: Segment["runs"],
     own: Omit<ScanSpec, "gate" | "stateFormat" | "pool">,
     rest: Pick<LinearDispatch, "does" | "aliases">,
   ): LinearDispatch => {
-    const lanes = runs.count * stateHeads * state_rows * value_vecs;
+    const lanes = runs.count * stateHeads * state_rows * state_vecs;
     return {
       source: scanKernel({
         gate: spec.gate,
@@ -171,7 +248,7 @@ export function scanDispatches(
   const { initial, final } = states;
   const last = scan(
     segment.runs,
-    { items: "chunks", reduce: false, initial, final, kept: schedule.kept },
+    { items: "chunks", reduce: false, initial, final, kept: schedule.kept > 0 },
     { does: "the states that enter chunks" },
   );
   if (schedule.mostBlocks === 0) return [last];
@@ -231,47 +308,4 @@ export function outputDispatch(
     columns: problem.valueHeadDim,
     does: "outputs of the states that enter, and of scores",
   });
-}
-
-/** A dispatch of a product for each chunk and head of a segment. */
-export function productDispatch(
-  { spec, values, device }: LinearContext,
-  segment: Segment,
-  { source, tile = spec.tile, heads, rows, columns, uniforms, aliases, does }: {
-    readonly source: KernelSource;
-    /** Its tile; that of the spec by default. */
-    readonly tile?: ProductTile;
-    /** Heads that it is for. */
-    readonly heads: number;
-    /** Rows at most. */
-    readonly rows: number;
-    /** Columns at most. */
-    readonly columns: number;
-    /** Values that are its own. */
-    readonly uniforms?: Readonly<Record<string, number>>;
-    readonly aliases?: Dispatch["aliases"];
-    readonly does: string;
-  },
-): LinearDispatch {
-  const tiles = productTiles(tile, { rows, columns });
-  const groups = segment.chunks.count * heads * tiles.row_tiles *
-    tiles.column_tiles;
-  return {
-    source,
-    uniforms: {
-      ...values,
-      ...segmentUniforms(segment),
-      heads,
-      ...tiles,
-      ...uniforms,
-    },
-    grid: foldGrid(groups, device.limits),
-    aliases,
-    does,
-  };
-}
-
-/** Values of the uniforms that say which chunks are worked on. */
-export function segmentUniforms({ chunks }: Segment): Record<string, number> {
-  return { chunks_at: chunks.at, chunk_count: chunks.count };
 }
