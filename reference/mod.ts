@@ -132,13 +132,41 @@ export {
   naiveLinearAttentionBackward,
   type NaiveLinearBackwardProblem,
 } from "./linear/naive_backward.ts";
+export {
+  normalizedOutput,
+  taylorFeatures,
+  type TaylorOptions,
+  taylorProblem,
+  type TaylorProblemOptions,
+  taylorWeight,
+} from "./linear/features.ts";
+export {
+  taylorAttention,
+  type TaylorAttentionProblem,
+} from "./linear/based.ts";
+export {
+  prefixLinearAttention,
+  type PrefixLinearProblem,
+  prefixLinearProblem,
+} from "./linear/jrt.ts";
+export {
+  glaLayer,
+  glaLayerBackward,
+  type GlaLayerGradients,
+  type GlaLayerProblem,
+  type GlaWeights,
+} from "./linear/gla_layer.ts";
 export { recurrentLinearAttention } from "./linear/recurrent.ts";
 export { quadraticLinearAttention } from "./linear/quadratic.ts";
-export { chunkedLinearAttention } from "./linear/chunked.ts";
+export {
+  chunkedLinearAttention,
+  chunkedLinearAttentionBackward,
+} from "./linear/chunked.ts";
 export type { LinearChunkOptions } from "./linear/chunks.ts";
 export {
   type LinearShadowOptions,
   shadowLinearAttention,
+  shadowLinearAttentionBackward,
 } from "./linear/shadow.ts";
 export {
   type LowPrecisionLinearResult,

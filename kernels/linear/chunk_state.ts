@@ -30,6 +30,7 @@ import { linearLabel, type LinearSpec } from "./spec.ts";
  *   valueFormat: rows,
  *   outputFormat: rows,
  *   gate: "none",
+ *   tile: { rowLanes: 8, columnLanes: 8, columnQuads: 1 },
  * });
  * assertEquals(bindings.map(({ name }) => name), [
  *   "schedule",
@@ -47,6 +48,7 @@ export function chunkStateKernel(spec: LinearSpec): KernelSource {
   const key = "key_block(chunk, key_head_of(head), depth, row / 4u)";
   return chunkProductKernel({
     label: linearLabel("chunk_state", spec),
+    tile: spec.tile,
     fragments: [
       tokenBlocks({ name: "key", format: spec.keyFormat, dim: "head_dim" }),
       tokenBlocks({

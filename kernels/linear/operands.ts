@@ -73,13 +73,12 @@ export function tokenBlocks(rows: TokenRows): Fragment {
     code: wgsl(
       `
       fn $block(chunk: Chunk, head: u32, token: u32, vec: u32) -> mat4x4f {
-        var block = mat4x4f();
-        @each j in quad
-        if (token + $j < chunk.count) {
-          block[$j] = $load($at(chunk, token + $j, head), vec);
-        }
-        @end
-        return block;
+        let last = chunk.count - 1u;
+        return mat4x4f(
+          @each j in quad
+          select(vec4f(0.0), $load($at(chunk, min(token + $j, last), head), vec), token + $j <= last),
+          @end
+        );
       }
       `,
       {
@@ -125,23 +124,24 @@ export function chunkStates(access: "read" | "read_write"): Fragment {
 }
 
 /** `state_block(chunk_index, state_head, row, vec)`: 4 rows of a state. */
-export const stateBlocks: Fragment = {
-  needs: [chunkStates("read")],
-  code: wgsl(
-    `
+export function stateBlocks(access: "read" | "read_write"): Fragment {
+  return {
+    needs: [chunkStates(access)],
+    code: wgsl(
+      `
     fn state_block(chunk_index: u32, state_head: u32, row: u32, vec: u32) -> mat4x4f {
-      var block = mat4x4f();
-      @each j in quad
-      if (row + $j < params.state_rows) {
-        block[$j] = states[state_at(chunk_index, state_head, row + $j) + vec];
-      }
-      @end
-      return block;
+      let last = params.state_rows - 1u;
+      return mat4x4f(
+        @each j in quad
+        select(vec4f(0.0), states[state_at(chunk_index, state_head, min(row + $j, last)) + vec], row + $j <= last),
+        @end
+      );
     }
     `,
-    { quad: 4 },
-  ),
-};
+      { quad: 4 },
+    ),
+  };
+}
 
 /**
  * `scores`, scratch of `[tokens, heads, chunk]` in whole vec4s, and `score_at`,
@@ -166,13 +166,12 @@ export const scoreBlocks: Fragment = {
   code: wgsl(
     `
     fn score_block(chunk: Chunk, head: u32, token: u32, vec: u32) -> mat4x4f {
-      var block = mat4x4f();
-      @each j in quad
-      if (token + $j < chunk.count) {
-        block[$j] = scores[score_at(chunk.row + token + $j, head) + vec];
-      }
-      @end
-      return block;
+      let last = chunk.count - 1u;
+      return mat4x4f(
+        @each j in quad
+        select(vec4f(0.0), scores[score_at(chunk.row + min(token + $j, last), head) + vec], token + $j <= last),
+        @end
+      );
     }
     `,
     { quad: 4 },

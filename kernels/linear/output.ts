@@ -19,6 +19,7 @@ import {
 } from "./operands.ts";
 import { chunkProductKernel } from "./product.ts";
 import { gateWeights } from "./weights.ts";
+import { writtenBlocks } from "./written.ts";
 import { linearLabel, type LinearSpec } from "./spec.ts";
 
 /**
@@ -36,6 +37,7 @@ import { linearLabel, type LinearSpec } from "./spec.ts";
  *   valueFormat: rows,
  *   outputFormat: rows,
  *   gate: "none",
+ *   tile: { rowLanes: 8, columnLanes: 8, columnQuads: 1 },
  * });
  * assertEquals(bindings.map(({ name }) => name), [
  *   "schedule",
@@ -55,15 +57,12 @@ export function chunkOutputKernel(spec: LinearSpec): KernelSource {
   const query = "query_block(chunk, query_head_of(head), row, depth / 4u)";
   return chunkProductKernel({
     label: linearLabel("output", spec),
+    tile: spec.tile,
     fragments: [
       tokenBlocks({ name: "query", format: spec.queryFormat, dim: "head_dim" }),
-      stateBlocks,
+      stateBlocks("read"),
       scoreBlocks,
-      tokenBlocks({
-        name: "value",
-        format: spec.valueFormat,
-        dim: "value_dim",
-      }),
+      writtenBlocks(spec),
       storedTokens({
         name: "output",
         format: spec.outputFormat,
@@ -84,9 +83,9 @@ export function chunkOutputKernel(spec: LinearSpec): KernelSource {
         right: "state_block(chunk_index, state_head, depth, column / 4u)",
       },
       {
-        depth: "min(chunk.count, row + 4u)",
+        depth: "min(chunk.count, row_end)",
         left: "transpose(score_block(chunk, head, row, depth / 4u))",
-        right: "value_block(chunk, state_head, depth, column / 4u)",
+        right: "written_block(chunk, state_head, depth, column / 4u)",
       },
     ],
     epilogue: wgsl(STORE, { quad: 4 }),

@@ -10,8 +10,8 @@ import { productKernel, type ProductParts } from "../product.ts";
 import { chunks, heads } from "./chunks.ts";
 
 /**
- * The kernel of a product; names that it has are `chunk_index`, `chunk`, `head`,
- * and the first of its 4 `row`s and of its 4 `column`s.
+ * The kernel of a product; names that it has besides are `chunk_index`, `chunk`
+ * and `head`.
  */
 export function chunkProductKernel(
   parts: Omit<ProductParts, "places">,

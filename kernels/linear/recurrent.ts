@@ -19,9 +19,9 @@ import type { DType } from "../../src/core/dtype.ts";
 import type { KernelSource } from "../../src/core/kernel.ts";
 import { type Fragment, kernelOf } from "../fragment.ts";
 import { wgsl } from "../wgsl.ts";
-import { chunks, heads, NO_STATE, stateSequences } from "./chunks.ts";
+import { chunks, heads, stateRuns } from "./chunks.ts";
 import { decayGates, givenGates } from "./given_gates.ts";
-import { givenStates, type GivenStatesSpec } from "./given_states.ts";
+import { type GivenStatesSpec, runStates } from "./given_states.ts";
 import { loadedTokens, storedTokens } from "./operands.ts";
 import { type GateKind, linearLabel, type LinearSpec } from "./spec.ts";
 
@@ -39,7 +39,8 @@ export const RECURRENT_COLUMNS: number = 4 * COLUMN_LANES;
  *
  * @category Kernels
  */
-export interface RecurrentSpec extends LinearSpec, GivenStatesSpec {
+export interface RecurrentSpec
+  extends Omit<LinearSpec, "tile">, GivenStatesSpec {
   /** Elements of a query or key row, for which lanes have registers. */
   readonly headDim: number;
   /** The storage type of the log gates, where there are any. */
@@ -94,15 +95,14 @@ export function recurrentKernel(spec: RecurrentSpec): KernelSource {
     quads,
     quad: 4,
     rowLanes: ROW_LANES,
-    none: `${NO_STATE}u`,
   };
   return kernelOf({
-    label: linearLabel("recurrent", spec) + (delta ? ".delta" : "") +
+    label: linearLabel("recurrent", { ...spec, delta }) +
       `.${quads}` + (initial ? ".initial" : "") + (final ? ".final" : "") +
       (spec.pool ? ".pool" : ""),
     fragments: [
       chunks,
-      stateSequences,
+      stateRuns,
       heads,
       loadedTokens({
         name: "query",
@@ -122,7 +122,7 @@ export function recurrentKernel(spec: RecurrentSpec): KernelSource {
       }),
       ...decay && gate !== "none" ? [kept(gate, decay)] : [],
       ...beta ? [givenGates("beta", beta)] : [],
-      ...givenStates(spec),
+      runStates(spec),
       columnSums,
       {
         uniforms: {
@@ -207,19 +207,19 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: v
   let column = group % params.column_tiles * $columnLanes + lane % $columnLanes;
   let place = group / params.column_tiles;
   let state_head = place % params.state_heads;
-  let sequence_index = place / params.state_heads;
-  if (sequence_index >= params.sequence_count) {
+  let run_index = place / params.state_heads;
+  if (run_index >= params.run_count) {
     return;
   }
-  let sequence = sequence_of(sequence_index);
+  let run = run_of(run_index);
   let key_head = key_head_of(state_head);
   let members = params.heads / params.state_heads;
   let row_lane = lane / $columnLanes;
   let live = column < params.value_vecs;
   var turn = 0u;
   $begin
-  for (var c = 0u; c < sequence.chunk_count; c++) {
-    let chunk = chunk_of(sequence.first_chunk + c);
+  for (var c = 0u; c < run.count; c++) {
+    let chunk = chunk_of(run.first + c);
     for (var token = 0u; token < chunk.count; token++) {
       $token
     }
@@ -236,11 +236,11 @@ var h_$n_$r = vec4f(0.0);
 @end
 @end
 @if initial
-if (live && sequence.initial_slot != $none) {
+if (live) {
   @each n in quads
   @each r in quad
   if (4u * vec_$n + $r < params.state_rows) {
-    h_$n_$r = load_initial(given_state_at(sequence.initial_slot, state_head, 4u * vec_$n + $r), column);
+    h_$n_$r = entering_state(run, state_head, 4u * vec_$n + $r, column);
   }
   @end
   @end
@@ -306,11 +306,11 @@ for (var member = 0u; member < members; member++) {
 `;
 
 const END = `
-if (live && sequence.final_slot != $none) {
+if (live) {
   @each n in quads
   @each r in quad
   if (4u * vec_$n + $r < params.state_rows) {
-    store_final(given_state_at(sequence.final_slot, state_head, 4u * vec_$n + $r), column, h_$n_$r);
+    leave_state(run, state_head, 4u * vec_$n + $r, column, h_$n_$r);
   }
   @end
   @end

@@ -1,4 +1,3 @@
-// deno-lint-ignore-file camelcase -- uniforms have the names of WGSL
 /**
  * What all dispatches of a problem of linear attention have in common, worked
  * out on the CPU: its chunks, the spec of its kernels, values of uniforms.
@@ -13,14 +12,19 @@ import {
 } from "../../../kernels/fragments/rows.ts";
 import type { GivenStatesSpec } from "../../../kernels/linear/given_states.ts";
 import type { LinearSpec } from "../../../kernels/linear/spec.ts";
+import type { ProductTile } from "../../../kernels/product.ts";
 import type { Dispatch } from "../../gpu/mod.ts";
 import { type GivenStrides, vecsOf } from "../attention/problem.ts";
 import { type ChunkSchedule, chunkSchedule } from "./chunks.ts";
-import { recurrentTokens } from "./forms.ts";
 import type { LinearProblem, LinearRows } from "./problem.ts";
+import { recurrentTokens } from "./recurrent_tokens.ts";
+import { chunkSizes } from "./sizes.ts";
+import { HARDWARE_TILE, SOFTWARE_TILE } from "./tiles.ts";
 
 /** What planning needs to know of a device; a `Gpu` is one. */
 export interface LinearDevice {
+  /** Whether it computes on the CPU. */
+  readonly software: boolean;
   /** Its limits. */
   readonly limits: {
     readonly maxComputeWorkgroupsPerDimension: number;
@@ -49,24 +53,32 @@ export interface LinearContext {
   readonly device: LinearDevice;
 }
 
-/** Works out what all dispatches have in common. */
+/**
+ * Works out what all dispatches have in common.
+ *
+ * @throws {RangeError} if scratch of a single chunk does not fit a binding
+ */
 export function linearContext(
   problem: LinearProblem,
   device: LinearDevice,
 ): LinearContext {
-  const spec = linearSpec(problem);
-  const schedule = chunkSchedule(problem, recurrentTokens(problem, device));
-  return {
+  const spec = linearSpec(
     problem,
-    schedule,
-    spec,
-    values: linearUniforms(problem, spec, schedule),
-    device,
-  };
+    device.software ? SOFTWARE_TILE : HARDWARE_TILE,
+  );
+  const values = linearUniforms(problem, spec);
+  const schedule = chunkSchedule(problem, {
+    ...chunkSizes(problem, values, device.limits),
+    recurrentTokens: recurrentTokens(problem, device),
+  });
+  return { problem, schedule, spec, values, device };
 }
 
 /** The spec of a problem's kernels. */
-export function linearSpec(problem: LinearProblem): LinearSpec {
+export function linearSpec(
+  problem: LinearProblem,
+  tile: ProductTile,
+): LinearSpec {
   const { dtype, headDim, valueHeadDim, strides, decay } = problem;
   // Whole vec4s where rows begin at them, too.
   const format = (dim: number, { at, batch, token, head }: GivenStrides) =>
@@ -77,6 +89,8 @@ export function linearSpec(problem: LinearProblem): LinearSpec {
     valueFormat: format(valueHeadDim, strides.value),
     outputFormat: format(valueHeadDim, strides.output),
     gate: decay?.kind ?? "none",
+    delta: problem.beta !== undefined,
+    tile,
   };
 }
 
@@ -109,7 +123,6 @@ export function rowUniforms(
 function linearUniforms(
   problem: LinearProblem,
   spec: LinearSpec,
-  { chunkCount, chunked }: ChunkSchedule,
 ): Record<string, number> {
   const { queryHeads, keyHeads, stateHeads, outputHeads, strides } = problem;
   const { headDim, valueHeadDim, chunk, decay, beta } = problem;
@@ -120,9 +133,6 @@ function linearUniforms(
     ...rows("key"),
     ...rows("value"),
     ...rows("output"),
-    chunk_count: chunkCount,
-    sequences_at: chunked.at,
-    sequence_count: chunked.count,
     heads: outputHeads,
     query_heads: queryHeads,
     key_heads: keyHeads,

@@ -1,13 +1,10 @@
 /**
- * By which form a sequence goes: by chunks, or token by token. Its own length
- * decides, so that its bits do not depend on what else is in the batch.
+ * The forms of linear attention: by chunks, or token by token.
  *
  * @module
  */
 
 import { checkType } from "../../core/check.ts";
-import { UnsupportedError } from "../../core/errors.ts";
-import type { LinearProblem } from "./problem.ts";
 
 /**
  * How a sequence is computed: by chunks of products (prompts), token by token
@@ -16,12 +13,6 @@ import type { LinearProblem } from "./problem.ts";
  * @category Attention
  */
 export type LinearForm = "auto" | "chunked" | "recurrent";
-
-/**
- * Tokens of a sequence that goes token by token where nothing else is said:
- * below, a chunk's products are for rows that are mostly not there.
- */
-export const RECURRENT_TOKENS = 16;
 
 /**
  * The form that is wanted.
@@ -36,31 +27,4 @@ export function formOf(form: unknown): LinearForm {
     form,
   );
   return form as LinearForm;
-}
-
-/**
- * The length up to which sequences of a problem go token by token.
- *
- * @throws {UnsupportedError} if that is wanted of all, and does not fit
- */
-export function recurrentTokens(
-  problem: Pick<LinearProblem, "form" | "decay" | "beta" | "states">,
-  { limits }: {
-    readonly limits: { readonly maxStorageBuffersPerShaderStage: number };
-  },
-): number {
-  const { form, decay, beta, states: { initial, final, slots } } = problem;
-  if (form === "chunked") return 0;
-  const states = slots === undefined
-    ? Number(initial) + Number(final)
-    : Number(initial || final);
-  const needed = 5 + Number(decay !== undefined) +
-    Number(beta !== undefined) + states;
-  const most = limits.maxStorageBuffersPerShaderStage;
-  if (needed <= most) return form === "auto" ? RECURRENT_TOKENS : Infinity;
-  if (form === "auto") return 0;
-  throw new UnsupportedError(
-    "compute linear attention token by token",
-    `it binds ${needed} buffers, and maxStorageBuffersPerShaderStage is ${most}; give states, a pool, in place of initialState and returnState`,
-  );
 }

@@ -1,4 +1,3 @@
-// deno-lint-ignore-file camelcase -- uniforms have the names of WGSL
 /**
  * Everything that a plan of linear attention will put on the device, worked out
  * on the CPU from a problem and what the device is. Pure, no GPU objects.
@@ -12,13 +11,21 @@
 import { chunkStateKernel } from "../../../kernels/linear/chunk_state.ts";
 import { GATE_LANES, gateSumsKernel } from "../../../kernels/linear/gates.ts";
 import { chunkOutputKernel } from "../../../kernels/linear/output.ts";
-import { PRODUCT_TILE } from "../../../kernels/product.ts";
-import { SCAN_LANES, scanKernel } from "../../../kernels/linear/scan.ts";
-import { chunkScoresKernel } from "../../../kernels/linear/scores.ts";
+import { productColumns, productRows } from "../../../kernels/product.ts";
+import {
+  SCAN_LANES,
+  scanKernel,
+  type ScanSpec,
+} from "../../../kernels/linear/scan.ts";
+import {
+  chunkScoresKernel,
+  scoresTile,
+} from "../../../kernels/linear/scores.ts";
 import { UnsupportedError } from "../../core/errors.ts";
 import type { KernelSource } from "../../core/kernel.ts";
 import { foldGrid } from "../../gpu/program/dispatch.ts";
-import type { Dispatch, ProgramParts } from "../../gpu/mod.ts";
+import type { ProgramParts } from "../../gpu/mod.ts";
+import type { Segment } from "./chunks.ts";
 import {
   givenStatesSpec,
   type LinearContext,
@@ -26,9 +33,12 @@ import {
   type LinearDevice,
   type LinearDispatch,
 } from "./context.ts";
+import { deltaDispatches } from "./delta.ts";
 import type { LinearExplanation } from "./explanation.ts";
 import { checkSupported, type LinearProblem } from "./problem.ts";
+import { productDispatch, segmentUniforms } from "./product_dispatch.ts";
 import { recurrentDispatch } from "./recurrent.ts";
+import { linearScratch } from "./scratch.ts";
 
 /** A problem's program, and what to say of it. */
 export interface LinearParts {
@@ -38,31 +48,36 @@ export interface LinearParts {
   readonly explanation: LinearExplanation;
 }
 
-/** Works out the program of a problem. */
+/**
+ * Works out the program of a problem.
+ *
+ * @throws {RangeError} as `linearContext` does
+ * @throws {UnsupportedError} if there is no kernel for it
+ */
 export function linearParts(
   problem: LinearProblem,
   device: LinearDevice,
 ): LinearParts {
   checkSupported(problem);
   const context = linearContext(problem, device);
-  if (problem.beta && context.schedule.chunked.count > 0) {
-    throw new UnsupportedError(
-      `compute linear attention by chunks by the rule ${problem.rule}`,
-      'there is no kernel for it in this version; write form: "recurrent"',
-    );
-  }
+  const { schedule, spec } = context;
   const all = [
-    ...gateDispatches(context),
-    ...stateDispatches(context),
-    scoresDispatch(context),
-    outputDispatch(context),
+    ...schedule.segments.flatMap((segment) => [
+      ...gateDispatches(context, segment),
+      ...problem.beta
+        ? deltaDispatches(context, segment)
+        : stateDispatches(context, segment),
+      scoresDispatch(context, segment),
+      outputDispatch(context, segment),
+    ]),
     recurrentDispatch(context),
   ].filter(({ grid }) => grid.every((count) => count > 0));
+  for (const { source } of all) checkBindings(source, device);
   const scratch = linearScratch(context);
   return {
     parts: {
       dispatches: all.map(({ does: _, ...dispatch }) => dispatch),
-      words: { schedule: context.schedule.words },
+      words: { schedule: schedule.words },
       scratch,
     },
     explanation: {
@@ -71,72 +86,143 @@ export function linearParts(
         grid,
         does,
       })),
-      tile: { rows: PRODUCT_TILE, columns: PRODUCT_TILE },
-      chunks: { count: context.schedule.chunkCount, tokens: problem.chunk },
+      tile: {
+        rows: productRows(spec.tile),
+        columns: productColumns(spec.tile),
+      },
+      chunks: { count: schedule.chunkCount, tokens: problem.chunk },
+      segments: schedule.segments.length,
+      scan: schedule.mostBlocks > 0 ? "blocks" : "sequential",
       scratchBytes: Object.values(scratch).reduce((sum, n) => sum + n, 0),
     },
   };
 }
 
-/** Bytes of scratch. */
-export function linearScratch(
-  { problem, schedule, values }: LinearContext,
-): Record<string, number> {
-  const { stateHeads, outputHeads, decay } = problem;
-  const { gate_width, score_vecs, state_rows, value_vecs } = values;
-  return {
-    ...decay &&
-      { gates: Math.max(16, 4 * schedule.rows * stateHeads * gate_width) },
-    states: Math.max(
-      16,
-      16 * schedule.chunkCount * stateHeads * state_rows * value_vecs,
-    ),
-    scores: Math.max(16, 16 * schedule.rows * outputHeads * score_vecs),
-  };
+/**
+ * Throws unless a device has as many storage buffers as a kernel binds: more than
+ * eight only the delta rules' scan does, with gates, states that it is given and
+ * ones that it gives, and segments.
+ */
+function checkBindings(
+  { label, bindings }: KernelSource,
+  { limits: { maxStorageBuffersPerShaderStage: most } }: LinearDevice,
+): void {
+  const bound = bindings.filter(({ access }) => access !== "uniform").length;
+  if (bound <= most) return;
+  throw new UnsupportedError(
+    "compute linear attention of so many chunks",
+    `${label} binds ${bound} buffers, and maxStorageBuffersPerShaderStage is ${most}; give states, a pool, in place of initialState and returnState`,
+  );
 }
 
 /** Sums of gates inside chunks, where there are gates. */
-export function gateDispatches(context: LinearContext): LinearDispatch[] {
-  const { problem: { decay, stateHeads }, schedule, values } = context;
+export function gateDispatches(
+  context: LinearContext,
+  segment: Segment,
+): LinearDispatch[] {
+  const { problem: { decay, stateHeads }, values, device } = context;
   if (!decay) return [];
-  const lanes = schedule.chunkCount * stateHeads * values.gate_width;
+  const lanes = segment.chunks.count * stateHeads * values.gate_width;
   return [{
     source: gateSumsKernel({ dtype: decay.dtype }),
-    uniforms: values,
-    grid: foldGrid(Math.ceil(lanes / GATE_LANES), context.device.limits),
+    uniforms: { ...values, ...segmentUniforms(segment) },
+    grid: foldGrid(Math.ceil(lanes / GATE_LANES), device.limits),
     does: "sums log gates inside chunks",
   }];
 }
 
 /** What chunks add to states, and from that the states that enter them. */
-export function stateDispatches(context: LinearContext): LinearDispatch[] {
-  const { problem, spec, values, device } = context;
-  const { stateHeads, valueHeadDim } = problem;
-  const { state_rows, value_vecs, sequence_count } = values;
-  const lanes = sequence_count * stateHeads * state_rows * value_vecs;
+export function stateDispatches(
+  context: LinearContext,
+  segment: Segment,
+): LinearDispatch[] {
+  const { problem, spec, values } = context;
   return [
-    productDispatch(context, {
+    productDispatch(context, segment, {
       source: chunkStateKernel(spec),
-      heads: stateHeads,
-      rows: state_rows,
-      columns: valueHeadDim,
+      heads: problem.stateHeads,
+      rows: values.state_rows,
+      columns: problem.valueHeadDim,
       does: "what each chunk adds to the state",
     }),
-    {
-      source: scanKernel({ gate: spec.gate, ...givenStatesSpec(problem) }),
-      uniforms: values,
+    ...scanDispatches(context, segment),
+  ];
+}
+
+/** From what chunks add to states, the states that enter them. */
+export function scanDispatches(
+  context: LinearContext,
+  segment: Segment,
+): LinearDispatch[] {
+  const { problem, spec, schedule, values, device } = context;
+  const { states, stateHeads } = problem;
+  const { state_rows, value_vecs } = values;
+  const scan = (
+    runs: Segment["runs"],
+    own: Omit<ScanSpec, "gate" | "stateFormat" | "pool">,
+    rest: Pick<LinearDispatch, "does" | "aliases">,
+  ): LinearDispatch => {
+    const lanes = runs.count * stateHeads * state_rows * value_vecs;
+    return {
+      source: scanKernel({
+        gate: spec.gate,
+        ...givenStatesSpec(problem),
+        ...own,
+      }),
+      uniforms: {
+        ...values,
+        ...segmentUniforms(segment),
+        runs_at: runs.at,
+        run_count: runs.count,
+      },
       grid: foldGrid(Math.ceil(lanes / SCAN_LANES), device.limits),
-      does: "the states that enter chunks, one after the other",
-    },
+      ...rest,
+    };
+  };
+  const { initial, final } = states;
+  const last = scan(
+    segment.runs,
+    { items: "chunks", reduce: false, initial, final, kept: schedule.kept },
+    { does: "the states that enter chunks" },
+  );
+  if (schedule.mostBlocks === 0) return [last];
+  return [
+    scan(
+      segment.blocks,
+      {
+        items: "chunks",
+        reduce: true,
+        initial: false,
+        final: false,
+        kept: true,
+      },
+      { does: "what each block of chunks adds to the state" },
+    ),
+    scan(
+      segment.blockRuns,
+      { items: "blocks", reduce: false, initial, final: false, kept: true },
+      {
+        does: "the states that enter blocks of chunks",
+        aliases: {
+          states: "kept_states",
+          ...spec.gate !== "none" && { gates: "block_gates" },
+        },
+      },
+    ),
+    last,
   ];
 }
 
 /** Scores inside chunks. */
-export function scoresDispatch(context: LinearContext): LinearDispatch {
+export function scoresDispatch(
+  context: LinearContext,
+  segment: Segment,
+): LinearDispatch {
   const { problem, spec } = context;
-  return productDispatch(context, {
+  return productDispatch(context, segment, {
     source: chunkScoresKernel(spec),
     heads: problem.outputHeads,
+    tile: scoresTile(spec),
     rows: problem.chunk,
     columns: problem.chunk,
     does: "scores of queries with the keys of their chunk",
@@ -144,42 +230,16 @@ export function scoresDispatch(context: LinearContext): LinearDispatch {
 }
 
 /** Outputs of states and scores. */
-export function outputDispatch(context: LinearContext): LinearDispatch {
+export function outputDispatch(
+  context: LinearContext,
+  segment: Segment,
+): LinearDispatch {
   const { problem, spec } = context;
-  return productDispatch(context, {
+  return productDispatch(context, segment, {
     source: chunkOutputKernel(spec),
     heads: problem.outputHeads,
     rows: problem.chunk,
     columns: problem.valueHeadDim,
     does: "outputs of the states that enter, and of scores",
   });
-}
-
-/** A dispatch of a product for each chunk and head. */
-export function productDispatch(
-  { schedule, values, device }: LinearContext,
-  { source, heads, rows, columns, uniforms, aliases, does }: {
-    readonly source: KernelSource;
-    /** Heads that it is for. */
-    readonly heads: number;
-    /** Rows at most. */
-    readonly rows: number;
-    /** Columns at most. */
-    readonly columns: number;
-    /** Values that are its own. */
-    readonly uniforms?: Readonly<Record<string, number>>;
-    readonly aliases?: Dispatch["aliases"];
-    readonly does: string;
-  },
-): LinearDispatch {
-  const row_tiles = Math.ceil(rows / PRODUCT_TILE);
-  const column_tiles = Math.ceil(columns / PRODUCT_TILE);
-  const groups = schedule.chunkCount * heads * row_tiles * column_tiles;
-  return {
-    source,
-    uniforms: { ...values, heads, row_tiles, column_tiles, ...uniforms },
-    grid: foldGrid(groups, device.limits),
-    aliases,
-    does,
-  };
 }

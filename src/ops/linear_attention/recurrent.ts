@@ -21,7 +21,7 @@ export function recurrentDispatch(
   { problem, schedule, spec, values, device }: LinearContext,
 ): LinearDispatch {
   const { stateHeads, headDim, valueHeadDim, decay, beta } = problem;
-  const { at, count } = schedule.recurrent;
+  const { chunks, runs } = schedule.recurrent;
   const column_tiles = Math.ceil(valueHeadDim / RECURRENT_COLUMNS);
   return {
     source: recurrentKernel({
@@ -33,11 +33,13 @@ export function recurrentDispatch(
     }),
     uniforms: {
       ...values,
-      sequences_at: at,
-      sequence_count: count,
+      chunks_at: chunks.at,
+      chunk_count: chunks.count,
+      runs_at: runs.at,
+      run_count: runs.count,
       column_tiles,
     },
-    grid: foldGrid(count * stateHeads * column_tiles, device.limits),
+    grid: foldGrid(runs.count * stateHeads * column_tiles, device.limits),
     does: "states and outputs of sequences of few tokens, token by token",
   };
 }

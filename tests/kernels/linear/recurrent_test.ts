@@ -5,7 +5,7 @@ import {
   recurrentLinearAttention,
 } from "../../../reference/mod.ts";
 import { UnsupportedError } from "../../../src/core/errors.ts";
-import { recurrentTokens } from "../../../src/ops/linear_attention/forms.ts";
+import { recurrentTokens } from "../../../src/ops/linear_attention/recurrent_tokens.ts";
 import { linearAttention, planLinearAttention } from "../../../src/ops/mod.ts";
 import { gpuTest } from "../../support/gpu.ts";
 import {
@@ -137,7 +137,7 @@ Deno.test("recurrentTokens() counts the buffers that the kernel binds", () => {
       { form, decay: whole, beta: whole, states: { ...both, slots } },
       { limits: { maxStorageBuffersPerShaderStage: 8 } },
     );
-  assertEquals(of("auto"), 0);
+  assertEquals(of("auto"), -1);
   assertEquals(of("auto", 3), 16);
   assertEquals(of("recurrent", 3), Infinity);
   let message = "";

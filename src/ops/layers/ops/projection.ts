@@ -18,14 +18,19 @@ import {
   type ProjectionSpec,
   projectionWeightGradientKernel,
 } from "../../../../kernels/layers/projection.ts";
-import { PRODUCT_TILE } from "../../../../kernels/product.ts";
+import { PRODUCT_TILE, productTiles } from "../../../../kernels/product.ts";
 import { checkBoolean, checkInteger, checkType } from "../../../core/check.ts";
 import type { KernelSource } from "../../../core/kernel.ts";
 import { flatGrid } from "../../../gpu/program/dispatch.ts";
 import type { Dispatch } from "../../../gpu/mod.ts";
 import type { AnyTensor } from "../../tensors.ts";
 import { columnSums } from "../column_sums.ts";
-import { accumulates, describeRows, type LayerOp } from "../op.ts";
+import {
+  accumulates,
+  describeRows,
+  type LayerBackwardOptions,
+  type LayerOp,
+} from "../op.ts";
 
 /**
  * Elements along which one dispatch sums: four a turn of its loop, of which some
@@ -53,18 +58,11 @@ export interface ProjectionOptions<T = AnyTensor> {
  * @category Layers
  */
 export interface ProjectionBackwardOptions<T = AnyTensor>
-  extends Omit<ProjectionOptions<T>, "bias"> {
+  extends
+    Omit<ProjectionOptions<T>, "bias">,
+    LayerBackwardOptions<keyof ProjectionGradients<unknown>> {
   /** Whether there was a bias, and so is its gradient; `false` by default. */
   readonly bias?: boolean | undefined;
-  /** The loss's derivative by the output: like it. A plan needs none. */
-  readonly outputGradient?: AnyTensor | undefined;
-  /**
-   * Gradients that a plan adds to what is there, instead of replacing it: those
-   * of rows or weights that are used several times.
-   */
-  readonly accumulate?:
-    | readonly (keyof ProjectionGradients<unknown>)[]
-    | undefined;
 }
 
 /**
@@ -146,12 +144,11 @@ function product(
     readonly uniforms: Readonly<Record<string, number>>;
   },
 ): Dispatch[] {
-  const rowTiles = Math.ceil(rows / PRODUCT_TILE);
-  const columnTiles = Math.ceil(columns / PRODUCT_TILE);
+  const tiles = productTiles(PRODUCT_TILE, { rows, columns });
   return rows === 0 ? [] : [{
     source,
-    uniforms: { ...uniforms, row_tiles: rowTiles, column_tiles: columnTiles },
-    grid: flatGrid(rowTiles * columnTiles, 1, limits),
+    uniforms: { ...uniforms, ...tiles },
+    grid: flatGrid(tiles.row_tiles * tiles.column_tiles, 1, limits),
   }];
 }
 
