@@ -7,6 +7,7 @@
 
 import type { KernelSource } from "../../src/core/kernel.ts";
 import { productKernel, type ProductParts } from "../product.ts";
+import { wgsl } from "../wgsl.ts";
 import { chunks, heads } from "./chunks.ts";
 
 /**
@@ -19,7 +20,7 @@ export function chunkProductKernel(
   return productKernel({
     ...parts,
     fragments: [chunks, heads, ...parts.fragments],
-    places: CHUNKS,
+    places: wgsl(CHUNKS),
   });
 }
 
