@@ -24,6 +24,7 @@ import { STANDARD_FAULTS } from "./kernels/standard.ts";
 import { KV_FAULTS } from "./kv.ts";
 import { LINEAR_ATTENTION_FAULTS } from "./linear_attention.ts";
 import { LINEAR_COST_FAULTS } from "./linear_cost.ts";
+import { LINEAR_DELTA_FAULTS } from "./linear_delta.ts";
 import { LINEAR_REFERENCE_FAULTS } from "./linear_reference.ts";
 import { MASK_FAULTS } from "./masks.ts";
 import { MODEL_FAULTS } from "./models.ts";
@@ -60,6 +61,7 @@ export const FAULTS: readonly Fault[] = [
   ...PACKING_FAULTS,
   ...PLAYGROUND_FAULTS,
   ...REFERENCE_FAULTS,
+  ...LINEAR_DELTA_FAULTS,
   ...LINEAR_REFERENCE_FAULTS,
   ...DERIVATIVE_FAULTS,
   ...REPRO_FAULTS,
