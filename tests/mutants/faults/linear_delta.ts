@@ -24,8 +24,8 @@ export const LINEAR_DELTA_FAULTS: readonly Fault[] = [
     ],
     [
       "the last rows have the gate of the row before",
-      "decay_of(at, min(4u * vec + 3, last)),",
-      "decay_of(at, min(4u * vec + 2, last)),",
+      "min(4u * vec + 3, last)",
+      "min(4u * vec + 2, last)",
     ],
     [
       "what is recalled is not subtracted",
@@ -115,13 +115,14 @@ export const LINEAR_DELTA_FAULTS: readonly Fault[] = [
       "rows beyond the first 64 are left out",
       "row < rows; row += 64",
       "row < rows; row += 4096",
+      "all",
     ],
   ]),
   ...faultsInKernel("linear.scores", DELTA, [
     ["a key sees itself", "columns < vec4u(row", "columns <= vec4u(row", "all"],
   ]),
   ...faultsIn("keyScoresDispatch", DELTA, [
-    ["keys are scaled as scores are", "scale: 1,", ""],
+    ["keys are scaled as scores are", "scale: 1", "scale: problem.scale"],
     ["each state has a key head of its own", "query_heads: keyHeads,", ""],
   ]),
   ...faultsIn("chunkSizes", DELTA, [
