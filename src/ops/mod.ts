@@ -62,7 +62,10 @@ export {
   type OutputGradients,
   planAttentionBackward,
 } from "./attention_backward/attention_backward.ts";
-export type { BackwardChoices } from "./attention_backward/choices.ts";
+export type {
+  BackwardChoices,
+  ScoreGradients,
+} from "./attention_backward/choices.ts";
 export type {
   BackwardExplanation,
   ExplainedBackwardKernel,

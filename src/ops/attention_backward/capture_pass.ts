@@ -36,6 +36,7 @@ import type { PlanDevice } from "../attention/variants/variant.ts";
 import { flatWork } from "../attention/work/key_ranges.ts";
 import type { LoopCounts } from "../attention/work/loop_limit.ts";
 import { buildSchedule } from "../attention/work/schedule.ts";
+import { aliasesOf } from "./passes/pass.ts";
 import {
   type BackwardCandidate,
   type BackwardTiles,
@@ -153,7 +154,7 @@ export function capturePasses(context: CapturePassContext): CapturePasses {
       }, device),
     ].map((dispatch) => ({
       ...dispatch,
-      aliases: aliasesOf(dispatch, aliases),
+      aliases: aliasesOf(dispatch.source, aliases),
     }));
   });
   return {
@@ -161,17 +162,6 @@ export function capturePasses(context: CapturePassContext): CapturePasses {
     words: { capture_schedule: schedule.words },
     scratch,
   };
-}
-
-/** Those of a dispatch's own bindings. */
-function aliasesOf(
-  { source }: Dispatch,
-  aliases: Readonly<Record<string, string>>,
-): Record<string, string> {
-  const names = source.bindings.map(({ name }) => name);
-  return Object.fromEntries(
-    Object.entries(aliases).filter(([name]) => names.includes(name)),
-  );
 }
 
 /** A kernel with one invocation for each of `count` words. */

@@ -11,27 +11,11 @@ import {
   deltaKernel,
 } from "../../../kernels/attention/backward/delta.ts";
 import {
-  keyValueGradientKernel,
-  keyValueGradientRows,
-  tileKeys,
-} from "../../../kernels/attention/backward/key_value_gradient.ts";
-import {
-  queryGradientKernel,
-  queryGradientRows,
-} from "../../../kernels/attention/backward/query_gradient.ts";
-import {
   type BackwardSpec,
-  KEY_GRADIENTS,
   OTHER_BACKWARD_BUFFERS,
   ROW_SIZES,
 } from "../../../kernels/attention/backward/spec.ts";
-import {
-  sumKernel,
-  type SumSpec,
-} from "../../../kernels/attention/backward/sum.ts";
-import { tileRows } from "../../../kernels/attention/score_tile.ts";
 import { rowFormat, rowStride } from "../../../kernels/fragments/rows.ts";
-import type { KernelSource } from "../../core/kernel.ts";
 import { foldGrid } from "../../gpu/program/dispatch.ts";
 import type { Dispatch, ProgramParts } from "../../gpu/mod.ts";
 import { type CapturedFloats, emitMods } from "../../mods/mod.ts";
@@ -42,7 +26,6 @@ import {
 } from "../attention/captures.ts";
 import {
   attentionSpec,
-  dispatchOf,
   strideUniforms,
   uniformsOf,
 } from "../attention/parts.ts";
@@ -53,29 +36,12 @@ import {
   vecsOf,
 } from "../attention/problem.ts";
 import { gradientStrides, tensorElements } from "../attention/rows.ts";
-import type { TileSize } from "../attention/variants/algorithm.ts";
 import type { PlanDevice } from "../attention/variants/variant.ts";
-import { flatWork, type Work } from "../attention/work/key_ranges.ts";
-import type { TileCounts } from "../attention/work/key_runs.ts";
-import type { Partition } from "../attention/work/partition.ts";
-import {
-  buildSchedule,
-  type KernelWork,
-  type Schedule,
-} from "../attention/work/schedule.ts";
 import { type BackwardChoices, checkBackwardChoices } from "./choices.ts";
 import type { BackwardExplanation } from "./explanation.ts";
 import { capturePasses } from "./capture_pass.ts";
-import { gradientSpans } from "./gradient_spans.ts";
-import { RowRuns } from "./row_runs.ts";
-import {
-  type BackwardCandidate,
-  type BackwardTiles,
-  keyLoops,
-  keyTile,
-  queryLoops,
-  queryTile,
-} from "./tiles.ts";
+import { choosePasses } from "./passes/choose.ts";
+import { candidateOf } from "./passes/pass.ts";
 
 /** A problem's program, and what to say of it. */
 export interface BackwardParts {
@@ -97,31 +63,6 @@ export interface BackwardProblem {
   readonly captureGradients?: readonly CapturedFloats[] | undefined;
 }
 
-/** One of the two passes: dQ, or dK and dV. */
-interface Pass {
-  /** What its schedule is called among the program's words. */
-  readonly schedule: string;
-  /** What its partial sums are called among the program's scratch. */
-  readonly sums: string;
-  readonly work: KernelWork;
-  readonly ranges: Work;
-  readonly tile: TileSize;
-  readonly kernel: (partial: boolean) => KernelSource;
-  readonly sum: SumSpec;
-  /** vec4s of a partial sum's row. */
-  readonly rowVecs: number;
-  readonly write: (work: KernelWork) => Schedule;
-}
-
-/** What a pass puts on the device. */
-interface WrittenPass {
-  readonly dispatches: readonly Dispatch[];
-  readonly words: Uint32Array;
-  readonly sumBytes: number;
-  readonly tileCounts: TileCounts;
-  readonly partition: string;
-}
-
 /**
  * Works out the program of a problem.
  *
@@ -133,7 +74,10 @@ export function backwardParts(
   choices: BackwardChoices = {},
 ): BackwardParts {
   checkDifferentiable(problem);
-  const { tiles, splits } = checkBackwardChoices(choices, device);
+  const { tiles, splits, scoreGradients } = checkBackwardChoices(
+    choices,
+    device,
+  );
   const { mods, placement } = placedMods(problem, device, {
     emit: (options) =>
       emitMods({ ...options, derivative: true, captureGradients }),
@@ -145,7 +89,6 @@ export function backwardParts(
     mods,
     partial: false,
   };
-  const context = { problem, spec, device, tiles, splits };
   const captures = mods?.data ?? new Uint32Array(0);
   const before = Uint32Array.from([
     ...captures,
@@ -154,19 +97,21 @@ export function backwardParts(
       value_vecs: vecsOf(problem.valueHeadDim),
     }),
   ]);
-  const passes = [
-    queryPass({ ...context, before }),
-    keyPass({ ...context, before }),
-  ];
   const values = {
     ...gradientUniforms(problem, spec),
     row_sizes_at: captures.length,
     gradients_at: before.length,
   };
   const delta = deltaDispatch(problem, spec, { lseGradient, device });
-  const written = passes.map((pass) =>
-    writePass(pass, values, { problem, device })
-  );
+  const { passes, ...chosen } = choosePasses(scoreGradients, {
+    problem,
+    spec,
+    device,
+    tiles,
+    splits,
+    before,
+    values,
+  });
   const gradients = capturePasses({
     problem,
     spec,
@@ -185,25 +130,20 @@ export function backwardParts(
   const rows = tensorElements(problem).lse;
   const scratch = {
     row_statistics: Math.max(1, rows) * 8,
-    ...Object.fromEntries(
-      passes.map(({ sums }, i) => [sums, written[i].sumBytes] as const)
-        .filter(([, bytes]) => bytes > 0),
-    ),
+    ...passes.scratch,
     ...gradients.scratch,
     ...tensors.scratch,
   };
   const dispatches = [
     delta,
-    ...written.flatMap((pass) => pass.dispatches),
+    ...passes.dispatches,
     ...gradients.dispatches,
   ].filter(({ grid }) => grid.every((count) => count > 0));
   return {
     parts: {
       dispatches,
       words: {
-        ...Object.fromEntries(
-          passes.map(({ schedule }, i) => [schedule, written[i].words]),
-        ),
+        ...passes.words,
         ...gradients.words,
       },
       scratch,
@@ -215,202 +155,11 @@ export function backwardParts(
         kernel: source.label,
         grid,
       })),
-      kernels: {
-        query: explained(passes[0], written[0]),
-        keyValue: explained(passes[1], written[1]),
-      },
+      ...chosen,
+      rounds: passes.rounds,
+      kernels: passes.kernels,
       scratchBytes: Object.values(scratch).reduce((sum, n) => sum + n, 0),
     },
-  };
-}
-
-interface PassContext {
-  readonly problem: AttentionProblem;
-  readonly spec: BackwardSpec;
-  readonly device: PlanDevice;
-  readonly tiles: BackwardTiles;
-  readonly splits: number;
-  /** Words that both schedules begin with: those of mods, and sizes of rows. */
-  readonly before: Uint32Array;
-}
-
-function candidateOf(
-  problem: AttentionProblem,
-  length: number,
-): BackwardCandidate {
-  return {
-    length,
-    headVecs: vecsOf(problem.headDim),
-    valueVecs: vecsOf(problem.valueHeadDim),
-    scoreMods: problem.scoreMods.length > 0,
-  };
-}
-
-/** Lanes along query rows: forward's work. */
-function queryPass(
-  { problem, spec, device, tiles, splits, before }: PassContext,
-): Pass {
-  const ranges = flatWork(problem);
-  const candidate = candidateOf(
-    problem,
-    Math.max(0, ...ranges.own.map(({ rows }) => rows)),
-  );
-  const tile = queryTile(candidate, tiles, device);
-  const { lanes } = tile;
-  const rowVecs = candidate.headVecs;
-  return {
-    schedule: "query_schedule",
-    sums: "query_sums",
-    ranges,
-    tile: { rows: tileRows(tile), keys: tile.keysPerStep },
-    rowVecs,
-    kernel: (partial) => queryGradientKernel({ ...spec, partial, tile }),
-    sum: { gradients: [queryGradientRows(spec)], rows: "query", lanes },
-    work: {
-      ranges: ranges.own,
-      rows: tileRows(tile),
-      loops: queryLoops(tile, candidate),
-      partitions: [partitionOf(splits)],
-      model: NO_MODEL,
-      maxLoopIterations: device.maxLoopIterations,
-    },
-    write: (work) =>
-      buildSchedule(
-        problem,
-        ranges,
-        [work],
-        { lanes, maxLoopIterations: device.maxLoopIterations },
-        { stateElements: 4 * rowVecs, before },
-      ),
-  };
-}
-
-/** Lanes along keys: the roles swapped. */
-function keyPass(
-  { problem, spec, device, tiles, splits, before }: PassContext,
-): Pass {
-  const { dtype, headDim, valueHeadDim, sequences } = problem;
-  const { spans } = gradientSpans(problem);
-  const flat = flatWork(problem);
-  const own = sequences.map((sequence, record) => ({
-    record,
-    rows: spans[record].count,
-    from: 0,
-    end: packedRows(problem, sequence),
-    prefixes: [],
-  })).filter(({ rows }) => rows > 0);
-  const ranges = { ...flat, own };
-  const candidate = candidateOf(
-    problem,
-    Math.max(0, ...own.map(({ rows }) => rows)),
-  );
-  const tile = keyTile(candidate, tiles, device);
-  const formats = {
-    keyGradientFormat: rowFormat(dtype, headDim),
-    valueGradientFormat: rowFormat(dtype, valueHeadDim),
-  };
-  const lanes = tiles.lanes;
-  const rowVecs = candidate.headVecs + candidate.valueVecs;
-  const starts = spans.flatMap((span) => KEY_GRADIENTS.pack(span));
-  return {
-    schedule: "key_schedule",
-    sums: "key_sums",
-    ranges,
-    tile: { rows: tile.rowsPerStep, keys: tileKeys(tile) },
-    rowVecs,
-    kernel: (partial) =>
-      keyValueGradientKernel({ ...spec, ...formats, partial, tile }),
-    sum: { gradients: keyValueGradientRows(formats), rows: "key", lanes },
-    work: {
-      ranges: own,
-      rows: tileKeys(tile),
-      loops: keyLoops(tile, candidate),
-      partitions: [partitionOf(splits)],
-      model: NO_MODEL,
-      maxLoopIterations: device.maxLoopIterations,
-    },
-    write: (work) =>
-      buildSchedule(
-        problem,
-        ranges,
-        [work],
-        { lanes, maxLoopIterations: device.maxLoopIterations },
-        {
-          runs: new RowRuns(problem),
-          stateElements: 4 * rowVecs,
-          before: Uint32Array.from([...before, ...starts]),
-        },
-      ),
-  };
-}
-
-/** There is never a choice of partitions. */
-const NO_MODEL = { tileSteps: 0, dispatchSteps: 0, workers: 1 };
-
-function partitionOf(splits: number): Partition {
-  return splits === 1
-    ? { kind: "splits", text: "unsplit", of: () => undefined }
-    : {
-      kind: "splits",
-      text: `${splits} a sequence`,
-      of: () => ({ kind: "count", count: splits }),
-    };
-}
-
-function writePass(
-  pass: Pass,
-  values: Readonly<Record<string, number>>,
-  { problem, device }: {
-    readonly problem: AttentionProblem;
-    readonly device: PlanDevice;
-  },
-): WrittenPass {
-  const schedule = pass.write(pass.work);
-  const [{ tilesAt, tileCount, partial, partition }] = schedule.kernels;
-  const widest = device.limits.maxComputeWorkgroupsPerDimension;
-  const own = {
-    ...values,
-    sequences_at: schedule.sequencesAt,
-    row_vecs: pass.rowVecs,
-    runs_per_head: schedule.runsPerHead ? 1 : 0,
-  };
-  const dispatch = (
-    source: KernelSource,
-    tiles: { readonly tilesAt: number; readonly tileCount: number },
-  ): Dispatch => ({
-    ...dispatchOf(
-      {
-        source,
-        tile: pass.tile,
-        tilesAt: tiles.tilesAt,
-        groups: tiles.tileCount,
-        heads: problem.kvHeads,
-        uniforms: {},
-      },
-      own,
-      widest,
-    ),
-    aliases: {
-      schedule: pass.schedule,
-      ...(source.bindings.some(({ name }) => name === "sums") &&
-        { sums: pass.sums }),
-    },
-  });
-  const dispatches = [
-    { source: pass.kernel(partial), tilesAt, tileCount },
-    ...schedule.merges.map((merge) => ({
-      source: sumKernel(pass.sum),
-      ...merge,
-    })),
-  ].filter(({ tileCount }) => tileCount > 0)
-    .map(({ source, ...tiles }) => dispatch(source, tiles));
-  return {
-    dispatches,
-    words: schedule.words,
-    // A sum of nothing but empty rows still binds its parts.
-    sumBytes: partial ? Math.max(1, schedule.stateRows) * pass.rowVecs * 16 : 0,
-    tileCounts: schedule.tiles,
-    partition,
   };
 }
 
@@ -456,11 +205,4 @@ function deltaDispatch(
     },
     grid: [x, 1, y * z],
   };
-}
-
-function explained(
-  { tile }: Pass,
-  { tileCounts, partition }: WrittenPass,
-): BackwardExplanation["kernels"]["query"] {
-  return { tile, splits: partition, tileCounts };
 }
