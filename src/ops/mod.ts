@@ -66,6 +66,7 @@ export type {
   BackwardChoices,
   ScoreGradients,
 } from "./attention_backward/choices.ts";
+export type { ExplainedBackwardTraffic } from "./attention_backward/traffic.ts";
 export type {
   BackwardExplanation,
   ExplainedBackwardKernel,

@@ -283,16 +283,14 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(local_invocation_index)
   let gradients = key_gradients_of(tile.sequence);
   if (key_0 < gradients.count) {
     let key_out_0 = key_gradient_place(gradients.start + key_0, kv_head);
-    let written_0 = key_0 < sequence.key_count;
     for (var vec = 0u; vec < row_sizes.head_vecs; vec++) {
-      store_key_gradient(key_out_0, vec, select(vec4f(0.0), accumulator[own(0, vec, lane)] * params.scale, written_0));
+      store_key_gradient(key_out_0, vec, accumulator[own(0, vec, lane)] * params.scale);
     }
   }
   if (key_1 < gradients.count) {
     let key_out_1 = key_gradient_place(gradients.start + key_1, kv_head);
-    let written_1 = key_1 < sequence.key_count;
     for (var vec = 0u; vec < row_sizes.head_vecs; vec++) {
-      store_key_gradient(key_out_1, vec, select(vec4f(0.0), accumulator[own(1, vec, lane)] * params.scale, written_1));
+      store_key_gradient(key_out_1, vec, accumulator[own(1, vec, lane)] * params.scale);
     }
   }
 }

@@ -325,14 +325,14 @@ if (run.full != $value) {
 }
 `;
 
+// Of keys past the sequence's end zeros were stored, or nothing is visited.
 const STORE_KEY = `
 let gradients = key_gradients_of(tile.sequence);
 @each r in own
 if (key_$r < gradients.count) {
   let key_out_$r = key_gradient_place(gradients.start + key_$r, kv_head);
-  let written_$r = key_$r < sequence.key_count;
   for (var vec = 0u; vec < row_sizes.head_vecs; vec++) {
-    store_key_gradient(key_out_$r, vec, select(vec4f(0.0), accumulator[own($r, vec, lane)] * params.scale, written_$r));
+    store_key_gradient(key_out_$r, vec, accumulator[own($r, vec, lane)] * params.scale);
   }
 }
 @end

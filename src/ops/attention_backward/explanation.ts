@@ -7,6 +7,7 @@
 import type { ExplainedDispatch } from "../attention/explanation.ts";
 import type { TileSize } from "../attention/variants/algorithm.ts";
 import type { PassedOver } from "../attention/variants/variant.ts";
+import type { ExplainedBackwardTraffic } from "./traffic.ts";
 import type { TileCounts } from "../attention/work/key_runs.ts";
 
 /**
@@ -47,4 +48,6 @@ export interface BackwardExplanation {
   };
   /** Bytes of scratch that the plan uses. */
   readonly scratchBytes: number;
+  /** What it will move. */
+  readonly traffic: ExplainedBackwardTraffic;
 }

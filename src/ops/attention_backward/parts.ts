@@ -42,6 +42,10 @@ import type { BackwardExplanation } from "./explanation.ts";
 import { capturePasses } from "./capture_pass.ts";
 import { choosePasses } from "./passes/choose.ts";
 import { candidateOf } from "./passes/pass.ts";
+import {
+  explainBackwardTraffic,
+  type ExplainedBackwardTraffic,
+} from "./traffic.ts";
 
 /** A problem's program, and what to say of it. */
 export interface BackwardParts {
@@ -134,6 +138,8 @@ export function backwardParts(
     ...gradients.scratch,
     ...tensors.scratch,
   };
+  // Only where someone looks.
+  let traffic: ExplainedBackwardTraffic | undefined;
   const dispatches = [
     delta,
     ...passes.dispatches,
@@ -159,6 +165,13 @@ export function backwardParts(
       rounds: passes.rounds,
       kernels: passes.kernels,
       scratchBytes: Object.values(scratch).reduce((sum, n) => sum + n, 0),
+      get traffic() {
+        return traffic ??= explainBackwardTraffic(
+          problem,
+          passes.moved(),
+          lseGradient,
+        );
+      },
     },
   };
 }

@@ -322,7 +322,10 @@ export function storedTiles(
   };
 }
 
-/** dQ's: lanes own rows by fours, and are fewer where those have no room. */
+/**
+ * dQ's: lanes own rows by fours, and are fewer where those have no room, or are
+ * more than the tile of other kernels has.
+ */
 function queryProductTile(
   { length, headVecs, scoreMods }: BackwardCandidate,
   { lanes: most, rowsPerLane, keys, modStep }: BackwardTiles,
@@ -335,7 +338,7 @@ function queryProductTile(
     headVecs: powerOfTwo(headVecs),
   });
   const room = limits.maxComputeWorkgroupStorageSize;
-  let lanes = most;
+  let lanes = Math.max(1, Math.min(most, most * rowsPerLane / 4));
   while (lanes > 1 && productTileBytes(tile(lanes, 4)) > room) lanes /= 2;
   const fours = doubled(
     { most: rowsPerLane / 4, lanes: 4 * lanes, length },

@@ -15,6 +15,7 @@ import type { PlanDevice } from "../../attention/variants/variant.ts";
 import type { Partition } from "../../attention/work/partition.ts";
 import type { Schedule } from "../../attention/work/schedule.ts";
 import type { BackwardExplanation } from "../explanation.ts";
+import type { PassesMoved } from "../traffic.ts";
 import type { BackwardCandidate, BackwardTiles } from "../tiles.ts";
 
 /** What passes are made of. */
@@ -39,6 +40,8 @@ export interface Passes {
   readonly kernels: BackwardExplanation["kernels"];
   /** How often each pass runs. */
   readonly rounds: number;
+  /** What they move. */
+  readonly moved: () => PassesMoved;
 }
 
 /** What a kernel's tile is made for. */

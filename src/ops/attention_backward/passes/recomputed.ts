@@ -33,6 +33,7 @@ import {
 } from "../../attention/work/schedule.ts";
 import { RowRuns } from "../row_runs.ts";
 import { keyLoops, keyTile, queryLoops, queryTile } from "../tiles.ts";
+import { recomputedMoved } from "../traffic.ts";
 import { keySpans, keyWork } from "./key_work.ts";
 import {
   candidateOf,
@@ -93,6 +94,21 @@ export function recomputedPasses(context: PassContext): Passes {
     ),
     kernels: { query: explained(0), keyValue: explained(1) },
     rounds: 1,
+    moved: () => {
+      const [query, key] = written.map(({ schedule }, i) => ({
+        work: schedule.kernels[0],
+        step: passes[i].loops.step,
+      }));
+      return recomputedMoved(context.problem, {
+        query,
+        key,
+        sumVecs: written.reduce(
+          (sum, { schedule }, i) =>
+            sum + schedule.stateRows * passes[i].rowVecs,
+          0,
+        ),
+      });
+    },
   };
 }
 

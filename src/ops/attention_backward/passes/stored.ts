@@ -29,6 +29,7 @@ import {
 } from "../../attention/work/schedule.ts";
 import { RowRuns } from "../row_runs.ts";
 import { storedTiles } from "../tiles.ts";
+import { storedMoved } from "../traffic.ts";
 import { keySpans, keyWork } from "./key_work.ts";
 import {
   candidateOf,
@@ -131,6 +132,7 @@ export function storedPasses(context: PassContext): Passes | string {
       runs: new WrittenRuns(written.rowTiles, {
         keys: tileKeys,
         perHead: keySchedule.runsPerHead,
+        kvHeads,
       }),
       before: Uint32Array.from([...before, ...words]),
     },
@@ -227,6 +229,21 @@ export function storedPasses(context: PassContext): Passes | string {
       },
     },
     rounds: rounds.length,
+    moved: () => {
+      const rowsThat = (kind: "resumes" | "partial") =>
+        flat.filter((one) => one[kind])
+          .flatMap(({ ranges }) => ranges)
+          .reduce((sum, own) => sum + kvHeads * own.rows, 0);
+      return storedMoved(problem, {
+        query: querySchedule.kernels.map((work) => ({
+          work,
+          step: query.step,
+        })),
+        key: { work: written, step: value.rowsPerStep },
+        tile: { rows, keys: tileKeys },
+        states: [rowsThat("resumes"), rowsThat("partial")],
+      });
+    },
   };
 }
 

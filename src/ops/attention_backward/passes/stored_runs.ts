@@ -71,19 +71,28 @@ export class BlankedRuns implements RunSource {
   }
 }
 
-/** Key tiles that were written, as what a row tile reads. */
+/**
+ * Key tiles that were written, as what a row tile reads: blanks are in row tiles
+ * with something seen, if these are of the size that was filled up to.
+ */
 export class WrittenRuns implements RunSource {
   /** Whether runs differ by kv head. */
   readonly perHead: boolean;
   readonly #keys: number;
+  readonly #lists: number;
   readonly #tiles = new Map<number, RowTile[]>();
 
   /** What tiles of `keys` keys wrote. */
   constructor(
     tiles: readonly RowTile[],
-    { keys, perHead }: { readonly keys: number; readonly perHead: boolean },
+    { keys, perHead, kvHeads }: {
+      readonly keys: number;
+      readonly perHead: boolean;
+      readonly kvHeads: number;
+    },
   ) {
     this.perHead = perHead;
+    this.#lists = perHead ? kvHeads : 1;
     this.#keys = keys;
     for (const tile of tiles) {
       const own = this.#tiles.get(tile.range.record) ?? [];
@@ -96,22 +105,21 @@ export class WrittenRuns implements RunSource {
   of(
     _: SequenceRecord,
     { record, from, end: endKey }: KeyRange,
-    { row, end }: { row: number; end: number },
+    { row, end, step }: { row: number; end: number; step: number },
   ): HeadRuns {
     const tiles = (this.#tiles.get(record) ?? [])
       .slice(from / this.#keys, Math.ceil(endKey / this.#keys));
-    const lists = tiles[0]?.runs.length ?? 1;
-    return Array.from({ length: lists }, (_, list) => {
+    const last = Math.ceil(endKey / step) * step;
+    return Array.from({ length: this.#lists }, (_, list) => {
       const keys: KeyRun[] = [];
       for (const { row: first, runs } of tiles) {
-        const seen = runs[list].some((run) =>
-          !run.blank && run.first < end && run.end > row
-        );
+        const seen = runs[list].some((run) => run.first < end && run.end > row);
         if (!seen) continue;
-        const last = keys.at(-1);
-        const next = first + this.#keys;
-        if (last?.end === first) keys[keys.length - 1] = { ...last, end: next };
-        else keys.push({ first, end: next, full: true });
+        const before = keys.at(-1);
+        const next = Math.min(first + this.#keys, last);
+        if (before?.end === first) {
+          keys[keys.length - 1] = { ...before, end: next };
+        } else keys.push({ first, end: next, full: true });
       }
       return keys;
     });

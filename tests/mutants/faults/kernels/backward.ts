@@ -8,6 +8,7 @@ import { type Fault, faultsIn, faultsInKernel } from "../../fault.ts";
 
 const SMALL = ["kernels/backward/small"];
 const LAWS = ["laws/backward"];
+const TRAFFIC = ["ops/attention_backward/traffic", "planning/backward_traffic"];
 
 /** All of them. */
 export const BACKWARD_FAULTS: readonly Fault[] = [
@@ -174,9 +175,9 @@ export const BACKWARD_FAULTS: readonly Fault[] = [
       "all",
     ],
     [
-      "unwritten keys have gradients",
-      "key_$r < sequence.key_count",
-      "true",
+      "gradients begin with the sequence's first one",
+      "gradients.start + key_$r",
+      "key_$r",
       "all",
     ],
     [
@@ -222,12 +223,41 @@ export const BACKWARD_FAULTS: readonly Fault[] = [
     ["blanks lie over a run", "Math.max(from, written)", "from"],
   ]),
   ...faultsIn("WrittenRuns.of", ["ops/attention_backward/passes/stored_runs"], [
-    ["blanks are read", "!run.blank && ", ""],
     ["a run that ends before counts", "run.end > row", "run.end >= row"],
   ]),
   ...faultsIn("roundsOf", ["ops/attention_backward/passes/rounds"], [
     ["a stretch is one tile too long", "(own.tiles + 1)", "(own.tiles)"],
     ["a round is one tile too long", "(used + vecs) > bytes", "used > bytes"],
+  ]),
+  ...faultsIn("WrittenRuns.of", TRAFFIC, [
+    [
+      "steps past the last key are visited",
+      "Math.min(first + this.#keys, last)",
+      "first + this.#keys",
+    ],
+  ]),
+  ...faultsIn("storedMoved", TRAFFIC, [
+    ["blanks are not written", "written: seen + blanks", "written: seen"],
+    [
+      "sums between rounds do not move",
+      "[sum * states[0], sum * states[1]]",
+      "[0, 0]",
+    ],
+  ]),
+  ...faultsIn("explainBackwardTraffic", TRAFFIC, [
+    ["the log-sum-exp is not copied", "lse: [allRows, allRows]", "lse: [0, 0]"],
+    [
+      "its gradient is read in any case",
+      "...(lseGradient && {",
+      "...(true && {",
+    ],
+  ]),
+  ...faultsIn("flash2BackwardOf", TRAFFIC, [
+    [
+      "dQ takes a product less",
+      "query.pairs * (4 * d + 2 * e)",
+      "query.pairs * (2 * d + 2 * e)",
+    ],
   ]),
   ...faultsIn("rowsOfRound", SMALL, [
     ["no row goes on", "resumes: first > 0", "resumes: false"],

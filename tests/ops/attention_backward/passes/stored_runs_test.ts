@@ -83,13 +83,17 @@ property(
       const runs = blanked.of(undefined!, range, tile);
       return { range, row, rows: KEYS, runs };
     });
-    const written = new WrittenRuns(tiles, { keys: KEYS, perHead: false });
+    const written = new WrittenRuns(tiles, {
+      keys: KEYS,
+      perHead: false,
+      kvHeads: 2,
+    });
     const first = Math.min(from, masks.length) * KEYS;
     for (let row = 0; row < steps * STEP; row += ROWS) {
       const [runs] = written.of(
         undefined!,
         { ...range, from: first, end: masks.length * KEYS },
-        { row, end: row + ROWS },
+        { row, end: row + ROWS, step: KEYS },
       );
       const keys = new Set(runs.flatMap((run) =>
         Array.from(
@@ -111,3 +115,12 @@ property(
     }
   },
 );
+
+Deno.test("WrittenRuns has a list for each head of what has no keys", () => {
+  const range = { ...RANGE, rows: 4 };
+  for (const perHead of [false, true]) {
+    const written = new WrittenRuns([], { keys: KEYS, perHead, kvHeads: 3 });
+    const lists = written.of(undefined!, range, { row: 0, end: 4, step: 4 });
+    assertEquals(lists, perHead ? [[], [], []] : [[]]);
+  }
+});
