@@ -27,7 +27,7 @@ export { mergeKernel, type MergeSpec } from "./attention/merge.ts";
 export { mergeStatesKernel } from "./attention/merge_states.ts";
 export type { QuerySpec } from "./attention/query_rows.ts";
 export type { RegisterTile } from "./attention/score_tile.ts";
-export type { AttentionSpec } from "./attention/spec.ts";
+export type { AttentionSpec, RunsSpec } from "./attention/spec.ts";
 export {
   type StandardKernels,
   standardKernels,
@@ -39,7 +39,7 @@ export {
   type CopyBlocksSpec,
   type CopyUnit,
 } from "./cache/copy_blocks.ts";
-export { blockRunsKernel } from "./selection/block_runs.ts";
+export { blockRunsKernel, type BlockRunsSpec } from "./selection/block_runs.ts";
 export {
   selectBlocksKernel,
   type SelectBlocksSpec,
@@ -51,5 +51,26 @@ export type { RotaryPairing } from "./fragments/rotary.ts";
 export { type RowFormat, rowFormat } from "./fragments/rows.ts";
 export type { Partitioning } from "./fragments/schedule.ts";
 export type { ModSource } from "./fragments/score.ts";
+export { convolutionKernel } from "./layers/convolution/forward.ts";
+export type { ConvolutionSpec } from "./layers/convolution/spec.ts";
+export {
+  crossEntropyKernel,
+  type CrossEntropySpec,
+} from "./layers/cross_entropy.ts";
+export {
+  type PointwiseFunction,
+  pointwiseKernel,
+  type PointwiseSpec,
+} from "./layers/pointwise.ts";
+export { projectionKernel, type ProjectionSpec } from "./layers/projection.ts";
+export { chunkStateKernel } from "./linear/chunk_state.ts";
+export { gateSumsKernel, type GateSumsSpec } from "./linear/gates.ts";
+export { chunkOutputKernel } from "./linear/output.ts";
+export type { GivenStatesSpec } from "./linear/given_states.ts";
+export { recurrentKernel, type RecurrentSpec } from "./linear/recurrent.ts";
+export { scanKernel, type ScanSpec } from "./linear/scan.ts";
+export { chunkScoresKernel, type ScoresSpec } from "./linear/scores.ts";
+export type { GateKind, LinearSpec } from "./linear/spec.ts";
 export { rotateKernel, type RotateSpec } from "./layers/rotate.ts";
+export { rowNormKernel, type RowNormSpec } from "./layers/row_norm.ts";
 export { takeRowsKernel, type TakeRowsSpec } from "./rows/take_rows.ts";

@@ -17,10 +17,13 @@ import { flex } from "./flex.ts";
 import { inference } from "./inference.ts";
 import { io } from "./io_complexity.ts";
 import { lean } from "./lean.ts";
+import { linear } from "./linear/growth.ts";
+import { jrt } from "./linear/jrt.ts";
 import { memory } from "./memory.ts";
 import { mosaicbert } from "./mosaicbert.ts";
 import { formatTable, writeReport } from "./output.ts";
 import { parallelism } from "./parallelism.ts";
+import { recall } from "./recall/recall.ts";
 import { sharing } from "./sharing.ts";
 import { utilisation } from "./utilisation.ts";
 import { vattention } from "./vattention.ts";
@@ -38,6 +41,9 @@ const EXPERIMENTS: Readonly<Record<string, Experiment>> = {
   inference,
   memory,
   mosaicbert,
+  linear,
+  jrt,
+  recall,
 };
 
 function show(report: Report): boolean {

@@ -17,6 +17,7 @@ import type { RowFormat } from "../fragments/rows.ts";
 import {
   eachStep,
   keyRuns,
+  type Partitioning,
   SELECTED_TILE,
   type StepOptions,
   tiles,
@@ -36,7 +37,8 @@ import { queryRows, type QuerySpec } from "./query_rows.ts";
  *
  * @category Kernels
  */
-export interface AttentionSpec extends KeyValueSpec, QuerySpec, DropoutSpec {
+export interface AttentionSpec
+  extends KeyValueSpec, QuerySpec, DropoutSpec, RunsSpec {
   /** The format of output rows. */
   readonly outputFormat: RowFormat;
   /** Score and mask mods, if any. */
@@ -47,8 +49,6 @@ export interface AttentionSpec extends KeyValueSpec, QuerySpec, DropoutSpec {
   readonly partial: boolean;
   /** Whether a workgroup does a range of work tiles instead of one. */
   readonly persistent: boolean;
-  /** Whether the device selects blocks of keys (`block_runs.ts`). */
-  readonly selected?: boolean | undefined;
 }
 
 /**
@@ -63,9 +63,7 @@ export function attentionFragments(spec: AttentionSpec): Fragment[] {
     queryRows(spec),
     keyRows(spec),
     valueRows(spec),
-    ...(spec.selected
-      ? [tiles(SELECTED_TILE, spec), selectedRuns]
-      : [tiles(WORK_TILE, spec), keyRuns]),
+    ...workTiles(spec, spec),
     onlineSoftmax,
     scoreMods(spec.mods, { selected: spec.selected }),
     ...dropoutOf(spec),
@@ -73,16 +71,36 @@ export function attentionFragments(spec: AttentionSpec): Fragment[] {
   ];
 }
 
+/**
+ * Whose runs a kernel goes along.
+ *
+ * @category Kernels
+ */
+export interface RunsSpec {
+  /** Whether the device selects blocks of keys (`block_runs.ts`). */
+  readonly selected?: boolean | undefined;
+}
+
+/** Work tiles and their runs, as the CPU or the device wrote these. */
+export function workTiles(
+  { selected }: RunsSpec,
+  partitioning?: Partitioning,
+): Fragment[] {
+  return selected
+    ? [tiles(SELECTED_TILE, partitioning), selectedRuns]
+    : [tiles(WORK_TILE, partitioning), keyRuns];
+}
+
 /** What stands at the start of a work tile, before anything is scored. */
 export function beginTile(
-  { selected }: Pick<AttentionSpec, "selected">,
+  { selected }: RunsSpec,
 ): string {
   return selected ? OWN_BLOCKS : "";
 }
 
 /** The loop over a work tile's keys; see {@linkcode eachStep}. */
 export function eachOwnStep(
-  { selected }: Pick<AttentionSpec, "selected">,
+  { selected }: RunsSpec,
   step: number,
   body: string,
   options: StepOptions = {},

@@ -77,7 +77,7 @@ export function scoreMods(
         score: mods?.hasScore
           ? "mod_score(score, batch, head, query, key)"
           : "score",
-        blocks: selected ? " && block_sees(head, query, key)" : "",
+        blocks: selected ? " && block_sees(batch, head, query, key)" : "",
         mask: mods ? " && mod_mask(batch, head, query, key)" : "",
       },
     ),

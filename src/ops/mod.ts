@@ -83,11 +83,99 @@ export {
   SOFTWARE_BACKWARD_TILES,
 } from "./attention_backward/tiles.ts";
 export { hostMods } from "./host_mods.ts";
+export type {
+  ExplainedLinearDispatch,
+  LinearExplanation,
+} from "./linear_attention/explanation.ts";
+export {
+  checkLogGates,
+  type GateShape,
+} from "./linear_attention/gate_shape.ts";
+export {
+  linearAttention,
+  type LinearAttentionResult,
+  planLinearAttention,
+} from "./linear_attention/linear_attention.ts";
+export type {
+  FeatureMap,
+  LinearAttentionOptions,
+  LinearRunOptions,
+} from "./linear_attention/options.ts";
+export type { LinearForm } from "./linear_attention/forms.ts";
+export { LinearAttentionPlan } from "./linear_attention/plan.ts";
+export type { LinearTensors } from "./linear_attention/plan_tensors.ts";
+export {
+  type LinearProblem,
+  linearProblem,
+  type LinearRows,
+  type LinearSequence,
+} from "./linear_attention/problem.ts";
+export type { UpdateRule } from "./linear_attention/rules.ts";
 export {
   blockMaskFromScores,
   DeviceBlockMask,
   type SelectBlocksOptions,
 } from "./block_mask/device_block_mask.ts";
+export { NO_TARGET } from "../../kernels/layers/cross_entropy.ts";
+export {
+  shortConvolution,
+  shortConvolutionBackward,
+} from "./layers/convolution.ts";
+export { crossEntropy, crossEntropyBackward } from "./layers/cross_entropy.ts";
+export type { LayerTensor } from "./layers/op.ts";
+export type {
+  ConvolutionBackwardOptions,
+  ConvolutionGradients,
+  ConvolutionOptions,
+  ConvolutionResult,
+} from "./layers/ops/convolution.ts";
+export type {
+  CrossEntropyBackwardOptions,
+  CrossEntropyOptions,
+  CrossEntropyResult,
+} from "./layers/ops/cross_entropy.ts";
+export type {
+  LogGateBackwardOptions,
+  LogGateOptions,
+  SigmoidBackwardOptions,
+  SigmoidOptions,
+  SwishGateBackwardOptions,
+  SwishGateGradients,
+  SwishGateOptions,
+} from "./layers/ops/pointwise.ts";
+export type {
+  ProjectionBackwardOptions,
+  ProjectionGradients,
+  ProjectionOptions,
+} from "./layers/ops/projection.ts";
+export type {
+  L2NormalizeBackwardOptions,
+  L2NormalizeOptions,
+  RmsNormBackwardOptions,
+  RmsNormGradients,
+  RmsNormOptions,
+} from "./layers/ops/row_norm.ts";
+export { LayerPlan, type LayerTensors } from "./layers/plan.ts";
+export {
+  type LayerOpName,
+  type LayerOptions,
+  planLayer,
+} from "./layers/plan_layer.ts";
+export {
+  logGate,
+  logGateBackward,
+  sigmoid,
+  sigmoidBackward,
+  swishGate,
+  swishGateBackward,
+} from "./layers/pointwise.ts";
+export { project, projectBackward } from "./layers/projection.ts";
+export {
+  l2Normalize,
+  l2NormalizeBackward,
+  rmsNorm,
+  rmsNormBackward,
+} from "./layers/row_norm.ts";
 export { pack, takeRows, unpack } from "./packing/pack.ts";
 export type { HostRows } from "./packing/host_rows.ts";
 export type { PackingOptions } from "./packing/kept_rows.ts";

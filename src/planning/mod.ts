@@ -66,4 +66,20 @@ export {
   type TileLimits,
   type TilePlan,
 } from "./planner.ts";
+export {
+  type LinearChunks,
+  linearCost,
+  linearStateCost,
+  recurrentCost,
+} from "./linear/cost.ts";
+export { linearBackwardCost } from "./linear/backward.ts";
+export type { LinearSizes } from "./linear/sizes.ts";
+export {
+  kvBytes,
+  type KvSizes,
+  linearStateBytes,
+  stateCrossover,
+  type StateSizes,
+} from "./linear/state.ts";
+export { featureDim, type FeatureMap } from "../core/features.ts";
 export { type BandOptions, type MaskSlice, TilingMask } from "./tiling_mask.ts";

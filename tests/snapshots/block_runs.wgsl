@@ -10,13 +10,13 @@ struct Params {
   mask_by_position: u32,
   mask_offset: i32,
   mask_group: u32,
-  tile_rows: u32,
-  step: u32,
-  mask_key_block: u32,
   mask_words: u32,
   mask_batched: u32,
   mask_heads: u32,
   mask_rows: u32,
+  tile_rows: u32,
+  step: u32,
+  mask_key_block: u32,
   padding_0: u32,
   padding_1: u32,
 }
@@ -98,33 +98,24 @@ fn read_key_run(at: u32) -> KeyRun {
   );
 }
 
-struct OwnBlocks {
-  list: u32,
-  bits_at: u32,
-  origin: i32,
-  first_row: u32,
-  first_head: u32,
-  heads: u32,
+// The position that rows of blocks are counted from.
+fn block_origin(sequence: Sequence) -> i32 {
+  return select(sequence.query_offset, params.mask_offset, params.mask_by_position == 1u);
 }
 
-// The row of blocks of a packed row, where row 0 begins at origin.
-fn block_row_of(sequence: Sequence, packed: u32, origin: i32) -> u32 {
-  return u32(i32(packed / params.group) + sequence.query_offset - origin) / params.mask_query_block;
+// The row of blocks of a query, by its position.
+fn block_row(query: i32, origin: i32) -> u32 {
+  return u32(query - origin) / params.mask_query_block;
 }
 
-fn blocks_of(tile: WorkTile, sequence: Sequence, kv_head: u32) -> OwnBlocks {
-  let list = tile.selected_at + tile.selected_stride * kv_head * params.selected_per_head;
-  let origin = select(sequence.query_offset, params.mask_offset, params.mask_by_position == 1u);
-  let first_head = kv_head * params.group / params.mask_group;
-  let last_head = (kv_head * params.group + params.group - 1u) / params.mask_group;
-  return OwnBlocks(
-    list,
-    list + 2,
-    origin,
-    block_row_of(sequence, tile.first_row, origin),
-    first_head,
-    last_head - first_head + 1u,
-  );
+// The first word of a row of blocks, of one of the mask's heads.
+fn row_bits(batch: i32, mask_head: u32, row: u32) -> u32 {
+  let plane = u32(batch) * params.mask_batched * params.mask_heads + mask_head;
+  return (plane * params.mask_rows + row) * params.mask_words;
+}
+
+fn selected_list(tile: WorkTile, kv_head: u32) -> u32 {
+  return tile.selected_at + tile.selected_stride * kv_head * params.selected_per_head;
 }
 
 // What the steps before and at each lane are: 0 not visited, 1 masked, 2 full.
@@ -132,27 +123,29 @@ var<workgroup> kinds: array<u32, 64 + 1>;
 // Runs that begin at a lane's step or before.
 var<workgroup> starts: array<u32, 64>;
 
-// Where the bits of the tile's i-th row of blocks are: heads side by side.
-fn bits_of(sequence: Sequence, own: OwnBlocks, i: u32) -> u32 {
-  let plane = u32(sequence.batch) * params.mask_batched * params.mask_heads + own.first_head + i % own.heads;
-  return (plane * params.mask_rows + own.first_row + i / own.heads) * params.mask_words;
-}
-
-// Whether any, or every, row has the blocks of keys first to last.
-fn kind_of(sequence: Sequence, own: OwnBlocks, rows: u32, first_key: u32, last_key: u32) -> u32 {
-  let first = first_key / params.mask_key_block;
-  let last = last_key / params.mask_key_block;
+// Whether any, or every, pair of packed rows and keys is selected, of all heads
+// that share the keys.
+fn kind_of(sequence: Sequence, kv_head: u32, rows: vec2u, keys: vec2u) -> u32 {
+  let origin = block_origin(sequence);
+  let first_row = block_row(i32(rows.x / params.group) + sequence.query_offset, origin);
+  let last_row = block_row(i32(rows.y / params.group) + sequence.query_offset, origin);
+  let first_head = kv_head * params.group / params.mask_group;
+  let last_head = (kv_head * params.group + params.group - 1u) / params.mask_group;
+  let first = keys.x / params.mask_key_block;
+  let last = keys.y / params.mask_key_block;
   var any = false;
   var every = true;
-  for (var i = 0u; i < rows; i++) {
-    let at = bits_of(sequence, own, i);
-    for (var word = first >> 5u; word <= last >> 5u; word++) {
-      let low = select(0u, first & 31u, word == first >> 5u);
-      let high = select(31u, last & 31u, word == last >> 5u);
-      let wanted = (0xffffffffu << low) & (0xffffffffu >> (31u - high));
-      let found = blocks[at + word] & wanted;
-      any |= found != 0u;
-      every &= found == wanted;
+  for (var head = first_head; head <= last_head; head++) {
+    for (var row = first_row; row <= last_row; row++) {
+      let at = row_bits(sequence.batch, head, row);
+      for (var word = first >> 5u; word <= last >> 5u; word++) {
+        let low = select(0u, first & 31u, word == first >> 5u);
+        let high = select(31u, last & 31u, word == last >> 5u);
+        let wanted = (0xffffffffu << low) & (0xffffffffu >> (31u - high));
+        let found = blocks[at + word] & wanted;
+        any |= found != 0u;
+        every &= found == wanted;
+      }
     }
   }
   return select(0u, select(1u, 2u, every), any);
@@ -169,15 +162,9 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(local_invocation_index)
   let kv_head = tile.kv_head + group_id.y;
   let sequence = read_sequence(params.sequences_at + tile.sequence * 8);
   let row_count = sequence.query_count * params.group;
-  let own = blocks_of(tile, sequence, kv_head);
-  let last_row = min(tile.first_row + params.tile_rows, row_count) - 1u;
-  let rows = (block_row_of(sequence, last_row, own.origin) - own.first_row + 1u) * own.heads;
-  let bits = rows * params.mask_words;
-  for (var i = lane; i < bits; i += 64) {
-    let row = i / params.mask_words;
-    selection[own.bits_at + i] = blocks[bits_of(sequence, own, row) + i - row * params.mask_words];
-  }
-  let runs_at = own.bits_at + bits;
+  let own_list = selected_list(tile, kv_head);
+  let own_rows = vec2u(tile.first_row, min(tile.first_row + params.tile_rows, row_count) - 1u);
+  let runs_at = own_list + 2;
   let given = read_run_list(tile.runs_at + 2 * kv_head * params.runs_per_head);
   var count = 0u;
   for (var run_index = 0u; run_index < given.count; run_index++) {
@@ -185,12 +172,12 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(local_invocation_index)
     let steps = (run.end_key - run.first_key) / params.step;
     for (var first_step = 0u; first_step < steps; first_step += 64) {
       let i = first_step + lane;
-      let first_key = run.first_key + i * params.step;
-      let own_step = i < steps && first_key < sequence.key_count;
+      let first = run.first_key + i * params.step;
+      let own_step = i < steps && first < sequence.key_count;
       var kind = 0u;
       if (own_step) {
-        let last_key = min(first_key + params.step, sequence.key_count) - 1u;
-        kind = min(kind_of(sequence, own, rows, first_key, last_key), 1u + run.full);
+        let of_step = vec2u(first, min(first + params.step, sequence.key_count) - 1u);
+        kind = min(kind_of(sequence, kv_head, own_rows, of_step), 1u + run.full);
       }
       // A run of the CPU's ends where it ends: what follows begins anew.
       if (lane == 0u) {
@@ -216,11 +203,11 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(local_invocation_index)
       let open = runs_at + (count + starts[lane]) * 3;
       let opened = runs_at + (count + starts[lane] - select(0u, 1u, begins)) * 3;
       if (begins) {
-        selection[open - 3] = first_key;
+        selection[open - 3] = first;
         selection[open - 1u] = select(0u, 1u, kind == 2u);
       }
       if (before != 0u && kind != before && i < steps) {
-        selection[opened - 2u] = first_key;
+        selection[opened - 2u] = first;
       }
       if (i + 1u == steps && kind != 0u) {
         selection[open - 2u] = run.end_key;
@@ -230,7 +217,7 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(local_invocation_index)
     }
   }
   if (lane == 0u) {
-    selection[own.list] = runs_at;
-    selection[own.list + 1u] = count;
+    selection[own_list] = runs_at;
+    selection[own_list + 1u] = count;
   }
 }

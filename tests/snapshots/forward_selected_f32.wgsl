@@ -20,8 +20,12 @@ struct Params {
   mask_by_position: u32,
   mask_offset: i32,
   mask_group: u32,
-  mask_key_block: u32,
   mask_words: u32,
+  mask_batched: u32,
+  mask_heads: u32,
+  mask_rows: u32,
+  mask_key_block: u32,
+  selected_bits_at: u32,
   scale: f32,
   output_token_stride: u32,
   output_head_stride: u32,
@@ -131,43 +135,33 @@ fn read_tile(at: u32) -> WorkTile {
   );
 }
 
-struct OwnBlocks {
-  list: u32,
-  bits_at: u32,
-  origin: i32,
-  first_row: u32,
-  first_head: u32,
-  heads: u32,
+// The position that rows of blocks are counted from.
+fn block_origin(sequence: Sequence) -> i32 {
+  return select(sequence.query_offset, params.mask_offset, params.mask_by_position == 1u);
 }
 
-// The row of blocks of a packed row, where row 0 begins at origin.
-fn block_row_of(sequence: Sequence, packed: u32, origin: i32) -> u32 {
-  return u32(i32(packed / params.group) + sequence.query_offset - origin) / params.mask_query_block;
+// The row of blocks of a query, by its position.
+fn block_row(query: i32, origin: i32) -> u32 {
+  return u32(query - origin) / params.mask_query_block;
 }
 
-fn blocks_of(tile: WorkTile, sequence: Sequence, kv_head: u32) -> OwnBlocks {
-  let list = tile.selected_at + tile.selected_stride * kv_head * params.selected_per_head;
-  let origin = select(sequence.query_offset, params.mask_offset, params.mask_by_position == 1u);
-  let first_head = kv_head * params.group / params.mask_group;
-  let last_head = (kv_head * params.group + params.group - 1u) / params.mask_group;
-  return OwnBlocks(
-    list,
-    list + 2,
-    origin,
-    block_row_of(sequence, tile.first_row, origin),
-    first_head,
-    last_head - first_head + 1u,
-  );
+// The first word of a row of blocks, of one of the mask's heads.
+fn row_bits(batch: i32, mask_head: u32, row: u32) -> u32 {
+  let plane = u32(batch) * params.mask_batched * params.mask_heads + mask_head;
+  return (plane * params.mask_rows + row) * params.mask_words;
 }
 
-// Those of the work tile at hand.
-var<private> own_blocks: OwnBlocks;
+fn selected_list(tile: WorkTile, kv_head: u32) -> u32 {
+  return tile.selected_at + tile.selected_stride * kv_head * params.selected_per_head;
+}
 
-fn block_sees(head: i32, query: i32, key: i32) -> bool {
-  let row = u32(query - own_blocks.origin) / params.mask_query_block - own_blocks.first_row;
-  let own_row = row * own_blocks.heads + u32(head) / params.mask_group - own_blocks.first_head;
+// That of the work tile at hand.
+var<private> own_origin: i32;
+
+fn block_sees(batch: i32, head: i32, query: i32, key: i32) -> bool {
+  let row = row_bits(batch, u32(head) / params.mask_group, block_row(query, own_origin));
   let block = u32(key) / params.mask_key_block;
-  let word = selection[own_blocks.bits_at + own_row * params.mask_words + (block >> 5u)];
+  let word = selection[params.selected_bits_at + row + (block >> 5u)];
   return ((word >> (block & 31u)) & 1u) == 1u;
 }
 
@@ -243,7 +237,7 @@ fn modify(score: f32, batch: i32, head: i32, query: i32, key: i32) -> f32 {
 }
 
 fn sees(batch: i32, head: i32, query: i32, key: i32, key_count: i32) -> bool {
-  return key < key_count && block_sees(head, query, key) && mod_mask(batch, head, query, key);
+  return key < key_count && block_sees(batch, head, query, key) && mod_mask(batch, head, query, key);
 }
 
 fn store_output(base: u32, vec: u32, value: vec4f) {
@@ -300,8 +294,8 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(local_invocation_index)
   let kv_head = tile.kv_head + group_id.y;
   let sequence = read_sequence(params.sequences_at + tile.sequence * 8);
   let row_count = sequence.query_count * params.group;
-  let tile_blocks = blocks_of(tile, sequence, kv_head);
-  own_blocks = tile_blocks;
+  let tile_list = selected_list(tile, kv_head);
+  own_origin = block_origin(sequence);
 
   let packed_0 = tile.first_row + 0u + lane;
   let row_0 = min(packed_0, row_count - 1u);
@@ -330,7 +324,7 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(local_invocation_index)
     accumulator[own(1, vec, lane)] = vec4f(0.0);
   }
 
-  let runs = read_run_list(tile_blocks.list);
+  let runs = read_run_list(tile_list);
   for (var run_index = 0u; run_index < runs.count; run_index++) {
     let run = read_key_run(runs.runs_at + run_index * 3);
     let end_key = min(run.end_key, sequence.key_count);

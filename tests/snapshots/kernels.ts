@@ -303,7 +303,8 @@ export const SNAPSHOTS: readonly (readonly [string, KernelSource])[] = [
       tile: rowTile,
     }),
   ],
-  ["block_runs", blockRunsKernel()],
+  ["block_runs", blockRunsKernel({ along: "key" })],
+  ["block_runs_rows", blockRunsKernel({ along: "row" })],
   ["select_blocks_f32", selectBlocksKernel({ dtype: "f32" })],
   ["select_blocks_u32", selectBlocksKernel({ dtype: "u32" })],
   ["top_blocks_f32", topBlocksKernel({ dtype: "f32" })],
@@ -366,6 +367,20 @@ export const SNAPSHOTS: readonly (readonly [string, KernelSource])[] = [
   [
     "backward_key_value_f32",
     keyValueGradientKernel({ ...backward, ...backwardKeys }),
+  ],
+  [
+    "backward_query_selected_f32",
+    queryGradientKernel({ ...backward, selected: true, tile: rowTile }),
+  ],
+  [
+    "backward_key_value_selected_f32",
+    keyValueGradientKernel({
+      ...backward,
+      ...backwardKeys,
+      mods: mask,
+      partial: true,
+      selected: true,
+    }),
   ],
   [
     "backward_key_value_dropout_f32",

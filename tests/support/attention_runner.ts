@@ -197,7 +197,7 @@ async function record(
 }
 
 /** A case's blocks, selected on the device. */
-async function selectBlocks(
+export async function selectBlocks(
   gpu: Gpu,
   { blocks, seed }: AttentionCase,
 ): Promise<DeviceBlockMask> {

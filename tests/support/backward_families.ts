@@ -27,6 +27,12 @@ const half = { ...shape, dtype: "f16" } as const;
 const ragged = { ...shape, layout: "ragged", batch: "mixed" } as const;
 const paged = { ...shape, layout: "paged", batch: "mixed" } as const;
 
+/** Blocks that the device selects. */
+const selected: Family["mods"] = (random, sizes) => {
+  const { blocks } = FAMILY_MODS.blocks(random, sizes);
+  return { blocks: { ...blocks!, device: true } };
+};
+
 /** The grid. */
 export const BACKWARD_FAMILIES: readonly BackwardFamily[] = [
   { ...shape, name: "dense", valueDims: [32, 40], mods: FAMILY_MODS.none },
@@ -109,6 +115,28 @@ export const BACKWARD_FAMILIES: readonly BackwardFamily[] = [
     name: "blocks",
     valueDims: [32],
     mods: FAMILY_MODS.blocks,
+  },
+  {
+    ...ragged,
+    name: "blocks selected on the device, causal, parts",
+    valueDims: [16],
+    heads: [6, 2],
+    parts: [1, 2],
+    mods: (random, sizes) => ({
+      causal: true,
+      ...selected(random, sizes),
+    }),
+  },
+  {
+    ...half,
+    name: "f16, blocks selected on the device, dropout, softcap",
+    valueDims: [40],
+    heads: [4, 1],
+    dropout: true,
+    mods: (random, sizes) => ({
+      ...selected(random, sizes),
+      score: { softcap: 20 },
+    }),
   },
   {
     ...paged,

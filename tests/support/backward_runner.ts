@@ -26,7 +26,7 @@ import {
   dataOf,
   type SequenceData,
 } from "./attention_cases.ts";
-import { concat, modOptions, TILES } from "./attention_runner.ts";
+import { concat, modOptions, selectBlocks, TILES } from "./attention_runner.ts";
 import {
   hostOf,
   isRectangular,
@@ -166,6 +166,8 @@ async function record(
     const options = {
       ...stored.options,
       ...modOptions(c),
+      ...(c.blocks?.device &&
+        { blockMask: keep(await selectBlocks(gpu, c)) }),
       query,
       returnLse: true,
     } as AttentionOptions<GpuTensor | TensorShape>;

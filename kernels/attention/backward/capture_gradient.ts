@@ -24,9 +24,10 @@
 
 import type { KernelSource } from "../../../src/core/kernel.ts";
 import { type Fragment, kernelOf } from "../../fragment.ts";
-import { eachStep, entryPoint } from "../../fragments/schedule.ts";
+import { entryPoint } from "../../fragments/schedule.ts";
 import { wgsl } from "../../wgsl.ts";
 import { type RegisterTile, tileRows } from "../score_tile.ts";
+import { eachOwnStep } from "../spec.ts";
 import { beginRows, gradientStep, type RowSpec } from "./row_step.ts";
 import { backwardFragments, backwardLabel } from "./spec.ts";
 
@@ -91,7 +92,7 @@ export function captureGradientKernel(spec: CaptureGradientSpec): KernelSource {
       [
         beginRows(spec),
         BEGIN,
-        eachStep(keys, step, {
+        eachOwnStep(spec, keys, step, {
           before: "var cursor = seek(sequence, run.first_key);",
         }),
       ].join("\n\n"),

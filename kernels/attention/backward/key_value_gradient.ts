@@ -16,10 +16,11 @@ import { kernelOf } from "../../fragment.ts";
 import { dotTile } from "../../fragments/dot.ts";
 import { dropTile } from "../../fragments/dropout.ts";
 import type { RowFormat } from "../../fragments/rows.ts";
-import { BLANK_RUN, eachStep, entryPoint } from "../../fragments/schedule.ts";
+import { BLANK_RUN, entryPoint } from "../../fragments/schedule.ts";
 import { wgsl } from "../../wgsl.ts";
 import { accumulatorOf, addTile } from "../add_tile.ts";
 import { nameRow } from "../query_rows.ts";
+import { beginTile, eachOwnStep } from "../spec.ts";
 import { hideScores, modifyScores, type TilePairs } from "../score_tile.ts";
 import {
   placeScores,
@@ -221,6 +222,7 @@ export function keyValueGradientKernel(
     main: entryPoint(
       lanes,
       [
+        beginTile(spec),
         READ_ROW_SIZES,
         ...Array.from(
           { length: own },
@@ -228,10 +230,10 @@ export function keyValueGradientKernel(
         ),
         ...(stores ? [placeScores(own)] : []),
         wgsl(BEGIN, { own, stores, valueColumn }),
-        eachStep(step, body, { along: "row" }),
+        eachOwnStep(spec, step, body, { along: "row" }),
         "let gradients = key_gradients_of(tile.sequence);",
         ...store,
-      ].join("\n\n"),
+      ].filter((part) => part !== "").join("\n\n"),
     ),
   });
 }

@@ -11,11 +11,12 @@
 
 import type { KernelSource } from "../../../src/core/kernel.ts";
 import { kernelOf } from "../../fragment.ts";
-import { eachStep, entryPoint } from "../../fragments/schedule.ts";
+import { entryPoint } from "../../fragments/schedule.ts";
 import { wgsl } from "../../wgsl.ts";
 import { accumulatorOf, addTile } from "../add_tile.ts";
 import type { ForwardTile } from "../forward.ts";
 import { localRow, tileRows } from "../score_tile.ts";
+import { eachOwnStep } from "../spec.ts";
 import { beginRows, gradientStep } from "./row_step.ts";
 import {
   backwardFragments,
@@ -76,7 +77,7 @@ export function queryGradientKernel(spec: QueryGradientSpec): KernelSource {
       [
         beginRows(spec),
         wgsl(BEGIN, { rows }),
-        eachStep(keys, step, {
+        eachOwnStep(spec, keys, step, {
           before: "var cursor = seek(sequence, run.first_key);",
         }),
         ...store,

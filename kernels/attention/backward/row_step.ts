@@ -10,6 +10,7 @@ import { dotTile } from "../../fragments/dot.ts";
 import { dropoutRows, dropTile } from "../../fragments/dropout.ts";
 import { wgsl } from "../../wgsl.ts";
 import { placeRows } from "../query_rows.ts";
+import { beginTile } from "../spec.ts";
 import {
   hideScores,
   modifyScores,
@@ -35,6 +36,7 @@ export interface RowSpec extends BackwardSpec {
 export function beginRows(spec: RowSpec): string {
   const { rowsPerLane: rows } = spec.tile;
   return [
+    beginTile(spec),
     READ_ROW_SIZES,
     ownRows(spec.tile, "consecutive"),
     placeRows(rows),
@@ -48,7 +50,7 @@ export function beginRows(spec: RowSpec): string {
       `,
       { rows },
     ),
-  ].join("\n\n");
+  ].filter((part) => part !== "").join("\n\n");
 }
 
 /**

@@ -29,7 +29,6 @@ import {
   rowPlaces,
   storeRow,
 } from "../../fragments/rows.ts";
-import { keyRuns, tiles, WORK_TILE } from "../../fragments/schedule.ts";
 import {
   type ModSource,
   scoreGradient,
@@ -39,9 +38,10 @@ import { WordRecord } from "../../record.ts";
 import { wgsl } from "../../wgsl.ts";
 import { lsePlaces } from "../epilogue.ts";
 import { queryRows } from "../query_rows.ts";
+import { type RunsSpec, workTiles } from "../spec.ts";
 
 /** What every backward kernel's source depends on. */
-export interface BackwardSpec extends KeyValueSpec, DropoutSpec {
+export interface BackwardSpec extends KeyValueSpec, DropoutSpec, RunsSpec {
   /** The format of query rows. */
   readonly queryFormat: RowFormat;
   /** The format of rows of the output and of its gradient. */
@@ -54,7 +54,8 @@ export interface BackwardSpec extends KeyValueSpec, DropoutSpec {
 
 /**
  * Storage buffers of the kernel with most besides those that hold keys and
- * values: query, the output's gradient, statistics, schedule, and two gradients.
+ * values: query, the output's gradient, statistics, schedule, and two gradients;
+ * or where the device selects blocks, these and one of sums.
  */
 export const OTHER_BACKWARD_BUFFERS = 6;
 
@@ -67,11 +68,10 @@ export function backwardFragments(spec: BackwardSpec): Fragment[] {
     valueRows(spec),
     rowStatistics("read"),
     rowSizes,
-    tiles(WORK_TILE),
-    keyRuns,
+    ...workTiles(spec),
     onlineSoftmax,
     nonFinite,
-    scoreMods(spec.mods, { captures: "schedule" }),
+    scoreMods(spec.mods, { captures: "schedule", selected: spec.selected }),
     scoreGradient(spec.mods),
     ...dropoutOf(spec),
   ];
@@ -247,8 +247,9 @@ export function weightScores(
 export function backwardLabel(
   kernel: string,
   tile: string,
-  spec: Pick<BackwardSpec, "layout" | "queryFormat" | "partial">,
+  spec: Pick<BackwardSpec, "layout" | "queryFormat" | "partial" | "selected">,
 ): string {
   return `attention.backward.${kernel}/${spec.layout}.${spec.queryFormat.dtype}.${tile}` +
-    (spec.partial ? ".partial" : "");
+    (spec.partial ? ".partial" : "") +
+    (spec.selected ? ".selected" : "");
 }

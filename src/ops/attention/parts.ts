@@ -23,6 +23,7 @@ import {
 } from "./rows.ts";
 import type { TileDispatch } from "./variants/algorithm.ts";
 import type { AlgorithmMaker } from "./variants/load.ts";
+import { selectionScratch } from "./variants/selection.ts";
 import type { PlanDevice } from "./variants/variant.ts";
 import { buildSchedule, type Schedule } from "./work/schedule.ts";
 import { maskGroup } from "./work/selection.ts";
@@ -72,7 +73,12 @@ export function attentionParts(
   const tiles = algorithm.dispatches(schedule);
   const dispatches = tiles.map((one) => dispatchOf(one, values, widest));
   const tensors = captureParts(mods?.tensors ?? [], placement);
-  const scratch = { ...algorithm.scratch(schedule), ...tensors.scratch };
+  const selected = selectionScratch(problem, schedule);
+  const scratch = {
+    ...algorithm.scratch(schedule),
+    ...selected.scratch,
+    ...tensors.scratch,
+  };
   return {
     parts: {
       dispatches,
@@ -81,7 +87,7 @@ export function attentionParts(
         ...(mods && mods.data.length > 0 && { captures: mods.data }),
       },
       scratch,
-      copies: tensors.copies,
+      copies: [...tensors.copies, ...selected.copies],
     },
     captures: tensors.captures,
     explanation: explain(problem, {

@@ -6,13 +6,10 @@
  */
 
 import { checkRange, checkType, show } from "../../core/check.ts";
-import {
-  type BindingResource,
-  Gpu,
-  GpuTensor,
-  Program,
-} from "../../gpu/mod.ts";
+import { type BindingResource, type Gpu, GpuTensor } from "../../gpu/mod.ts";
 import type { TensorBinding } from "../../mods/mod.ts";
+import { checkGpu, PlanProgram } from "../plan/plan_program.ts";
+import { checkWritten } from "../plan/tensors.ts";
 import type { AttentionExplanation } from "./explanation.ts";
 import { checkIndexing } from "./limits.ts";
 import { checkChoices, type PlanChoices } from "./options/choices.ts";
@@ -29,7 +26,6 @@ import {
   capturedTensors,
   checkSelection,
   checkTensors,
-  checkWritten,
 } from "./plan_tensors.ts";
 import { loadAlgorithm } from "./variants/load.ts";
 
@@ -74,30 +70,10 @@ export type PassDescriptor = (label: string) => GPUComputePassDescriptor;
  * @category Attention
  */
 export class AttentionPlan implements Disposable {
-  readonly #gpu: Gpu;
-  readonly #options: PartsOptions;
-  readonly #program: Program;
-  #problem: AttentionProblem;
-  #captures: AttentionParts["captures"];
-  #explanation: AttentionExplanation;
-  #destroyed = false;
+  readonly #plan: PlanProgram<AttentionProblem, AttentionParts>;
 
-  private constructor(
-    program: Program,
-    made: {
-      readonly gpu: Gpu;
-      readonly options: PartsOptions;
-      readonly problem: AttentionProblem;
-      readonly captures: AttentionParts["captures"];
-      readonly explanation: AttentionExplanation;
-    },
-  ) {
-    this.#gpu = made.gpu;
-    this.#options = made.options;
-    this.#program = program;
-    this.#problem = made.problem;
-    this.#captures = made.captures;
-    this.#explanation = made.explanation;
+  private constructor(plan: PlanProgram<AttentionProblem, AttentionParts>) {
+    this.#plan = plan;
   }
 
   /**
@@ -111,8 +87,7 @@ export class AttentionPlan implements Disposable {
     problem: AttentionProblem,
     choices: PlanChoices = {},
   ): Promise<AttentionPlan> {
-    checkType(gpu instanceof Gpu, "gpu", "must be a Gpu", gpu);
-    gpu.check();
+    checkGpu(gpu);
     checkAttentionOptions(choices);
     const checked = checkChoices(choices, gpu);
     const loaded = loadAlgorithm(checked);
@@ -121,19 +96,24 @@ export class AttentionPlan implements Disposable {
       // No turn is waited for in vain: a caller's arrays may change in it.
       algorithm: loaded instanceof Promise ? await loaded : loaded,
     };
-    const { parts, ...rest } = checkedParts(gpu, problem, options);
-    const program = await Program.create(gpu, "attention", parts);
-    return new AttentionPlan(program, { gpu, options, problem, ...rest });
+    return new AttentionPlan(
+      await PlanProgram.create(gpu, {
+        label: "attention",
+        problem,
+        work: (problem: AttentionProblem) =>
+          checkedParts(gpu, problem, options),
+      }),
+    );
   }
 
   /** The problem that the plan is for now. */
   get problem(): AttentionProblem {
-    return this.#problem;
+    return this.#plan.problem;
   }
 
   /** Says which kernels will run, on what tiles, and why not faster ones. */
   explain(): AttentionExplanation {
-    return this.#explanation;
+    return this.#plan.parts.explanation;
   }
 
   /**
@@ -146,18 +126,7 @@ export class AttentionPlan implements Disposable {
    * @throws {RangeError} if sizes exceed the device's limits
    */
   async update(problem: AttentionProblem): Promise<void> {
-    this.#check();
-    const { parts, captures, explanation } = checkedParts(
-      this.#gpu,
-      problem,
-      this.#options,
-    );
-    await this.#program.compile(parts.dispatches.map(({ source }) => source));
-    this.#check();
-    this.#program.update(parts);
-    this.#problem = problem;
-    this.#captures = captures;
-    this.#explanation = explanation;
+    await this.#plan.update(problem);
   }
 
   /**
@@ -171,14 +140,11 @@ export class AttentionPlan implements Disposable {
     tensors: AttentionTensors,
     describe?: PassDescriptor,
   ): void {
-    this.#check();
-    checkTensors(this.#gpu, this.#problem, tensors);
-    const names: Record<string, string> = {};
-    for (const [resource, own] of Object.entries(this.#captures)) {
-      names[resource] = nameOfCapture(own);
-    }
-    const { attnMask } = tensors;
-    const captures = capturedTensors(this.#gpu, this.#captures, attnMask);
+    this.#plan.check();
+    const { gpu, problem, parts } = this.#plan;
+    checkTensors(gpu, problem, tensors);
+    const names = namesOfCaptures(parts.captures);
+    const captures = capturedTensors(gpu, parts.captures, tensors.attnMask);
     const { arenas = [], query, key, value, output, lse } = tensors;
     checkWritten(
       [
@@ -198,27 +164,21 @@ export class AttentionPlan implements Disposable {
       value,
       output,
       lse,
-      blocks: (tensors.blockMask ?? this.#problem.selection)?.bits,
+      blocks: (tensors.blockMask ?? problem.selection)?.bits,
       ...Object.fromEntries(captures),
     };
     arenas.forEach((arena, i) => resources[`arena_${i}`] = arena);
-    this.#program.encode(encoder, resources, { describe, names });
+    this.#plan.encode(encoder, resources, { describe, names });
   }
 
   /** Frees the plan's buffers; further calls do nothing. */
   destroy(): void {
-    this.#destroyed = true;
-    this.#program.destroy();
+    this.#plan.destroy();
   }
 
   /** The same as {@linkcode AttentionPlan.destroy}. */
   [Symbol.dispose](): void {
     this.destroy();
-  }
-
-  #check(): void {
-    this.#gpu.check();
-    checkType(!this.#destroyed, "plan", "must not be destroyed", "destroyed");
   }
 }
 
@@ -234,8 +194,20 @@ function checkedParts(
   return parts;
 }
 
+/** What errors call captured tensors, by the names of resources. */
+export function namesOfCaptures(
+  captures: AttentionParts["captures"],
+): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(captures).map(([resource, own]) => [
+      resource,
+      nameOfCapture(own),
+    ]),
+  );
+}
+
 /** What errors call a captured tensor. */
-export function nameOfCapture({ names }: TensorBinding): string {
+function nameOfCapture({ names }: TensorBinding): string {
   return names[0] === "attnMask" ? "attnMask" : `capture ${show(names[0])}`;
 }
 

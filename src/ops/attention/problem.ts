@@ -167,10 +167,10 @@ export function packedRows(
 /**
  * Throws unless backward can run a problem.
  *
- * @throws {UnsupportedError} if the device selects its blocks
+ * @throws {UnsupportedError} if tensors have strides
  */
 export function checkDifferentiable(
-  { selection, strides }: AttentionProblem,
+  { strides }: AttentionProblem,
 ): void {
   if (strides !== undefined) {
     throw new UnsupportedError(
@@ -178,11 +178,6 @@ export function checkDifferentiable(
       "backward reads rows that lie side by side: copy them to be so",
     );
   }
-  if (selection === undefined) return;
-  throw new UnsupportedError(
-    "compute gradients with a blockMask on the device",
-    "backward goes along keys too, whose lists are made on the host: give blockMask: await mask.read()",
-  );
 }
 
 /** Rows of four elements that hold `dim` elements. */

@@ -5,6 +5,7 @@
  */
 
 import type { GpuBuffer, GpuTensor } from "../../gpu/mod.ts";
+import type { DeviceBlockMask } from "../block_mask/device_block_mask.ts";
 
 /**
  * What a backward plan's `encode` reads and writes.
@@ -20,6 +21,11 @@ export interface BackwardTensors {
   readonly value?: GpuTensor | undefined;
   /** Arenas, each with keys first. */
   readonly arenas?: readonly GpuBuffer[] | undefined;
+  /**
+   * Where the options have a block mask on the device: another one of the same
+   * geometry, if it is what forward had.
+   */
+  readonly blockMask?: DeviceBlockMask | undefined;
   /** What forward gave. */
   readonly output: GpuTensor;
   /** Forward's log-sum-exp, f32. */

@@ -22,7 +22,7 @@ import { WORK_TILE } from "../../../kernels/fragments/schedule.ts";
 import type { KernelSource } from "../../core/kernel.ts";
 import { checkType } from "../../core/check.ts";
 import { foldGrid } from "../../gpu/program/dispatch.ts";
-import { type Dispatch, GpuTensor } from "../../gpu/mod.ts";
+import { type Dispatch, GpuTensor, type ProgramCopy } from "../../gpu/mod.ts";
 import { capturedShape } from "../../mods/derivative/capture_derivative.ts";
 import {
   Capture,
@@ -32,6 +32,10 @@ import {
 import { dispatchOf } from "../attention/parts.ts";
 import type { AttentionProblem } from "../attention/problem.ts";
 import { checkFits } from "../attention/variants/tiles.ts";
+import {
+  selectionOf,
+  selectionScratch,
+} from "../attention/variants/selection.ts";
 import type { PlanDevice } from "../attention/variants/variant.ts";
 import { flatWork } from "../attention/work/key_ranges.ts";
 import type { LoopCounts } from "../attention/work/loop_limit.ts";
@@ -69,6 +73,7 @@ export interface CapturePasses {
   readonly dispatches: readonly Dispatch[];
   readonly words: Readonly<Record<string, Uint32Array>>;
   readonly scratch: Readonly<Record<string, number>>;
+  readonly copies: readonly ProgramCopy[];
 }
 
 /** The elements of each gradient. */
@@ -85,7 +90,9 @@ export function captureElements(captured: CapturedFloats): number {
 export function capturePasses(context: CapturePassContext): CapturePasses {
   const { problem, mods, captured, device, tiles, candidate } = context;
   const { before, values } = context;
-  if (captured.length === 0) return { dispatches: [], words: {}, scratch: {} };
+  if (captured.length === 0) {
+    return { dispatches: [], words: {}, scratch: {}, copies: [] };
+  }
   const tile = captureTile(candidate, tiles, device);
   const ranges = flatWork(problem);
   const { maxLoopIterations } = device;
@@ -105,12 +112,25 @@ export function capturePasses(context: CapturePassContext): CapturePasses {
     { stateElements: 4, before },
   );
   const [{ tilesAt, tileCount }] = schedule.kernels;
+  const size = { rows: tileRows(tile), keys: tile.keysPerStep };
+  const selection = selectionOf(problem, schedule, 0, size);
+  const selected = selectionScratch(problem, schedule, "capture_selection");
   const own = {
     ...values,
     sequences_at: schedule.sequencesAt,
     runs_per_head: schedule.runsPerHead ? 1 : 0,
+    ...selection.uniforms,
   };
-  const scratch: Record<string, number> = {};
+  const names = {
+    schedule: "capture_schedule",
+    selection: "capture_selection",
+  };
+  const widest = device.limits.maxComputeWorkgroupsPerDimension;
+  const narrowing = selection.dispatches.map((one) => ({
+    ...dispatchOf(one, own, widest),
+    aliases: aliasesOf(one.source, names),
+  }));
+  const scratch: Record<string, number> = { ...selected.scratch };
   const dispatches = captured.flatMap((one, g): Dispatch[] => {
     const elements = captureElements(one);
     const terms = mods.captureTerms[g];
@@ -124,7 +144,7 @@ export function capturePasses(context: CapturePassContext): CapturePasses {
     const name = `capture_tables_${g}`;
     scratch[name] = 4 * Math.max(1, tableCount * elements);
     const aliases = {
-      schedule: "capture_schedule",
+      ...names,
       tables: name,
       capture_gradient: `capture_gradient_${g}`,
     };
@@ -139,14 +159,14 @@ export function capturePasses(context: CapturePassContext): CapturePasses {
         dispatchOf(
           {
             source: source!,
-            tile: { rows: tileRows(tile), keys: tile.keysPerStep },
+            tile: size,
             tilesAt: tilesAt + round * together * WORK_TILE.words,
             groups: Math.min(together, tileCount - round * together),
             heads: kvHeads,
             uniforms: { elements },
           },
           own,
-          device.limits.maxComputeWorkgroupsPerDimension,
+          widest,
         )),
       overElements(sumTablesKernel(), elements, {
         elements,
@@ -158,9 +178,10 @@ export function capturePasses(context: CapturePassContext): CapturePasses {
     }));
   });
   return {
-    dispatches,
+    dispatches: [...narrowing, ...dispatches],
     words: { capture_schedule: schedule.words },
     scratch,
+    copies: selected.copies,
   };
 }
 

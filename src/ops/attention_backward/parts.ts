@@ -132,7 +132,7 @@ export function backwardParts(
     before,
   });
   const rows = tensorElements(problem).lse;
-  const scratch = {
+  const scratch: Record<string, number> = {
     row_statistics: Math.max(1, rows) * 8,
     ...passes.scratch,
     ...gradients.scratch,
@@ -153,7 +153,11 @@ export function backwardParts(
         ...gradients.words,
       },
       scratch,
-      copies: tensors.copies,
+      copies: [
+        ...tensors.copies,
+        ...passes.copies,
+        ...gradients.copies,
+      ],
     },
     captures: tensors.captures,
     explanation: {

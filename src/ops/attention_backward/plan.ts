@@ -5,16 +5,16 @@
  * @module
  */
 
-import { checkType } from "../../core/check.ts";
-import { Gpu, Program } from "../../gpu/mod.ts";
+import type { Gpu } from "../../gpu/mod.ts";
 import { checkIndexing } from "../attention/limits.ts";
 import {
   checkCapture,
-  nameOfCapture,
+  namesOfCaptures,
   type PassDescriptor,
 } from "../attention/plan.ts";
-import { capturedTensors } from "../attention/plan_tensors.ts";
+import { capturedTensors, checkSelection } from "../attention/plan_tensors.ts";
 import type { AttentionProblem } from "../attention/problem.ts";
+import { checkGpu, PlanProgram } from "../plan/plan_program.ts";
 import type { BackwardChoices } from "./choices.ts";
 import type { BackwardExplanation } from "./explanation.ts";
 import type { CapturedFloats } from "../../mods/mod.ts";
@@ -25,7 +25,7 @@ import type { BackwardTensors } from "./backward_tensors.ts";
 import { checkBackwardTensors, checkBackwardWritten } from "./plan_tensors.ts";
 
 /** What errors call resources. */
-const NAMES = {
+const NAMES: Readonly<Record<string, string>> = {
   output_gradient: "outputGradient",
   lse_gradient: "lseGradient",
   query_gradient: "queryGradient",
@@ -83,30 +83,15 @@ export interface BackwardPlanOptions extends BackwardChoices {
  * @category Attention
  */
 export class AttentionBackwardPlan implements Disposable {
-  readonly #gpu: Gpu;
+  readonly #plan: PlanProgram<AttentionProblem, BackwardParts>;
   readonly #options: BackwardPlanOptions;
-  readonly #program: Program;
-  #problem: AttentionProblem;
-  #captures: BackwardParts["captures"];
-  #explanation: BackwardExplanation;
-  #destroyed = false;
 
   private constructor(
-    program: Program,
-    made: {
-      readonly gpu: Gpu;
-      readonly options: BackwardPlanOptions;
-      readonly problem: AttentionProblem;
-      readonly captures: BackwardParts["captures"];
-      readonly explanation: BackwardExplanation;
-    },
+    plan: PlanProgram<AttentionProblem, BackwardParts>,
+    options: BackwardPlanOptions,
   ) {
-    this.#gpu = made.gpu;
-    this.#options = made.options;
-    this.#program = program;
-    this.#problem = made.problem;
-    this.#captures = made.captures;
-    this.#explanation = made.explanation;
+    this.#plan = plan;
+    this.#options = options;
   }
 
   /**
@@ -121,27 +106,27 @@ export class AttentionBackwardPlan implements Disposable {
     problem: AttentionProblem,
     options: BackwardPlanOptions = {},
   ): Promise<AttentionBackwardPlan> {
-    checkType(gpu instanceof Gpu, "gpu", "must be a Gpu", gpu);
-    gpu.check();
+    checkGpu(gpu);
     checkBackwardOptions("AttentionBackwardPlan.create()", options);
-    const { parts, ...rest } = checkedParts(gpu, problem, options);
-    const program = await Program.create(gpu, "attention.backward", parts);
-    return new AttentionBackwardPlan(program, {
-      gpu,
+    return new AttentionBackwardPlan(
+      await PlanProgram.create(gpu, {
+        label: "attention.backward",
+        problem,
+        work: (problem: AttentionProblem) =>
+          checkedParts(gpu, problem, options),
+      }),
       options,
-      problem,
-      ...rest,
-    });
+    );
   }
 
   /** The problem that the plan is for now. */
   get problem(): AttentionProblem {
-    return this.#problem;
+    return this.#plan.problem;
   }
 
   /** Says which kernels will run, and on what tiles. */
   explain(): BackwardExplanation {
-    return this.#explanation;
+    return this.#plan.parts.explanation;
   }
 
   /**
@@ -153,18 +138,7 @@ export class AttentionBackwardPlan implements Disposable {
    * @throws {RangeError} if sizes exceed the device's limits
    */
   async update(problem: AttentionProblem): Promise<void> {
-    this.#check();
-    const { parts, captures, explanation } = checkedParts(
-      this.#gpu,
-      problem,
-      this.#options,
-    );
-    await this.#program.compile(parts.dispatches.map(({ source }) => source));
-    this.#check();
-    this.#program.update(parts);
-    this.#problem = problem;
-    this.#captures = captures;
-    this.#explanation = explanation;
+    await this.#plan.update(problem);
   }
 
   /**
@@ -178,17 +152,15 @@ export class AttentionBackwardPlan implements Disposable {
     tensors: BackwardTensors,
     describe?: PassDescriptor,
   ): void {
-    this.#check();
-    checkBackwardTensors(this.#gpu, tensors, {
-      problem: this.#problem,
+    this.#plan.check();
+    const { gpu, problem, parts } = this.#plan;
+    checkBackwardTensors(gpu, tensors, {
+      problem,
       lseGradient: this.#options.lseGradient ?? false,
       captureGradients: this.#options.captureGradients ?? [],
     });
-    const names: Record<string, string> = { ...NAMES };
-    for (const [resource, own] of Object.entries(this.#captures)) {
-      names[resource] = nameOfCapture(own);
-    }
-    const captures = capturedTensors(this.#gpu, this.#captures, undefined);
+    const names = { ...NAMES, ...namesOfCaptures(parts.captures) };
+    const captures = capturedTensors(gpu, parts.captures, undefined);
     checkBackwardWritten(
       tensors,
       captures.map(([resource, { buffer }]) => [names[resource], buffer]),
@@ -196,12 +168,13 @@ export class AttentionBackwardPlan implements Disposable {
     const arenas = (tensors.arenas ?? []).map((arena, i) =>
       [`arena_${i}`, arena] as const
     );
-    this.#program.encode(encoder, {
+    this.#plan.encode(encoder, {
       query: tensors.query,
       key: tensors.key,
       value: tensors.value,
       output: tensors.output,
       lse: tensors.lse,
+      blocks: (tensors.blockMask ?? problem.selection)?.bits,
       output_gradient: tensors.outputGradient,
       lse_gradient: tensors.lseGradient,
       query_gradient: tensors.queryGradient,
@@ -220,18 +193,12 @@ export class AttentionBackwardPlan implements Disposable {
 
   /** Frees the plan's buffers; further calls do nothing. */
   destroy(): void {
-    this.#destroyed = true;
-    this.#program.destroy();
+    this.#plan.destroy();
   }
 
   /** The same as {@linkcode AttentionBackwardPlan.destroy}. */
   [Symbol.dispose](): void {
     this.destroy();
-  }
-
-  #check(): void {
-    this.#gpu.check();
-    checkType(!this.#destroyed, "plan", "must not be destroyed", "destroyed");
   }
 }
 
@@ -241,6 +208,7 @@ function checkedParts(
   { lseGradient = false, captureGradients = [], ...choices }:
     BackwardPlanOptions,
 ): BackwardParts {
+  checkSelection(gpu, problem.selection);
   checkIndexing(gpu, problem);
   checkCaptured(captureGradients);
   const backward = { problem, lseGradient, captureGradients };

@@ -9,10 +9,13 @@ import type { Gpu } from "../../gpu/mod.ts";
 import {
   arenaBuffers,
   checkArenas,
+  checkBlockMask,
+} from "../attention/plan_tensors.ts";
+import {
   checkTensor,
   checkWritten,
   type NamedBuffers,
-} from "../attention/plan_tensors.ts";
+} from "../plan/tensors.ts";
 import type { AttentionProblem } from "../attention/problem.ts";
 import { tensorElements } from "../attention/rows.ts";
 import type { CapturedFloats } from "../../mods/mod.ts";
@@ -39,7 +42,10 @@ export function checkBackwardTensors(
   const elements = tensorElements(problem);
   const gradients = gradientElements(problem);
   const check = (
-    name: Exclude<keyof BackwardTensors, "captureGradients" | "arenas">,
+    name: Exclude<
+      keyof BackwardTensors,
+      "captureGradients" | "arenas" | "blockMask"
+    >,
     size: number,
     type: string,
   ) => checkTensor(gpu, name, tensors[name], { type, size });
@@ -49,6 +55,7 @@ export function checkBackwardTensors(
     check("key", elements.key, dtype);
     check("value", elements.value, dtype);
   }
+  checkBlockMask(gpu, problem, tensors.blockMask);
   check("output", elements.output, dtype);
   check("lse", elements.lse, "f32");
   check("outputGradient", elements.output, dtype);

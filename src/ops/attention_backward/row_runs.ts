@@ -17,6 +17,7 @@ import type {
 
 /** The runs of a problem's key tiles; equal questions are asked once. */
 export class RowRuns implements RunSource {
+  readonly along = "row";
   readonly #problem: AttentionProblem;
   readonly #usesBatch: boolean;
   readonly #usesHead: boolean;

@@ -7,9 +7,10 @@
 
 import { checkType } from "../../core/check.ts";
 import type { KernelSource } from "../../core/kernel.ts";
+import type { BlockRunsSpec } from "../../../kernels/selection/block_runs.ts";
 
-/** The kernel that narrows runs to selected blocks. */
-export type RunsKernel = () => KernelSource;
+/** Makes the kernel that narrows runs to selected blocks. */
+export type RunsKernel = (spec: BlockRunsSpec) => KernelSource;
 
 const MADE = new WeakMap<object, RunsKernel>();
 
@@ -24,12 +25,12 @@ export function isMadeOnDevice(value: unknown): boolean {
 }
 
 /**
- * The kernel that narrows runs to the blocks that a mask selects.
+ * What makes the kernel that narrows runs to the blocks that a mask selects.
  *
  * @throws {TypeError} if it is no block mask on the device
  */
-export function runsKernelOf(mask: object): KernelSource {
+export function runsKernelOf(mask: object): RunsKernel {
   const kernel = MADE.get(mask);
   checkType(kernel, "blockMask", "must be a DeviceBlockMask", mask);
-  return kernel();
+  return kernel;
 }

@@ -9,10 +9,11 @@ import { rowFormat, rowStride } from "../../../kernels/fragments/rows.ts";
 import { ROTATE_LANES, rotateKernel } from "../../../kernels/layers/rotate.ts";
 import { checkInteger, checkRange, checkType } from "../../core/check.ts";
 import { checkOptions, type OptionHints } from "../../core/options.ts";
-import { foldGrid } from "../../gpu/program/dispatch.ts";
-import { Gpu, GpuTensor, Program, type ProgramParts } from "../../gpu/mod.ts";
+import { flatGrid } from "../../gpu/program/dispatch.ts";
+import { type Gpu, GpuTensor, type ProgramParts } from "../../gpu/mod.ts";
 import type { KeyRotation } from "../../kv/mod.ts";
 import type { Layout } from "../attention/problem.ts";
+import { checkGpu, type PlanParts, PlanProgram } from "../plan/plan_program.ts";
 import { type AnyTensor, describeTensor } from "../tensors.ts";
 
 /**
@@ -94,15 +95,10 @@ export interface RotationProblem {
  * @category Attention
  */
 export class RotationPlan implements Disposable {
-  readonly #gpu: Gpu;
-  readonly #program: Program;
-  #problem: RotationProblem;
-  #destroyed = false;
+  readonly #plan: PlanProgram<RotationProblem, PlanParts>;
 
-  private constructor(gpu: Gpu, program: Program, problem: RotationProblem) {
-    this.#gpu = gpu;
-    this.#program = program;
-    this.#problem = problem;
+  private constructor(plan: PlanProgram<RotationProblem, PlanParts>) {
+    this.#plan = plan;
   }
 
   /** See {@linkcode planRotation}. */
@@ -110,12 +106,14 @@ export class RotationPlan implements Disposable {
     gpu: Gpu,
     options: RotationOptions,
   ): Promise<RotationPlan> {
-    checkType(gpu instanceof Gpu, "gpu", "must be a Gpu", gpu);
-    gpu.check();
-    const problem = rotationProblem(options);
-    const parts = partsOf(gpu, problem);
-    const program = await Program.create(gpu, "rotation", parts);
-    return new RotationPlan(gpu, program, problem);
+    checkGpu(gpu);
+    return new RotationPlan(
+      await PlanProgram.create(gpu, {
+        label: "rotation",
+        problem: rotationProblem(options),
+        work: (problem) => ({ parts: partsOf(gpu, problem) }),
+      }),
+    );
   }
 
   /**
@@ -126,13 +124,8 @@ export class RotationPlan implements Disposable {
    * @throws {RangeError} as {@linkcode planRotation} does
    */
   async update(options: RotationOptions): Promise<void> {
-    this.#check();
-    const problem = rotationProblem(options);
-    const parts = partsOf(this.#gpu, problem);
-    await this.#program.compile(parts.dispatches.map(({ source }) => source));
-    this.#check();
-    this.#program.update(parts);
-    this.#problem = problem;
+    this.#plan.check();
+    await this.#plan.update(rotationProblem(options));
   }
 
   /**
@@ -145,11 +138,12 @@ export class RotationPlan implements Disposable {
     encoder: GPUCommandEncoder,
     { input, output, rotation }: RotationTensors,
   ): void {
-    this.#check();
-    const { dtype, batch, tokens, heads, headDim, dim } = this.#problem;
+    this.#plan.check();
+    const { gpu, problem } = this.#plan;
+    const { dtype, batch, tokens, heads, headDim, dim } = problem;
     const size = batch * tokens * heads * headDim;
-    checkTensor(this.#gpu, "input", input, { dtype, size });
-    checkTensor(this.#gpu, "output", output, { dtype, size });
+    checkTensor(gpu, "input", input, { dtype, size });
+    checkTensor(gpu, "output", output, { dtype, size });
     checkType(
       typeof rotation === "object" && rotation !== null,
       "rotation",
@@ -157,30 +151,24 @@ export class RotationPlan implements Disposable {
       rotation,
     );
     const { positions, table } = rotation;
-    checkTensor(this.#gpu, "rotation.positions", positions, {
+    checkTensor(gpu, "rotation.positions", positions, {
       dtype: "u32",
       size: batch * tokens,
     });
-    checkTable(this.#gpu, "rotation.table", table, dim);
-    this.#program.encode(encoder, { input, output, positions, rotary: table }, {
+    checkTable(gpu, "rotation.table", table, dim);
+    this.#plan.encode(encoder, { input, output, positions, rotary: table }, {
       names: { positions: "rotation.positions", rotary: "rotation.table" },
     });
   }
 
   /** Frees the plan's buffers; further calls do nothing. */
   destroy(): void {
-    this.#destroyed = true;
-    this.#program.destroy();
+    this.#plan.destroy();
   }
 
   /** The same as {@linkcode RotationPlan.destroy}. */
   [Symbol.dispose](): void {
     this.destroy();
-  }
-
-  #check(): void {
-    this.#gpu.check();
-    checkType(!this.#destroyed, "plan", "must not be destroyed", "destroyed");
   }
 }
 
@@ -317,7 +305,6 @@ function partsOf(
   const rows = batch * tokens * heads;
   if (rows === 0) return { dispatches: [] };
   const headVecs = Math.ceil(headDim / 4);
-  const [x, y, z] = foldGrid(Math.ceil(rows * headVecs / ROTATE_LANES), limits);
   return {
     dispatches: [{
       source: rotateKernel({ format, pairing }),
@@ -331,7 +318,7 @@ function partsOf(
         token_rows: layout === "bshd" ? heads : 1,
         rotary_pairs: dim / 2,
       },
-      grid: [x, y * z, 1],
+      grid: flatGrid(rows * headVecs, ROTATE_LANES, limits),
     }],
   };
 }

@@ -13,8 +13,11 @@ import { bytesPerElement, type DType } from "../../core/dtype.ts";
 
 /**
  * A tensor that a schedule moves. `scores` is S, `weights` is P, `statistics`
- * are m and l, `states` are partial results of splits, `delta` is the row sum of
- * dO and O.
+ * are m and l, `states` are partial results of splits, or of chunks, `delta` is
+ * the row sum of dO and O. Of linear attention, `decay` and `beta` are given,
+ * `gates` are log gates summed up within a chunk, `state` begins or ends a
+ * sequence, `solved` is what the delta rule's triangle leaves of keys and
+ * values, and `residuals` are the values that it writes.
  *
  * @category Planning
  */
@@ -34,7 +37,16 @@ export type TrafficTensor =
   | "states"
   | "delta"
   | "weightGradient"
-  | "scoreGradient";
+  | "scoreGradient"
+  | "decay"
+  | "beta"
+  | "gates"
+  | "state"
+  | "solved"
+  | "residuals"
+  | "statesGradient"
+  | "decayGradient"
+  | "stateGradient";
 
 /** Whether a tensor is float32 whatever the storage type is. */
 const SINGLE: Readonly<Record<TrafficTensor, boolean>> = {
@@ -54,6 +66,15 @@ const SINGLE: Readonly<Record<TrafficTensor, boolean>> = {
   delta: true,
   weightGradient: true,
   scoreGradient: true,
+  decay: true,
+  beta: true,
+  gates: true,
+  state: true,
+  solved: true,
+  residuals: true,
+  statesGradient: true,
+  decayGradient: true,
+  stateGradient: true,
 };
 
 /**

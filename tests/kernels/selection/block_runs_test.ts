@@ -12,11 +12,13 @@ import { Prng } from "../../../src/core/prng.ts";
 import { type Gpu, type GpuTensor, Program } from "../../../src/gpu/mod.ts";
 import {
   type AttentionOptions,
+  type AttentionProblem,
   attentionProblem,
   DeviceBlockMask,
   type PlanChoices,
   type TensorShape,
 } from "../../../src/ops/mod.ts";
+import { backwardParts } from "../../../src/ops/attention_backward/parts.ts";
 import { SOFTWARE_TILES } from "../../../src/ops/attention/variants/tiles.ts";
 import {
   readRecord,
@@ -41,6 +43,8 @@ interface Case {
   readonly splits: number | "fixed" | "stream-k";
   readonly lanes: number;
   readonly byPosition: boolean;
+  /** What runs are of: keys, or packed query rows as in backward. */
+  readonly along: "key" | "row";
   /** Keys that nobody sees, from one on and before another. */
   readonly gap?: readonly [from: number, to: number];
 }
@@ -65,6 +69,7 @@ function draw(random: Prng): Case {
     splits: pick<Case["splits"]>("fixed", 3, "stream-k"),
     lanes: pick(8, 16, 64),
     byPosition: random.below(3) === 0,
+    along: pick("key", "row"),
   };
 }
 
@@ -114,23 +119,25 @@ async function prepare(gpu: Gpu, c: Case, seed: number) {
     ...(c.gap && { maskMod: outside(...c.gap) }),
     blockMask: mask,
   };
-  const { parts } = partsFor(
-    attentionProblem(options),
+  const { dispatches, words, copies, scheduleName } = partsOf(
     gpu,
-    choicesOf(c),
+    c,
+    attentionProblem(options),
   );
-  const { dispatches, words, scratch } = parts;
   const selecting = dispatches.filter(({ source }) =>
-    source.label === "selection.block_runs/u32"
+    source.label === `selection.block_runs/u32.${c.along}`
   );
   assertEquals(selecting.length, 1);
   const program = await Program.create(gpu, "test", {
-    dispatches: selecting,
-    words: { schedule: words!.schedule },
+    dispatches: selecting.map(({ aliases: _, ...rest }) => rest),
+    words: { schedule: words![scheduleName] },
   });
+  // The bits follow the lists.
+  const [{ from, at: end }] = copies!;
+  assertEquals(from, "blocks");
   const selection = gpu.tensor(
-    new Uint32Array(scratch!.selection / 4).fill(0xffffffff),
-    [scratch!.selection / 4],
+    new Uint32Array(end / 4).fill(0xffffffff),
+    [end / 4],
   );
   const scores = gpu.tensor(blocks, [blocks.length]);
   const destroy = () => {
@@ -141,8 +148,32 @@ async function prepare(gpu: Gpu, c: Case, seed: number) {
     program.encode(encoder, { blocks: mask.bits, selection });
   };
   const [{ uniforms, grid }] = selecting;
-  const schedule = words!.schedule;
+  const schedule = words![scheduleName];
   return { mask, blocks, selection, uniforms, grid, schedule, encode, destroy };
+}
+
+/** What selects: for forward, or for backward's pass along keys. */
+function partsOf(gpu: Gpu, c: Case, problem: AttentionProblem) {
+  if (c.along === "key") {
+    const { parts } = partsFor(problem, gpu, choicesOf(c));
+    return { ...parts, scheduleName: "schedule" };
+  }
+  const tiles = {
+    lanes: c.lanes,
+    rowsPerLane: 1,
+    keysPerLane: 1,
+    keys: 8,
+    rows: 8,
+    modStep: 8,
+  };
+  const splits = typeof c.splits === "number" ? c.splits : 1;
+  const { parts } = backwardParts(
+    { problem: { ...problem, lse: true }, lseGradient: false },
+    gpu,
+    { tiles, splits },
+  );
+  const copies = parts.copies!.filter(({ to }) => to === "key_selection");
+  return { ...parts, copies, scheduleName: "key_schedule" };
 }
 
 type Prepared = Awaited<ReturnType<typeof prepare>>;
@@ -206,16 +237,18 @@ function check(c: Case, given: Prepared, selection: Uint32Array): void {
         assert(first >= end && last > first, "runs ascend");
         end = last;
       }
-      const rows = Array.from(
-        { length: tileRows },
-        (_, r) => tile.first_row + r,
-      )
-        .filter((row) => row < sequence.query_count * group);
+      const along = c.along === "key";
+      const packed = sequence.query_count * group;
+      const from = (first: number, count: number, most: number) =>
+        Array.from({ length: count }, (_, i) => first + i)
+          .filter((i) => i < most);
+      const own = from(tile.first_row, tileRows, along ? packed : c.keys);
       const expected = new Map<number, number>();
-      for (const [key, kind] of kindsOf(before, step)) {
+      for (const [first, kind] of kindsOf(before, step)) {
         let [any, every] = [false, true];
-        for (let k = key; k < Math.min(key + step, c.keys); k++) {
-          for (const row of rows) {
+        const of = from(first, step, along ? c.keys : packed);
+        for (const k of along ? of : own) {
+          for (const row of along ? own : of) {
             const query = Math.floor(row / group);
             // The heads of the group, whichever of them the tile has.
             for (let g = 0; g < group; g++) {
@@ -226,7 +259,7 @@ function check(c: Case, given: Prepared, selection: Uint32Array): void {
             }
           }
         }
-        if (any) expected.set(key, every ? kind : 1);
+        if (any) expected.set(first, every ? kind : 1);
       }
       assertEquals(kindsOf(after, step), expected, JSON.stringify(c));
     }
@@ -280,6 +313,7 @@ gpuTest(
       splits: 1,
       lanes: 64,
       byPosition: false,
+      along: "key",
     };
     for (const from of [512, 504, 1024]) {
       const c: Case = { ...base, gap: [from, 1536] };
@@ -311,6 +345,7 @@ gpuTest("lists of many chunks of steps are whole", async (_, gpu) => {
     splits: 1,
     lanes: 64,
     byPosition: false,
+    along: "key",
   };
   const given = await prepare(gpu, c, 1);
   try {

@@ -13,6 +13,8 @@ const MISFIT = ["ops/attention/block_mask/bad_input"];
 const TILES = ["ops/attention/block_mask/tiles"];
 const LISTS = ["kernels/selection/block_runs"];
 const DEVICE = ["ops/block_mask/device_block_mask"];
+const ROOM = ["ops/attention/work/selection"];
+const BACKWARD = ["laws/blocks_backward"];
 
 /** Every fault listed for it. */
 export const BLOCK_MASK_FAULTS: readonly Fault[] = [
@@ -118,18 +120,35 @@ export const BLOCK_MASK_FAULTS: readonly Fault[] = [
       "mask.maskMod()",
     ],
   ]),
-  ...faultsIn("SelectedLists.#rowsOf", LISTS, [
+  ...faultsIn("SelectedLists.#rowBlocks", ROOM, [
     [
-      "room for the tile's last row of blocks is missing",
-      "blockOf(row + rows - 1) - blockOf(row) + 1",
-      "blockOf(row + rows - 1) - blockOf(row)",
+      "rows are taken for queries",
+      "Math.floor(row / this.#group)",
+      "Math.floor(row)",
+    ],
+    [
+      "blocks are taken to begin with row 0",
+      "before * this.#group % step === 0",
+      "true",
+    ],
+    [
+      "steps are taken to end where blocks of rows do",
+      "queryBlock * this.#group % step === 0 &&",
+      "true &&",
     ],
   ]),
-  ...faultsIn("SelectedLists.#runsOf", ["ops/attention/work/selection"], [
+  ...faultsIn("selectionScratch", DEVICE, [
+    [
+      "the bits lie over the lists",
+      "to: name, at }",
+      "to: name, at: 0 }",
+    ],
+  ]),
+  ...faultsIn("SelectedLists.#keyBlocks", ROOM, [
     [
       "steps that reach into two blocks have room for one run",
-      "keyBlock % step === 0 ? blocks : 2 * blocks",
-      "blocks",
+      "keyBlock % step === 0",
+      "true",
     ],
   ]),
   ...faultsIn("dilated", ["mods/interval/interval"], [
@@ -146,7 +165,82 @@ export const BLOCK_MASK_FAULTS: readonly Fault[] = [
       "known.set(ids[i], number = ids[i])",
     ],
   ]),
-  ...faultsInKernel("selection.block_runs", LISTS, [
+  ...faultsInKernel("selection.block_runs/u32.row", LISTS, [
+    [
+      "along rows, the CPU's masked steps become full",
+      "min(kind_of(sequence, kv_head, of_step, own_rows), 1u + run.full)",
+      "kind_of(sequence, kv_head, of_step, own_rows)",
+    ],
+    [
+      "along rows, one key of a tile stands for all",
+      "let own_rows = vec2u(tile.first_row, min(tile.first_row + params.tile_rows, sequence.key_count) - 1u);",
+      "let own_rows = vec2u(tile.first_row, tile.first_row);",
+    ],
+    [
+      "along rows, a step's last row of blocks is not looked at",
+      "min(first + params.step, row_count) - 1u",
+      "first",
+    ],
+    [
+      "along rows, heads of a group share the first one's blocks",
+      "head <= last_head",
+      "head <= first_head",
+    ],
+    [
+      "along rows, positions are those of the first query",
+      "i32(rows.y / params.group) + sequence.query_offset",
+      "i32(rows.x / params.group) + sequence.query_offset",
+    ],
+    [
+      "along rows, packed rows are taken for queries",
+      "i32(rows.x / params.group)",
+      "i32(rows.x)",
+    ],
+  ]),
+  ...faultsInKernel("attention.backward.key_value", BACKWARD, [
+    [
+      "keys' gradients read the mask of the first head",
+      "row_bits(batch, u32(head) / params.mask_group",
+      "row_bits(batch, 0u",
+    ],
+    [
+      "keys' gradients read blocks of queries from position 0",
+      "own_origin = block_origin(sequence);",
+      "",
+    ],
+    [
+      "keys' gradients read the lists as bits",
+      "selection[params.selected_bits_at + row",
+      "selection[row",
+    ],
+    [
+      "all kv heads go along the first one's rows",
+      "tile.selected_stride * kv_head * params.selected_per_head",
+      "0u",
+    ],
+  ]),
+  ...faultsInKernel("attention.backward.query", BACKWARD, [
+    [
+      "queries' gradients read the first sequence's blocks",
+      "u32(batch) * params.mask_batched * params.mask_heads",
+      "0u",
+    ],
+  ]),
+  ...faultsIn("src/ops/attention_backward/parts.ts: keyPass", BACKWARD, [
+    [
+      "the pass along keys writes two gradients beside its lists",
+      "partial: problem.selection !== undefined,",
+      "",
+    ],
+  ]),
+  ...faultsIn("AttentionBackwardPlan.encode", BACKWARD, [
+    [
+      "every layer goes back by the mask that the plan was made with",
+      "(tensors.blockMask ?? problem.selection)?.bits",
+      "problem.selection?.bits",
+    ],
+  ]),
+  ...faultsInKernel("selection.block_runs/u32.key", LISTS, [
     [
       "a step that some rows see is full",
       "every &= found == wanted",
@@ -164,8 +258,8 @@ export const BLOCK_MASK_FAULTS: readonly Fault[] = [
     ],
     [
       "the CPU's masked steps become full",
-      "min(kind_of(sequence, own, rows, first_key, last_key), 1u + run.full)",
-      "kind_of(sequence, own, rows, first_key, last_key)",
+      "min(kind_of(sequence, kv_head, own_rows, of_step), 1u + run.full)",
+      "kind_of(sequence, kv_head, own_rows, of_step)",
     ],
     [
       "a chunk forgets how the one before it ended",
@@ -194,15 +288,15 @@ export const BLOCK_MASK_FAULTS: readonly Fault[] = [
     ],
     [
       "sequences share the first one's blocks",
-      "u32(sequence.batch) * params.mask_batched * params.mask_heads",
+      "u32(batch) * params.mask_batched * params.mask_heads",
       "0u",
     ],
   ]),
   ...faultsInKernel("attention.forward", DEVICE, [
     [
-      "selected rows begin with those of the first tile",
-      "/ params.mask_query_block - own_blocks.first_row",
+      "selected rows are those of neighbours",
       "/ params.mask_query_block",
+      "/ params.mask_query_block + 1u",
     ],
     [
       "pairs of blocks that are not selected are seen",

@@ -79,10 +79,10 @@ export const CAPTURE_FAULTS: readonly SourceFault[] = [
       "",
     ],
   ]),
-  ...faultsIn("AttentionPlan.update", CAPTURES, [
+  ...faultsIn("PlanProgram.update", CAPTURES, [
     [
       "an update goes on reading the tensors before it",
-      "this.#captures = captures;",
+      "this.#parts = parts;",
       "",
     ],
   ]),

@@ -21,7 +21,9 @@ import { DECODE_FAULTS } from "./kernels/decode.ts";
 import { NOTATION_FAULTS } from "./kernels/notation.ts";
 import { STANDARD_FAULTS } from "./kernels/standard.ts";
 import { KV_FAULTS } from "./kv.ts";
+import { LINEAR_COST_FAULTS } from "./linear_cost.ts";
 import { MASK_FAULTS } from "./masks.ts";
+import { MODEL_FAULTS } from "./models.ts";
 import { MODS_FAULTS } from "./mods.ts";
 import { OPS_FAULTS } from "./ops.ts";
 import { PACKING_FAULTS } from "./packing.ts";
@@ -47,6 +49,7 @@ export const FAULTS: readonly Fault[] = [
   ...STRIDES_FAULTS,
   ...VARIANT_FAULTS,
   ...CAPTURE_FAULTS,
+  ...MODEL_FAULTS,
   ...MODS_FAULTS,
   ...BLOCK_MASK_FAULTS,
   ...MASK_FAULTS,
@@ -60,6 +63,7 @@ export const FAULTS: readonly Fault[] = [
   ...BACKWARD_FAULTS,
   ...DECODE_FAULTS,
   ...STANDARD_FAULTS,
+  ...LINEAR_COST_FAULTS,
   ...TRAFFIC_FAULTS,
   ...CACHE_KERNEL_FAULTS,
 ];

@@ -228,6 +228,18 @@ export const VARIANT_FAULTS: readonly SourceFault[] = [
   ...faultsIn("arenaBuffers", PLAN, [
     ["arenas are not looked at", "arenas.map(", "arenas.slice(0, 0).map("],
   ]),
+  ...faultsIn("PlanProgram.update", ["ops/plan/plan_program"], [
+    [
+      "a plan is told to be for the problem before",
+      "this.#problem = problem;",
+      "",
+    ],
+    [
+      "a plan that is destroyed while it compiles is updated",
+      "this.check();\n    this.#program.update",
+      "this.#program.update",
+    ],
+  ]),
   ...faultsIn("AttentionPlan.encode", PLAN, [
     ["only the output is looked at", '["lse", lse?.buffer]', ""],
     ["values are not looked at", '["value", value?.buffer],', ""],

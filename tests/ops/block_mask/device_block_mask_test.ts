@@ -149,7 +149,7 @@ gpuTest(
     const { selection, tileCounts, dispatches, traffic } = plan.explain();
     assertEquals(traffic.exact, false);
     assert(selection!.lists > 0 && selection!.bytes > 0);
-    assertEquals(dispatches[0].kernel, "selection.block_runs/u32");
+    assertEquals(dispatches[0].kernel, "selection.block_runs/u32.key");
     assert(tileCounts.visited <= tileCounts.total);
     const outputs: GpuTensor[] = [];
     const scores: GpuTensor[] = [];

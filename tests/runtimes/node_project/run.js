@@ -80,19 +80,22 @@ await check("openGpu({ gpu: create([]) }) opens Dawn", async () => {
   return gpu.info.description;
 });
 
-await check("attention() agrees with float64, while all else is collected", async () => {
-  const expected = exact();
-  for (let i = 0; i < 4; i++) {
-    await collect();
-    const { output } = await attention(gpu, {
-      query: { data: query, shape: shape(HEADS) },
-      key: { data: key, shape: shape(KV_HEADS) },
-      value: { data: value, shape: shape(KV_HEADS) },
-      causal: true,
-    });
-    checkClose(output.data, expected, 2e-6);
-  }
-});
+await check(
+  "attention() agrees with float64, while all else is collected",
+  async () => {
+    const expected = exact();
+    for (let i = 0; i < 4; i++) {
+      await collect();
+      const { output } = await attention(gpu, {
+        query: { data: query, shape: shape(HEADS) },
+        key: { data: key, shape: shape(KV_HEADS) },
+        value: { data: value, shape: shape(KV_HEADS) },
+        causal: true,
+      });
+      checkClose(output.data, expected, 2e-6);
+    }
+  },
+);
 
 await check("a KvCache serves it", async () => {
   const cache = await KvCache.create(gpu, {
@@ -173,12 +176,15 @@ await check("a device outlives the Gpu that was opened first", async () => {
   checkClose(array, query, 0);
 });
 
-await check("a Gpu that nobody has any more is collected in peace", async () => {
-  await (async () => {
-    const dropped = await openGpu({ gpu: create([]) });
-    await dropped.readOne(dropped.tensor(query, [query.length]));
-  })();
-  await collect();
-});
+await check(
+  "a Gpu that nobody has any more is collected in peace",
+  async () => {
+    await (async () => {
+      const dropped = await openGpu({ gpu: create([]) });
+      await dropped.readOne(dropped.tensor(query, [query.length]));
+    })();
+    await collect();
+  },
+);
 
 gpu?.destroy();

@@ -14,7 +14,7 @@ import { type AttentionProblem, vecsOf } from "../problem.ts";
 import { flatWork, type KeyRange, type Work } from "../work/key_ranges.ts";
 import { type Algorithm, largest, type VariantWork } from "./algorithm.ts";
 import { FUSED_VARIANTS } from "./list.ts";
-import { selectionOf, selectionScratch } from "./selection.ts";
+import { selectionOf } from "./selection.ts";
 import {
   type Candidate,
   chooseVariant,
@@ -86,7 +86,6 @@ export function fusedAlgorithm(
     }),
     // A merge of nothing but empty rows still binds its states.
     scratch: (schedule): Record<string, number> => ({
-      ...selectionScratch(schedule),
       ...(schedule.merges.length > 0 && {
         states: Math.max(1, schedule.stateRows) * (valueVecs + 1) * 16,
       }),

@@ -5,9 +5,11 @@
  * @module
  */
 
+import type { ProgramCopy } from "../../../gpu/mod.ts";
 import { runsKernelOf } from "../../block_mask/made.ts";
 import type { AttentionProblem } from "../problem.ts";
 import type { Schedule } from "../work/schedule.ts";
+import { maskWords } from "../work/selection.ts";
 import type { TileDispatch, TileSize } from "./algorithm.ts";
 
 /** What precedes a kernel, and its uniforms. */
@@ -29,9 +31,10 @@ export function selectionOf(
   const { tilesAt, tileCount, workers } = kernels[index];
   const perHead = selection.perHead && !workers;
   const selected = perHead ? 1 : 0;
+  const { along } = selection;
   return {
     dispatches: [{
-      source: runsKernelOf(mask),
+      source: runsKernelOf(mask)({ along }),
       tile: undefined,
       tilesAt,
       groups: tileCount,
@@ -39,17 +42,36 @@ export function selectionOf(
       uniforms: {
         selected_per_head: selected,
         runs_per_head: runsPerHead && !workers ? 1 : 0,
-        tile_rows: rows,
-        step: keys,
+        tile_rows: along === "key" ? rows : keys,
+        step: along === "key" ? keys : rows,
       },
     }],
-    uniforms: { selected_per_head: selected },
+    uniforms: {
+      selected_per_head: selected,
+      selected_bits_at: selection.words,
+    },
   };
 }
 
-/** Bytes of scratch for the lists of a schedule. */
+/** The scratch of a schedule's lists and bits. */
+export interface SelectionScratch {
+  /** Bytes. */
+  readonly scratch: Readonly<Record<string, number>>;
+  /** How the bits get there. */
+  readonly copies: readonly ProgramCopy[];
+}
+
+/** What a schedule's selection takes, by a name among the program's. */
 export function selectionScratch(
+  { selection: mask }: AttentionProblem,
   { selection }: Schedule,
-): Record<string, number> {
-  return selection ? { selection: 4 * Math.max(1, selection.words) } : {};
+  name = "selection",
+): SelectionScratch {
+  if (!mask || !selection) return { scratch: {}, copies: [] };
+  const at = 4 * selection.words;
+  return {
+    // Tensors are copied in whole vec4s.
+    scratch: { [name]: at + 16 * Math.ceil(maskWords(mask.grid) / 4) + 16 },
+    copies: [{ from: "blocks", to: name, at }],
+  };
 }

@@ -19,7 +19,7 @@ import { type AttentionProblem, packedRows, vecsOf } from "../problem.ts";
 import { flatWork } from "../work/key_ranges.ts";
 import { type Algorithm, largest, type TileSize } from "./algorithm.ts";
 import { forwardTile } from "./forward.ts";
-import { selectionOf, selectionScratch } from "./selection.ts";
+import { selectionOf } from "./selection.ts";
 import type { PlanDevice } from "./variant.ts";
 
 /**
@@ -96,9 +96,7 @@ export function standardAlgorithm(
     scratch: (schedule): Record<string, number> => {
       const [{ tileCount }] = schedule.kernels;
       const rows = tileCount * problem.kvHeads * tileRows(tile);
-      return tileCount === 0
-        ? {}
-        : { ...selectionScratch(schedule), scratch: 4 * rows * keys };
+      return tileCount === 0 ? {} : { scratch: 4 * rows * keys };
     },
   };
 }

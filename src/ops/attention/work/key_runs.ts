@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { BlockRunsSpec } from "../../../../kernels/selection/block_runs.ts";
 import { maskRuns, type Run } from "../../../mods/mod.ts";
 import { modsDependOn } from "../../../mods/trace.ts";
 import type { AttentionProblem } from "../problem.ts";
@@ -60,6 +61,8 @@ export function stepsOf(runs: readonly KeyRun[], step: number): number {
 
 /** Which runs a row tile of a key range visits. */
 export interface RunSource {
+  /** What runs are of: keys, or packed query rows where roles are swapped. */
+  readonly along: BlockRunsSpec["along"];
   /** Whether runs differ by kv head. */
   readonly perHead: boolean;
   /** Runs of rows `row` to `end - 1` of a range, in steps of its kernel. */
@@ -72,6 +75,7 @@ export interface RunSource {
 
 /** The runs of a problem's row tiles; equal questions are asked once. */
 export class KeyRuns implements RunSource {
+  readonly along = "key";
   readonly #problem: AttentionProblem;
   readonly #depends: { readonly batch: boolean; readonly head: boolean };
   readonly #known = new Map<string, readonly KeyRun[]>();

@@ -125,6 +125,8 @@ export interface ScheduleOptions {
   readonly runs?: RunSource;
   /** Elements of a row's partial state; those of a value row by default. */
   readonly stateElements?: number;
+  /** Whether a row's result is a partial state, even if it has but one. */
+  readonly partial?: boolean;
   /** Words that the schedule begins with; none by default. */
   readonly before?: Uint32Array;
 }
@@ -158,13 +160,14 @@ class ScheduleWriter {
   readonly #limits: MergeLimits;
   readonly #selected: SelectedLists | undefined;
   readonly #stateElements: number;
+  readonly #partial: boolean;
   #stateRows = 0;
 
   constructor(
     problem: AttentionProblem,
     work: Work,
     limits: MergeLimits,
-    { runs, stateElements, before }: ScheduleOptions,
+    { runs, stateElements, partial = false, before }: ScheduleOptions,
   ) {
     this.#problem = problem;
     this.#limits = limits;
@@ -172,9 +175,11 @@ class ScheduleWriter {
     this.#shared = new Set(work.shared);
     this.#keyRuns = runs ?? new KeyRuns(problem);
     this.#stateElements = stateElements ?? problem.valueHeadDim;
+    this.#partial = partial;
     if (before) this.#lists.append(before);
     this.#selected = problem.selection &&
       new SelectedLists(problem.selection.grid, problem, {
+        along: this.#keyRuns.along,
         runsPerHead: this.#keyRuns.perHead,
         maxLoopIterations: limits.maxLoopIterations,
       });
@@ -301,9 +306,10 @@ class ScheduleWriter {
     const { partitions, loops, ranges, model, maxLoopIterations } = kernel;
     const { kvHeads } = this.#problem;
     const { step } = loops;
-    const shared = ranges.some((range) =>
-      this.#shared.has(range) || range.prefixes.length > 0
-    );
+    const shared = this.#partial ||
+      ranges.some((range) =>
+        this.#shared.has(range) || range.prefixes.length > 0
+      );
     const options = partitions.map((partition) => {
       const whole = partitionWork(rowTiles, partition, { step, kvHeads });
       const work = withinLoopLimit(whole, maxLoopIterations, loops);

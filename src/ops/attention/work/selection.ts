@@ -6,9 +6,16 @@
  */
 
 import { KEY_RUN, RUN_LIST } from "../../../../kernels/fragments/schedule.ts";
-import { bitWords } from "../../../../kernels/fragments/selection.ts";
-import { BLOCK_RUN_LANES } from "../../../../kernels/selection/block_runs.ts";
+import {
+  bitWords,
+  BLOCKS_A_WORD,
+} from "../../../../kernels/fragments/selection.ts";
+import {
+  BLOCK_RUN_LANES,
+  type BlockRunsSpec,
+} from "../../../../kernels/selection/block_runs.ts";
 import { UnsupportedError } from "../../../core/errors.ts";
+import { blockRows } from "../../../mods/block_mask/geometry.ts";
 import type { BlockGrid } from "../../../mods/mod.ts";
 import type { AttentionProblem } from "../problem.ts";
 import type { SequenceRecord } from "./key_ranges.ts";
@@ -24,7 +31,9 @@ export interface SelectedPlace {
 
 /** What the device writes of all work tiles. */
 export interface Selection {
-  /** Words in all. */
+  /** What its runs are of. */
+  readonly along: BlockRunsSpec["along"];
+  /** Words in all, after which the bits follow. */
   readonly words: number;
   /** Lists. */
   readonly lists: number;
@@ -36,7 +45,7 @@ export interface Selection {
 export interface SelectedWork {
   /** Its sequence. */
   readonly record: SequenceRecord;
-  /** First packed row. */
+  /** Its first row: a packed one, or where runs are of rows, a key. */
   readonly row: number;
   /** Rows. */
   readonly rows: number;
@@ -44,13 +53,33 @@ export interface SelectedWork {
   readonly runs: HeadRuns;
   /** Its kv head, if it has one of its own. */
   readonly kvHead: number | undefined;
-  /** Keys of its kernel's step. */
+  /** Keys, or rows, of its kernel's step. */
   readonly step: number;
+}
+
+/** What lists depend on besides the mask and the problem. */
+export interface SelectedListsOptions {
+  /** What runs are of. */
+  readonly along: BlockRunsSpec["along"];
+  /** Whether the CPU's lists differ by kv head. */
+  readonly runsPerHead: boolean;
+  /** Iterations of its loops that an invocation may take. */
+  readonly maxLoopIterations: number;
 }
 
 /** Query heads of one of a mask's. */
 export function maskGroup(grid: BlockGrid, queryHeads: number): number {
   return queryHeads / grid.heads;
+}
+
+/** Words of all bits of a mask. */
+export function maskWords(grid: BlockGrid): number {
+  return blockRows(grid) * bitWords(grid.keyBlocks);
+}
+
+/** Blocks that so many neighbours are in, at most. */
+function mostBlocks(count: number, block: number): number {
+  return Math.floor((count + block - 2) / block) + 1;
 }
 
 /** Gives each work tile its room. */
@@ -60,18 +89,15 @@ export class SelectedLists {
   readonly #kvHeads: number;
   readonly #heads: number;
   readonly #perHead: boolean;
-  readonly #maxLoopIterations: number;
+  readonly #options: SelectedListsOptions;
   #words = 0;
   #lists = 0;
 
-  /** None yet; `runsPerHead` says whether the CPU's lists differ by kv head. */
+  /** None yet. */
   constructor(
     grid: BlockGrid,
     { queryHeads, kvHeads }: AttentionProblem,
-    { runsPerHead, maxLoopIterations }: {
-      readonly runsPerHead: boolean;
-      readonly maxLoopIterations: number;
-    },
+    options: SelectedListsOptions,
   ) {
     this.#grid = grid;
     this.#group = queryHeads / kvHeads;
@@ -82,13 +108,14 @@ export class SelectedLists {
       const last = first + this.#group - 1;
       return Math.floor(last / of) - Math.floor(first / of) + 1;
     }).reduce((most, heads) => Math.max(most, heads), 1);
-    this.#perHead = runsPerHead || grid.heads > 1;
-    this.#maxLoopIterations = maxLoopIterations;
+    this.#perHead = options.runsPerHead || grid.heads > 1;
+    this.#options = options;
   }
 
   /** What has been given out. */
   get selection(): Selection {
     return {
+      along: this.#options.along,
       words: this.#words,
       lists: this.#lists,
       perHead: this.#perHead,
@@ -102,13 +129,9 @@ export class SelectedLists {
    * them
    */
   reserve(work: SelectedWork): SelectedPlace {
-    const rows = this.#rowsOf(work) * this.#heads;
-    const bits = rows * bitWords(this.#grid.keyBlocks);
-    this.#checkLoops(work, rows, bits);
-    const most = Math.max(
-      ...work.runs.map((runs) => this.#runsOf(runs, work.step)),
-    );
-    const stride = RUN_LIST.words + bits + KEY_RUN.words * most;
+    this.#checkLoops(work);
+    const most = Math.max(...work.runs.map((runs) => this.#runsOf(runs, work)));
+    const stride = RUN_LIST.words + KEY_RUN.words * most;
     const lists = this.#perHead && work.kvHead === undefined
       ? this.#kvHeads
       : 1;
@@ -118,53 +141,61 @@ export class SelectedLists {
     return { at, stride };
   }
 
-  /** Rows of blocks that a work tile's rows are in. */
-  #rowsOf({ record, row, rows }: SelectedWork): number {
-    const { rowsBy, queryBlock, queryOffset } = this.#grid;
-    const origin = rowsBy === "position" ? queryOffset : record.queryOffset;
-    const blockOf = (packed: number) =>
-      Math.floor(
-        (Math.floor(packed / this.#group) + record.queryOffset - origin) /
-          queryBlock,
-      );
-    return blockOf(row + rows - 1) - blockOf(row) + 1;
-  }
-
   /**
    * Runs that there can be: one begins where blocks change, so at most one a
    * block, two where a step may reach into two, and never more than steps.
    */
-  #runsOf(runs: readonly KeyRun[], step: number): number {
-    const { keyBlock } = this.#grid;
+  #runsOf(runs: readonly KeyRun[], { record, step }: SelectedWork): number {
+    const { blockOf, aligned } = this.#options.along === "key"
+      ? this.#keyBlocks(step)
+      : this.#rowBlocks(record, step);
     const blocks = runs.reduce(
-      (sum, { first, end }) =>
-        sum + Math.floor((end - 1) / keyBlock) - Math.floor(first / keyBlock) +
-        1,
+      (sum, { first, end }) => sum + blockOf(end - 1) - blockOf(first) + 1,
       0,
     );
-    return Math.min(
-      stepsOf(runs, step),
-      keyBlock % step === 0 ? blocks : 2 * blocks,
-    );
+    return Math.min(stepsOf(runs, step), aligned ? blocks : 2 * blocks);
   }
 
-  #checkLoops({ runs, step }: SelectedWork, rows: number, bits: number): void {
+  #keyBlocks(step: number) {
     const { keyBlock } = this.#grid;
-    const blocks = Math.floor((step + keyBlock - 2) / keyBlock) + 1;
-    const words = Math.floor((blocks + 30) / 32) + 1;
-    const chunk = 2 + rows * (words + 2) + Math.log2(BLOCK_RUN_LANES) + 1;
+    return {
+      blockOf: (key: number) => Math.floor(key / keyBlock),
+      aligned: keyBlock % step === 0,
+    };
+  }
+
+  /** The same of packed rows, whose blocks may begin before them. */
+  #rowBlocks({ queryOffset: offset }: SequenceRecord, step: number) {
+    const { rowsBy, queryBlock, queryOffset } = this.#grid;
+    const before = rowsBy === "position" ? offset - queryOffset : 0;
+    return {
+      blockOf: (row: number) =>
+        Math.floor((Math.floor(row / this.#group) + before) / queryBlock),
+      aligned: queryBlock * this.#group % step === 0 &&
+        before * this.#group % step === 0,
+    };
+  }
+
+  #checkLoops({ runs, rows, step }: SelectedWork): void {
+    const { keyBlock, queryBlock } = this.#grid;
+    const { along, maxLoopIterations: limit } = this.#options;
+    const [packed, keys] = along === "key" ? [rows, step] : [step, rows];
+    const queries = mostBlocks(mostBlocks(packed, this.#group), queryBlock);
+    const words = mostBlocks(mostBlocks(keys, keyBlock), BLOCKS_A_WORD);
+    const chunk = 3 + this.#heads * (queries * (words + 2) + 2) +
+      Math.log2(BLOCK_RUN_LANES) + 1;
     const loops = Math.max(...runs.map((list) =>
       list.reduce(
         (sum, run) =>
           sum + 2 +
           Math.ceil((run.end - run.first) / step / BLOCK_RUN_LANES) * chunk,
-        Math.ceil(bits / BLOCK_RUN_LANES) + 2,
+        2,
       )
     ));
-    if (loops <= this.#maxLoopIterations) return;
+    if (loops <= limit) return;
     throw new UnsupportedError(
-      `select among blocks of ${keyBlock} keys and ${this.#grid.queryBlock} queries`,
-      `its loops take up to ${loops} iterations, and this adapter ends them after ${this.#maxLoopIterations}; use larger blocks`,
+      `select among blocks of ${keyBlock} keys and ${queryBlock} queries`,
+      `its loops take up to ${loops} iterations, and this adapter ends them after ${limit}; use larger blocks`,
     );
   }
 }

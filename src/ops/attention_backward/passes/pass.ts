@@ -7,7 +7,7 @@
 
 import type { BackwardSpec } from "../../../../kernels/attention/backward/spec.ts";
 import type { KernelSource } from "../../../core/kernel.ts";
-import type { Dispatch } from "../../../gpu/mod.ts";
+import type { Dispatch, ProgramCopy } from "../../../gpu/mod.ts";
 import { dispatchOf } from "../../attention/parts.ts";
 import { type AttentionProblem, vecsOf } from "../../attention/problem.ts";
 import type { TileSize } from "../../attention/variants/algorithm.ts";
@@ -36,6 +36,8 @@ export interface Passes {
   readonly dispatches: readonly Dispatch[];
   readonly words: Readonly<Record<string, Uint32Array>>;
   readonly scratch: Readonly<Record<string, number>>;
+  /** What is copied to scratch. */
+  readonly copies: readonly ProgramCopy[];
   /** For people. */
   readonly kernels: BackwardExplanation["kernels"];
   /** How often each pass runs. */
@@ -76,6 +78,8 @@ export interface PassDispatch {
   readonly source: KernelSource;
   readonly tilesAt: number;
   readonly tileCount: number;
+  /** Workgroups of a tile; one a kv head by default. */
+  readonly heads?: number;
   /** Uniforms of its own. */
   readonly uniforms?: Readonly<Record<string, number>>;
 }
@@ -89,7 +93,8 @@ export function passDispatch(
     /** What bindings are called among the program's buffers. */
     readonly aliases: Readonly<Record<string, string>>;
   },
-  { source, tilesAt, tileCount, uniforms = {} }: PassDispatch,
+  { source, tilesAt, tileCount, heads = problem.kvHeads, uniforms = {} }:
+    PassDispatch,
 ): Dispatch {
   const own = {
     ...values,
@@ -103,7 +108,7 @@ export function passDispatch(
         tile,
         tilesAt,
         groups: tileCount,
-        heads: problem.kvHeads,
+        heads,
         uniforms,
       },
       own,

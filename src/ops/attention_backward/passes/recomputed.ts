@@ -24,6 +24,11 @@ import { rowFormat } from "../../../../kernels/fragments/rows.ts";
 import type { KernelSource } from "../../../core/kernel.ts";
 import type { Dispatch } from "../../../gpu/mod.ts";
 import type { TileSize } from "../../attention/variants/algorithm.ts";
+import {
+  selectionOf,
+  type SelectionScratch,
+  selectionScratch,
+} from "../../attention/variants/selection.ts";
 import { flatWork, type Work } from "../../attention/work/key_ranges.ts";
 import type { LoopCounts } from "../../attention/work/loop_limit.ts";
 import {
@@ -40,6 +45,7 @@ import {
   NO_MODEL,
   partitionOf,
   type PassContext,
+  type PassDispatch,
   passDispatch,
   type Passes,
 } from "./pass.ts";
@@ -50,6 +56,8 @@ interface Pass {
   readonly schedule: string;
   /** What its partial sums are called among the program's scratch. */
   readonly sums: string;
+  /** What the lists that the device writes are called there. */
+  readonly selection: string;
   readonly ranges: Work;
   readonly tile: TileSize;
   /** Rows of the gradient that a workgroup owns. */
@@ -67,6 +75,7 @@ interface Pass {
 interface WrittenPass {
   readonly dispatches: readonly Dispatch[];
   readonly schedule: Schedule;
+  readonly selected: SelectionScratch;
   readonly sumBytes: number;
 }
 
@@ -88,10 +97,14 @@ export function recomputedPasses(context: PassContext): Passes {
     words: Object.fromEntries(
       passes.map((pass, i) => [pass.schedule, written[i].schedule.words]),
     ),
-    scratch: Object.fromEntries(
-      passes.map(({ sums }, i) => [sums, written[i].sumBytes] as const)
-        .filter(([, bytes]) => bytes > 0),
-    ),
+    scratch: {
+      ...Object.fromEntries(
+        passes.map(({ sums }, i) => [sums, written[i].sumBytes] as const)
+          .filter(([, bytes]) => bytes > 0),
+      ),
+      ...Object.assign({}, ...written.map(({ selected }) => selected.scratch)),
+    },
+    copies: written.flatMap(({ selected }) => selected.copies),
     kernels: { query: explained(0), keyValue: explained(1) },
     rounds: 1,
     moved: () => {
@@ -127,6 +140,7 @@ function queryPass(
   return {
     schedule: "query_schedule",
     sums: "query_sums",
+    selection: "query_selection",
     ranges,
     tile: { rows: tileRows(tile), keys: tile.keysPerStep },
     own: tileRows(tile),
@@ -157,6 +171,7 @@ function keyPass({ problem, spec, device, tiles, before }: PassContext): Pass {
   return {
     schedule: "key_schedule",
     sums: "key_sums",
+    selection: "key_selection",
     ranges,
     tile: { rows: tile.rowsPerStep, keys: tileKeys(tile) },
     own: tileKeys(tile),
@@ -169,6 +184,8 @@ function keyPass({ problem, spec, device, tiles, before }: PassContext): Pass {
     options: {
       runs: new RowRuns(problem),
       stateElements: 4 * rowVecs,
+      // Else two gradients and the lists are one buffer too many.
+      partial: problem.selection !== undefined,
       before: Uint32Array.from([...before, ...keySpans(problem)]),
     },
   };
@@ -192,24 +209,40 @@ function writePass(context: PassContext, pass: Pass): WrittenPass {
     pass.options,
   );
   const [{ tilesAt, tileCount, partial }] = schedule.kernels;
+  const selection = selectionOf(problem, schedule, 0, pass.tile);
   const place = {
     schedule,
     tile: pass.tile,
-    aliases: { schedule: pass.schedule, sums: pass.sums },
+    aliases: {
+      schedule: pass.schedule,
+      sums: pass.sums,
+      selection: pass.selection,
+    },
   };
-  const uniforms = { row_vecs: rowVecs };
-  const dispatches = [
+  const shared = { row_vecs: rowVecs, ...selection.uniforms };
+  const parts: PassDispatch[] = [
+    ...selection.dispatches.map(({ groups, ...one }) => ({
+      ...one,
+      tileCount: groups,
+    })),
     { source: pass.kernel(partial), tilesAt, tileCount },
     ...schedule.merges.map((merge) => ({
       source: sumKernel(pass.sum),
       tilesAt: merge.tilesAt,
       tileCount: merge.tileCount,
     })),
-  ].filter(({ tileCount }) => tileCount > 0)
-    .map((dispatch) => passDispatch(context, place, { ...dispatch, uniforms }));
+  ];
+  const dispatches = parts.filter(({ tileCount }) => tileCount > 0)
+    .map((part) =>
+      passDispatch(context, place, {
+        ...part,
+        uniforms: { ...shared, ...part.uniforms },
+      })
+    );
   return {
     dispatches,
     schedule,
+    selected: selectionScratch(problem, schedule, pass.selection),
     // A sum of nothing but empty rows still binds its parts.
     sumBytes: partial ? Math.max(1, schedule.stateRows) * rowVecs * 16 : 0,
   };

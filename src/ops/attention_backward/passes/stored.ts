@@ -58,6 +58,7 @@ export function storedPasses(context: PassContext): Passes | string {
   const { problem, spec, device, tiles, splits, before } = context;
   const { dtype, headDim, valueHeadDim, kvHeads, sequences } = problem;
   if (splits > 1) return "its loops are not split";
+  if (problem.selection) return "the device selects its blocks";
   const work = keyWork(problem);
   const most = (lengths: number[]) => Math.max(0, ...lengths);
   const rowsOf = (record: number) => packedRows(problem, sequences[record]);
@@ -216,6 +217,7 @@ export function storedPasses(context: PassContext): Passes | string {
         query_sums: 16 * tensorElements(problem).lse * query.headVecs,
       }),
     },
+    copies: [],
     kernels: {
       query: {
         tile: queryPlace.tile,

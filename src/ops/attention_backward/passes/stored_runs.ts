@@ -45,6 +45,8 @@ export function withBlanks(
 
 /** Another source's runs of rows, filled up with blanks. */
 export class BlankedRuns implements RunSource {
+  /** They are of packed query rows. */
+  readonly along = "row";
   readonly #runs: RunSource;
   readonly #size: number;
 
@@ -76,6 +78,8 @@ export class BlankedRuns implements RunSource {
  * with something seen, if these are of the size that was filled up to.
  */
 export class WrittenRuns implements RunSource {
+  /** They are of keys. */
+  readonly along = "key";
   /** Whether runs differ by kv head. */
   readonly perHead: boolean;
   readonly #keys: number;

@@ -15,7 +15,11 @@ const GEOMETRY = { queries: 256, keys: 4096, queryBlock: 64, keyBlock: 128 };
 
 function listsOf(
   more: Partial<BlockGeometry> = {},
-  { runsPerHead = false, maxLoopIterations = Infinity } = {},
+  {
+    along = "key" as "key" | "row",
+    runsPerHead = false,
+    maxLoopIterations = Infinity,
+  } = {},
 ): SelectedLists {
   const shape = (length: number, heads: number) =>
     ({ dtype: "f32", shape: [1, length, heads, 8] }) as const;
@@ -25,6 +29,7 @@ function listsOf(
     value: shape(4096, HEADS.kvHeads),
   });
   return new SelectedLists(blockGrid({ ...GEOMETRY, ...more }), problem, {
+    along,
     runsPerHead,
     maxLoopIterations,
   });
@@ -46,33 +51,41 @@ const WORK: SelectedWork = {
   step: 16,
 };
 
-Deno.test("a list has room for its bits and a run a block", () => {
+Deno.test("a list has room for a run a block", () => {
   const lists = listsOf();
-  // 64 packed rows of 3 heads are 22 queries: one row of blocks, one word.
-  const stride = 2 + 1 + 3 * 32;
+  const stride = 2 + 3 * 32;
   assertEquals(lists.reserve(WORK), { at: 0, stride });
   assertEquals(lists.reserve(WORK), { at: stride, stride });
   assertEquals(lists.selection, {
+    along: "key",
     words: 2 * stride,
     lists: 2,
     perHead: false,
   });
 });
 
-Deno.test("a list has room for all rows of blocks that its rows are in", () => {
-  // Packed rows 160 to 223 are queries 53 to 74.
-  const { stride } = listsOf().reserve({ ...WORK, row: 160 });
-  assertEquals(stride, 2 + 2 + 3 * 32);
-  // By positions, 3840 is 0 past a block, 3850 is 10.
-  const shifted = listsOf({ queryOffset: 3830, queries: 300 });
-  assertEquals(shifted.reserve({ ...WORK, row: 120 }).stride, 2 + 2 + 3 * 32);
+Deno.test("along rows, a list has room for a run a row of blocks", () => {
+  // 768 packed rows of 3 heads, 64 queries a block.
+  const work = { ...WORK, runs: [[{ first: 0, end: 768, full: true }]] };
+  const along = "row";
+  assertEquals(listsOf({}, { along }).reserve(work).stride, 2 + 3 * 4);
+  // Blocks of 50 queries are 150 rows, which steps of 16 reach across.
+  const odd = listsOf({ queryBlock: 50 }, { along });
+  assertEquals(odd.reserve(work).stride, 2 + 3 * 2 * 6);
+  // By positions, row 0 is 10 queries into a block.
+  const shifted = listsOf({ queryOffset: 3830, queries: 300 }, { along });
+  assertEquals(shifted.reserve(work).stride, 2 + 3 * 2 * 5);
+  // There are never more runs than steps.
+  const fine = listsOf({ queryBlock: 1 }, { along });
+  assertEquals(fine.reserve(work).stride, 2 + 3 * 48);
 });
 
-Deno.test("masks by head have a list a kv head, with bits of its heads", () => {
+Deno.test("masks by head have a list a kv head", () => {
   const byHead = listsOf({ heads: 6 });
-  const stride = 2 + 3 + 3 * 32;
+  const stride = 2 + 3 * 32;
   assertEquals(byHead.reserve(WORK), { at: 0, stride });
   assertEquals(byHead.selection, {
+    along: "key",
     words: 2 * stride,
     lists: 2,
     perHead: true,
@@ -85,14 +98,17 @@ Deno.test("masks by head have a list a kv head, with bits of its heads", () => {
 
 Deno.test("there are never more runs than steps", () => {
   const { stride } = listsOf({ keyBlock: 1 }).reserve(WORK);
-  assertEquals(stride, 2 + 128 + 3 * 256);
+  assertEquals(stride, 2 + 3 * 256);
   // Steps that reach into two blocks may be a run of their own.
   const reaching = listsOf({ keyBlock: 100 }).reserve(WORK);
-  assertEquals(reaching.stride, 2 + 2 + 3 * 82);
+  assertEquals(reaching.stride, 2 + 3 * 82);
 });
 
 Deno.test("loops that an adapter would end are refused", () => {
-  listsOf({ queryBlock: 1 }, { maxLoopIterations: 65535 }).reserve(WORK);
+  for (const along of ["key", "row"] as const) {
+    listsOf({ queryBlock: 1 }, { along, maxLoopIterations: 65535 })
+      .reserve(WORK);
+  }
   assertThrows(
     () => listsOf({ queryBlock: 1 }, { maxLoopIterations: 200 }).reserve(WORK),
     UnsupportedError,

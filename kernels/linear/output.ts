@@ -1,0 +1,104 @@
+/**
+ * Outputs of chunks: what the state that enters gives, and what the chunk's own
+ * tokens do,
+ *
+ * ```text
+ * o_t = scale (q_t exp(G_t)) h_in + sum over s <= t of A_ts v_s
+ * ```
+ *
+ * @module
+ */
+
+import type { KernelSource } from "../../src/core/kernel.ts";
+import { wgsl } from "../wgsl.ts";
+import {
+  scoreBlocks,
+  stateBlocks,
+  storedTokens,
+  tokenBlocks,
+} from "./operands.ts";
+import { chunkProductKernel } from "./product.ts";
+import { gateWeights } from "./weights.ts";
+import { linearLabel, type LinearSpec } from "./spec.ts";
+
+/**
+ * The kernel of outputs; rows are queries, columns the value's.
+ *
+ * @example What it binds
+ * ```ts
+ * import { chunkOutputKernel, rowFormat } from "@quire/attention/kernels";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const rows = rowFormat("f32", 64);
+ * const { bindings } = chunkOutputKernel({
+ *   queryFormat: rows,
+ *   keyFormat: rows,
+ *   valueFormat: rows,
+ *   outputFormat: rows,
+ *   gate: "none",
+ *   tile: { rowLanes: 8, columnLanes: 8, columnQuads: 1 },
+ * });
+ * assertEquals(bindings.map(({ name }) => name), [
+ *   "schedule",
+ *   "query",
+ *   "states",
+ *   "scores",
+ *   "value",
+ *   "output",
+ *   "params",
+ * ]);
+ * ```
+ *
+ * @category Kernels
+ */
+export function chunkOutputKernel(spec: LinearSpec): KernelSource {
+  const gated = spec.gate !== "none";
+  const query = "query_block(chunk, query_head_of(head), row, depth / 4u)";
+  return chunkProductKernel({
+    label: linearLabel("output", spec),
+    tile: spec.tile,
+    fragments: [
+      tokenBlocks({ name: "query", format: spec.queryFormat, dim: "head_dim" }),
+      stateBlocks,
+      scoreBlocks,
+      tokenBlocks({
+        name: "value",
+        format: spec.valueFormat,
+        dim: "value_dim",
+      }),
+      storedTokens({
+        name: "output",
+        format: spec.outputFormat,
+        dim: "value_dim",
+      }),
+      ...spec.gate === "none" ? [] : [gateWeights(spec.gate, "from_start")],
+      { uniforms: { scale: "f32" } },
+    ],
+    rows: "chunk.count",
+    columns: "4u * params.value_vecs",
+    begin: "let state_head = state_head_of(head);",
+    terms: [
+      {
+        depth: "params.state_rows",
+        left: gated
+          ? `params.scale * transpose(weighted(${query}, from_start(chunk, state_head, row, depth / 4u)))`
+          : `params.scale * transpose(${query})`,
+        right: "state_block(chunk_index, state_head, depth, column / 4u)",
+      },
+      {
+        depth: "min(chunk.count, row_end)",
+        left: "transpose(score_block(chunk, head, row, depth / 4u))",
+        right: "value_block(chunk, state_head, depth, column / 4u)",
+      },
+    ],
+    epilogue: wgsl(STORE, { quad: 4 }),
+  });
+}
+
+const STORE = `
+@each r in quad
+if (row + $r < chunk.count) {
+  store_output(output_at(chunk, row + $r, head), column / 4u, sum_$r);
+}
+@end
+`;

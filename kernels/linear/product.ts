@@ -1,0 +1,33 @@
+/**
+ * The product of matrices for each chunk and head, which linear attention's
+ * kernels are instances of.
+ *
+ * @module
+ */
+
+import type { KernelSource } from "../../src/core/kernel.ts";
+import { productKernel, type ProductParts } from "../product.ts";
+import { chunks, heads } from "./chunks.ts";
+
+/**
+ * The kernel of a product; names that it has besides are `chunk_index`, `chunk`
+ * and `head`.
+ */
+export function chunkProductKernel(
+  parts: Omit<ProductParts, "places">,
+): KernelSource {
+  return productKernel({
+    ...parts,
+    fragments: [chunks, heads, ...parts.fragments],
+    places: CHUNKS,
+  });
+}
+
+const CHUNKS = `
+let head = place % params.heads;
+let chunk_index = place / params.heads;
+if (chunk_index >= params.chunk_count) {
+  return;
+}
+let chunk = chunk_of(chunk_index);
+`;

@@ -1,0 +1,192 @@
+/**
+ * From what chunks add to the states that enter them:
+ *
+ * ```text
+ * h = the initial state;  for each chunk: h_in = h;  h = diag(exp(G_end)) h + its own
+ * ```
+ *
+ * in place, and the state at the end. One invocation goes along a run of chunks
+ * for four elements of a state.
+ *
+ * A long sequence is several runs, blocks of chunks, and three scans: what each
+ * block adds (`reduce`), the states that enter blocks (the same scan with blocks
+ * for chunks), and from these those that enter chunks. No workgroup waits for
+ * another.
+ *
+ * @module
+ */
+
+import type { KernelSource } from "../../src/core/kernel.ts";
+import { type Fragment, kernelOf } from "../fragment.ts";
+import { wgsl } from "../wgsl.ts";
+import { chunks, KEPT_STATE, NO_STATE, stateRuns } from "./chunks.ts";
+import { givenStates, type GivenStatesSpec } from "./given_states.ts";
+import { chunkStates } from "./operands.ts";
+import type { GateKind } from "./spec.ts";
+import { gateSums } from "./weights.ts";
+
+/** Invocations of a workgroup. */
+export const SCAN_LANES = 64;
+
+/**
+ * What a scan's source depends on.
+ *
+ * @category Kernels
+ */
+export interface ScanSpec extends GivenStatesSpec {
+  /** What gates are for. */
+  readonly gate: GateKind;
+  /** What runs consist of. */
+  readonly items: "chunks" | "blocks";
+  /**
+   * Whether only the ends of runs are wanted, with the sums of their gates, and
+   * not the states that enter their items.
+   */
+  readonly reduce: boolean;
+  /** Whether runs begin with kept states, or end in them. */
+  readonly kept: boolean;
+}
+
+/**
+ * A scan; one invocation four elements of a run's state.
+ *
+ * @example What it binds
+ * ```ts
+ * import { rowFormat, scanKernel } from "@quire/attention/kernels";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const { bindings } = scanKernel({
+ *   gate: "none",
+ *   items: "chunks",
+ *   reduce: false,
+ *   stateFormat: rowFormat("f32", 64),
+ *   initial: true,
+ *   final: true,
+ *   pool: true,
+ *   kept: false,
+ * });
+ * assertEquals(bindings.map(({ name }) => name), [
+ *   "schedule",
+ *   "states",
+ *   "state_pool",
+ *   "params",
+ * ]);
+ * ```
+ *
+ * @category Kernels
+ */
+export function scanKernel(spec: ScanSpec): KernelSource {
+  const { gate, items, reduce, initial, final, pool, kept } = spec;
+  const gated = gate !== "none";
+  const traits = Object.entries({ reduce, initial, final, pool, kept })
+    .filter(([, is]) => is).map(([name]) => `.${name}`);
+  return kernelOf({
+    label: `linear.scan/${items}.${gate}${traits.join("")}`,
+    fragments: [
+      chunks,
+      stateRuns,
+      chunkStates("read_write"),
+      ...gated ? [gateSums(gate)] : [],
+      ...gated && reduce ? [blockGates] : [],
+      ...kept && items === "chunks" ? [keptStates] : [],
+      ...givenStates(spec),
+    ],
+    main: wgsl(SCAN, {
+      lanes: SCAN_LANES,
+      initial,
+      final,
+      gated,
+      reduce,
+      blocks: items === "blocks",
+      kept,
+      keptBuffer: items === "chunks" ? "kept_states" : "states",
+      none: `${NO_STATE}u`,
+      keptState: `${KEPT_STATE}u`,
+    }),
+  });
+}
+
+/** States that scans keep for each other; laid out as those of chunks. */
+const keptStates: Fragment = {
+  bindings: [{
+    name: "kept_states",
+    type: "array<vec4f>",
+    access: "read_write",
+  }],
+};
+
+/** Sums of gates of blocks, laid out as those of chunks' tokens. */
+const blockGates: Fragment = {
+  bindings: [{ name: "block_gates", type: "array<f32>", access: "read_write" }],
+  uniforms: { gate_width: "u32" },
+};
+
+const SCAN = `
+@compute @workgroup_size($lanes)
+fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: vec3u,
+  @builtin(local_invocation_index) lane: u32) {
+  let group = group_id.x + grid.x * (group_id.y + grid.y * group_id.z);
+  let index = group * $lanes + lane;
+  let vec = index % params.value_vecs;
+  let row = index / params.value_vecs % params.state_rows;
+  let place = index / (params.value_vecs * params.state_rows);
+  let state_head = place % params.state_heads;
+  let run_index = place / params.state_heads;
+  if (run_index >= params.run_count) {
+    return;
+  }
+  let run = run_of(run_index);
+  var state = vec4f(0.0);
+  @if initial
+  if (run.initial_slot < $keptState) {
+    state = load_initial(given_state_at(run.initial_slot, state_head, row), vec);
+  }
+  @end
+  @if kept
+  if (run.initial_slot >= $keptState && run.initial_slot != $none) {
+    state = $keptBuffer[state_at(run.initial_slot - $keptState, state_head, row) + vec];
+  }
+  @end
+  @if gated
+  var gates_sum = 0.0;
+  @end
+  for (var i = 0u; i < run.count; i++) {
+    let item = run.first + i;
+    let at = state_at(item, state_head, row) + vec;
+    let own = states[at];
+    @if not reduce
+    states[at] = state;
+    @end
+    @if gated
+    @if blocks
+    let end = gate_of(item, state_head, row / 4u)[row % 4u];
+    @else
+    let chunk = chunk_of(item);
+    let end = gate_of(chunk.row + chunk.count - 1u, state_head, row / 4u)[row % 4u];
+    @end
+    gates_sum += end;
+    state = fma(vec4f(exp(end)), state, own);
+    @else
+    state += own;
+    @end
+  }
+  @if kept
+  if (run.final_slot >= $keptState && run.final_slot != $none) {
+    $keptBuffer[state_at(run.final_slot - $keptState, state_head, row) + vec] = state;
+  }
+  @end
+  @if final
+  if (run.final_slot < $keptState) {
+    store_final(given_state_at(run.final_slot, state_head, row), vec, state);
+  }
+  @end
+  @if reduce
+  @if gated
+  let channel = row % params.gate_width;
+  if (vec == 0u && row < params.gate_width) {
+    block_gates[(run_index * params.state_heads + state_head) * params.gate_width + channel] = gates_sum;
+  }
+  @end
+  @end
+}
+`;

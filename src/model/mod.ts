@@ -1,0 +1,30 @@
+/**
+ * Parts of models around attention, without a GPU: prompts that are read twice,
+ * prefixes, losses as data, and the layers of hybrids.
+ *
+ * @example A prompt that is read twice
+ * ```ts
+ * import { repeatedPrompt } from "@quire/attention/model";
+ *
+ * console.log(repeatedPrompt({ context: [1, 2, 3], question: [1] }));
+ * ```
+ *
+ * @module
+ */
+
+export { repeatedPrompt, type RepeatedPromptOptions } from "./jrt/prompt.ts";
+export {
+  type PrefixOptions,
+  type PrefixTokens,
+  prefixTokens,
+} from "./jrt/prefix.ts";
+export {
+  type PrefixLoss,
+  prefixLoss,
+  type PrefixLossOptions,
+} from "./jrt/loss.ts";
+export {
+  type BasedLayer,
+  basedLayers,
+  type BasedLayersOptions,
+} from "./based/layers.ts";

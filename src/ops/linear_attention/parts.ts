@@ -1,0 +1,277 @@
+/**
+ * Everything that a plan of linear attention will put on the device, worked out
+ * on the CPU from a problem and what the device is. Pure, no GPU objects.
+ *
+ * The pieces are exported one by one, for what is made of them besides: the
+ * delta rules, features, and backward, which computes states and scores anew.
+ *
+ * @module
+ */
+
+import { chunkStateKernel } from "../../../kernels/linear/chunk_state.ts";
+import { GATE_LANES, gateSumsKernel } from "../../../kernels/linear/gates.ts";
+import { chunkOutputKernel } from "../../../kernels/linear/output.ts";
+import {
+  productColumns,
+  productRows,
+  type ProductTile,
+  productTiles,
+} from "../../../kernels/product.ts";
+import {
+  SCAN_LANES,
+  scanKernel,
+  type ScanSpec,
+} from "../../../kernels/linear/scan.ts";
+import {
+  chunkScoresKernel,
+  scoresTile,
+} from "../../../kernels/linear/scores.ts";
+import { UnsupportedError } from "../../core/errors.ts";
+import type { KernelSource } from "../../core/kernel.ts";
+import { foldGrid } from "../../gpu/program/dispatch.ts";
+import type { Dispatch, ProgramParts } from "../../gpu/mod.ts";
+import type { Segment } from "./chunks.ts";
+import {
+  givenStatesSpec,
+  type LinearContext,
+  linearContext,
+  type LinearDevice,
+  type LinearDispatch,
+} from "./context.ts";
+import type { LinearExplanation } from "./explanation.ts";
+import { checkSupported, type LinearProblem } from "./problem.ts";
+import { recurrentDispatch } from "./recurrent.ts";
+import { linearScratch } from "./scratch.ts";
+
+/** A problem's program, and what to say of it. */
+export interface LinearParts {
+  /** What the program is made of. */
+  readonly parts: ProgramParts;
+  /** For people. */
+  readonly explanation: LinearExplanation;
+}
+
+/**
+ * Works out the program of a problem.
+ *
+ * @throws {RangeError} as `linearContext` does
+ * @throws {UnsupportedError} if there is no kernel for it
+ */
+export function linearParts(
+  problem: LinearProblem,
+  device: LinearDevice,
+): LinearParts {
+  checkSupported(problem);
+  const context = linearContext(problem, device);
+  const { schedule, spec } = context;
+  if (problem.beta && schedule.chunkCount > 0) {
+    throw new UnsupportedError(
+      `compute linear attention by chunks by the rule ${problem.rule}`,
+      'there is no kernel for it in this version; write form: "recurrent"',
+    );
+  }
+  const all = [
+    ...schedule.segments.flatMap((segment) => [
+      ...gateDispatches(context, segment),
+      ...stateDispatches(context, segment),
+      scoresDispatch(context, segment),
+      outputDispatch(context, segment),
+    ]),
+    recurrentDispatch(context),
+  ].filter(({ grid }) => grid.every((count) => count > 0));
+  const scratch = linearScratch(context);
+  return {
+    parts: {
+      dispatches: all.map(({ does: _, ...dispatch }) => dispatch),
+      words: { schedule: schedule.words },
+      scratch,
+    },
+    explanation: {
+      dispatches: all.map(({ source, grid, does }) => ({
+        kernel: source.label,
+        grid,
+        does,
+      })),
+      tile: {
+        rows: productRows(spec.tile),
+        columns: productColumns(spec.tile),
+      },
+      chunks: { count: schedule.chunkCount, tokens: problem.chunk },
+      segments: schedule.segments.length,
+      scan: schedule.mostBlocks > 0 ? "blocks" : "sequential",
+      scratchBytes: Object.values(scratch).reduce((sum, n) => sum + n, 0),
+    },
+  };
+}
+
+/** Sums of gates inside chunks, where there are gates. */
+export function gateDispatches(
+  context: LinearContext,
+  segment: Segment,
+): LinearDispatch[] {
+  const { problem: { decay, stateHeads }, values, device } = context;
+  if (!decay) return [];
+  const lanes = segment.chunks.count * stateHeads * values.gate_width;
+  return [{
+    source: gateSumsKernel({ dtype: decay.dtype }),
+    uniforms: { ...values, ...segmentUniforms(segment) },
+    grid: foldGrid(Math.ceil(lanes / GATE_LANES), device.limits),
+    does: "sums log gates inside chunks",
+  }];
+}
+
+/** What chunks add to states, and from that the states that enter them. */
+export function stateDispatches(
+  context: LinearContext,
+  segment: Segment,
+): LinearDispatch[] {
+  const { problem, spec, values } = context;
+  return [
+    productDispatch(context, segment, {
+      source: chunkStateKernel(spec),
+      heads: problem.stateHeads,
+      rows: values.state_rows,
+      columns: problem.valueHeadDim,
+      does: "what each chunk adds to the state",
+    }),
+    ...scanDispatches(context, segment),
+  ];
+}
+
+/** From what chunks add to states, the states that enter them. */
+export function scanDispatches(
+  context: LinearContext,
+  segment: Segment,
+): LinearDispatch[] {
+  const { problem, spec, schedule, values, device } = context;
+  const { states, stateHeads } = problem;
+  const { state_rows, value_vecs } = values;
+  const scan = (
+    runs: Segment["runs"],
+    own: Omit<ScanSpec, "gate" | "stateFormat" | "pool">,
+    rest: Pick<LinearDispatch, "does" | "aliases">,
+  ): LinearDispatch => {
+    const lanes = runs.count * stateHeads * state_rows * value_vecs;
+    return {
+      source: scanKernel({
+        gate: spec.gate,
+        ...givenStatesSpec(problem),
+        ...own,
+      }),
+      uniforms: {
+        ...values,
+        ...segmentUniforms(segment),
+        runs_at: runs.at,
+        run_count: runs.count,
+      },
+      grid: foldGrid(Math.ceil(lanes / SCAN_LANES), device.limits),
+      ...rest,
+    };
+  };
+  const { initial, final } = states;
+  const last = scan(
+    segment.runs,
+    { items: "chunks", reduce: false, initial, final, kept: schedule.kept },
+    { does: "the states that enter chunks" },
+  );
+  if (schedule.mostBlocks === 0) return [last];
+  return [
+    scan(
+      segment.blocks,
+      {
+        items: "chunks",
+        reduce: true,
+        initial: false,
+        final: false,
+        kept: true,
+      },
+      { does: "what each block of chunks adds to the state" },
+    ),
+    scan(
+      segment.blockRuns,
+      { items: "blocks", reduce: false, initial, final: false, kept: true },
+      {
+        does: "the states that enter blocks of chunks",
+        aliases: {
+          states: "kept_states",
+          ...spec.gate !== "none" && { gates: "block_gates" },
+        },
+      },
+    ),
+    last,
+  ];
+}
+
+/** Scores inside chunks. */
+export function scoresDispatch(
+  context: LinearContext,
+  segment: Segment,
+): LinearDispatch {
+  const { problem, spec } = context;
+  return productDispatch(context, segment, {
+    source: chunkScoresKernel(spec),
+    heads: problem.outputHeads,
+    tile: scoresTile(spec),
+    rows: problem.chunk,
+    columns: problem.chunk,
+    does: "scores of queries with the keys of their chunk",
+  });
+}
+
+/** Outputs of states and scores. */
+export function outputDispatch(
+  context: LinearContext,
+  segment: Segment,
+): LinearDispatch {
+  const { problem, spec } = context;
+  return productDispatch(context, segment, {
+    source: chunkOutputKernel(spec),
+    heads: problem.outputHeads,
+    rows: problem.chunk,
+    columns: problem.valueHeadDim,
+    does: "outputs of the states that enter, and of scores",
+  });
+}
+
+/** A dispatch of a product for each chunk and head of a segment. */
+export function productDispatch(
+  { spec, values, device }: LinearContext,
+  segment: Segment,
+  { source, tile = spec.tile, heads, rows, columns, uniforms, aliases, does }: {
+    readonly source: KernelSource;
+    /** Its tile; that of the spec by default. */
+    readonly tile?: ProductTile;
+    /** Heads that it is for. */
+    readonly heads: number;
+    /** Rows at most. */
+    readonly rows: number;
+    /** Columns at most. */
+    readonly columns: number;
+    /** Values that are its own. */
+    readonly uniforms?: Readonly<Record<string, number>>;
+    readonly aliases?: Dispatch["aliases"];
+    readonly does: string;
+  },
+): LinearDispatch {
+  const tiles = productTiles(tile, { rows, columns });
+  const groups = segment.chunks.count * heads * tiles.row_tiles *
+    tiles.column_tiles;
+  return {
+    source,
+    uniforms: {
+      ...values,
+      ...segmentUniforms(segment),
+      heads,
+      ...tiles,
+      ...uniforms,
+    },
+    grid: foldGrid(groups, device.limits),
+    aliases,
+    does,
+  };
+}
+
+/** Values of the uniforms that say which chunks are worked on. */
+export function segmentUniforms({ chunks }: Segment): Record<string, number> {
+  return { chunks_at: chunks.at, chunk_count: chunks.count };
+}

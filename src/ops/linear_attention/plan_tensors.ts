@@ -1,0 +1,104 @@
+/**
+ * What a plan of linear attention is given, held against its problem.
+ *
+ * @module
+ */
+
+import type { Gpu, GpuTensor } from "../../gpu/mod.ts";
+import { checkType } from "../../core/check.ts";
+import { checkTensor, checkWritten } from "../plan/tensors.ts";
+import type { LinearProblem } from "./problem.ts";
+
+/**
+ * What the `encode` of a plan of linear attention reads and writes.
+ *
+ * @category Attention
+ */
+export interface LinearTensors {
+  /** Queries; where the options give strides, what holds them. */
+  readonly query: GpuTensor;
+  /** Keys; likewise. */
+  readonly key: GpuTensor;
+  /** Values; likewise. */
+  readonly value: GpuTensor;
+  /** Log gates, where the problem has any. */
+  readonly decay?: GpuTensor | undefined;
+  /** Strengths, where the problem has any. */
+  readonly beta?: GpuTensor | undefined;
+  /** The states that sequences begin with, where the problem has any. */
+  readonly initialState?: GpuTensor | undefined;
+  /** The pool of states, where the problem has one: read and written. */
+  readonly states?: GpuTensor | undefined;
+  /** Written: `[.., outputHeads, valueHeadDim]`. */
+  readonly output: GpuTensor;
+  /** Written: the states that sequences end with, where they are wanted. */
+  readonly state?: GpuTensor | undefined;
+}
+
+/** Elements of a problem's states: of one a sequence, or of the pool. */
+export function stateElements(problem: LinearProblem): number {
+  const { stateHeads, headDim, valueHeadDim, sequences, states } = problem;
+  return (states.slots ?? sequences.length) * stateHeads * headDim *
+    valueHeadDim;
+}
+
+/**
+ * Throws unless tensors are there, of the plan's device, dtypes and sizes, and
+ * what is written shares no buffer with another.
+ *
+ * @throws {TypeError} naming the tensor
+ */
+export function checkLinearTensors(
+  gpu: Gpu,
+  problem: LinearProblem,
+  tensors: LinearTensors,
+): void {
+  const { dtype, decay, beta, states } = problem;
+  for (const name of ["query", "key", "value", "output"] as const) {
+    checkTensor(gpu, name, tensors[name], {
+      type: dtype,
+      size: problem.strides[name].extent,
+      least: name !== "output" && problem.strided.includes(name),
+    });
+  }
+  for (const [name, gate] of [["decay", decay], ["beta", beta]] as const) {
+    if (!checkWanted(name, tensors[name], gate !== undefined)) continue;
+    checkTensor(gpu, name, tensors[name], {
+      type: gate!.dtype,
+      size: gate!.elements,
+    });
+  }
+  const pool = states.slots !== undefined;
+  const wanted = {
+    initialState: states.initial && !pool,
+    states: pool,
+    state: states.final && !pool,
+  };
+  for (const name of ["initialState", "states", "state"] as const) {
+    if (!checkWanted(name, tensors[name], wanted[name])) continue;
+    const size = stateElements(problem);
+    checkTensor(gpu, name, tensors[name], { type: "f32", size });
+  }
+  const bufferOf = (name: keyof LinearTensors) =>
+    [name, tensors[name]?.buffer] as const;
+  checkWritten(
+    (["query", "key", "value", "decay", "beta", "initialState"] as const)
+      .map(bufferOf),
+    (["states", "output", "state"] as const).map(bufferOf),
+  );
+}
+
+/** Whether a tensor is wanted; throws where one is given that is not. */
+function checkWanted(
+  name: string,
+  tensor: GpuTensor | undefined,
+  wanted: boolean,
+): boolean {
+  checkType(
+    wanted || tensor === undefined,
+    name,
+    "must not be given, as the plan's problem has none",
+    tensor,
+  );
+  return wanted;
+}

@@ -1,0 +1,29 @@
+/**
+ * What scratch linear attention takes.
+ *
+ * @module
+ */
+
+import type { LinearContext } from "./context.ts";
+import { stateBytes } from "./sizes.ts";
+
+/** Bytes of scratch, by name. */
+export function linearScratch(
+  { problem, schedule, values }: LinearContext,
+): Record<string, number> {
+  const { stateHeads, outputHeads, decay } = problem;
+  const { segments, mostBlocks, kept } = schedule;
+  const { gate_width, score_vecs } = values;
+  const most = (of: (segment: typeof segments[number]) => number) =>
+    Math.max(1, ...segments.map(of));
+  const rows = most((segment) => segment.rows);
+  const state = stateBytes(stateHeads, values);
+  return {
+    states: state * most(({ chunks }) => chunks.count),
+    scores: 16 * rows * outputHeads * score_vecs,
+    ...decay && { gates: 4 * rows * stateHeads * gate_width },
+    ...kept && { kept_states: state * (mostBlocks + 2) },
+    ...decay && mostBlocks > 0 &&
+      { block_gates: 4 * mostBlocks * stateHeads * gate_width },
+  };
+}
