@@ -19,8 +19,8 @@
 import type { KernelSource } from "../../src/core/kernel.ts";
 import { type Fragment, kernelOf } from "../fragment.ts";
 import { wgsl } from "../wgsl.ts";
-import { chunks, KEPT_STATE, NO_STATE, stateRuns } from "./chunks.ts";
-import { givenStates, type GivenStatesSpec } from "./given_states.ts";
+import { chunks, stateRuns } from "./chunks.ts";
+import { type GivenStatesSpec, runStates } from "./given_states.ts";
 import { chunkStates } from "./operands.ts";
 import type { GateKind } from "./spec.ts";
 import { gateSums } from "./weights.ts";
@@ -88,32 +88,19 @@ export function scanKernel(spec: ScanSpec): KernelSource {
       chunkStates("read_write"),
       ...gated ? [gateSums(gate)] : [],
       ...gated && reduce ? [blockGates] : [],
-      ...kept && items === "chunks" ? [keptStates] : [],
-      ...givenStates(spec),
+      runStates(
+        spec,
+        kept ? items === "chunks" ? "kept_states" : "states" : undefined,
+      ),
     ],
     main: wgsl(SCAN, {
       lanes: SCAN_LANES,
-      initial,
-      final,
       gated,
       reduce,
       blocks: items === "blocks",
-      kept,
-      keptBuffer: items === "chunks" ? "kept_states" : "states",
-      none: `${NO_STATE}u`,
-      keptState: `${KEPT_STATE}u`,
     }),
   });
 }
-
-/** States that scans keep for each other; laid out as those of chunks. */
-const keptStates: Fragment = {
-  bindings: [{
-    name: "kept_states",
-    type: "array<vec4f>",
-    access: "read_write",
-  }],
-};
 
 /** Sums of gates of blocks, laid out as those of chunks' tokens. */
 const blockGates: Fragment = {
@@ -136,17 +123,7 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: v
     return;
   }
   let run = run_of(run_index);
-  var state = vec4f(0.0);
-  @if initial
-  if (run.initial_slot < $keptState) {
-    state = load_initial(given_state_at(run.initial_slot, state_head, row), vec);
-  }
-  @end
-  @if kept
-  if (run.initial_slot >= $keptState && run.initial_slot != $none) {
-    state = $keptBuffer[state_at(run.initial_slot - $keptState, state_head, row) + vec];
-  }
-  @end
+  var state = entering_state(run, state_head, row, vec);
   @if gated
   var gates_sum = 0.0;
   @end
@@ -170,16 +147,7 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: v
     state += own;
     @end
   }
-  @if kept
-  if (run.final_slot >= $keptState && run.final_slot != $none) {
-    $keptBuffer[state_at(run.final_slot - $keptState, state_head, row) + vec] = state;
-  }
-  @end
-  @if final
-  if (run.final_slot < $keptState) {
-    store_final(given_state_at(run.final_slot, state_head, row), vec, state);
-  }
-  @end
+  leave_state(run, state_head, row, vec, state);
   @if reduce
   @if gated
   let channel = row % params.gate_width;

@@ -76,6 +76,7 @@ export {
   type BackwardPlanOptions,
 } from "./attention_backward/plan.ts";
 export type { BackwardTensors } from "./attention_backward/backward_tensors.ts";
+export type { GradientStrides } from "./attention_backward/gradient_strides.ts";
 export {
   type BackwardTileOptions,
   type BackwardTiles,
@@ -122,7 +123,7 @@ export {
   shortConvolutionBackward,
 } from "./layers/convolution.ts";
 export { crossEntropy, crossEntropyBackward } from "./layers/cross_entropy.ts";
-export type { LayerTensor } from "./layers/op.ts";
+export type { LayerBackwardOptions, LayerTensor } from "./layers/op.ts";
 export type {
   ConvolutionBackwardOptions,
   ConvolutionGradients,
@@ -156,11 +157,7 @@ export type {
   RmsNormOptions,
 } from "./layers/ops/row_norm.ts";
 export { LayerPlan, type LayerTensors } from "./layers/plan.ts";
-export {
-  type LayerOpName,
-  type LayerOptions,
-  planLayer,
-} from "./layers/plan_layer.ts";
+export { type LayerOptions, planLayer } from "./layers/plan_layer.ts";
 export {
   logGate,
   logGateBackward,

@@ -235,13 +235,13 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(local_invocation_index)
         let member_3 = select(behind_3, 0u, next_3);
         let token_3 = token_2 + select(0u, 1u, next_3);
         let head_3 = head_first + member_3;
-        let step_at = first_row / 4u * 16;
-        let rows_0_0 = score_gradients[scores_at_0 + step_at + 0 * 16];
-        let rows_1_0 = score_gradients[scores_at_1 + step_at + 0 * 16];
         let query_at_0 = query_place(token_0, head_0);
         let query_at_1 = query_place(token_1, head_1);
         let query_at_2 = query_place(token_2, head_2);
         let query_at_3 = query_place(token_3, head_3);
+        let step_at = first_row / 4u * 16;
+        let rows_0_0 = score_gradients[scores_at_0 + step_at + 0 * 16];
+        let rows_1_0 = score_gradients[scores_at_1 + step_at + 0 * 16];
         let ds_0_0 = rows_0_0[0];
         let ds_1_0 = rows_1_0[0];
         let ds_0_1 = rows_0_0[1];
@@ -281,12 +281,14 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(local_invocation_index)
   }
 
   let gradients = key_gradients_of(tile.sequence);
+
   if (key_0 < gradients.count) {
     let key_out_0 = key_gradient_place(gradients.start + key_0, kv_head);
     for (var vec = 0u; vec < row_sizes.head_vecs; vec++) {
       store_key_gradient(key_out_0, vec, accumulator[own(0, vec, lane)] * params.scale);
     }
   }
+
   if (key_1 < gradients.count) {
     let key_out_1 = key_gradient_place(gradients.start + key_1, kv_head);
     for (var vec = 0u; vec < row_sizes.head_vecs; vec++) {

@@ -302,18 +302,21 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(local_invocation_index)
       store_query_gradient(out_0, vec, accumulator[own(0, vec, lane)] * params.scale);
     }
   }
+
   if (packed_1 < row_count) {
     let out_1 = query_gradient_place(token_1, head_1);
     for (var vec = 0u; vec < row_sizes.head_vecs; vec++) {
       store_query_gradient(out_1, vec, accumulator[own(1, vec, lane)] * params.scale);
     }
   }
+
   if (packed_2 < row_count) {
     let out_2 = query_gradient_place(token_2, head_2);
     for (var vec = 0u; vec < row_sizes.head_vecs; vec++) {
       store_query_gradient(out_2, vec, accumulator[own(2, vec, lane)] * params.scale);
     }
   }
+
   if (packed_3 < row_count) {
     let out_3 = query_gradient_place(token_3, head_3);
     for (var vec = 0u; vec < row_sizes.head_vecs; vec++) {

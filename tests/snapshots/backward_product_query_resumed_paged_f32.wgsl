@@ -246,9 +246,13 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(local_invocation_index)
   let token_3 = sequence.query_start + query_3;
 
   let sums_0 = lse_place(token_0, head_0) * row_sizes.head_vecs;
+
   let sums_1 = lse_place(token_1, head_1) * row_sizes.head_vecs;
+
   let sums_2 = lse_place(token_2, head_2) * row_sizes.head_vecs;
+
   let sums_3 = lse_place(token_3, head_3) * row_sizes.head_vecs;
+
   for (var vec = 0u; vec < row_sizes.head_vecs; vec++) {
     accumulator[own(0, vec, lane)] = sums[sums_0 + vec];
     accumulator[own(1, vec, lane)] = sums[sums_1 + vec];
@@ -312,16 +316,19 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(local_invocation_index)
       sums[sums_0 + vec] = accumulator[own(0, vec, lane)];
     }
   }
+
   if (packed_1 < row_count) {
     for (var vec = 0u; vec < row_sizes.head_vecs; vec++) {
       sums[sums_1 + vec] = accumulator[own(1, vec, lane)];
     }
   }
+
   if (packed_2 < row_count) {
     for (var vec = 0u; vec < row_sizes.head_vecs; vec++) {
       sums[sums_2 + vec] = accumulator[own(2, vec, lane)];
     }
   }
+
   if (packed_3 < row_count) {
     for (var vec = 0u; vec < row_sizes.head_vecs; vec++) {
       sums[sums_3 + vec] = accumulator[own(3, vec, lane)];

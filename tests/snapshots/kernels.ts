@@ -119,6 +119,7 @@ const backward = {
   valueFormat: whole,
   outputFormat: whole,
   mods: mask,
+  queryGradientFormat: whole,
   partial: false,
 } as const;
 
@@ -134,7 +135,9 @@ const backwardKeys = {
   },
 };
 const productKeys = {
+  queryGradientFormat: whole,
   keyGradientFormat: whole,
+  valueGradientFormat: whole,
   tileKeys: 16,
   tile: { lanes: 8, ownRows: 2, step: 4, headVecs: 16 },
 };
@@ -314,7 +317,30 @@ export const SNAPSHOTS: readonly (readonly [string, KernelSource])[] = [
   ["take_rows_halves", takeRowsKernel({ unit: 2 })],
   [
     "backward_delta_f32",
-    deltaKernel({ outputFormat: whole, lseGradient: true }),
+    deltaKernel({ outputFormat: whole, lseGradient: true, strided: false }),
+  ],
+  [
+    "backward_delta_strided_f32",
+    deltaKernel({ outputFormat: whole, lseGradient: false, strided: true }),
+  ],
+  [
+    "backward_key_value_strided_f32",
+    keyValueGradientKernel({
+      ...backward,
+      ...backwardKeys,
+      mods: undefined,
+      stridedQueries: true,
+      stridedKeys: true,
+    }),
+  ],
+  [
+    "backward_query_strided_f32",
+    queryGradientKernel({
+      ...backward,
+      mods: undefined,
+      stridedQueries: true,
+      tile: rowTile,
+    }),
   ],
   [
     "backward_value_f32",

@@ -15,7 +15,7 @@ import type { KernelSource } from "../../../src/core/kernel.ts";
 import { kernelOf } from "../../fragment.ts";
 import { dotTile } from "../../fragments/dot.ts";
 import { dropTile } from "../../fragments/dropout.ts";
-import type { RowFormat } from "../../fragments/rows.ts";
+import { placeOf, type RowFormat } from "../../fragments/rows.ts";
 import { BLANK_RUN, entryPoint } from "../../fragments/schedule.ts";
 import { wgsl } from "../../wgsl.ts";
 import { accumulatorOf, addTile } from "../add_tile.ts";
@@ -27,7 +27,7 @@ import {
   scoreGradientRows,
   storeScores,
 } from "./score_gradients.ts";
-import { nameStepRows } from "./step_rows.ts";
+import { nameStepRows, placeStepQuery, stepNamesOf } from "./step_rows.ts";
 import {
   backwardFragments,
   backwardLabel,
@@ -36,6 +36,7 @@ import {
   gradientRows,
   keyGradients,
   partialSums,
+  placeGradients,
   READ_ROW_SIZES,
   scoreGradients,
   weightScores,
@@ -86,19 +87,25 @@ export function keyTileBytes(tile: KeyTile): number {
 export function keyValueGradientRows(
   spec: Pick<
     KeyValueGradientSpec,
-    "keyGradientFormat" | "valueGradientFormat"
+    | "keyGradientFormat"
+    | "valueGradientFormat"
+    | "stridedKeys"
+    | "gradientsApart"
   >,
 ): readonly [key: GradientRows, value: GradientRows] {
+  const batches = (spec.stridedKeys || spec.gradientsApart) ?? false;
   return [
     {
       name: "key_gradient",
       format: spec.keyGradientFormat,
       dim: "head_dim",
+      batches,
     },
     {
       name: "value_gradient",
       format: spec.valueGradientFormat,
       dim: "value_dim",
+      batches,
     },
   ];
 }
@@ -134,6 +141,11 @@ export function keyValueGradientKernel(
   const whole = wgsl(STEP, {
     step,
     rows: nameStepRows(step),
+    places: Array.from({ length: step }, (_, j) =>
+      [
+        placeStepQuery(j, spec),
+        placeGradients(j, spec, stepNamesOf(j)),
+      ].join("\n")).join("\n"),
     dots: dotTile({
       own,
       step,
@@ -183,14 +195,23 @@ export function keyValueGradientKernel(
       value: BLANK_RUN,
     })
     : whole;
-  const store = Array.from({ length: own }, (_, r) =>
-    wgsl(STORE, {
+  const [keyPlace, valuePlace] = keyValueGradientRows(spec);
+  const store = Array.from({ length: own }, (_, r) => {
+    const of = {
+      batch: "sequence.batch",
+      token: `token_${r}`,
+      head: "kv_head",
+    };
+    return wgsl(STORE, {
       r,
+      keyPlace: placeOf(keyPlace, of),
+      valuePlace: placeOf(valuePlace, of),
       partial,
       stores,
       local: localKey(tile, r),
       valueColumn,
-    }));
+    });
+  });
   return kernelOf({
     label: backwardLabel(
       stores ? "value" : "key_value",
@@ -300,11 +321,7 @@ let kept_$r_$j = s_$r_$j * kept(extractBits(dropped_$r, $j, 1u) != 0u);
 
 const STEP = `
 $rows
-@each j in step
-let query_at_$j = query_place(token_$j, head_$j);
-let gradient_at_$j = output_gradient_place(token_$j, head_$j);
-let statistics_$j = row_statistics[lse_place(token_$j, head_$j)];
-@end
+$places
 $dots
 
 $hide
@@ -326,9 +343,9 @@ if (key_$r < gradients.count) {
   @else
   let token_$r = gradients.start + key_$r;
   @if not stores
-  let key_out_$r = key_gradient_place(token_$r, kv_head);
+  let key_out_$r = $keyPlace;
   @end
-  let value_out_$r = value_gradient_place(token_$r, kv_head);
+  let value_out_$r = $valuePlace;
   @end
   @if not stores
   for (var vec = 0u; vec < row_sizes.head_vecs; vec++) {

@@ -16,7 +16,7 @@ import type { KernelSource } from "../../../src/core/kernel.ts";
 import { type Fragment, kernelOf } from "../../fragment.ts";
 import { keyRows, type KeyValueSpec } from "../../fragments/key_value.ts";
 import { nonFinite } from "../../fragments/online_softmax.ts";
-import type { RowFormat } from "../../fragments/rows.ts";
+import { placeOf, type RowFormat } from "../../fragments/rows.ts";
 import {
   BLANK_RUN,
   eachStep,
@@ -28,10 +28,12 @@ import {
 import { wgsl } from "../../wgsl.ts";
 import { accumulatorOf, addTile } from "../add_tile.ts";
 import { lsePlaces } from "../epilogue.ts";
-import { nameRows, queryRows } from "../query_rows.ts";
+import { nameRows, namesOf, queryRows } from "../query_rows.ts";
 import { placeKeys } from "../score_tile.ts";
+import { keyValueGradientRows } from "./key_value_gradient.ts";
+import { queryGradientRows } from "./query_gradient.ts";
 import { scoreGradientRows } from "./score_gradients.ts";
-import { nameStepRows } from "./step_rows.ts";
+import { nameStepRows, placeStepQuery } from "./step_rows.ts";
 import {
   type BackwardSpec,
   gradientRows,
@@ -53,7 +55,10 @@ export interface ProductTile {
 }
 
 /** What the source of either product depends on. */
-interface ProductSpec extends KeyValueSpec, Pick<BackwardSpec, "queryFormat"> {
+interface ProductSpec
+  extends
+    KeyValueSpec,
+    Pick<BackwardSpec, "queryFormat" | "stridedQueries" | "gradientsApart"> {
   /** The register tile. */
   readonly tile: ProductTile;
   /** Keys of a tile of the kernel that stored the gradients. */
@@ -62,6 +67,8 @@ interface ProductSpec extends KeyValueSpec, Pick<BackwardSpec, "queryFormat"> {
 
 /** What the source of dQ depends on. */
 export interface QueryProductSpec extends ProductSpec {
+  /** The format of rows of the queries' gradient. */
+  readonly queryGradientFormat: RowFormat;
   /** Whether rows go on from sums of a stretch before. */
   readonly resumes: boolean;
   /** Whether rows end in sums, which a later stretch goes on from. */
@@ -72,6 +79,8 @@ export interface QueryProductSpec extends ProductSpec {
 export interface KeyProductSpec extends ProductSpec {
   /** The format of rows of the keys' gradient. */
   readonly keyGradientFormat: RowFormat;
+  /** The format of rows of the values' gradient. */
+  readonly valueGradientFormat: RowFormat;
 }
 
 /** Rows of the gradient that a workgroup owns. */
@@ -88,7 +97,8 @@ export function productTileBytes(tile: ProductTile): number {
 
 /** The kernel of dQ. */
 export function queryProductKernel(spec: QueryProductSpec): KernelSource {
-  const { tile, tileKeys, resumes, partial, queryFormat } = spec;
+  const { tile, tileKeys, resumes, partial } = spec;
+  const gradients = queryGradientRows(spec);
   const { lanes, ownRows: own, step } = tile;
   const quads = own / 4;
   const sums = resumes || partial;
@@ -101,16 +111,12 @@ export function queryProductKernel(spec: QueryProductSpec): KernelSource {
   return kernelOf({
     label: labelOf("query", `${productRows(tile)}x${step}`, spec) + state,
     fragments: [
-      queryRows({ queryFormat, queries: "consecutive" }),
+      queryRows({ ...spec, queries: "consecutive" }),
       keyRows(spec),
       ...productFragments(spec),
-      ...(sums ? [querySums, lsePlaces()] : []),
+      ...(sums ? [querySums, lsePlaces(spec)] : []),
       ...(partial ? [] : [
-        gradientRows({
-          name: "query_gradient",
-          format: queryFormat,
-          dim: "head_dim",
-        }),
+        gradientRows(gradients),
       ]),
     ],
     main: entryPoint(
@@ -118,7 +124,8 @@ export function queryProductKernel(spec: QueryProductSpec): KernelSource {
       [
         READ_ROW_SIZES,
         nameRows(offsets, "consecutive"),
-        wgsl(BEGIN_QUERY, { own, sums, resumes }),
+        ...(sums ? offsets.map((_, r) => placeSums(r, spec)) : []),
+        wgsl(BEGIN_QUERY, { own, resumes }),
         "let stretch = stretch_of(tile.sequence);",
         eachStep(
           step,
@@ -136,7 +143,13 @@ export function queryProductKernel(spec: QueryProductSpec): KernelSource {
           ].join("\n"),
           { before: "var cursor = seek(sequence, run.first_key);" },
         ),
-        wgsl(STORE_QUERY, { own, partial }),
+        ...offsets.map((_, r) =>
+          wgsl(STORE_QUERY, {
+            r,
+            partial,
+            place: placeOf(gradients, namesOf(r)),
+          })
+        ),
       ].join("\n\n"),
     ),
   });
@@ -144,10 +157,12 @@ export function queryProductKernel(spec: QueryProductSpec): KernelSource {
 
 /** The kernel of dK, on the schedule of the kernel that stored the gradients. */
 export function keyProductKernel(spec: KeyProductSpec): KernelSource {
-  const { tile, tileKeys, keyGradientFormat } = spec;
+  const { tile, tileKeys } = spec;
+  const [gradients] = keyValueGradientRows(spec);
   const { lanes, ownRows: own, step } = tile;
   const add = [
     nameStepRows(step),
+    ...Array.from({ length: step }, (_, j) => placeStepQuery(j, spec)),
     wgsl(LOAD_OF_ROWS, { own, step, quads: step / 4, tileKeys }),
     ...Array.from(
       { length: step },
@@ -165,13 +180,9 @@ export function keyProductKernel(spec: KeyProductSpec): KernelSource {
   return kernelOf({
     label: labelOf("key", `${step}x${productRows(tile)}`, spec),
     fragments: [
-      queryRows({ queryFormat: spec.queryFormat, queries: "consecutive" }),
+      queryRows({ ...spec, queries: "consecutive" }),
       ...productFragments(spec),
-      gradientRows({
-        name: "key_gradient",
-        format: keyGradientFormat,
-        dim: "head_dim",
-      }),
+      gradientRows(gradients),
       keyGradients,
     ],
     main: entryPoint(
@@ -184,7 +195,16 @@ export function keyProductKernel(spec: KeyProductSpec): KernelSource {
           wgsl(UNLESS_BLANK, { add, value: BLANK_RUN }),
           { along: "row" },
         ),
-        wgsl(STORE_KEY, { own }),
+        "let gradients = key_gradients_of(tile.sequence);",
+        ...Array.from({ length: own }, (_, r) =>
+          wgsl(STORE_KEY, {
+            r,
+            place: placeOf(gradients, {
+              batch: "sequence.batch",
+              token: `gradients.start + key_${r}`,
+              head: "kv_head",
+            }),
+          })),
       ].join("\n\n"),
     ),
   });
@@ -200,6 +220,16 @@ function partsOfRow(r: number, step: number): string {
     `,
     { r, step, g: Math.floor(r / 4), part: r % 4 },
   );
+}
+
+/** Where a row is among unfinished ones. */
+function placeSums(
+  r: number,
+  { stridedQueries: batches = false }: ProductSpec,
+): string {
+  return `let sums_${r} = ${
+    placeOf({ name: "lse", batches }, namesOf(r))
+  } * row_sizes.head_vecs;`;
 }
 
 /** Unfinished rows, where their log-sum-exps are among such. */
@@ -245,11 +275,6 @@ fn finite(row: vec4f) -> vec4f {
 `;
 
 const BEGIN_QUERY = `
-@if sums
-@each r in own
-let sums_$r = lse_place(token_$r, head_$r) * row_sizes.head_vecs;
-@end
-@end
 for (var vec = 0u; vec < row_sizes.head_vecs; vec++) {
   @each r in own
   @if resumes
@@ -272,10 +297,9 @@ let rows_$g_$j = score_gradients[step_at + $g * $lanes * $tileKeys + $j];
 `;
 
 const STORE_QUERY = `
-@each r in own
 if (packed_$r < row_count) {
   @if not partial
-  let out_$r = query_gradient_place(token_$r, head_$r);
+  let out_$r = $place;
   @end
   for (var vec = 0u; vec < row_sizes.head_vecs; vec++) {
     @if partial
@@ -285,7 +309,6 @@ if (packed_$r < row_count) {
     @end
   }
 }
-@end
 `;
 
 const BEGIN_KEY = `
@@ -308,9 +331,6 @@ let step_at = first_row / 4u * $tileKeys;
 let rows_$r_$q = score_gradients[scores_at_$r + step_at + $q * $tileKeys];
 @end
 @end
-@each j in step
-let query_at_$j = query_place(token_$j, head_$j);
-@end
 `;
 
 const PART_OF_KEY = `
@@ -327,13 +347,10 @@ if (run.full != $value) {
 
 // Of keys past the sequence's end zeros were stored, or nothing is visited.
 const STORE_KEY = `
-let gradients = key_gradients_of(tile.sequence);
-@each r in own
 if (key_$r < gradients.count) {
-  let key_out_$r = key_gradient_place(gradients.start + key_$r, kv_head);
+  let key_out_$r = $place;
   for (var vec = 0u; vec < row_sizes.head_vecs; vec++) {
     store_key_gradient(key_out_$r, vec, accumulator[own($r, vec, lane)] * params.scale);
   }
 }
-@end
 `;

@@ -4,7 +4,9 @@
  * @module
  */
 
+import { placeOf } from "../../fragments/rows.ts";
 import { wgsl } from "../../wgsl.ts";
+import { namesOf, type QuerySpec } from "../query_rows.ts";
 
 /** Names `token_{j}` and `head_{j}` of each row from `first_row` on. */
 export function nameStepRows(step: number): string {
@@ -15,6 +17,21 @@ export function nameStepRows(step: number): string {
       (_, j) => wgsl(NEXT_ROW, { j: j + 1, before: j }),
     ),
   ].join("\n");
+}
+
+/** What row `j` is of. */
+export function stepNamesOf(j: number): Parameters<typeof placeOf>[1] {
+  return { ...namesOf(j), batch: "sequence.batch" };
+}
+
+/** `query_at_{j}`: where row `j` is. */
+export function placeStepQuery(
+  j: number,
+  { stridedQueries: batches = false }: Pick<QuerySpec, "stridedQueries">,
+): string {
+  return `let query_at_${j} = ${
+    placeOf({ name: "query", batches }, stepNamesOf(j))
+  };`;
 }
 
 const FIRST_ROW = `

@@ -15,7 +15,7 @@ import {
   OTHER_BACKWARD_BUFFERS,
   ROW_SIZES,
 } from "../../../kernels/attention/backward/spec.ts";
-import { rowFormat, rowStride } from "../../../kernels/fragments/rows.ts";
+import { type RowFormat, rowStride } from "../../../kernels/fragments/rows.ts";
 import { foldGrid } from "../../gpu/program/dispatch.ts";
 import type { Dispatch, ProgramParts } from "../../gpu/mod.ts";
 import { type CapturedFloats, emitMods } from "../../mods/mod.ts";
@@ -31,15 +31,15 @@ import {
 } from "../attention/parts.ts";
 import {
   type AttentionProblem,
-  checkDifferentiable,
   packedRows,
   vecsOf,
 } from "../attention/problem.ts";
-import { gradientStrides, tensorElements } from "../attention/rows.ts";
+import { rowStrides, tensorElements } from "../attention/rows.ts";
 import type { PlanDevice } from "../attention/variants/variant.ts";
 import { type BackwardChoices, checkBackwardChoices } from "./choices.ts";
 import type { BackwardExplanation } from "./explanation.ts";
 import { capturePasses } from "./capture_pass.ts";
+import { gradientPlaces, type GradientStrides } from "./gradient_strides.ts";
 import { choosePasses } from "./passes/choose.ts";
 import { candidateOf } from "./passes/pass.ts";
 import {
@@ -65,6 +65,8 @@ export interface BackwardProblem {
   readonly lseGradient: boolean;
   /** Captured floats of which gradients are wanted; none by default. */
   readonly captureGradients?: readonly CapturedFloats[] | undefined;
+  /** Where gradients lie; side by side by default. */
+  readonly gradientStrides?: GradientStrides | undefined;
 }
 
 /**
@@ -73,11 +75,11 @@ export interface BackwardProblem {
  * @throws {UnsupportedError} if no tile fits the device
  */
 export function backwardParts(
-  { problem, lseGradient, captureGradients = [] }: BackwardProblem,
+  { problem, lseGradient, captureGradients = [], gradientStrides }:
+    BackwardProblem,
   device: PlanDevice,
   choices: BackwardChoices = {},
 ): BackwardParts {
-  checkDifferentiable(problem);
   const { tiles, splits, scoreGradients } = checkBackwardChoices(
     choices,
     device,
@@ -87,11 +89,13 @@ export function backwardParts(
       emitMods({ ...options, derivative: true, captureGradients }),
     others: OTHER_BACKWARD_BUFFERS,
   });
+  const places = gradientPlaces(problem, gradientStrides);
   const tensors = captureParts(mods?.tensors ?? [], placement);
   const spec: BackwardSpec = {
     ...attentionSpec(problem, mods),
     mods,
     partial: false,
+    gradientsApart: places.apart,
   };
   const captures = mods?.data ?? new Uint32Array(0);
   const before = Uint32Array.from([
@@ -102,7 +106,10 @@ export function backwardParts(
     }),
   ]);
   const values = {
-    ...gradientUniforms(problem, spec),
+    ...uniformsOf(problem, { ...attentionSpec(problem, undefined), ...spec }, {
+      sequencesAt: 0,
+    }),
+    ...places.uniforms,
     row_sizes_at: captures.length,
     gradients_at: before.length,
   };
@@ -110,6 +117,7 @@ export function backwardParts(
   const { passes, ...chosen } = choosePasses(scoreGradients, {
     problem,
     spec,
+    formats: places.formats,
     device,
     tiles,
     splits,
@@ -180,24 +188,6 @@ export function backwardParts(
   };
 }
 
-/** Values of the uniforms that are the same for all dispatches. */
-function gradientUniforms(
-  problem: AttentionProblem,
-  spec: BackwardSpec,
-): Record<string, number> {
-  const { dtype, headDim, valueHeadDim } = problem;
-  const { query, key, value } = gradientStrides(problem);
-  const heads = rowFormat(dtype, headDim);
-  return {
-    ...uniformsOf(problem, { ...attentionSpec(problem, undefined), ...spec }, {
-      sequencesAt: 0,
-    }),
-    ...strideUniforms("query_gradient", heads, query),
-    ...strideUniforms("key_gradient", heads, key),
-    ...strideUniforms("value_gradient", rowFormat(dtype, valueHeadDim), value),
-  };
-}
-
 function deltaDispatch(
   problem: AttentionProblem,
   { outputFormat }: BackwardSpec,
@@ -208,9 +198,11 @@ function deltaDispatch(
 ): Dispatch {
   const rows = tensorElements(problem).lse;
   const [x, y, z] = foldGrid(Math.ceil(rows / DELTA_LANES), device.limits);
+  const strided = problem.strides?.output !== undefined;
   return {
-    source: deltaKernel({ outputFormat, lseGradient }),
+    source: deltaKernel({ outputFormat, lseGradient, strided }),
     uniforms: {
+      ...(strided && stridedRows(problem, outputFormat)),
       rows,
       value_dim: problem.valueHeadDim,
       value_vecs: vecsOf(problem.valueHeadDim),
@@ -222,4 +214,31 @@ function deltaDispatch(
     },
     grid: [x, 1, y * z],
   };
+}
+
+/** Where rows of the output lie, by the order of those of the log-sum-exp. */
+function stridedRows(
+  problem: AttentionProblem,
+  format: RowFormat,
+): Record<string, number> {
+  const { layout, queryHeads, queryTokens, sequences, strides } = problem;
+  const own = strideUniforms("output", format, rowStrides(problem).output);
+  // Ragged sequences follow each other, as one.
+  const tokens = queryTokens / (strides?.dense ? sequences.length : 1);
+  const { output_token_stride: token, output_head_stride: head } = own;
+  return layout === "bshd"
+    ? {
+      ...own,
+      inner_rows: queryHeads,
+      middle_rows: tokens,
+      output_middle_stride: token,
+      output_inner_stride: head,
+    }
+    : {
+      ...own,
+      inner_rows: tokens,
+      middle_rows: queryHeads,
+      output_middle_stride: head,
+      output_inner_stride: token,
+    };
 }

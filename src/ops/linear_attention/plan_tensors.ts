@@ -35,6 +35,26 @@ export interface LinearTensors {
   readonly state?: GpuTensor | undefined;
 }
 
+/** What errors call resources. */
+export const RESOURCE_NAMES = {
+  initial_state: "initialState",
+  final_state: "state",
+  state_pool: "states",
+} as const;
+
+/** Tensors by the names of resources. */
+export function linearResources(
+  tensors: LinearTensors,
+): Record<string, GpuTensor | undefined> {
+  const { initialState, states, state, ...rest } = tensors;
+  return {
+    ...rest,
+    initial_state: initialState,
+    state_pool: states,
+    final_state: state,
+  };
+}
+
 /** Elements of a problem's states: of one a sequence, or of the pool. */
 export function stateElements(problem: LinearProblem): number {
   const { stateHeads, headDim, valueHeadDim, sequences, states } = problem;

@@ -6,10 +6,12 @@
  */
 
 import type { BackwardSpec } from "../../../../kernels/attention/backward/spec.ts";
+import type { RowFormat } from "../../../../kernels/fragments/rows.ts";
 import type { KernelSource } from "../../../core/kernel.ts";
 import type { Dispatch, ProgramCopy } from "../../../gpu/mod.ts";
 import { dispatchOf } from "../../attention/parts.ts";
 import { type AttentionProblem, vecsOf } from "../../attention/problem.ts";
+import type { GradientRows } from "../../attention/rows.ts";
 import type { TileSize } from "../../attention/variants/algorithm.ts";
 import type { PlanDevice } from "../../attention/variants/variant.ts";
 import type { Partition } from "../../attention/work/partition.ts";
@@ -22,6 +24,8 @@ import type { BackwardCandidate, BackwardTiles } from "../tiles.ts";
 export interface PassContext {
   readonly problem: AttentionProblem;
   readonly spec: BackwardSpec;
+  /** Formats of rows of gradients. */
+  readonly formats: GradientRows<RowFormat>;
   readonly device: PlanDevice;
   readonly tiles: BackwardTiles;
   readonly splits: number;

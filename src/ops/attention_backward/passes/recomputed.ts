@@ -20,7 +20,6 @@ import {
   type SumSpec,
 } from "../../../../kernels/attention/backward/sum.ts";
 import { tileRows } from "../../../../kernels/attention/score_tile.ts";
-import { rowFormat } from "../../../../kernels/fragments/rows.ts";
 import type { KernelSource } from "../../../core/kernel.ts";
 import type { Dispatch } from "../../../gpu/mod.ts";
 import type { TileSize } from "../../attention/variants/algorithm.ts";
@@ -127,7 +126,7 @@ export function recomputedPasses(context: PassContext): Passes {
 
 /** Lanes along query rows: forward's work. */
 function queryPass(
-  { problem, spec, device, tiles, before }: PassContext,
+  { problem, spec, formats: { query }, device, tiles, before }: PassContext,
 ): Pass {
   const ranges = flatWork(problem);
   const candidate = candidateOf(
@@ -136,6 +135,7 @@ function queryPass(
   );
   const tile = queryTile(candidate, tiles, device);
   const { lanes } = tile;
+  const formats = { queryGradientFormat: query };
   const rowVecs = candidate.headVecs;
   return {
     schedule: "query_schedule",
@@ -147,15 +147,22 @@ function queryPass(
     loops: queryLoops(tile, candidate),
     lanes,
     rowVecs,
-    kernel: (partial) => queryGradientKernel({ ...spec, partial, tile }),
-    sum: { gradients: [queryGradientRows(spec)], rows: "query", lanes },
+    kernel: (partial) =>
+      queryGradientKernel({ ...spec, ...formats, partial, tile }),
+    sum: {
+      gradients: [queryGradientRows({ ...spec, ...formats })],
+      rows: "query",
+      lanes,
+    },
     options: { stateElements: 4 * rowVecs, before },
   };
 }
 
 /** Lanes along keys: the roles swapped. */
-function keyPass({ problem, spec, device, tiles, before }: PassContext): Pass {
-  const { dtype, headDim, valueHeadDim } = problem;
+function keyPass(
+  { problem, spec, formats: { key, value }, device, tiles, before }:
+    PassContext,
+): Pass {
   const ranges = keyWork(problem);
   const candidate = candidateOf(
     problem,
@@ -163,8 +170,8 @@ function keyPass({ problem, spec, device, tiles, before }: PassContext): Pass {
   );
   const tile = keyTile(candidate, tiles, device);
   const formats = {
-    keyGradientFormat: rowFormat(dtype, headDim),
-    valueGradientFormat: rowFormat(dtype, valueHeadDim),
+    keyGradientFormat: key,
+    valueGradientFormat: value,
   };
   const lanes = tiles.lanes;
   const rowVecs = candidate.headVecs + candidate.valueVecs;
@@ -180,7 +187,11 @@ function keyPass({ problem, spec, device, tiles, before }: PassContext): Pass {
     rowVecs,
     kernel: (partial) =>
       keyValueGradientKernel({ ...spec, ...formats, partial, tile }),
-    sum: { gradients: keyValueGradientRows(formats), rows: "key", lanes },
+    sum: {
+      gradients: keyValueGradientRows({ ...spec, ...formats }),
+      rows: "key",
+      lanes,
+    },
     options: {
       runs: new RowRuns(problem),
       stateElements: 4 * rowVecs,

@@ -17,7 +17,6 @@ import {
   productRows,
   queryProductKernel,
 } from "../../../../kernels/attention/backward/score_product.ts";
-import { rowFormat } from "../../../../kernels/fragments/rows.ts";
 import { WORK_TILE } from "../../../../kernels/fragments/schedule.ts";
 import type { Dispatch } from "../../../gpu/mod.ts";
 import { packedRows } from "../../attention/problem.ts";
@@ -55,8 +54,9 @@ interface RowsOfRound {
  * @throws {UnsupportedError} if no tile fits the device
  */
 export function storedPasses(context: PassContext): Passes | string {
+  const { formats: places } = context;
   const { problem, spec, device, tiles, splits, before } = context;
-  const { dtype, headDim, valueHeadDim, kvHeads, sequences } = problem;
+  const { kvHeads, sequences } = problem;
   if (splits > 1) return "its loops are not split";
   if (problem.selection) return "the device selects its blocks";
   const work = keyWork(problem);
@@ -142,8 +142,8 @@ export function storedPasses(context: PassContext): Passes | string {
     return "its loops would be cut";
   }
   const formats = {
-    keyGradientFormat: rowFormat(dtype, headDim),
-    valueGradientFormat: rowFormat(dtype, valueHeadDim),
+    keyGradientFormat: places.key,
+    valueGradientFormat: places.value,
   };
   const aliases = { score_gradients: "score_gradients" };
   const keyPlace = {
@@ -192,6 +192,7 @@ export function storedPasses(context: PassContext): Passes | string {
       dispatches.push(passDispatch(context, queryPlace, {
         source: queryProductKernel({
           ...spec,
+          queryGradientFormat: places.query,
           tile: query,
           tileKeys,
           resumes,

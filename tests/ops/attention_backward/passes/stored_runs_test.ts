@@ -72,6 +72,7 @@ property(
   (masks, from) => {
     const steps = Math.max(0, ...masks.map(({ length }) => length));
     const source: RunSource = {
+      along: "row",
       perHead: false,
       of: (_, __, { row }) => [runsOf(masks[row / KEYS])],
     };
