@@ -27,6 +27,10 @@ import {
   queryGradientKernel,
   queryGradientRows,
 } from "../../kernels/attention/backward/query_gradient.ts";
+import {
+  keyProductKernel,
+  queryProductKernel,
+} from "../../kernels/attention/backward/score_product.ts";
 import { sumKernel } from "../../kernels/attention/backward/sum.ts";
 import type { KernelSource } from "../../src/core/kernel.ts";
 import {
@@ -130,6 +134,13 @@ const backwardKeys = {
     headVecs: 16,
     valueVecs: 16,
   },
+};
+const productKeys = {
+  queryGradientFormat: whole,
+  keyGradientFormat: whole,
+  valueGradientFormat: whole,
+  tileKeys: 16,
+  tile: { lanes: 8, ownRows: 2, step: 4, headVecs: 16 },
 };
 const slopes = emitMods({
   scoreMods: [softcap(50)],
@@ -330,6 +341,41 @@ export const SNAPSHOTS: readonly (readonly [string, KernelSource])[] = [
       mods: undefined,
       stridedQueries: true,
       tile: rowTile,
+    }),
+  ],
+  [
+    "backward_value_f32",
+    keyValueGradientKernel({
+      ...backward,
+      ...backwardKeys,
+      storesScores: true,
+      tile: { ...backwardKeys.tile, rowsPerStep: 4, headVecs: 0 },
+    }),
+  ],
+  [
+    "backward_product_key_f32",
+    keyProductKernel({ ...backward, ...productKeys }),
+  ],
+  [
+    "backward_product_query_f32",
+    queryProductKernel({
+      ...backward,
+      ...productKeys,
+      resumes: false,
+      partial: false,
+      tile: { ...productKeys.tile, ownRows: 4, step: 2 },
+    }),
+  ],
+  [
+    "backward_product_query_resumed_paged_f32",
+    queryProductKernel({
+      ...backward,
+      ...productKeys,
+      layout: "paged",
+      shift: true,
+      resumes: true,
+      partial: true,
+      tile: { ...productKeys.tile, ownRows: 4, step: 2 },
     }),
   ],
   [
