@@ -123,13 +123,54 @@ export {
   type LinearErrorBound,
   linearErrorBound,
 } from "./linear/error_bound.ts";
+export {
+  linearAttentionBackward,
+  type LinearBackwardProblem,
+  type LinearGradients,
+} from "./linear/backward.ts";
+export {
+  naiveLinearAttentionBackward,
+  type NaiveLinearBackwardProblem,
+} from "./linear/naive_backward.ts";
+export {
+  normalizedOutput,
+  taylorFeatures,
+  type TaylorOptions,
+  taylorProblem,
+  type TaylorProblemOptions,
+  taylorWeight,
+} from "./linear/features.ts";
+export {
+  taylorAttention,
+  type TaylorAttentionProblem,
+} from "./linear/based.ts";
+export {
+  prefixLinearAttention,
+  type PrefixLinearProblem,
+  prefixLinearProblem,
+} from "./linear/jrt.ts";
+export {
+  glaLayer,
+  glaLayerBackward,
+  type GlaLayerGradients,
+  type GlaLayerProblem,
+  type GlaWeights,
+} from "./linear/gla_layer.ts";
+export {
+  type LinearGradientBound,
+  linearGradientBound,
+} from "./linear/gradient_bound.ts";
 export { recurrentLinearAttention } from "./linear/recurrent.ts";
 export { quadraticLinearAttention } from "./linear/quadratic.ts";
-export { chunkedLinearAttention } from "./linear/chunked.ts";
+export {
+  chunkedLinearAttention,
+  chunkedLinearAttentionBackward,
+} from "./linear/chunked.ts";
 export type { LinearChunkOptions } from "./linear/chunks.ts";
 export {
   type LinearShadowOptions,
   shadowLinearAttention,
+  shadowLinearAttentionBackward,
 } from "./linear/shadow.ts";
 export {
   type LowPrecisionLinearResult,
@@ -154,3 +195,27 @@ export type {
   ScheduleTiles,
 } from "./schedules/types.ts";
 export type { CountedMoves } from "./schedules/slow_memory.ts";
+export {
+  convolution,
+  convolutionBackward,
+  type ConvolutionGradients,
+  type ConvolutionProblem,
+} from "./layers/convolution.ts";
+export {
+  crossEntropy,
+  crossEntropyBackward,
+  type CrossEntropyProblem,
+} from "./layers/cross_entropy.ts";
+export { gate, gateBackward, type GateProblem } from "./layers/gates.ts";
+export {
+  project,
+  projectBackward,
+  type ProjectionProblem,
+} from "./layers/projection.ts";
+export type { Rounding } from "./layers/rounding.ts";
+export {
+  rowNorm,
+  rowNormBackward,
+  type RowNormGradients,
+  type RowNormProblem,
+} from "./layers/row_norm.ts";

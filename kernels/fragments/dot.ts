@@ -12,13 +12,18 @@ import { wgsl } from "../wgsl.ts";
  * so that no compiler may contract or reorder it and every kernel rounds a dot
  * product alike.
  */
-export const dot: Fragment = {
-  uniforms: { head_vecs: "u32" },
+export const dot4: Fragment = {
   code: wgsl(`
     fn dot4(sum: f32, x: vec4f, y: vec4f) -> f32 {
       return fma(x.x, y.x, fma(x.y, y.y, fma(x.z, y.z, fma(x.w, y.w, sum))));
     }
   `),
+};
+
+/** {@linkcode dot4} of rows of `head_vecs` vec4s. */
+export const dot: Fragment = {
+  needs: [dot4],
+  uniforms: { head_vecs: "u32" },
 };
 
 /** What a tile of dot products is made of. */

@@ -3,8 +3,9 @@
  * `schedule: array<u32>` to learn their chunk, or their sequence.
  *
  * Chunks are counted from the first token of their sequence, so that a row does
- * not depend on what else is in the batch. Scratch has a row for each token,
- * one sequence after the other, whatever the layout of the tensors is.
+ * not depend on what else is in the batch. Scratch has a row for each token of
+ * the chunks that are worked on, one after the other, whatever the layout of the
+ * tensors is.
  *
  * @module
  */
@@ -30,23 +31,32 @@ export const CHUNK: WordRecord<typeof CHUNK_FIELDS> = new WordRecord(
   CHUNK_FIELDS,
 );
 
-const STATE_SEQUENCE_FIELDS = {
-  /** Its first chunk. */
-  first_chunk: "u32",
+const STATE_RUN_FIELDS = {
+  /** Its first chunk, or block of chunks. */
+  first: "u32",
   /** How many it has. */
-  chunk_count: "u32",
-  /** The state that it begins with, or `NO_STATE`. */
+  count: "u32",
+  /** The state that it begins with. */
   initial_slot: "u32",
-  /** Where the state that it ends with goes, or `NO_STATE`. */
+  /** Where the state that it ends with goes. */
   final_slot: "u32",
 } as const;
 
-/** A sequence: its chunks and its states. */
-export const STATE_SEQUENCE: WordRecord<typeof STATE_SEQUENCE_FIELDS> =
-  new WordRecord("StateSequence", STATE_SEQUENCE_FIELDS);
+/**
+ * What a scan goes along: a sequence's chunks, a block of them, or a sequence's
+ * blocks. Its states are given ones, kept ones ({@linkcode KEPT_STATE}) or none
+ * ({@linkcode NO_STATE}).
+ */
+export const STATE_RUN: WordRecord<typeof STATE_RUN_FIELDS> = new WordRecord(
+  "StateRun",
+  STATE_RUN_FIELDS,
+);
 
 /** The state that is none: zeros where it is read, and not written. */
 export const NO_STATE = 0xffffffff;
+
+/** What is added to the number of a state that scans keep for each other. */
+export const KEPT_STATE = 0x80000000;
 
 const schedule: Fragment = {
   bindings: [{ name: "schedule", type: "array<u32>", access: "read" }],
@@ -55,35 +65,32 @@ const schedule: Fragment = {
 /** `chunk_of`: the record of a chunk. */
 export const chunks: Fragment = {
   needs: [schedule],
-  uniforms: { chunk_count: "u32" },
+  uniforms: { chunks_at: "u32", chunk_count: "u32" },
   code: wgsl(
     `
     $record
 
     fn chunk_of(index: u32) -> Chunk {
-      return read_chunk($words * index);
+      return read_chunk(params.chunks_at + $words * index);
     }
     `,
     { record: CHUNK.declare("chunk"), words: CHUNK.words },
   ),
 };
 
-/** `sequence_of`: the record of a sequence. */
-export const stateSequences: Fragment = {
+/** `run_of`: the record of what a scan goes along. */
+export const stateRuns: Fragment = {
   needs: [schedule],
-  uniforms: { sequences_at: "u32", sequence_count: "u32" },
+  uniforms: { runs_at: "u32", run_count: "u32" },
   code: wgsl(
     `
     $record
 
-    fn sequence_of(index: u32) -> StateSequence {
-      return read_sequence(params.sequences_at + $words * index);
+    fn run_of(index: u32) -> StateRun {
+      return read_run(params.runs_at + $words * index);
     }
     `,
-    {
-      record: STATE_SEQUENCE.declare("sequence"),
-      words: STATE_SEQUENCE.words,
-    },
+    { record: STATE_RUN.declare("run"), words: STATE_RUN.words },
   ),
 };
 

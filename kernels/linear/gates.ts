@@ -16,7 +16,7 @@ import type { DType } from "../../src/core/dtype.ts";
 import type { KernelSource } from "../../src/core/kernel.ts";
 import { kernelOf } from "../fragment.ts";
 import { wgsl } from "../wgsl.ts";
-import { chunks } from "./chunks.ts";
+import { decayGates } from "./given_gates.ts";
 
 /** Invocations of a workgroup. */
 export const GATE_LANES = 64;
@@ -55,20 +55,15 @@ export function gateSumsKernel({ dtype }: GateSumsSpec): KernelSource {
   return kernelOf({
     label: `linear.gates/${dtype}`,
     fragments: [
-      chunks,
+      decayGates(dtype),
       {
         bindings: [
-          { name: "decay", type: `array<${dtype}>`, access: "read" },
           { name: "gates", type: "array<f32>", access: "read_write" },
         ],
         uniforms: {
           state_heads: "u32",
           gate_channels: "u32",
           gate_width: "u32",
-          decay_batch_stride: "u32",
-          decay_token_stride: "u32",
-          decay_head_stride: "u32",
-          decay_channel_stride: "u32",
         },
       },
     ],
@@ -76,8 +71,7 @@ export function gateSumsKernel({ dtype }: GateSumsSpec): KernelSource {
   });
 }
 
-// What exp() makes of a gate below -104 is no float32 but 0; a sum of gates that
-// lie no lower rounds the less. Channels up to a whole vec4 are gates of 0.
+// Channels up to a whole vec4 are gates of 0.
 const SUMS = `
 @compute @workgroup_size($lanes)
 fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: vec3u,
@@ -92,12 +86,9 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: v
   }
   let chunk = chunk_of(chunk_index);
   let padding = channel >= params.gate_channels;
-  let first = chunk.batch * params.decay_batch_stride + chunk.token * params.decay_token_stride
-    + head * params.decay_head_stride
-    + select(channel, 0u, padding) * params.decay_channel_stride;
   var sum = 0.0;
   for (var token = 0u; token < chunk.count; token++) {
-    let gate = max(f32(decay[first + token * params.decay_token_stride]), -104.0);
+    let gate = decay_of(decay_at(chunk, token, head), select(channel, 0u, padding));
     sum += select(gate, 0.0, padding);
     gates[((chunk.row + token) * params.state_heads + head) * params.gate_width + channel] = sum;
   }

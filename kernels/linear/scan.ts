@@ -5,44 +5,52 @@
  * h = the initial state;  for each chunk: h_in = h;  h = diag(exp(G_end)) h + its own
  * ```
  *
- * in place, and the state that the sequence ends with. One invocation goes along
- * the chunks of a sequence for four elements of a state.
+ * in place, and the state at the end. One invocation goes along a run of chunks
+ * for four elements of a state.
+ *
+ * A long sequence is several runs, blocks of chunks, and three scans: what each
+ * block adds (`reduce`), the states that enter blocks (the same scan with blocks
+ * for chunks), and from these those that enter chunks. No workgroup waits for
+ * another.
  *
  * @module
  */
 
 import type { KernelSource } from "../../src/core/kernel.ts";
 import { type Fragment, kernelOf } from "../fragment.ts";
-import { loadRow, type RowFormat, storeRow } from "../fragments/rows.ts";
 import { wgsl } from "../wgsl.ts";
-import { chunks, NO_STATE, stateSequences } from "./chunks.ts";
+import { chunks, stateRuns } from "./chunks.ts";
+import { type GivenStatesSpec, runStates } from "./given_states.ts";
 import { chunkStates } from "./operands.ts";
-import { gateSums } from "./weights.ts";
 import type { GateKind } from "./spec.ts";
+import { gateSums } from "./weights.ts";
 
 /** Invocations of a workgroup. */
 export const SCAN_LANES = 64;
 
 /**
- * What the scan's source depends on.
+ * What a scan's source depends on.
  *
  * @category Kernels
  */
-export interface ScanSpec {
+export interface ScanSpec extends GivenStatesSpec {
   /** What gates are for. */
   readonly gate: GateKind;
-  /** The format of a state's rows, f32. */
-  readonly stateFormat: RowFormat;
-  /** Whether sequences begin with a state. */
-  readonly initial: boolean;
-  /** Whether the states that they end with are written. */
-  readonly final: boolean;
-  /** Whether both are in one buffer. */
-  readonly pool: boolean;
+  /** What runs consist of. */
+  readonly items: "chunks" | "blocks";
+  /**
+   * Whether only the ends of runs are wanted, with the sums of their gates, and
+   * not the states that enter their items.
+   */
+  readonly reduce: boolean;
+  /** Whether runs begin with kept states, or end in them. */
+  readonly kept: boolean;
+  /** Whether runs are gone along from their ends to where they begin. */
+  readonly reverse?: boolean;
 }
 
 /**
- * The scan over chunks.
+ * A scan; one invocation four elements of a run's state.
  *
  * @example What it binds
  * ```ts
@@ -51,10 +59,13 @@ export interface ScanSpec {
  *
  * const { bindings } = scanKernel({
  *   gate: "none",
+ *   items: "chunks",
+ *   reduce: false,
  *   stateFormat: rowFormat("f32", 64),
  *   initial: true,
  *   final: true,
  *   pool: true,
+ *   kept: false,
  * });
  * assertEquals(bindings.map(({ name }) => name), [
  *   "schedule",
@@ -67,84 +78,48 @@ export interface ScanSpec {
  * @category Kernels
  */
 export function scanKernel(spec: ScanSpec): KernelSource {
-  const { gate, initial, final } = spec;
+  const { gate, items, reduce, initial, final, pool, kept, reverse = false } =
+    spec;
+  const gated = gate !== "none";
+  const taylor = spec.featureMap === "taylor";
+  const traits = Object.entries({
+    reduce,
+    initial,
+    final,
+    pool,
+    kept,
+    taylor,
+    reverse,
+  })
+    .filter(([, is]) => is).map(([name]) => `.${name}`);
   return kernelOf({
-    label: `linear.scan/${gate}` + (initial ? ".initial" : "") +
-      (final ? ".final" : "") + (spec.pool ? ".pool" : ""),
+    label: `linear.scan/${items}.${gate}${traits.join("")}`,
     fragments: [
       chunks,
-      stateSequences,
+      stateRuns,
       chunkStates("read_write"),
-      ...gate === "none" ? [] : [gateSums(gate)],
-      ...initial ? [initialStates(spec)] : [],
-      ...final ? [finalStates(spec)] : [],
+      ...gated ? [gateSums(gate)] : [],
+      ...gated && reduce ? [blockGates] : [],
+      runStates(spec, {
+        kept: kept ? items === "chunks" ? "kept_states" : "states" : undefined,
+        reverse,
+      }),
     ],
     main: wgsl(SCAN, {
       lanes: SCAN_LANES,
-      initial,
-      final,
-      gated: gate !== "none",
-      none: `${NO_STATE}u`,
+      gated,
+      reduce,
+      reverse,
+      blocks: items === "blocks",
     }),
   });
 }
 
-/** The binding of states of the caller's. */
-function stateBinding(
-  name: string,
-  { vector }: RowFormat,
-  access: "read" | "read_write",
-) {
-  return { name, type: vector ? "array<vec4<f32>>" : "array<f32>", access };
-}
-
-/** Where a row of a caller's state is. */
-const statePlaces: Fragment = {
-  uniforms: { state_stride: "u32" },
-  code: wgsl(`
-    fn given_state_at(slot: u32, state_head: u32, row: u32) -> u32 {
-      return ((slot * params.state_heads + state_head) * params.state_rows + row) * params.state_stride;
-    }
-  `),
+/** Sums of gates of blocks, laid out as those of chunks' tokens. */
+const blockGates: Fragment = {
+  bindings: [{ name: "block_gates", type: "array<f32>", access: "read_write" }],
+  uniforms: { gate_width: "u32" },
 };
-
-function initialStates({ stateFormat: format, pool }: ScanSpec): Fragment {
-  return {
-    needs: [
-      statePlaces,
-      loadRow({
-        name: "load_initial",
-        bindings: [
-          pool
-            ? stateBinding("state_pool", format, "read_write")
-            : stateBinding("initial_state", format, "read"),
-        ],
-        format,
-        dim: "value_dim",
-      }),
-    ],
-  };
-}
-
-function finalStates({ stateFormat: format, pool }: ScanSpec): Fragment {
-  return {
-    needs: [
-      statePlaces,
-      storeRow({
-        name: "store_final",
-        bindings: [
-          stateBinding(
-            pool ? "state_pool" : "final_state",
-            format,
-            "read_write",
-          ),
-        ],
-        format,
-        dim: "value_dim",
-      }),
-    ],
-  };
-}
 
 const SCAN = `
 @compute @workgroup_size($lanes)
@@ -152,38 +127,51 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: v
   @builtin(local_invocation_index) lane: u32) {
   let group = group_id.x + grid.x * (group_id.y + grid.y * group_id.z);
   let index = group * $lanes + lane;
-  let vec = index % params.value_vecs;
-  let row = index / params.value_vecs % params.state_rows;
-  let place = index / (params.value_vecs * params.state_rows);
+  let vec = index % params.state_vecs;
+  let row = index / params.state_vecs % params.state_rows;
+  let place = index / (params.state_vecs * params.state_rows);
   let state_head = place % params.state_heads;
-  let sequence_index = place / params.state_heads;
-  if (sequence_index >= params.sequence_count) {
+  let run_index = place / params.state_heads;
+  if (run_index >= params.run_count) {
     return;
   }
-  let sequence = sequence_of(sequence_index);
-  var state = vec4f(0.0);
-  @if initial
-  if (sequence.initial_slot != $none) {
-    state = load_initial(given_state_at(sequence.initial_slot, state_head, row), vec);
-  }
+  let run = run_of(run_index);
+  var state = entering_state(run, state_head, row, vec);
+  @if gated
+  var gates_sum = 0.0;
   @end
-  for (var c = 0u; c < sequence.chunk_count; c++) {
-    let chunk_index = sequence.first_chunk + c;
-    let at = state_at(chunk_index, state_head, row) + vec;
+  for (var i = 0u; i < run.count; i++) {
+    @if reverse
+    let item = run.first + run.count - 1u - i;
+    @else
+    let item = run.first + i;
+    @end
+    let at = state_at(item, state_head, row) + vec;
     let own = states[at];
+    @if not reduce
     states[at] = state;
+    @end
     @if gated
-    let chunk = chunk_of(chunk_index);
+    @if blocks
+    let end = gate_of(item, state_head, row / 4u)[row % 4u];
+    @else
+    let chunk = chunk_of(item);
     let end = gate_of(chunk.row + chunk.count - 1u, state_head, row / 4u)[row % 4u];
+    @end
+    gates_sum += end;
     state = fma(vec4f(exp(end)), state, own);
     @else
     state += own;
     @end
   }
-  @if final
-  if (sequence.final_slot != $none) {
-    store_final(given_state_at(sequence.final_slot, state_head, row), vec, state);
+  leave_state(run, state_head, row, vec, state);
+  @if reduce
+  @if gated
+  let channel = row % params.gate_width;
+  if (vec == 0u && row < params.gate_width) {
+    block_gates[(run_index * params.state_heads + state_head) * params.gate_width + channel] = gates_sum;
   }
+  @end
   @end
 }
 `;

@@ -5,6 +5,9 @@
  * A_ts = scale sum over d of q_td k_sd exp(G_td - G_sd)   for s <= t
  * ```
  *
+ * With features it is `1 + s + s^2 / 2`, of `s` the scaled product of the rows
+ * themselves: features are not made.
+ *
  * No exponent is positive, so nothing overflows under any decay (Gated Linear
  * Attention, Yang et al. 2024, section 4.3): a gate of a whole state is applied
  * to the pair; with gates of channels, a row t whose sub-chunk begins at token n
@@ -19,7 +22,8 @@ import type { Fragment } from "../fragment.ts";
 import { dot } from "../fragments/dot.ts";
 import { wgsl } from "../wgsl.ts";
 import { chunkScores, tokenBlocks } from "./operands.ts";
-import { productKernel, sumOf } from "./product.ts";
+import type { ProductTile } from "../product.ts";
+import { chunkProductKernel } from "./product.ts";
 import { gateSums, gateWeights } from "./weights.ts";
 import { linearLabel, type LinearSpec } from "./spec.ts";
 
@@ -48,6 +52,7 @@ export interface ScoresSpec extends LinearSpec {
  *   valueFormat: rows,
  *   outputFormat: rows,
  *   gate: "head",
+ *   tile: { rowLanes: 8, columnLanes: 8, columnQuads: 1 },
  * });
  * assertEquals(bindings.map(({ name }) => name), [
  *   "schedule",
@@ -63,9 +68,12 @@ export interface ScoresSpec extends LinearSpec {
  */
 export function chunkScoresKernel(spec: ScoresSpec): KernelSource {
   const { gate, strict = false } = spec;
+  const tile = scoresTile(spec);
   const channels = gate === "channel";
-  return productKernel({
+  const features = spec.featureMap === "taylor";
+  return chunkProductKernel({
     label: linearLabel("scores", spec) + (strict ? ".strict" : ""),
+    tile,
     fragments: [
       tokenBlocks({ name: "query", format: spec.queryFormat, dim: "head_dim" }),
       tokenBlocks({ name: "key", format: spec.keyFormat, dim: "head_dim" }),
@@ -82,19 +90,31 @@ export function chunkScoresKernel(spec: ScoresSpec): KernelSource {
       { uniforms: { head_vecs: "u32", scale: "f32" } },
     ],
     rows: "chunk.count",
-    columns: "min(chunk.count, row + 4u)",
-    begin: wgsl(BEGIN),
+    columns: "min(chunk.count, row_end)",
+    begin: wgsl(channels ? BEGIN + CHANNELS : BEGIN, {
+      quads: tile.columnQuads,
+      four: 4,
+    }),
     terms: channels ? [] : [PLAIN],
-    epilogue: wgsl(
-      channels ? CHANNELS + STORE : STORE,
-      {
-        quad: 4,
-        head: gate === "head",
-        order: strict ? "<" : "<=",
-        ...(channels && { referred: sumOf(REFERRED) }),
-      },
-    ),
+    epilogue: wgsl(STORE, {
+      four: 4,
+      head: gate === "head",
+      order: strict ? "<" : "<=",
+      features,
+      // Features have the scale in them.
+      scale: features ? "1.0" : "params.scale",
+    }),
   });
+}
+
+/**
+ * The tile of scores. With gates of channels a quad of columns is two loops,
+ * each long, which are compiled for every quad.
+ */
+export function scoresTile(
+  { gate, tile }: Pick<LinearSpec, "gate" | "tile">,
+): ProductTile {
+  return gate === "channel" ? { ...tile, columnQuads: 1 } : tile;
 }
 
 const subChunks: Fragment = { uniforms: { sub_chunk: "u32" } };
@@ -114,36 +134,42 @@ const PLAIN = {
   right: `transpose(${KEY})`,
 };
 
-const REFERRED = {
-  depth: "4u * params.head_vecs",
-  left:
-    `transpose(weighted(${QUERY}, from_reference(chunk, state_head, row, depth / 4u, reference)))`,
-  right:
-    `transpose(weighted(${KEY}, to_reference(chunk, state_head, column, depth / 4u, reference)))`,
-};
-
+// Sub-chunks before a row's own are before a tile's, too, and the lanes of one
+// sub-chunk go the same way.
 const CHANNELS = `
 let reference = row / params.sub_chunk * params.sub_chunk;
-if (column < reference) {
-  $referred
-} else {
-  let last = chunk.count - 1u;
+let last = chunk.count - 1u;
+@each c in quads
+if (column_$c < reference) {
+  for (var vec = 0u; vec < params.head_vecs; vec++) {
+    let left = transpose(weighted(query_block(chunk, query_head, row, vec),
+      from_reference(chunk, state_head, row, vec, reference)));
+    let right = transpose(weighted(key_block(chunk, key_head, column_$c, vec),
+      to_reference(chunk, state_head, column_$c, vec, reference)));
+    @each k in four
+    @each r in four
+    sum_$r_$c = fma(vec4f(left[$k][$r]), right[$k], sum_$r_$c);
+    @end
+    @end
+  }
+} else if (column_$c < row + 4u) {
   for (var vec = 0u; vec < params.head_vecs; vec++) {
     let query = query_block(chunk, query_head, row, vec);
-    let key = key_block(chunk, key_head, column, vec);
-    @each c in quad
-    let gate_$c = gate_of(chunk.row + min(column + $c, last), state_head, vec);
+    let key = key_block(chunk, key_head, column_$c, vec);
+    @each k in four
+    let gate_$k = gate_of(chunk.row + min(column_$c + $k, last), state_head, vec);
     @end
-    @each r in quad
+    @each r in four
     {
       let own = gate_of(chunk.row + min(row + $r, last), state_head, vec);
-      @each c in quad
-      sum_$r[$c] = dot4(sum_$r[$c], query[$r], key[$c] * exp(min(own - gate_$c, vec4f(0.0))));
+      @each k in four
+      sum_$r_$c[$k] = dot4(sum_$r_$c[$k], query[$r], key[$k] * exp(min(own - gate_$k, vec4f(0.0))));
       @end
     }
     @end
   }
 }
+@end
 `;
 
 const STORE = `
@@ -151,21 +177,27 @@ let columns = vec4u(column) + vec4u(0u, 1u, 2u, 3u);
 @if head
 let last = chunk.count - 1u;
 let key_gates = vec4f(
-  @each c in quad
-  gate_of(chunk.row + min(column + $c, last), state_head, 0u).x,
+  @each k in four
+  gate_of(chunk.row + min(column + $k, last), state_head, 0u).x,
   @end
 );
 @end
-@each r in quad
+@each r in four
 if (row + $r < chunk.count) {
   @if head
   let gate = gate_of(chunk.row + row + $r, state_head, 0u);
-  let weight = params.scale * exp(min(gate - key_gates, vec4f(0.0)));
+  let weight = $scale * exp(min(gate - key_gates, vec4f(0.0)));
   @else
-  let weight = vec4f(params.scale);
+  let weight = vec4f($scale);
+  @end
+  @if features
+  let s_$r = params.scale * sum_$r;
+  let score_$r = fma(s_$r, fma(s_$r, vec4f(0.5), vec4f(1.0)), vec4f(1.0));
+  @else
+  let score_$r = sum_$r;
   @end
   scores[score_at(chunk.row + row + $r, head) + column / 4u] =
-    select(vec4f(0.0), weight * sum_$r, columns $order vec4u(row + $r));
+    select(vec4f(0.0), weight * score_$r, columns $order vec4u(row + $r));
 }
 @end
 `;

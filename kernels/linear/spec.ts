@@ -12,7 +12,9 @@
  * @module
  */
 
+import type { FeatureMap } from "../../src/core/features.ts";
 import type { RowFormat } from "../fragments/rows.ts";
+import type { ProductTile } from "../product.ts";
 
 /**
  * What a log gate is for: nothing, a whole state (RetNet, Lightning, Mamba-2),
@@ -38,12 +40,26 @@ export interface LinearSpec {
   readonly outputFormat: RowFormat;
   /** What gates are for. */
   readonly gate: GateKind;
+  /** Whether tokens write by a delta rule; `false` by default. */
+  readonly delta?: boolean;
+  /** What queries and keys become; `"identity"` by default. */
+  readonly featureMap?: FeatureMap;
+  /** Whether outputs are divided by the sum of their weights. */
+  readonly normalize?: boolean;
+  /** How lanes share a tile of a product. */
+  readonly tile: ProductTile;
 }
 
 /** A kernel's label: what it is, and what tells it from others of its kind. */
 export function linearLabel(
   kernel: string,
-  { queryFormat, gate }: Pick<LinearSpec, "queryFormat" | "gate">,
+  { queryFormat, gate, delta, featureMap, normalize }: Pick<
+    LinearSpec,
+    "queryFormat" | "gate" | "delta" | "featureMap" | "normalize"
+  >,
 ): string {
-  return `linear.${kernel}/${queryFormat.dtype}.${gate}`;
+  return `linear.${kernel}/${queryFormat.dtype}.${gate}` +
+    (delta ? ".delta" : "") +
+    (featureMap === "taylor" ? ".taylor" : "") +
+    (normalize ? ".normalize" : "");
 }

@@ -48,7 +48,7 @@ import {
   linearGeometryOf,
   vectorAt,
 } from "./problem.ts";
-import { initialStates, takeToken, type TokenStep } from "./recurrent.ts";
+import { initialStates, takeToken } from "./recurrent.ts";
 
 /**
  * How many times the working bound of linear attention an implementation may be
@@ -127,7 +127,7 @@ export function linearErrorBound(
   const geometry = linearGeometryOf(problem);
   const { query, headDim, valueHeads } = problem;
   const { valueHeadDim, stateSize } = geometry;
-  const states = initialStates(problem, geometry);
+  const states = initialStates(problem, geometry, Float64Array);
   const scale = Math.abs(geometry.scale);
   const chain = 4 + chunk + headDim;
   let [output, state, largest] = [0, 0, 0];
@@ -205,7 +205,12 @@ function takeError(
   });
   if (decay && !constant) covariance.add(decayed);
 
-  const step: TokenStep = takeToken(problem, geometry, { token, s }, values);
+  const step = takeToken(
+    problem,
+    geometry,
+    { token, s, Floats: Float64Array },
+    values,
+  );
   const update = largestOf(step.update);
   if (geometry.delta) {
     const written = beta![geometry.betaAt(token, s)];

@@ -1,16 +1,22 @@
 /**
  * Linear attention by its recurrence in low precision: what anybody would get
- * without chunks, and so the yardstick of the error rule.
+ * without chunks. It is the yardstick of recurrent kernels, and of all in
+ * float16.
  *
- * Arithmetic is float32, rounded after every operation, and so are the states,
- * log gates and betas. Query, key, value and output are stored in the given
- * precision.
+ * Arithmetic is float32, rounded after each term of a sum, and so are the
+ * states, log gates and betas. Query, key, value and output are stored in the
+ * given precision.
  *
  * @module
  */
 
-import { dotF32, type Precision, roundAll } from "../naive.ts";
-import { type LinearAttentionProblem, linearGeometryOf } from "./problem.ts";
+import { type Precision, roundAll } from "../naive.ts";
+import {
+  type LinearAttentionProblem,
+  type LinearGeometry,
+  linearGeometryOf,
+} from "./problem.ts";
+import { runRecurrence } from "./recurrent.ts";
 
 /**
  * A problem, and the precision to store its vectors in.
@@ -33,8 +39,6 @@ export interface LowPrecisionLinearResult {
   /** In float32, `[sequences, valueHeads, headDim, valueHeadDim]`. */
   state: Float32Array;
 }
-
-const f32 = Math.fround;
 
 /**
  * Linear attention by its recurrence in float32 arithmetic.
@@ -75,75 +79,27 @@ const f32 = Math.fround;
 export function naiveLinearAttention(
   problem: NaiveLinearProblem,
 ): LowPrecisionLinearResult {
-  const geometry = linearGeometryOf(problem);
-  const { headDim, valueHeads, precision, decay, beta } = problem;
-  const { valueHeadDim, stateSize } = geometry;
-  const scale = f32(geometry.scale);
-  const query = roundAll(precision, problem.query);
-  const key = roundAll(precision, problem.key);
-  const value = roundAll(precision, problem.value);
-  const output = new Float32Array(
-    geometry.tokens * geometry.outputHeads * valueHeadDim,
-  );
-  const states = new Float32Array(
-    geometry.sequences.length * valueHeads * stateSize,
-  );
-  if (problem.initialState) states.set(Float32Array.from(problem.initialState));
-
-  geometry.sequences.forEach(({ first, end }, n) => {
-    for (let s = 0; s < valueHeads; s++) {
-      const stateAt = geometry.stateAt(n, s);
-      // One row a column of the state: what keys and queries are dotted with.
-      const columns = transposed(states.subarray(stateAt), [
-        headDim,
-        valueHeadDim,
-      ]);
-      for (let token = first; token < end; token++) {
-        const keyAt = geometry.keyAt(token, s);
-        const valueAt = geometry.valueAt(token, s);
-        const written = f32(beta?.[geometry.betaAt(token, s)] ?? 1);
-        const decays = decay && Array.from({ length: headDim }, (_, t) => {
-          const gate = f32(decay[geometry.gateAt(token, s, t)]);
-          return f32(Math.exp(gate));
-        });
-        for (let c = 0; c < valueHeadDim; c++) {
-          const at = c * headDim;
-          decays?.forEach((a, t) => columns[at + t] = a * columns[at + t]);
-          let update = value[valueAt + c];
-          if (geometry.delta) {
-            const recalled = dotF32(key, keyAt, columns, at, headDim);
-            update = f32(written * f32(update - recalled));
-          }
-          for (let t = 0; t < headDim; t++) {
-            columns[at + t] += f32(key[keyAt + t] * update);
-          }
-        }
-        for (const h of geometry.readersOf(s)) {
-          const queryAt = geometry.queryAt(token, h);
-          const outputAt = geometry.outputAt(token, h);
-          for (let c = 0; c < valueHeadDim; c++) {
-            const at = c * headDim;
-            const sum = dotF32(query, queryAt, columns, at, headDim);
-            output[outputAt + c] = scale * sum;
-          }
-        }
-      }
-      states.set(transposed(columns, [valueHeadDim, headDim]), stateAt);
-    }
-  });
-  return { output: roundAll(precision, output), state: states };
+  const { precision } = problem;
+  const { rounded, geometry } = roundedProblem(problem, precision);
+  const { output, state } = runRecurrence(rounded, geometry, Float32Array);
+  return { output: roundAll(precision, output), state };
 }
 
-/** A matrix of `rows` by `columns` with rows for columns. */
-function transposed(
-  matrix: Float32Array,
-  [rows, columns]: readonly [number, number],
-): Float32Array {
-  const out = new Float32Array(rows * columns);
-  for (let row = 0; row < rows; row++) {
-    for (let column = 0; column < columns; column++) {
-      out[column * rows + row] = matrix[row * columns + column];
-    }
-  }
-  return out;
+/** A problem as float32 arithmetic sees it, with vectors in a precision. */
+export function roundedProblem<Problem extends LinearAttentionProblem>(
+  problem: Problem,
+  precision: Precision,
+): { readonly rounded: Problem; readonly geometry: LinearGeometry } {
+  const float32 = (array: ArrayLike<number> | undefined) =>
+    array && roundAll("f32", array);
+  const rounded = {
+    ...problem,
+    query: roundAll(precision, problem.query),
+    key: roundAll(precision, problem.key),
+    value: roundAll(precision, problem.value),
+    decay: float32(problem.decay),
+    beta: float32(problem.beta),
+    initialState: float32(problem.initialState),
+  };
+  return { rounded, geometry: linearGeometryOf(rounded) };
 }

@@ -208,14 +208,6 @@ export function linearGeometryOf(
   };
 }
 
-/** `exp` of the log gate of a channel; 1 without decay. */
-export function decayOf(
-  { decay }: LinearAttentionProblem,
-  at: number,
-): number {
-  return decay === undefined ? 1 : Math.exp(decay[at]);
-}
-
 /** The `length` elements of an array from one on. */
 export function vectorAt(
   array: ArrayLike<number>,

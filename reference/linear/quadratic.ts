@@ -70,7 +70,7 @@ export function quadraticLinearAttention(
   const output = new Float64Array(
     geometry.tokens * geometry.outputHeads * valueHeadDim,
   );
-  const states = initialStates(problem, geometry);
+  const states = initialStates(problem, geometry, Float64Array);
 
   geometry.sequences.forEach((sequence, n) => {
     const { first, end } = sequence;

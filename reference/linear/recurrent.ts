@@ -14,11 +14,13 @@
  * o_t = scale h^T q_t
  * ```
  *
+ * Sums are elements of arrays, so that the loop in float64 is also the one in
+ * float32: a `Float32Array` rounds what is added to it.
+ *
  * @module
  */
 
 import {
-  decayOf,
   type LinearAttentionProblem,
   type LinearAttentionResult,
   type LinearGeometry,
@@ -62,29 +64,45 @@ import {
 export function recurrentLinearAttention(
   problem: LinearAttentionProblem,
 ): LinearAttentionResult {
-  const geometry = linearGeometryOf(problem);
+  return runRecurrence(problem, linearGeometryOf(problem), Float64Array);
+}
+
+/** The arrays that a loop computes in. */
+export interface FloatArrays<Floats extends FloatArray> {
+  new (length: number): Floats;
+}
+
+/** Numbers in one of two precisions. */
+export type FloatArray = Float64Array | Float32Array;
+
+/** The recurrence in the precision of `Floats`. */
+export function runRecurrence<Floats extends FloatArray>(
+  problem: LinearAttentionProblem,
+  geometry: LinearGeometry,
+  Floats: FloatArrays<Floats>,
+): { output: Floats; state: Floats } {
   const { valueHeads, query, headDim } = problem;
-  const { valueHeadDim, scale, sequences, stateSize } = geometry;
-  const output = new Float64Array(
-    geometry.tokens * geometry.outputHeads * valueHeadDim,
-  );
-  const states = initialStates(problem, geometry);
+  const { valueHeadDim, sequences, stateSize } = geometry;
+  const { outputHeads, tokens } = geometry;
+  const [scale] = new Floats(1).fill(geometry.scale);
+  const output = new Floats(tokens * outputHeads * valueHeadDim);
+  const states = initialStates(problem, geometry, Floats);
 
   sequences.forEach(({ first, end }, n) => {
     for (let s = 0; s < valueHeads; s++) {
       const stateAt = geometry.stateAt(n, s);
       const state = states.subarray(stateAt, stateAt + stateSize);
       for (let token = first; token < end; token++) {
-        takeToken(problem, geometry, { token, s }, state);
+        takeToken(problem, geometry, { token, s, Floats }, state);
         for (const h of geometry.readersOf(s)) {
           const queryAt = geometry.queryAt(token, h);
           const outputAt = geometry.outputAt(token, h);
           for (let c = 0; c < valueHeadDim; c++) {
-            let sum = 0;
             for (let t = 0; t < headDim; t++) {
-              sum += query[queryAt + t] * state[t * valueHeadDim + c];
+              output[outputAt + c] += query[queryAt + t] *
+                state[t * valueHeadDim + c];
             }
-            output[outputAt + c] = scale * sum;
+            output[outputAt + c] *= scale;
           }
         }
       }
@@ -94,59 +112,72 @@ export function recurrentLinearAttention(
 }
 
 /** The states before the first tokens. */
-export function initialStates(
+export function initialStates<Floats extends FloatArray>(
   { valueHeads, initialState }: LinearAttentionProblem,
   { sequences, stateSize }: LinearGeometry,
-): Float64Array {
-  const states = new Float64Array(sequences.length * valueHeads * stateSize);
+  Floats: FloatArrays<Floats>,
+): Floats {
+  const states = new Floats(sequences.length * valueHeads * stateSize);
   if (initialState !== undefined) states.set(Float64Array.from(initialState));
   return states;
 }
 
-/** What a token did to a state, but for the state itself. */
-export interface TokenStep {
+/** What a token did to a state. */
+export interface TokenStep<Floats extends FloatArray> {
+  /** `exp g` of each channel. */
+  readonly decays: Floats;
   /** `r = v - h'^T k`; the value itself without a delta rule. */
-  readonly residual: Float64Array;
+  readonly residual: Floats;
+  /** `beta`; 1 without. */
+  readonly written: number;
   /** `u`: what was added along the key. */
-  readonly update: Float64Array;
+  readonly update: Floats;
 }
 
 /** Changes the state of value head `s` as a token says. */
-export function takeToken(
-  problem: LinearAttentionProblem,
+export function takeToken<Floats extends FloatArray>(
+  { key, value, beta, decay, headDim }: LinearAttentionProblem,
   geometry: LinearGeometry,
-  { token, s }: { token: number; s: number },
-  state: Float64Array,
-): TokenStep {
-  const { key, value, beta, headDim } = problem;
+  { token, s, Floats }: {
+    token: number;
+    s: number;
+    Floats: FloatArrays<Floats>;
+  },
+  state: FloatArray,
+): TokenStep<Floats> {
   const { valueHeadDim } = geometry;
   const keyAt = geometry.keyAt(token, s);
   const valueAt = geometry.valueAt(token, s);
 
+  const decays = new Floats(headDim);
   for (let t = 0; t < headDim; t++) {
-    const decay = decayOf(problem, geometry.gateAt(token, s, t));
+    const gate = decay?.[geometry.gateAt(token, s, t)] ?? 0;
+    decays[t] = Math.exp(gate);
     for (let c = 0; c < valueHeadDim; c++) {
-      state[t * valueHeadDim + c] *= decay;
+      state[t * valueHeadDim + c] *= decays[t];
     }
   }
 
-  const residual = new Float64Array(valueHeadDim);
+  const recalled = new Floats(valueHeadDim);
+  const residual = new Floats(valueHeadDim);
+  const update = new Floats(valueHeadDim);
+  const [written] = new Floats(1).fill(
+    beta?.[geometry.betaAt(token, s)] ?? 1,
+  );
   for (let c = 0; c < valueHeadDim; c++) {
-    let recalled = 0;
     if (geometry.delta) {
       for (let t = 0; t < headDim; t++) {
-        recalled += key[keyAt + t] * state[t * valueHeadDim + c];
+        recalled[c] += key[keyAt + t] * state[t * valueHeadDim + c];
       }
     }
-    residual[c] = value[valueAt + c] - recalled;
+    residual[c] = value[valueAt + c] - recalled[c];
+    update[c] = written * residual[c];
   }
 
-  const written = beta?.[geometry.betaAt(token, s)] ?? 1;
-  const update = residual.map((r) => written * r);
   for (let t = 0; t < headDim; t++) {
     for (let c = 0; c < valueHeadDim; c++) {
       state[t * valueHeadDim + c] += key[keyAt + t] * update[c];
     }
   }
-  return { residual, update };
+  return { decays, residual, written, update };
 }

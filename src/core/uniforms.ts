@@ -16,6 +16,11 @@ export type UniformValues<F extends UniformFields = UniformFields> = {
   readonly [K in keyof F]: number;
 };
 
+/** How long a uniform struct is, in bytes: whole vec4s. */
+export function uniformsSize(fields: UniformFields): number {
+  return Math.ceil(Object.keys(fields).length / 4) * 16;
+}
+
 /**
  * The bytes of a uniform struct. Values of other fields are not looked at: one
  * record of values can serve several kernels.
@@ -27,7 +32,7 @@ export function packUniforms<F extends UniformFields>(
   values: UniformValues<F>,
 ): ArrayBuffer {
   const names = Object.keys(fields);
-  const view = new DataView(new ArrayBuffer(Math.ceil(names.length / 4) * 16));
+  const view = new DataView(new ArrayBuffer(uniformsSize(fields)));
   names.forEach((name, i) => {
     const value = values[name];
     const type = fields[name];

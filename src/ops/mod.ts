@@ -80,6 +80,18 @@ export {
   SOFTWARE_BACKWARD_TILES,
 } from "./attention_backward/tiles.ts";
 export { hostMods } from "./host_mods.ts";
+export {
+  linearAttentionBackward,
+  type LinearAttentionGradients,
+  type LinearBackwardRunOptions,
+  type LinearOutputGradients,
+  planLinearAttentionBackward,
+} from "./linear_attention/backward/linear_attention_backward.ts";
+export {
+  LinearAttentionBackwardPlan,
+  type LinearBackwardPlanOptions,
+} from "./linear_attention/backward/plan.ts";
+export type { LinearBackwardTensors } from "./linear_attention/backward/plan_tensors.ts";
 export type {
   ExplainedLinearDispatch,
   LinearExplanation,
@@ -94,10 +106,10 @@ export {
   planLinearAttention,
 } from "./linear_attention/linear_attention.ts";
 export type {
-  FeatureMap,
   LinearAttentionOptions,
   LinearRunOptions,
 } from "./linear_attention/options.ts";
+export type { LinearForm } from "./linear_attention/forms.ts";
 export { LinearAttentionPlan } from "./linear_attention/plan.ts";
 export type { LinearTensors } from "./linear_attention/plan_tensors.ts";
 export {
@@ -106,12 +118,70 @@ export {
   type LinearRows,
   type LinearSequence,
 } from "./linear_attention/problem.ts";
+export type { LinearPrefix, PrefixProblem } from "./linear_attention/prefix.ts";
 export type { UpdateRule } from "./linear_attention/rules.ts";
+export { featureDim, type FeatureMap } from "../core/features.ts";
 export {
   blockMaskFromScores,
   DeviceBlockMask,
   type SelectBlocksOptions,
 } from "./block_mask/device_block_mask.ts";
+export { NO_TARGET } from "../../kernels/layers/cross_entropy.ts";
+export {
+  shortConvolution,
+  shortConvolutionBackward,
+} from "./layers/convolution.ts";
+export { crossEntropy, crossEntropyBackward } from "./layers/cross_entropy.ts";
+export type { LayerBackwardOptions, LayerTensor } from "./layers/op.ts";
+export type {
+  ConvolutionBackwardOptions,
+  ConvolutionGradients,
+  ConvolutionOptions,
+  ConvolutionResult,
+} from "./layers/ops/convolution.ts";
+export type {
+  CrossEntropyBackwardOptions,
+  CrossEntropyOptions,
+  CrossEntropyResult,
+} from "./layers/ops/cross_entropy.ts";
+export type {
+  LogGateBackwardOptions,
+  LogGateOptions,
+  SigmoidBackwardOptions,
+  SigmoidOptions,
+  SwishGateBackwardOptions,
+  SwishGateGradients,
+  SwishGateOptions,
+} from "./layers/ops/pointwise.ts";
+export type {
+  ProjectionBackwardOptions,
+  ProjectionGradients,
+  ProjectionOptions,
+} from "./layers/ops/projection.ts";
+export type {
+  L2NormalizeBackwardOptions,
+  L2NormalizeOptions,
+  RmsNormBackwardOptions,
+  RmsNormGradients,
+  RmsNormOptions,
+} from "./layers/ops/row_norm.ts";
+export { LayerPlan, type LayerTensors } from "./layers/plan.ts";
+export { type LayerOptions, planLayer } from "./layers/plan_layer.ts";
+export {
+  logGate,
+  logGateBackward,
+  sigmoid,
+  sigmoidBackward,
+  swishGate,
+  swishGateBackward,
+} from "./layers/pointwise.ts";
+export { project, projectBackward } from "./layers/projection.ts";
+export {
+  l2Normalize,
+  l2NormalizeBackward,
+  rmsNorm,
+  rmsNormBackward,
+} from "./layers/row_norm.ts";
 export { pack, takeRows, unpack } from "./packing/pack.ts";
 export type { HostRows } from "./packing/host_rows.ts";
 export type { PackingOptions } from "./packing/kept_rows.ts";

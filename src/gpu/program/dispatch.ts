@@ -201,3 +201,19 @@ export function foldGrid(
   const perLayer = Math.ceil(rows / layers);
   return [Math.ceil(count / (perLayer * layers)), perLayer, layers];
 }
+
+/**
+ * {@linkcode foldGrid} of as many workgroups of `lanes` invocations as `count`
+ * invocations take, in two dimensions: the running number of a workgroup `w` in
+ * a grid `n` is `w.y * n.x + w.x`.
+ *
+ * @throws {RangeError} Where no grid is large enough.
+ */
+export function flatGrid(
+  count: number,
+  lanes: number,
+  limits: { readonly maxComputeWorkgroupsPerDimension: number },
+): Grid {
+  const [x, y, z] = foldGrid(Math.ceil(count / lanes), limits);
+  return [x, y * z, 1];
+}

@@ -7,6 +7,7 @@
 
 import { UnsupportedError } from "../../core/errors.ts";
 import type { Binding, KernelSource } from "../../core/kernel.ts";
+import { uniformsSize } from "../../core/uniforms.ts";
 import type { DeviceContext } from "../device_context.ts";
 import { STAGE_COMPUTE } from "../buffers/usage.ts";
 
@@ -20,7 +21,10 @@ export interface CompiledKernel {
   readonly label: string;
   /** The compute pipeline; its entry point is `main`. */
   readonly pipeline: GPUComputePipeline;
-  /** The layout of group 0, shared by kernels with the same accesses. */
+  /**
+   * The layout of group 0, shared by kernels with the same accesses and as many
+   * bytes of uniforms.
+   */
   readonly layout: GPUBindGroupLayout;
   /** Group 0's bindings, in order. */
   readonly bindings: readonly Binding[];
@@ -79,7 +83,7 @@ export class PipelineCache {
     checkSupported(this.#gpu, kernel);
     const { label, code, bindings } = kernel;
     const { device } = this.#gpu;
-    const layouts = this.#layoutsOf(bindings);
+    const layouts = this.#layoutsOf(kernel);
     device.pushErrorScope("validation");
     const module = device.createShaderModule({ label, code });
     const scope = device.popErrorScope();
@@ -98,17 +102,25 @@ export class PipelineCache {
     }
   }
 
-  #layoutsOf(bindings: readonly Binding[]): Layouts {
-    const label = bindings.map((binding) => binding.access).join(",");
+  // Sizes of uniforms are part of a layout: where it leaves them open, wgpu holds
+  // a dispatch against the size of the kernel before it that had the same layout
+  // (gfx-rs/wgpu#7359).
+  #layoutsOf({ bindings, uniforms }: KernelSource): Layouts {
+    const bytes = uniformsSize(uniforms);
+    const accesses = bindings.map((binding) => binding.access).join(",");
+    const label = `${accesses}/${bytes}`;
     const known = this.#layouts.get(label);
     if (known) return known;
     const { device } = this.#gpu;
     const group = device.createBindGroupLayout({
       label,
-      entries: bindings.map((binding, i) => ({
+      entries: bindings.map(({ access }, i) => ({
         binding: i,
         visibility: STAGE_COMPUTE,
-        buffer: { type: BUFFER_TYPES[binding.access] },
+        buffer: {
+          type: BUFFER_TYPES[access],
+          ...(access === "uniform" && { minBindingSize: bytes }),
+        },
       })),
     });
     const pipeline = device.createPipelineLayout({

@@ -17,7 +17,7 @@ import { outputShape } from "../attention/rows.ts";
 import { SavedAttention, type SavedParts } from "../attention/saved.ts";
 import {
   type AnyTensor,
-  describeTensor,
+  checkLike,
   type HostBits,
   type HostTensor,
 } from "../tensors.ts";
@@ -365,24 +365,4 @@ function checkUpstream(
       tensor,
     );
   }
-}
-
-function checkLike(
-  name: string,
-  tensor: unknown,
-  expected: { readonly dtype: string; readonly shape: readonly number[] },
-): void {
-  const { dtype, shape } = describeTensor(name, tensor);
-  checkType(
-    dtype === expected.dtype,
-    `${name}.dtype`,
-    `must be ${expected.dtype}`,
-    dtype,
-  );
-  checkType(
-    shape.join() === expected.shape.join(),
-    `${name}.shape`,
-    `must be [${expected.shape.join(", ")}]`,
-    shape,
-  );
 }

@@ -32,6 +32,16 @@ export interface LinearExplanation {
   readonly tile: { readonly rows: number; readonly columns: number };
   /** How many chunks there are, and the tokens of one. */
   readonly chunks: { readonly count: number; readonly tokens: number };
+  /**
+   * Parts that chunks are worked on in, one after the other: more than one where
+   * scratch for all would not fit a binding.
+   */
+  readonly segments: number;
+  /**
+   * How states go from chunk to chunk: one after the other, or where a sequence
+   * has more than 128 chunks, in blocks of 32 side by side.
+   */
+  readonly scan: "sequential" | "blocks";
   /** Bytes of scratch that the plan uses. */
   readonly scratchBytes: number;
 }

@@ -1,4 +1,3 @@
-// deno-lint-ignore-file camelcase -- uniforms have the names of WGSL
 /**
  * Everything that a plan of linear attention will put on the device, worked out
  * on the CPU from a problem and what the device is. Pure, no GPU objects.
@@ -9,44 +8,45 @@
  * @module
  */
 
-import {
-  type RowFormat,
-  rowFormat,
-  rowStride,
-} from "../../../kernels/fragments/rows.ts";
 import { chunkStateKernel } from "../../../kernels/linear/chunk_state.ts";
 import { GATE_LANES, gateSumsKernel } from "../../../kernels/linear/gates.ts";
 import { chunkOutputKernel } from "../../../kernels/linear/output.ts";
-import { PRODUCT_TILE } from "../../../kernels/linear/product.ts";
-import { SCAN_LANES, scanKernel } from "../../../kernels/linear/scan.ts";
-import { chunkScoresKernel } from "../../../kernels/linear/scores.ts";
-import type { LinearSpec } from "../../../kernels/linear/spec.ts";
+import { productColumns, productRows } from "../../../kernels/product.ts";
+import {
+  SCAN_LANES,
+  scanKernel,
+  type ScanSpec,
+} from "../../../kernels/linear/scan.ts";
+import {
+  chunkScoresKernel,
+  scoresTile,
+} from "../../../kernels/linear/scores.ts";
+import { UnsupportedError } from "../../core/errors.ts";
 import type { KernelSource } from "../../core/kernel.ts";
 import { foldGrid } from "../../gpu/program/dispatch.ts";
-import type { Dispatch, ProgramParts } from "../../gpu/mod.ts";
-import { type GivenStrides, vecsOf } from "../attention/problem.ts";
-import { type ChunkSchedule, chunkSchedule } from "./chunks.ts";
-import type { LinearExplanation } from "./explanation.ts";
+import type { ProgramParts } from "../../gpu/mod.ts";
+import type { Segment } from "./chunks.ts";
 import {
-  checkSupported,
-  type LinearProblem,
-  type LinearRows,
-} from "./problem.ts";
-
-/** What planning needs to know of a device; a `Gpu` is one. */
-export interface LinearDevice {
-  /** Its limits. */
-  readonly limits: {
-    readonly maxComputeWorkgroupsPerDimension: number;
-    readonly maxStorageBufferBindingSize: number;
-  };
-}
-
-/** A dispatch, and what it does, for people. */
-export interface LinearDispatch extends Dispatch {
-  /** What it does. */
-  readonly does: string;
-}
+  givenStatesSpec,
+  type LinearContext,
+  linearContext,
+  type LinearDevice,
+  type LinearDispatch,
+} from "./context.ts";
+import { deltaDispatches } from "./delta.ts";
+import {
+  decoderNames,
+  decoderProblem,
+  encoderNames,
+  encoderProblem,
+  renamed,
+} from "./encoder.ts";
+import type { LinearExplanation } from "./explanation.ts";
+import type { PrefixProblem } from "./prefix.ts";
+import { checkSupported, type LinearProblem } from "./problem.ts";
+import { productDispatch, segmentUniforms } from "./product_dispatch.ts";
+import { recurrentDispatch } from "./recurrent.ts";
+import { linearScratch } from "./scratch.ts";
 
 /** A problem's program, and what to say of it. */
 export interface LinearParts {
@@ -56,54 +56,62 @@ export interface LinearParts {
   readonly explanation: LinearExplanation;
 }
 
-/** What all dispatches of a problem have in common. */
-export interface LinearContext {
-  /** The problem. */
-  readonly problem: LinearProblem;
-  /** Its chunks. */
-  readonly schedule: ChunkSchedule;
-  /** What kernels' sources depend on. */
-  readonly spec: LinearSpec;
-  /** Values of the uniforms that are the same for all dispatches. */
-  readonly values: Readonly<Record<string, number>>;
-  /** What they run on. */
-  readonly device: LinearDevice;
-}
-
-/** Works out what all dispatches have in common. */
-export function linearContext(
-  problem: LinearProblem,
-  device: LinearDevice,
-): LinearContext {
-  const schedule = chunkSchedule(problem);
-  const spec = linearSpec(problem);
-  return {
-    problem,
-    schedule,
-    spec,
-    values: linearUniforms(problem, spec, schedule),
-    device,
-  };
-}
-
-/** Works out the program of a problem. */
+/**
+ * Works out the program of a problem.
+ *
+ * @throws {RangeError} as `linearContext` does
+ * @throws {UnsupportedError} if there is no kernel for it
+ */
 export function linearParts(
   problem: LinearProblem,
   device: LinearDevice,
 ): LinearParts {
   checkSupported(problem);
-  const context = linearContext(problem, device);
+  const { prefix } = problem;
+  const context = linearContext(
+    prefix ? decoderProblem(problem) : problem,
+    device,
+  );
+  const { schedule } = context;
+  const encoder = prefix && encoderParts(problem, prefix, device);
+  const own = [
+    ...schedule.segments.flatMap((segment) => [
+      ...gateDispatches(context, segment),
+      ...problem.beta
+        ? deltaDispatches(context, segment)
+        : stateDispatches(context, segment),
+      scoresDispatch(context, segment),
+      outputDispatch(context, segment),
+    ]),
+    recurrentDispatch(context),
+  ];
+  const names = decoderNames(problem);
   const all = [
-    ...gateDispatches(context),
-    ...stateDispatches(context),
-    scoresDispatch(context),
-    outputDispatch(context),
-  ].filter(({ grid }) => grid.every((count) => count > 0));
-  const scratch = linearScratch(context);
+    ...encoder?.dispatches ?? [],
+    ...prefix ? own.map((dispatch) => renamed(dispatch, names)) : own,
+  ];
+  return partsOf(context, all, {
+    scratch: { ...linearScratch(context), ...encoder?.scratch },
+    words: encoder?.words,
+  });
+}
+
+/** Those of the dispatches that have something to do, and what to say of them. */
+export function partsOf(
+  { problem, schedule, spec, device }: LinearContext,
+  dispatches: readonly LinearDispatch[],
+  { scratch, words }: {
+    readonly scratch: Readonly<Record<string, number>>;
+    /** Words besides the schedule. */
+    readonly words?: ProgramParts["words"] | undefined;
+  },
+): LinearParts {
+  const all = dispatches.filter(({ grid }) => grid.every((count) => count > 0));
+  for (const { source } of all) checkBindings(source, device);
   return {
     parts: {
       dispatches: all.map(({ does: _, ...dispatch }) => dispatch),
-      words: { schedule: context.schedule.words },
+      words: { schedule: schedule.words, ...words },
       scratch,
     },
     explanation: {
@@ -112,146 +120,175 @@ export function linearParts(
         grid,
         does,
       })),
-      tile: { rows: PRODUCT_TILE, columns: PRODUCT_TILE },
-      chunks: { count: context.schedule.chunkCount, tokens: problem.chunk },
+      tile: {
+        rows: productRows(spec.tile),
+        columns: productColumns(spec.tile),
+      },
+      chunks: { count: schedule.chunkCount, tokens: problem.chunk },
+      segments: schedule.segments.length,
+      scan: schedule.mostBlocks > 0 ? "blocks" : "sequential",
       scratchBytes: Object.values(scratch).reduce((sum, n) => sum + n, 0),
     },
   };
 }
 
-/** The spec of a problem's kernels. */
-export function linearSpec(problem: LinearProblem): LinearSpec {
-  const { dtype, headDim, valueHeadDim, strides, decay } = problem;
-  // Whole vec4s where rows begin at them, too.
-  const format = (dim: number, { at, batch, token, head }: GivenStrides) =>
-    rowFormat(dtype, dim, at, batch, token, head);
-  return {
-    queryFormat: format(headDim, strides.query),
-    keyFormat: format(headDim, strides.key),
-    valueFormat: format(valueHeadDim, strides.value),
-    outputFormat: format(valueHeadDim, strides.output),
-    gate: decay?.kind ?? "none",
-  };
+/**
+ * Throws unless a device has as many storage buffers as a kernel binds: more than
+ * eight only the delta rules' scan does, with gates, states that it is given and
+ * ones that it gives, and segments.
+ */
+function checkBindings(
+  { label, bindings }: KernelSource,
+  { limits: { maxStorageBuffersPerShaderStage: most } }: LinearDevice,
+): void {
+  const bound = bindings.filter(({ access }) => access !== "uniform").length;
+  if (bound <= most) return;
+  throw new UnsupportedError(
+    "compute linear attention of so many chunks",
+    `${label} binds ${bound} buffers, and maxStorageBuffersPerShaderStage is ${most}; give states, a pool, in place of initialState and returnState`,
+  );
 }
 
-/** Values of a tensor's strides, in units of its format. */
-export function rowUniforms(
-  name: string,
-  format: RowFormat,
-  { at, batch, token, head }: GivenStrides,
-): Record<string, number> {
-  return {
-    [`${name}_at`]: rowStride(format, at),
-    [`${name}_batch_stride`]: rowStride(format, batch),
-    [`${name}_token_stride`]: rowStride(format, token),
-    [`${name}_head_stride`]: rowStride(format, head),
-  };
-}
-
-function linearUniforms(
+/** What a prefix adds to the states that sequences begin with. */
+function encoderParts(
   problem: LinearProblem,
-  spec: LinearSpec,
-  { chunkCount, sequencesAt }: ChunkSchedule,
-): Record<string, number> {
-  const { queryHeads, keyHeads, stateHeads, outputHeads, strides } = problem;
-  const { headDim, valueHeadDim, chunk, decay } = problem;
-  const rows = (name: LinearRows) =>
-    rowUniforms(name, spec[`${name}Format`], strides[name]);
+  prefix: PrefixProblem,
+  device: LinearDevice,
+): {
+  readonly dispatches: readonly LinearDispatch[];
+  readonly words: NonNullable<ProgramParts["words"]>;
+  readonly scratch: NonNullable<ProgramParts["scratch"]>;
+} {
+  const context = linearContext(encoderProblem(problem, prefix), device);
+  const { schedule, values } = context;
+  const names = encoderNames(problem);
+  const { states, kept_states: kept } = linearScratch(context);
+  const { stateHeads, stateRows, sequences } = problem;
+  const rows = sequences.length * stateHeads * stateRows;
   return {
-    ...rows("query"),
-    ...rows("key"),
-    ...rows("value"),
-    ...rows("output"),
-    chunk_count: chunkCount,
-    sequences_at: sequencesAt,
-    sequence_count: problem.sequences.length,
-    heads: outputHeads,
-    query_heads: queryHeads,
-    key_heads: keyHeads,
-    state_heads: stateHeads,
-    head_dim: headDim,
-    head_vecs: vecsOf(headDim),
-    value_dim: valueHeadDim,
-    value_vecs: vecsOf(valueHeadDim),
-    state_rows: headDim,
-    state_stride: rowStride(rowFormat("f32", valueHeadDim), valueHeadDim),
-    score_vecs: vecsOf(chunk),
-    sub_chunk: problem.subChunk,
-    scale: problem.scale,
-    gate_channels: decay?.kind === "channel" ? headDim : 1,
-    gate_width: decay?.kind === "channel" ? 4 * vecsOf(headDim) : 1,
-    decay_batch_stride: decay?.batch ?? 0,
-    decay_token_stride: decay?.token ?? 0,
-    decay_head_stride: decay?.head ?? 0,
-    decay_channel_stride: decay?.channel ?? 0,
-  };
-}
-
-/** Bytes of scratch. */
-export function linearScratch(
-  { problem, schedule, values }: LinearContext,
-): Record<string, number> {
-  const { tokens, stateHeads, outputHeads, decay } = problem;
-  const { gate_width, score_vecs, state_rows, value_vecs } = values;
-  return {
-    ...decay &&
-      { gates: Math.max(16, 4 * tokens * stateHeads * gate_width) },
-    states: Math.max(
-      16,
-      16 * schedule.chunkCount * stateHeads * state_rows * value_vecs,
-    ),
-    scores: Math.max(16, 16 * tokens * outputHeads * score_vecs),
+    dispatches: schedule.segments
+      .flatMap((segment) => stateDispatches(context, segment))
+      .map((dispatch) => ({
+        ...renamed(dispatch, names),
+        does: `${dispatch.does}, of the prefix`,
+      })),
+    words: { [names.schedule]: schedule.words },
+    scratch: {
+      [names.states]: states,
+      ...kept && { [names.kept_states]: kept },
+      [names.final_state]: Math.max(16, 4 * rows * values.state_dim),
+    },
   };
 }
 
 /** Sums of gates inside chunks, where there are gates. */
-export function gateDispatches(context: LinearContext): LinearDispatch[] {
-  const { problem: { decay, stateHeads }, schedule, values } = context;
+export function gateDispatches(
+  context: LinearContext,
+  segment: Segment,
+): LinearDispatch[] {
+  const { problem: { decay, stateHeads }, values, device } = context;
   if (!decay) return [];
-  const lanes = schedule.chunkCount * stateHeads * values.gate_width;
+  const lanes = segment.chunks.count * stateHeads * values.gate_width;
   return [{
     source: gateSumsKernel({ dtype: decay.dtype }),
-    uniforms: values,
-    grid: foldGrid(Math.ceil(lanes / GATE_LANES), context.device.limits),
+    uniforms: { ...values, ...segmentUniforms(segment) },
+    grid: foldGrid(Math.ceil(lanes / GATE_LANES), device.limits),
     does: "sums log gates inside chunks",
   }];
 }
 
 /** What chunks add to states, and from that the states that enter them. */
-export function stateDispatches(context: LinearContext): LinearDispatch[] {
-  const { problem, spec, values, device } = context;
-  const { states, stateHeads, valueHeadDim, sequences } = problem;
-  const { state_rows, value_vecs } = values;
-  const lanes = sequences.length * stateHeads * state_rows * value_vecs;
+export function stateDispatches(
+  context: LinearContext,
+  segment: Segment,
+): LinearDispatch[] {
+  const { problem, spec, values } = context;
   return [
-    productDispatch(context, {
+    productDispatch(context, segment, {
       source: chunkStateKernel(spec),
-      heads: stateHeads,
-      rows: state_rows,
-      columns: valueHeadDim,
+      heads: problem.stateHeads,
+      rows: values.state_rows,
+      columns: problem.stateColumns,
       does: "what each chunk adds to the state",
     }),
-    {
+    ...scanDispatches(context, segment),
+  ];
+}
+
+/** From what chunks add to states, the states that enter them. */
+export function scanDispatches(
+  context: LinearContext,
+  segment: Segment,
+): LinearDispatch[] {
+  const { problem, spec, schedule, values, device } = context;
+  const { states, stateHeads } = problem;
+  const { state_rows, state_vecs } = values;
+  const scan = (
+    runs: Segment["runs"],
+    own: Omit<ScanSpec, "gate" | "stateFormat" | "pool">,
+    rest: Pick<LinearDispatch, "does" | "aliases">,
+  ): LinearDispatch => {
+    const lanes = runs.count * stateHeads * state_rows * state_vecs;
+    return {
       source: scanKernel({
         gate: spec.gate,
-        stateFormat: rowFormat("f32", valueHeadDim),
-        initial: states.initial,
-        final: states.final,
-        pool: states.slots !== undefined,
+        ...givenStatesSpec(problem),
+        ...own,
       }),
-      uniforms: values,
+      uniforms: {
+        ...values,
+        ...segmentUniforms(segment),
+        runs_at: runs.at,
+        run_count: runs.count,
+      },
       grid: foldGrid(Math.ceil(lanes / SCAN_LANES), device.limits),
-      does: "the states that enter chunks, one after the other",
-    },
+      ...rest,
+    };
+  };
+  const { initial, final } = states;
+  const last = scan(
+    segment.runs,
+    { items: "chunks", reduce: false, initial, final, kept: schedule.kept > 0 },
+    { does: "the states that enter chunks" },
+  );
+  if (schedule.mostBlocks === 0) return [last];
+  return [
+    scan(
+      segment.blocks,
+      {
+        items: "chunks",
+        reduce: true,
+        initial: false,
+        final: false,
+        kept: true,
+      },
+      { does: "what each block of chunks adds to the state" },
+    ),
+    scan(
+      segment.blockRuns,
+      { items: "blocks", reduce: false, initial, final: false, kept: true },
+      {
+        does: "the states that enter blocks of chunks",
+        aliases: {
+          states: "kept_states",
+          ...spec.gate !== "none" && { gates: "block_gates" },
+        },
+      },
+    ),
+    last,
   ];
 }
 
 /** Scores inside chunks. */
-export function scoresDispatch(context: LinearContext): LinearDispatch {
+export function scoresDispatch(
+  context: LinearContext,
+  segment: Segment,
+): LinearDispatch {
   const { problem, spec } = context;
-  return productDispatch(context, {
+  return productDispatch(context, segment, {
     source: chunkScoresKernel(spec),
     heads: problem.outputHeads,
+    tile: scoresTile(spec),
     rows: problem.chunk,
     columns: problem.chunk,
     does: "scores of queries with the keys of their chunk",
@@ -259,42 +296,16 @@ export function scoresDispatch(context: LinearContext): LinearDispatch {
 }
 
 /** Outputs of states and scores. */
-export function outputDispatch(context: LinearContext): LinearDispatch {
+export function outputDispatch(
+  context: LinearContext,
+  segment: Segment,
+): LinearDispatch {
   const { problem, spec } = context;
-  return productDispatch(context, {
+  return productDispatch(context, segment, {
     source: chunkOutputKernel(spec),
     heads: problem.outputHeads,
     rows: problem.chunk,
     columns: problem.valueHeadDim,
     does: "outputs of the states that enter, and of scores",
   });
-}
-
-/** A dispatch of a product for each chunk and head. */
-export function productDispatch(
-  { schedule, values, device }: LinearContext,
-  { source, heads, rows, columns, uniforms, aliases, does }: {
-    readonly source: KernelSource;
-    /** Heads that it is for. */
-    readonly heads: number;
-    /** Rows at most. */
-    readonly rows: number;
-    /** Columns at most. */
-    readonly columns: number;
-    /** Values that are its own. */
-    readonly uniforms?: Readonly<Record<string, number>>;
-    readonly aliases?: Dispatch["aliases"];
-    readonly does: string;
-  },
-): LinearDispatch {
-  const row_tiles = Math.ceil(rows / PRODUCT_TILE);
-  const column_tiles = Math.ceil(columns / PRODUCT_TILE);
-  const groups = schedule.chunkCount * heads * row_tiles * column_tiles;
-  return {
-    source,
-    uniforms: { ...values, heads, row_tiles, column_tiles, ...uniforms },
-    grid: foldGrid(groups, device.limits),
-    aliases,
-    does,
-  };
 }

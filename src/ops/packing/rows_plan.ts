@@ -12,7 +12,7 @@ import {
 } from "../../../kernels/rows/take_rows.ts";
 import { checkInteger, checkRange, checkType } from "../../core/check.ts";
 import { bytesPerElement, type ElementType } from "../../core/dtype.ts";
-import { foldGrid } from "../../gpu/program/dispatch.ts";
+import { flatGrid } from "../../gpu/program/dispatch.ts";
 import { type Gpu, GpuTensor, Program } from "../../gpu/mod.ts";
 
 /**
@@ -97,15 +97,13 @@ export class RowsPlan implements Disposable {
     const unit = copyUnit({ key: bytes, value: 0 });
     const units = rows.length * bytes / unit;
     const invocations = unit === 2 ? Math.ceil(units / 2) : units;
-    const groups = Math.ceil(invocations / TAKE_ROWS_LANES);
-    const [x, y, z] = foldGrid(groups, gpu.limits);
     const source = takeRowsKernel({ unit });
     const nothing = units === 0 || problem.sourceRows === 0;
     const program = await Program.create(gpu, "rows.take", {
       dispatches: nothing ? [] : [{
         source,
         uniforms: { units, row_units: bytes / unit },
-        grid: [x, y * z, 1],
+        grid: flatGrid(invocations, TAKE_ROWS_LANES, gpu.limits),
       }],
       words: nothing ? {} : { rows },
     });

@@ -11,6 +11,7 @@ import {
   type EncodeOptions,
   Gpu,
   Program,
+  type ProgramExplanation,
   type ProgramParts,
 } from "../../gpu/mod.ts";
 
@@ -110,6 +111,11 @@ export class PlanProgram<Problem, Parts extends PlanParts> {
   ): void {
     this.check();
     this.#program.encode(encoder, resources, options);
+  }
+
+  /** What runs, for people. */
+  explain(): ProgramExplanation {
+    return this.#program.explain();
   }
 
   /** Frees its buffers; further calls do nothing. */

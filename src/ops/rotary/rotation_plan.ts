@@ -9,7 +9,7 @@ import { rowFormat, rowStride } from "../../../kernels/fragments/rows.ts";
 import { ROTATE_LANES, rotateKernel } from "../../../kernels/layers/rotate.ts";
 import { checkInteger, checkRange, checkType } from "../../core/check.ts";
 import { checkOptions, type OptionHints } from "../../core/options.ts";
-import { foldGrid } from "../../gpu/program/dispatch.ts";
+import { flatGrid } from "../../gpu/program/dispatch.ts";
 import { type Gpu, GpuTensor, type ProgramParts } from "../../gpu/mod.ts";
 import type { KeyRotation } from "../../kv/mod.ts";
 import type { Layout } from "../attention/problem.ts";
@@ -305,7 +305,6 @@ function partsOf(
   const rows = batch * tokens * heads;
   if (rows === 0) return { dispatches: [] };
   const headVecs = Math.ceil(headDim / 4);
-  const [x, y, z] = foldGrid(Math.ceil(rows * headVecs / ROTATE_LANES), limits);
   return {
     dispatches: [{
       source: rotateKernel({ format, pairing }),
@@ -319,7 +318,7 @@ function partsOf(
         token_rows: layout === "bshd" ? heads : 1,
         rotary_pairs: dim / 2,
       },
-      grid: [x, y * z, 1],
+      grid: flatGrid(rows * headVecs, ROTATE_LANES, limits),
     }],
   };
 }

@@ -4,11 +4,12 @@
  * @module
  */
 
-import type {
-  LinearAttentionProblem,
-  LinearAttentionResult,
+import { assert, assertEquals } from "@std/assert";
+import {
+  compareWithBound,
+  type LinearAttentionProblem,
+  type LinearAttentionResult,
 } from "../../../reference/mod.ts";
-import { compareWithBound } from "../../../reference/mod.ts";
 import { linearGeometryOf } from "../../../reference/linear/problem.ts";
 import { mismatchTable } from "../../../reference/mismatch_table.ts";
 import { rowsOf } from "../cases.ts";
@@ -106,6 +107,19 @@ export function assertSame(
     const { ok, where } = compareWithBound({ ...arrays, bound });
     if (ok) continue;
     throw new Error(`${part}: ${mismatchTable({ ...arrays, where, bound })}`);
+  }
+}
+
+/** Fails unless each element is as near as two ways to sum in float64 may be. */
+export function assertNear(
+  actual: ArrayLike<number>,
+  expected: ArrayLike<number>,
+  within: number = 1e-11,
+): void {
+  assertEquals(actual.length, expected.length);
+  for (let n = 0; n < expected.length; n++) {
+    const off = Math.abs(actual[n] - expected[n]);
+    assert(off <= within, `[${n}] is ${actual[n]}, not ${expected[n]}`);
   }
 }
 

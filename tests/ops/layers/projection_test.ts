@@ -1,0 +1,114 @@
+/**
+ * Projections against float64, by the error rule.
+ *
+ * @module
+ */
+
+import { assertEquals } from "@std/assert";
+import {
+  project as oracle,
+  projectBackward as gradients,
+} from "../../../reference/mod.ts";
+import type { DType } from "../../../src/core/dtype.ts";
+import { Prng } from "../../../src/core/prng.ts";
+import { gpuTest } from "../../support/gpu.ts";
+import {
+  checkLayers,
+  type LayerCase,
+  runLayers,
+  stored,
+} from "../../support/layer_runner.ts";
+import { runsOf, SEED } from "../../support/property.ts";
+
+/** Below, at and past a tile. */
+const WIDTHS = { vector: [4, 16, 32, 68, 96], tail: [1, 3, 30, 33, 65] };
+
+/** Forward and backward at random shapes, with few kernels. */
+function cases(
+  { dtype, weightType, rows: kind, count }: {
+    readonly dtype: DType;
+    readonly weightType: DType;
+    readonly rows: keyof typeof WIDTHS;
+    readonly count: number;
+  },
+): LayerCase[] {
+  const random = new Prng(SEED);
+  const widths = WIDTHS[kind];
+  const width = () => widths[random.below(widths.length)];
+  const biased = kind === "vector";
+  return Array.from({ length: runsOf(count) }, (_, run): LayerCase[] => {
+    const [rows, inFeatures, outFeatures] = [
+      run === 0 ? 0 : random.below(90),
+      width(),
+      width(),
+    ];
+    const input = stored([rows, inFeatures], { dtype, random });
+    const outputGradient = stored([rows, outFeatures], { dtype, random });
+    const weight = stored([outFeatures, inFeatures], {
+      dtype: weightType,
+      random,
+    });
+    const bias = stored([outFeatures], { dtype: weightType, random });
+    const problem = {
+      input: input.data,
+      weight: weight.data,
+      bias: biased ? bias.data : undefined,
+      inFeatures,
+      outFeatures,
+    };
+    return [{
+      op: "project",
+      options: { input, weight, ...(biased && { bias }) },
+      expect: (round) => ({ output: oracle({ ...problem, round }) }),
+    }, {
+      op: "projectBackward",
+      options: { input, weight, bias: biased },
+      tensors: { outputGradient },
+      expect: (round) => ({
+        ...gradients({
+          ...problem,
+          outputGradient: outputGradient.data,
+          round,
+        }),
+      }),
+    }];
+  }).flat();
+}
+
+gpuTest("project() and its gradients are float64's", async (_, gpu) => {
+  const types = { dtype: "f32", weightType: "f32" } as const;
+  await checkLayers(gpu, [
+    ...cases({ ...types, rows: "vector", count: 6 }),
+    ...cases({ ...types, rows: "tail", count: 6 }),
+  ]);
+});
+
+gpuTest("project() of halves", async (_, gpu) => {
+  await checkLayers(gpu, [
+    ...cases({ dtype: "f16", weightType: "f32", rows: "vector", count: 4 }),
+    ...cases({ dtype: "f16", weightType: "f16", rows: "tail", count: 4 }),
+  ]);
+}, { features: ["shader-f16"] });
+
+gpuTest(
+  "project() gives a row the same bits, whatever is beside it",
+  async (_, gpu) => {
+    const random = new Prng(5);
+    const dtype = "f32";
+    const input = stored([70, 20], { dtype, random });
+    const weight = stored([40, 20], { dtype, random });
+    const lone = { data: input.data.slice(37 * 20, 38 * 20), shape: [1, 20] };
+    const poisoned = {
+      data: input.data.map((x, i) => Math.floor(i / 20) === 37 ? x : NaN),
+      shape: [70, 20],
+    };
+    const [all, one, among] = await runLayers(gpu, [
+      { op: "project", options: { input, weight } },
+      { op: "project", options: { input: lone, weight } },
+      { op: "project", options: { input: poisoned, weight } },
+    ]);
+    const own = all.output.slice(37 * 40, 38 * 40);
+    assertEquals(one.output, own);
+    assertEquals(among.output.slice(37 * 40, 38 * 40), own);
+  },
+);
