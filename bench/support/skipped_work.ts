@@ -9,7 +9,7 @@ import { type Column, formatTable } from "../../src/cli/table.ts";
 import type { Gpu } from "../../src/gpu/mod.ts";
 import { Packing } from "../../src/ops/mod.ts";
 import { fittedLine, type Line } from "../../repro/fit.ts";
-import { textLengths } from "../../repro/mosaicbert_counts.ts";
+import { textLengths } from "../../repro/packing/mosaicbert_counts.ts";
 import { type PackedTimes, timePacked } from "./packed_times.ts";
 import {
   type SparseBackwardTimes,

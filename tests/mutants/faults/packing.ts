@@ -8,7 +8,7 @@
 import { type Fault, faultsIn, faultsInKernel } from "../fault.ts";
 
 const HOST = ["ops/packing/packing"];
-const REPRO = ["repro/mosaicbert"];
+const REPRO = ["repro/packing/mosaicbert"];
 const LAWS = ["laws/ragged"];
 const DEVICE = ["ops/packing/pack"];
 

@@ -6,7 +6,6 @@
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
 import { attentionProblem, type PlanChoices } from "../../../src/ops/mod.ts";
-import type { PlanDevice } from "../../../src/ops/attention/variants/variant.ts";
 import {
   type CostTiles,
   flash1Cost,
@@ -26,16 +25,9 @@ import {
   visitsOf,
 } from "../../support/drawn_problems.ts";
 import { property } from "../../support/property.ts";
+import { planDevice } from "../../support/plan_device.ts";
 
-const DEVICE: PlanDevice = {
-  software: true,
-  maxLoopIterations: Infinity,
-  features: new Set(["shader-f16"]),
-  limits: {
-    maxComputeWorkgroupStorageSize: 16384,
-    maxComputeWorkgroupsPerDimension: 65535,
-  },
-};
+const DEVICE = planDevice({ features: ["shader-f16"] });
 
 function explain(c: Drawn, choices: PlanChoices) {
   return partsFor(problemOf(c), DEVICE, choices).explanation;
