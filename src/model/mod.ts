@@ -1,6 +1,6 @@
 /**
- * Parts of models around attention, without a GPU: prompts that are read twice,
- * prefixes, losses as data, and the layers of hybrids.
+ * Parts of models around attention: layers, and without a GPU prompts that are
+ * read twice, prefixes, losses as data, and the layers of hybrids.
  *
  * @example A prompt that is read twice
  * ```ts
@@ -28,3 +28,19 @@ export {
   basedLayers,
   type BasedLayersOptions,
 } from "./based/layers.ts";
+export {
+  glaLayer,
+  type GlaLayerOptions,
+  type GlaLayerResult,
+} from "./gla/gla_layer.ts";
+export {
+  type GlaActivations,
+  GlaLayerPlan,
+  type GlaTensors,
+} from "./gla/plan.ts";
+export type { GlaActivationsOf, GlaPlanOptions } from "./gla/problem.ts";
+export {
+  type GlaConfig,
+  type GlaWeights,
+  glaWeightShapes,
+} from "./gla/sizes.ts";
