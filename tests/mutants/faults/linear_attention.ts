@@ -171,7 +171,7 @@ export const LINEAR_ATTENTION_FAULTS: readonly Fault[] = [
       "const most = Math.min(block, segment);",
     ],
   ]),
-  ...faultsIn("src/ops/linear_attention/problem.ts: linearProblem", LAWS, [
+  ...faultsIn("src/ops/linear_attention/problem.ts: linearProblem", CHUNKS, [
     [
       "dense sequences are one after the other",
       "batch: dense ? i : 0",
