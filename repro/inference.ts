@@ -149,9 +149,19 @@ const FAMILIES: readonly Family[] = [
   },
   {
     name: "documents, scattered",
-    exact: false,
+    exact: true,
     count: MASKS,
     mask: (random) => document(ids(random, true)),
+  },
+  {
+    name: "documents, in turns",
+    exact: true,
+    count: MASKS,
+    mask: (random) => {
+      const turn = 4 + random.below(28);
+      const all = ids(random, true);
+      return document(all.map((_, i) => all[Math.floor(i / turn)]));
+    },
   },
   {
     name: "random expressions",

@@ -34,6 +34,7 @@ import {
   clearTablesKernel,
   sumTablesKernel,
 } from "../../kernels/attention/backward/capture_gradient.ts";
+import { LINEAR_SNAPSHOTS } from "./linear_kernels.ts";
 import { causal, emitMods, relativeBias, softcap } from "../../src/mods/mod.ts";
 
 const whole = rowFormat("f32", 64);
@@ -374,4 +375,5 @@ export const SNAPSHOTS: readonly (readonly [string, KernelSource])[] = [
       lanes: 8,
     }),
   ],
+  ...LINEAR_SNAPSHOTS,
 ];
