@@ -12,7 +12,7 @@ import {
   PrefixIndex,
   type StatePart,
   stateRounds,
-  StateSequence,
+  type StateSequence,
 } from "../../../src/cache/mod.ts";
 import { Prng } from "../../../src/core/prng.ts";
 import type { Gpu, GpuTensor } from "../../../src/gpu/mod.ts";
