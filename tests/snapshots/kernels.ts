@@ -38,6 +38,7 @@ import {
   clearTablesKernel,
   sumTablesKernel,
 } from "../../kernels/attention/backward/capture_gradient.ts";
+import { LAYER_SNAPSHOTS } from "./layer_kernels.ts";
 import { LINEAR_SNAPSHOTS } from "./linear_kernels.ts";
 import { causal, emitMods, relativeBias, softcap } from "../../src/mods/mod.ts";
 
@@ -421,5 +422,6 @@ export const SNAPSHOTS: readonly (readonly [string, KernelSource])[] = [
       lanes: 8,
     }),
   ],
+  ...LAYER_SNAPSHOTS,
   ...LINEAR_SNAPSHOTS,
 ];

@@ -22,6 +22,7 @@ import { DECODE_FAULTS } from "./kernels/decode.ts";
 import { NOTATION_FAULTS } from "./kernels/notation.ts";
 import { STANDARD_FAULTS } from "./kernels/standard.ts";
 import { KV_FAULTS } from "./kv.ts";
+import { LAYER_FAULTS } from "./layers.ts";
 import { LINEAR_ATTENTION_FAULTS } from "./linear_attention.ts";
 import { LINEAR_COST_FAULTS } from "./linear_cost.ts";
 import { LINEAR_DELTA_FAULTS } from "./linear_delta.ts";
@@ -70,6 +71,7 @@ export const FAULTS: readonly Fault[] = [
   ...BACKWARD_FAULTS,
   ...DECODE_FAULTS,
   ...STANDARD_FAULTS,
+  ...LAYER_FAULTS,
   ...LINEAR_ATTENTION_FAULTS,
   ...LINEAR_COST_FAULTS,
   ...TRAFFIC_FAULTS,
