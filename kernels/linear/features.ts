@@ -19,7 +19,7 @@
 import type { Fragment } from "../fragment.ts";
 import { WordRecord } from "../record.ts";
 import { wgsl } from "../wgsl.ts";
-import { tokenBlocks, type TokenRows } from "./operands.ts";
+import { loadedTokens, type TokenRows } from "./operands.ts";
 
 const GROUP_FIELDS = {
   /** i; the head dim for features without it. */
@@ -112,29 +112,27 @@ export const featurePlaces: Fragment = {
 export function featureBlocks(rows: TokenRows): Fragment {
   const { name } = rows;
   return {
-    needs: [featureTable, featureWeights, tokenBlocks(rows)],
+    needs: [featureTable, featureWeights, loadedTokens(rows)],
     uniforms: { feature_root: "f32" },
     code: wgsl(
       `
+      fn $name_feature(at: u32, group: FeatureGroup) -> vec4f {
+        let last = params.head_vecs - 1u;
+        let i = load_$name(at, min(group.element / 4u, last))[group.element % 4u];
+        let j = load_$name(at, min(group.vec, last));
+        let factor = select(1.0, params.feature_root * i, group.element < params.head_dim);
+        return factor * select(vec4f(1.0, 0.0, 0.0, 0.0), params.feature_root * j, group.vec <= last);
+      }
+
       fn $name_features(chunk: Chunk, head: u32, token: u32, feature: u32) -> mat4x4f {
         let group = feature_group_of(feature / 4u);
         let weights = feature_weights(group);
-        var block = mat4x4f();
-        @each j in quad
-        if (token + $j < chunk.count) {
-          let at = $name_at(chunk, token + $j, head);
-          var factor = 1.0;
-          if (group.element < params.head_dim) {
-            factor = params.feature_root * load_$name(at, group.element / 4u)[group.element % 4u];
-          }
-          var others = vec4f(1.0, 0.0, 0.0, 0.0);
-          if (group.vec < params.head_vecs) {
-            others = params.feature_root * load_$name(at, group.vec);
-          }
-          block[$j] = weights * (factor * others);
-        }
-        @end
-        return block;
+        let last = chunk.count - 1u;
+        return mat4x4f(
+          @each j in quad
+          select(vec4f(0.0), weights * $name_feature($name_at(chunk, min(token + $j, last), head), group), token + $j <= last),
+          @end
+        );
       }
       `,
       { name, quad: 4 },
