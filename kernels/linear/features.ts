@@ -105,9 +105,11 @@ export const featurePlaces: Fragment = {
 };
 
 /**
- * `{name}_features(chunk, head, token, feature)`: 4 tokens from `token`, each of
- * the four features from `feature`; 0 past the chunk's end, even of the feature
- * that is 1.
+ * `{name}_feature(at, group)`: the four features of a group, of the row at `at`,
+ * but for their weights. `{name}_features(chunk, head, token, feature)`: 4 tokens
+ * from `token`, each of the four features from `feature`. Past the chunk's end
+ * they are its last token's, as what they are multiplied with is 0 there: a row
+ * of zeros would not do, whose first feature is 1.
  */
 export function featureBlocks(rows: TokenRows): Fragment {
   const { name } = rows;
@@ -130,7 +132,7 @@ export function featureBlocks(rows: TokenRows): Fragment {
         let last = chunk.count - 1u;
         return mat4x4f(
           @each j in quad
-          select(vec4f(0.0), weights * $name_feature($name_at(chunk, min(token + $j, last), head), group), token + $j <= last),
+          weights * $name_feature($name_at(chunk, min(token + $j, last), head), group),
           @end
         );
       }

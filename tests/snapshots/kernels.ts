@@ -23,6 +23,7 @@ import {
 } from "../../kernels/mod.ts";
 import { chunkStateKernel } from "../../kernels/linear/chunk_state.ts";
 import { chunkOutputKernel } from "../../kernels/linear/output.ts";
+import { recurrentKernel } from "../../kernels/linear/recurrent.ts";
 import { scanKernel } from "../../kernels/linear/scan.ts";
 import { chunkScoresKernel } from "../../kernels/linear/scores.ts";
 import { PRODUCT_TILE } from "../../kernels/product.ts";
@@ -321,6 +322,17 @@ export const SNAPSHOTS: readonly (readonly [string, KernelSource])[] = [
   ["linear_chunk_state_taylor_f32", chunkStateKernel(taylor)],
   ["linear_scores_taylor_f32", chunkScoresKernel(taylor)],
   ["linear_output_taylor_f32", chunkOutputKernel(taylor)],
+  [
+    "linear_recurrent_taylor_f32",
+    recurrentKernel({
+      ...taylor,
+      headDim: 16,
+      stateFormat: rowFormat("f32", 65),
+      initial: true,
+      final: true,
+      pool: false,
+    }),
+  ],
   [
     "linear_scan_taylor",
     scanKernel({

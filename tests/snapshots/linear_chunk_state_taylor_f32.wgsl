@@ -116,10 +116,10 @@ fn key_features(chunk: Chunk, head: u32, token: u32, feature: u32) -> mat4x4f {
   let weights = feature_weights(group);
   let last = chunk.count - 1u;
   return mat4x4f(
-    select(vec4f(0.0), weights * key_feature(key_at(chunk, min(token + 0, last), head), group), token + 0 <= last),
-    select(vec4f(0.0), weights * key_feature(key_at(chunk, min(token + 1, last), head), group), token + 1 <= last),
-    select(vec4f(0.0), weights * key_feature(key_at(chunk, min(token + 2, last), head), group), token + 2 <= last),
-    select(vec4f(0.0), weights * key_feature(key_at(chunk, min(token + 3, last), head), group), token + 3 <= last),
+    weights * key_feature(key_at(chunk, min(token + 0, last), head), group),
+    weights * key_feature(key_at(chunk, min(token + 1, last), head), group),
+    weights * key_feature(key_at(chunk, min(token + 2, last), head), group),
+    weights * key_feature(key_at(chunk, min(token + 3, last), head), group),
   );
 }
 

@@ -192,31 +192,51 @@ Deno.test("featureGroups() have every feature once, and no other", () => {
 });
 
 gpuTest(
-  "features go by chunks, by the rules that have kernels",
+  "features go by both forms, by the rules that have kernels",
   async (_, gpu) => {
     using plan = await planLinearAttention(gpu, {
       ...normalized,
-      query: { dtype: "f32", shape: [2, 1, 2, 4] },
-      key: { dtype: "f32", shape: [2, 1, 2, 4] },
-      value: { dtype: "f32", shape: [2, 1, 2, 4] },
       prefix: both(1),
       returnState: true,
     });
-    const kernels = plan.explain().dispatches.map(({ kernel, does }) =>
-      [kernel.split("/")[0], does.endsWith("of the prefix")] as const
-    );
-    assertEquals(kernels, [
+    const kernels = () =>
+      plan.explain().dispatches.map(({ kernel, does }) =>
+        [kernel.split("/")[0], does.endsWith("of the prefix")] as const
+      );
+    const encoder = [
       ["linear.chunk_state", true],
       ["linear.scan", true],
+    ] as const;
+    assertEquals(kernels(), [...encoder, ["linear.recurrent", false]]);
+    await plan.update(linearProblem({
+      ...normalized,
+      prefix: both(1),
+      returnState: true,
+      form: "chunked",
+    }));
+    assertEquals(kernels(), [
+      ...encoder,
       ["linear.chunk_state", false],
       ["linear.scan", false],
       ["linear.scores", false],
       ["linear.output", false],
     ]);
+    const wide = { dtype: "f32", shape: [2, 17, 2, 19] } as const;
+    const large = { query: wide, key: wide, value: wide };
+    using other = await planLinearAttention(gpu, {
+      ...large,
+      featureMap: "taylor",
+    });
+    assertEquals(other.explain().dispatches.length, 4);
     await assertRejects(
-      () => planLinearAttention(gpu, { ...taylor, form: "recurrent" }),
+      () =>
+        planLinearAttention(gpu, {
+          ...large,
+          featureMap: "taylor",
+          form: "recurrent",
+        }),
       UnsupportedError,
-      'write form: "chunked"',
+      "lanes have registers for 256 rows of a state, and it has 260",
     );
     await assertRejects(
       () => planLinearAttention(gpu, { ...taylor, beta: state(2, 9, 2) }),

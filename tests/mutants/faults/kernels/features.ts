@@ -20,19 +20,14 @@ export const FEATURE_FAULTS: readonly Fault[] = [
       "vec4f(1.0)",
     ],
     [
-      "products count twice, from either side",
-      "select(vec4f(0.0), vec4f(1.0), j > i)",
-      "select(vec4f(1.0), vec4f(1.0), j > i)",
+      "products are left out where i and j are in one vec4",
+      "j > i)",
+      "j > i + 3u)",
     ],
     [
       "the scale is in one of both factors",
       "params.feature_root * j",
       "j",
-    ],
-    [
-      "tokens past the chunk's end have features",
-      "group), token + 3 <= last)",
-      "group), token <= last)",
     ],
     [
       "tokens past the chunk's end have a weight",
@@ -51,6 +46,7 @@ export const FEATURE_FAULTS: readonly Fault[] = [
       "the scale is in the polynomial twice",
       "weight * score_0",
       "params.scale * weight * score_0",
+      "all",
     ],
   ]),
   ...faultsInKernel("linear.output/f32.none.taylor", ALL, [
@@ -77,6 +73,20 @@ export const FEATURE_FAULTS: readonly Fault[] = [
       "features that there are not are written over others",
       "j >= group.element)",
       "j + 1u >= group.element)",
+    ],
+  ]),
+  ...faultsInKernel("linear.recurrent/f32.none.taylor", ALL, [
+    [
+      "the state's sums of weights are not read",
+      "sums_0[0] = load_initial",
+      "sums_1[0] = load_initial",
+    ],
+    ["the token's own weight is left out", "sums_0 += k_0;", ""],
+    ["the column of weights is not written", "u += ones;", ""],
+    [
+      "the last vec4 of groups is one too many",
+      "given_0_0 = vec_0 <",
+      "given_0_0 = vec_0 <=",
     ],
   ]),
   ...faultsIn("featureGroups", OPTIONS, [
