@@ -51,6 +51,16 @@ export type { RotaryPairing } from "./fragments/rotary.ts";
 export { type RowFormat, rowFormat } from "./fragments/rows.ts";
 export type { Partitioning } from "./fragments/schedule.ts";
 export type { ModSource } from "./fragments/score.ts";
+export { foldSumsKernel } from "./linear/backward/fold_sums.ts";
+export {
+  gateGradientKernel,
+  throughGradientKernel,
+} from "./linear/backward/gate_gradient.ts";
+export { keyGradientKernel } from "./linear/backward/key_gradient.ts";
+export { queryGradientKernel } from "./linear/backward/query_gradient.ts";
+export type { LinearBackwardSpec } from "./linear/backward/spec.ts";
+export { stateGradientKernel } from "./linear/backward/state_gradient.ts";
+export { valueGradientKernel } from "./linear/backward/value_gradient.ts";
 export { convolutionKernel } from "./layers/convolution/forward.ts";
 export type { ConvolutionSpec } from "./layers/convolution/spec.ts";
 export {
@@ -64,6 +74,8 @@ export {
 } from "./layers/pointwise.ts";
 export { projectionKernel, type ProjectionSpec } from "./layers/projection.ts";
 export { chunkStateKernel } from "./linear/chunk_state.ts";
+export { deltaScanKernel, type DeltaScanSpec } from "./linear/delta/scan.ts";
+export { deltaSolveKernel, type DeltaSolveSpec } from "./linear/delta/solve.ts";
 export { gateSumsKernel, type GateSumsSpec } from "./linear/gates.ts";
 export { chunkOutputKernel } from "./linear/output.ts";
 export type { GivenStatesSpec } from "./linear/given_states.ts";
@@ -71,6 +83,7 @@ export { recurrentKernel, type RecurrentSpec } from "./linear/recurrent.ts";
 export { scanKernel, type ScanSpec } from "./linear/scan.ts";
 export { chunkScoresKernel, type ScoresSpec } from "./linear/scores.ts";
 export type { GateKind, LinearSpec } from "./linear/spec.ts";
+export type { ProductTile } from "./product.ts";
 export { rotateKernel, type RotateSpec } from "./layers/rotate.ts";
 export { rowNormKernel, type RowNormSpec } from "./layers/row_norm.ts";
 export { takeRowsKernel, type TakeRowsSpec } from "./rows/take_rows.ts";

@@ -23,10 +23,10 @@ import type { KernelSource } from "../../src/core/kernel.ts";
 import { type Fragment, kernelOf } from "../fragment.ts";
 import { dot4 } from "../fragments/dot.ts";
 import { wgsl } from "../wgsl.ts";
-import { chunks, heads, NO_STATE, stateRuns } from "./chunks.ts";
+import { chunks, heads, stateRuns } from "./chunks.ts";
 import { decayGates, givenGates } from "./given_gates.ts";
-import { featureBlocks, featurePlaces, featureRows } from "./features.ts";
-import { givenStates, type GivenStatesSpec } from "./given_states.ts";
+import { featureBlocks, featureRows } from "./features.ts";
+import { type GivenStatesSpec, runStates } from "./given_states.ts";
 import { loadedTokens, storedTokens } from "./operands.ts";
 import { type GateKind, linearLabel, type LinearSpec } from "./spec.ts";
 
@@ -102,7 +102,6 @@ export function recurrentKernel(spec: RecurrentSpec): KernelSource {
     quads,
     quad: 4,
     rowLanes: ROW_LANES,
-    none: `${NO_STATE}u`,
     features,
     normalize,
     // Features have the scale in them.
@@ -120,7 +119,7 @@ export function recurrentKernel(spec: RecurrentSpec): KernelSource {
     dim: "head_dim",
   } as const;
   return kernelOf({
-    label: linearLabel("recurrent", spec) + (delta ? ".delta" : "") +
+    label: linearLabel("recurrent", { ...spec, delta }) +
       `.${quads}` + (initial ? ".initial" : "") + (final ? ".final" : "") +
       (spec.pool ? ".pool" : ""),
     fragments: [
@@ -128,7 +127,7 @@ export function recurrentKernel(spec: RecurrentSpec): KernelSource {
       stateRuns,
       heads,
       ...features
-        ? [featurePlaces, featureBlocks(queryRows), featureBlocks(keyRows)]
+        ? [featureBlocks(queryRows), featureBlocks(keyRows)]
         : [loadedTokens(queryRows), loadedTokens(keyRows)],
       loadedTokens({
         name: "value",
@@ -142,7 +141,7 @@ export function recurrentKernel(spec: RecurrentSpec): KernelSource {
       }),
       ...decay && gate !== "none" ? [kept(gate, decay)] : [],
       ...beta ? [givenGates("beta", beta)] : [],
-      ...givenStates(spec),
+      runStates(spec),
       ...normalize ? [dot4] : [],
       columnSums,
       {
@@ -261,13 +260,6 @@ let weights_$n = feature_weights(group_$n);
 @end
 @each r in quad
 var h_$n_$r = vec4f(0.0);
-@if features
-let row_$n_$r = feature_row(4u * min(vec_$n, $vecs - 1u) + $r);
-let given_$n_$r = vec_$n < $vecs && row_$n_$r != NO_ROW;
-@else
-let row_$n_$r = 4u * vec_$n + $r;
-let given_$n_$r = row_$n_$r < params.state_rows;
-@end
 @end
 @if normalize
 var sums_$n = vec4f(0.0);
@@ -277,25 +269,23 @@ var sums_$n = vec4f(0.0);
 let ones = vec4f(4u * column + vec4u(0u, 1u, 2u, 3u) == vec4u(params.value_dim));
 @end
 @if initial
-if (live && run.initial_slot != $none) {
+if (live) {
   @each n in quads
   @each r in quad
-  if (given_$n_$r) {
-    h_$n_$r = load_initial(given_state_at(run.initial_slot, state_head, row_$n_$r), column);
+  if (4u * vec_$n + $r < params.state_rows) {
+    h_$n_$r = entering_state(run, state_head, 4u * vec_$n + $r, column);
   }
   @end
   @end
 }
 @if normalize
-if (run.initial_slot != $none) {
-  @each n in quads
-  @each r in quad
-  if (given_$n_$r) {
-    sums_$n[$r] = load_initial(given_state_at(run.initial_slot, state_head, row_$n_$r), params.value_dim / 4u)[params.value_dim % 4u];
-  }
-  @end
-  @end
+@each n in quads
+@each r in quad
+if (4u * vec_$n + $r < params.state_rows) {
+  sums_$n[$r] = entering_state(run, state_head, 4u * vec_$n + $r, params.value_dim / 4u)[params.value_dim % 4u];
 }
+@end
+@end
 @end
 @end
 `;
@@ -388,11 +378,11 @@ for (var member = 0u; member < members; member++) {
 `;
 
 const END = `
-if (live && run.final_slot != $none) {
+if (live) {
   @each n in quads
   @each r in quad
-  if (given_$n_$r) {
-    store_final(given_state_at(run.final_slot, state_head, row_$n_$r), column, h_$n_$r);
+  if (4u * vec_$n + $r < params.state_rows) {
+    leave_state(run, state_head, 4u * vec_$n + $r, column, h_$n_$r);
   }
   @end
   @end

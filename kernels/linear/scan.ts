@@ -19,8 +19,8 @@
 import type { KernelSource } from "../../src/core/kernel.ts";
 import { type Fragment, kernelOf } from "../fragment.ts";
 import { wgsl } from "../wgsl.ts";
-import { chunks, KEPT_STATE, NO_STATE, stateRuns } from "./chunks.ts";
-import { givenStates, type GivenStatesSpec } from "./given_states.ts";
+import { chunks, stateRuns } from "./chunks.ts";
+import { type GivenStatesSpec, runStates } from "./given_states.ts";
 import { chunkStates } from "./operands.ts";
 import type { GateKind } from "./spec.ts";
 import { gateSums } from "./weights.ts";
@@ -45,6 +45,8 @@ export interface ScanSpec extends GivenStatesSpec {
   readonly reduce: boolean;
   /** Whether runs begin with kept states, or end in them. */
   readonly kept: boolean;
+  /** Whether runs are gone along from their ends to where they begin. */
+  readonly reverse?: boolean;
 }
 
 /**
@@ -76,10 +78,19 @@ export interface ScanSpec extends GivenStatesSpec {
  * @category Kernels
  */
 export function scanKernel(spec: ScanSpec): KernelSource {
-  const { gate, items, reduce, initial, final, pool, kept } = spec;
+  const { gate, items, reduce, initial, final, pool, kept, reverse = false } =
+    spec;
   const gated = gate !== "none";
   const taylor = spec.featureMap === "taylor";
-  const traits = Object.entries({ reduce, initial, final, pool, kept, taylor })
+  const traits = Object.entries({
+    reduce,
+    initial,
+    final,
+    pool,
+    kept,
+    taylor,
+    reverse,
+  })
     .filter(([, is]) => is).map(([name]) => `.${name}`);
   return kernelOf({
     label: `linear.scan/${items}.${gate}${traits.join("")}`,
@@ -89,33 +100,20 @@ export function scanKernel(spec: ScanSpec): KernelSource {
       chunkStates("read_write"),
       ...gated ? [gateSums(gate)] : [],
       ...gated && reduce ? [blockGates] : [],
-      ...kept && items === "chunks" ? [keptStates] : [],
-      ...givenStates(spec),
+      runStates(spec, {
+        kept: kept ? items === "chunks" ? "kept_states" : "states" : undefined,
+        reverse,
+      }),
     ],
     main: wgsl(SCAN, {
       lanes: SCAN_LANES,
-      initial,
-      final,
       gated,
       reduce,
+      reverse,
       blocks: items === "blocks",
-      kept,
-      keptBuffer: items === "chunks" ? "kept_states" : "states",
-      places: taylor && (initial || final),
-      none: `${NO_STATE}u`,
-      keptState: `${KEPT_STATE}u`,
     }),
   });
 }
-
-/** States that scans keep for each other; laid out as those of chunks. */
-const keptStates: Fragment = {
-  bindings: [{
-    name: "kept_states",
-    type: "array<vec4f>",
-    access: "read_write",
-  }],
-};
 
 /** Sums of gates of blocks, laid out as those of chunks' tokens. */
 const blockGates: Fragment = {
@@ -138,29 +136,16 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: v
     return;
   }
   let run = run_of(run_index);
-  var state = vec4f(0.0);
-  @if places
-  let given_row = feature_row(row);
-  let given = given_row != NO_ROW;
-  @else
-  let given_row = row;
-  let given = true;
-  @end
-  @if initial
-  if (run.initial_slot < $keptState && given) {
-    state = load_initial(given_state_at(run.initial_slot, state_head, given_row), vec);
-  }
-  @end
-  @if kept
-  if (run.initial_slot >= $keptState && run.initial_slot != $none) {
-    state = $keptBuffer[state_at(run.initial_slot - $keptState, state_head, row) + vec];
-  }
-  @end
+  var state = entering_state(run, state_head, row, vec);
   @if gated
   var gates_sum = 0.0;
   @end
   for (var i = 0u; i < run.count; i++) {
+    @if reverse
+    let item = run.first + run.count - 1u - i;
+    @else
     let item = run.first + i;
+    @end
     let at = state_at(item, state_head, row) + vec;
     let own = states[at];
     @if not reduce
@@ -179,16 +164,7 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: v
     state += own;
     @end
   }
-  @if kept
-  if (run.final_slot >= $keptState && run.final_slot != $none) {
-    $keptBuffer[state_at(run.final_slot - $keptState, state_head, row) + vec] = state;
-  }
-  @end
-  @if final
-  if (run.final_slot < $keptState && given) {
-    store_final(given_state_at(run.final_slot, state_head, given_row), vec, state);
-  }
-  @end
+  leave_state(run, state_head, row, vec, state);
   @if reduce
   @if gated
   let channel = row % params.gate_width;

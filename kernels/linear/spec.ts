@@ -40,6 +40,8 @@ export interface LinearSpec {
   readonly outputFormat: RowFormat;
   /** What gates are for. */
   readonly gate: GateKind;
+  /** Whether tokens write by a delta rule; `false` by default. */
+  readonly delta?: boolean;
   /** What queries and keys become; `"identity"` by default. */
   readonly featureMap?: FeatureMap;
   /** Whether outputs are divided by the sum of their weights. */
@@ -51,12 +53,13 @@ export interface LinearSpec {
 /** A kernel's label: what it is, and what tells it from others of its kind. */
 export function linearLabel(
   kernel: string,
-  { queryFormat, gate, featureMap, normalize }: Pick<
+  { queryFormat, gate, delta, featureMap, normalize }: Pick<
     LinearSpec,
-    "queryFormat" | "gate" | "featureMap" | "normalize"
+    "queryFormat" | "gate" | "delta" | "featureMap" | "normalize"
   >,
 ): string {
   return `linear.${kernel}/${queryFormat.dtype}.${gate}` +
+    (delta ? ".delta" : "") +
     (featureMap === "taylor" ? ".taylor" : "") +
     (normalize ? ".normalize" : "");
 }

@@ -133,6 +133,7 @@ const backward = {
   valueFormat: whole,
   outputFormat: whole,
   mods: mask,
+  queryGradientFormat: whole,
   partial: false,
 } as const;
 
@@ -351,7 +352,30 @@ export const SNAPSHOTS: readonly (readonly [string, KernelSource])[] = [
   ["take_rows_halves", takeRowsKernel({ unit: 2 })],
   [
     "backward_delta_f32",
-    deltaKernel({ outputFormat: whole, lseGradient: true }),
+    deltaKernel({ outputFormat: whole, lseGradient: true, strided: false }),
+  ],
+  [
+    "backward_delta_strided_f32",
+    deltaKernel({ outputFormat: whole, lseGradient: false, strided: true }),
+  ],
+  [
+    "backward_key_value_strided_f32",
+    keyValueGradientKernel({
+      ...backward,
+      ...backwardKeys,
+      mods: undefined,
+      stridedQueries: true,
+      stridedKeys: true,
+    }),
+  ],
+  [
+    "backward_query_strided_f32",
+    queryGradientKernel({
+      ...backward,
+      mods: undefined,
+      stridedQueries: true,
+      tile: rowTile,
+    }),
   ],
   [
     "backward_query_f32",

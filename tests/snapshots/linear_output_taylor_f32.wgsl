@@ -26,11 +26,11 @@ struct Params {
   value_vecs: u32,
   value_dim: u32,
   eps: f32,
+  grid_heads: u32,
   row_tiles: u32,
   column_tiles: u32,
   padding_0: u32,
   padding_1: u32,
-  padding_2: u32,
 }
 
 @group(0) @binding(0) var<storage, read> schedule: array<u32>;
@@ -184,6 +184,10 @@ fn value_block(chunk: Chunk, head: u32, token: u32, vec: u32) -> mat4x4f {
   );
 }
 
+fn written_block(chunk: Chunk, state_head: u32, token: u32, vec: u32) -> mat4x4f {
+  return value_block(chunk, state_head, token, vec);
+}
+
 fn output_place(batch: i32, token: u32, head: u32) -> u32 {
   return params.output_at + u32(batch) * params.output_batch_stride + token * params.output_token_stride + head * params.output_head_stride;
 }
@@ -215,8 +219,8 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: v
   let row_tile = group / params.column_tiles % params.row_tiles;
   let place = group / (params.column_tiles * params.row_tiles);
 
-  let head = place % params.heads;
-  let chunk_index = place / params.heads;
+  let head = place % params.grid_heads;
+  let chunk_index = place / params.grid_heads;
   if (chunk_index >= params.chunk_count) {
     return;
   }
@@ -277,7 +281,7 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: v
     more = fma(left[3], vec4f(column_more[3]), more);
     {
       let column = column_0;
-      let right = value_block(chunk, state_head, depth, column / 4u);
+      let right = written_block(chunk, state_head, depth, column / 4u);
       sum_0_0 = fma(vec4f(left[0][0]), right[0], sum_0_0);
       sum_1_0 = fma(vec4f(left[0][1]), right[0], sum_1_0);
       sum_2_0 = fma(vec4f(left[0][2]), right[0], sum_2_0);

@@ -116,18 +116,6 @@ fn feature_group_of(index: u32) -> FeatureGroup {
   return read_feature_group(3 * index);
 }
 
-const NO_ROW = 0xffffffffu;
-
-fn feature_row(feature: u32) -> u32 {
-  let group = feature_group_of(feature / 4u);
-  let j = 4u * group.vec + feature % 4u;
-  if (group.vec == params.head_vecs) {
-    return select(NO_ROW, 0u, feature % 4u == 0u);
-  }
-  let own = j < params.head_dim && (group.element == params.head_dim || j >= group.element);
-  return select(NO_ROW, group.row + j, own);
-}
-
 fn feature_weights(group: FeatureGroup) -> vec4f {
   if (group.element == params.head_dim) {
     return vec4f(1.0);
@@ -228,6 +216,18 @@ fn store_output(base: u32, vec: u32, value: vec4f) {
   output[base + vec] = vec4<f32>(value);
 }
 
+const NO_ROW = 0xffffffffu;
+
+fn feature_row(feature: u32) -> u32 {
+  let group = feature_group_of(feature / 4u);
+  let j = 4u * group.vec + feature % 4u;
+  if (group.vec == params.head_vecs) {
+    return select(NO_ROW, 0u, feature % 4u == 0u);
+  }
+  let own = j < params.head_dim && (group.element == params.head_dim || j >= group.element);
+  return select(NO_ROW, group.row + j, own);
+}
+
 fn given_state_at(slot: u32, state_head: u32, row: u32) -> u32 {
   return ((slot * params.state_heads + state_head) * params.given_rows + row) * params.state_stride;
 }
@@ -249,6 +249,27 @@ fn store_final(base: u32, vec: u32, value: vec4f) {
   if (i + 1 < params.state_dim) { final_state[base + i + 1] = f32(value[1]); }
   if (i + 2 < params.state_dim) { final_state[base + i + 2] = f32(value[2]); }
   if (i + 3 < params.state_dim) { final_state[base + i + 3] = f32(value[3]); }
+}
+
+fn entering_state(run: StateRun, state_head: u32, row: u32, vec: u32) -> vec4f {
+  if (run.initial_slot < 2147483648u) {
+    let given_row = feature_row(row);
+    if (given_row == NO_ROW) {
+      return vec4f(0.0);
+    }
+    return load_initial(given_state_at(run.initial_slot, state_head, given_row), vec);
+  }
+  return vec4f(0.0);
+}
+
+fn leave_state(run: StateRun, state_head: u32, row: u32, vec: u32, state: vec4f) {
+  if (run.final_slot < 2147483648u) {
+    let given_row = feature_row(row);
+    if (given_row == NO_ROW) {
+      return;
+    }
+    store_final(given_state_at(run.final_slot, state_head, given_row), vec, state);
+  }
 }
 
 fn dot4(sum: f32, x: vec4f, y: vec4f) -> f32 {
@@ -288,126 +309,100 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: v
   let group_0 = feature_group_of(min(vec_0, params.state_rows / 4u - 1u));
   let weights_0 = feature_weights(group_0);
   var h_0_0 = vec4f(0.0);
-  let row_0_0 = feature_row(4u * min(vec_0, params.state_rows / 4u - 1u) + 0);
-  let given_0_0 = vec_0 < params.state_rows / 4u && row_0_0 != NO_ROW;
   var h_0_1 = vec4f(0.0);
-  let row_0_1 = feature_row(4u * min(vec_0, params.state_rows / 4u - 1u) + 1);
-  let given_0_1 = vec_0 < params.state_rows / 4u && row_0_1 != NO_ROW;
   var h_0_2 = vec4f(0.0);
-  let row_0_2 = feature_row(4u * min(vec_0, params.state_rows / 4u - 1u) + 2);
-  let given_0_2 = vec_0 < params.state_rows / 4u && row_0_2 != NO_ROW;
   var h_0_3 = vec4f(0.0);
-  let row_0_3 = feature_row(4u * min(vec_0, params.state_rows / 4u - 1u) + 3);
-  let given_0_3 = vec_0 < params.state_rows / 4u && row_0_3 != NO_ROW;
   var sums_0 = vec4f(0.0);
   let vec_1 = row_lane + 1 * 16;
   let group_1 = feature_group_of(min(vec_1, params.state_rows / 4u - 1u));
   let weights_1 = feature_weights(group_1);
   var h_1_0 = vec4f(0.0);
-  let row_1_0 = feature_row(4u * min(vec_1, params.state_rows / 4u - 1u) + 0);
-  let given_1_0 = vec_1 < params.state_rows / 4u && row_1_0 != NO_ROW;
   var h_1_1 = vec4f(0.0);
-  let row_1_1 = feature_row(4u * min(vec_1, params.state_rows / 4u - 1u) + 1);
-  let given_1_1 = vec_1 < params.state_rows / 4u && row_1_1 != NO_ROW;
   var h_1_2 = vec4f(0.0);
-  let row_1_2 = feature_row(4u * min(vec_1, params.state_rows / 4u - 1u) + 2);
-  let given_1_2 = vec_1 < params.state_rows / 4u && row_1_2 != NO_ROW;
   var h_1_3 = vec4f(0.0);
-  let row_1_3 = feature_row(4u * min(vec_1, params.state_rows / 4u - 1u) + 3);
-  let given_1_3 = vec_1 < params.state_rows / 4u && row_1_3 != NO_ROW;
   var sums_1 = vec4f(0.0);
   let vec_2 = row_lane + 2 * 16;
   let group_2 = feature_group_of(min(vec_2, params.state_rows / 4u - 1u));
   let weights_2 = feature_weights(group_2);
   var h_2_0 = vec4f(0.0);
-  let row_2_0 = feature_row(4u * min(vec_2, params.state_rows / 4u - 1u) + 0);
-  let given_2_0 = vec_2 < params.state_rows / 4u && row_2_0 != NO_ROW;
   var h_2_1 = vec4f(0.0);
-  let row_2_1 = feature_row(4u * min(vec_2, params.state_rows / 4u - 1u) + 1);
-  let given_2_1 = vec_2 < params.state_rows / 4u && row_2_1 != NO_ROW;
   var h_2_2 = vec4f(0.0);
-  let row_2_2 = feature_row(4u * min(vec_2, params.state_rows / 4u - 1u) + 2);
-  let given_2_2 = vec_2 < params.state_rows / 4u && row_2_2 != NO_ROW;
   var h_2_3 = vec4f(0.0);
-  let row_2_3 = feature_row(4u * min(vec_2, params.state_rows / 4u - 1u) + 3);
-  let given_2_3 = vec_2 < params.state_rows / 4u && row_2_3 != NO_ROW;
   var sums_2 = vec4f(0.0);
   let ones = vec4f(4u * column + vec4u(0u, 1u, 2u, 3u) == vec4u(params.value_dim));
-  if (live && run.initial_slot != 4294967295u) {
-    if (given_0_0) {
-      h_0_0 = load_initial(given_state_at(run.initial_slot, state_head, row_0_0), column);
+  if (live) {
+    if (4u * vec_0 + 0 < params.state_rows) {
+      h_0_0 = entering_state(run, state_head, 4u * vec_0 + 0, column);
     }
-    if (given_0_1) {
-      h_0_1 = load_initial(given_state_at(run.initial_slot, state_head, row_0_1), column);
+    if (4u * vec_0 + 1 < params.state_rows) {
+      h_0_1 = entering_state(run, state_head, 4u * vec_0 + 1, column);
     }
-    if (given_0_2) {
-      h_0_2 = load_initial(given_state_at(run.initial_slot, state_head, row_0_2), column);
+    if (4u * vec_0 + 2 < params.state_rows) {
+      h_0_2 = entering_state(run, state_head, 4u * vec_0 + 2, column);
     }
-    if (given_0_3) {
-      h_0_3 = load_initial(given_state_at(run.initial_slot, state_head, row_0_3), column);
+    if (4u * vec_0 + 3 < params.state_rows) {
+      h_0_3 = entering_state(run, state_head, 4u * vec_0 + 3, column);
     }
-    if (given_1_0) {
-      h_1_0 = load_initial(given_state_at(run.initial_slot, state_head, row_1_0), column);
+    if (4u * vec_1 + 0 < params.state_rows) {
+      h_1_0 = entering_state(run, state_head, 4u * vec_1 + 0, column);
     }
-    if (given_1_1) {
-      h_1_1 = load_initial(given_state_at(run.initial_slot, state_head, row_1_1), column);
+    if (4u * vec_1 + 1 < params.state_rows) {
+      h_1_1 = entering_state(run, state_head, 4u * vec_1 + 1, column);
     }
-    if (given_1_2) {
-      h_1_2 = load_initial(given_state_at(run.initial_slot, state_head, row_1_2), column);
+    if (4u * vec_1 + 2 < params.state_rows) {
+      h_1_2 = entering_state(run, state_head, 4u * vec_1 + 2, column);
     }
-    if (given_1_3) {
-      h_1_3 = load_initial(given_state_at(run.initial_slot, state_head, row_1_3), column);
+    if (4u * vec_1 + 3 < params.state_rows) {
+      h_1_3 = entering_state(run, state_head, 4u * vec_1 + 3, column);
     }
-    if (given_2_0) {
-      h_2_0 = load_initial(given_state_at(run.initial_slot, state_head, row_2_0), column);
+    if (4u * vec_2 + 0 < params.state_rows) {
+      h_2_0 = entering_state(run, state_head, 4u * vec_2 + 0, column);
     }
-    if (given_2_1) {
-      h_2_1 = load_initial(given_state_at(run.initial_slot, state_head, row_2_1), column);
+    if (4u * vec_2 + 1 < params.state_rows) {
+      h_2_1 = entering_state(run, state_head, 4u * vec_2 + 1, column);
     }
-    if (given_2_2) {
-      h_2_2 = load_initial(given_state_at(run.initial_slot, state_head, row_2_2), column);
+    if (4u * vec_2 + 2 < params.state_rows) {
+      h_2_2 = entering_state(run, state_head, 4u * vec_2 + 2, column);
     }
-    if (given_2_3) {
-      h_2_3 = load_initial(given_state_at(run.initial_slot, state_head, row_2_3), column);
+    if (4u * vec_2 + 3 < params.state_rows) {
+      h_2_3 = entering_state(run, state_head, 4u * vec_2 + 3, column);
     }
   }
-  if (run.initial_slot != 4294967295u) {
-    if (given_0_0) {
-      sums_0[0] = load_initial(given_state_at(run.initial_slot, state_head, row_0_0), params.value_dim / 4u)[params.value_dim % 4u];
-    }
-    if (given_0_1) {
-      sums_0[1] = load_initial(given_state_at(run.initial_slot, state_head, row_0_1), params.value_dim / 4u)[params.value_dim % 4u];
-    }
-    if (given_0_2) {
-      sums_0[2] = load_initial(given_state_at(run.initial_slot, state_head, row_0_2), params.value_dim / 4u)[params.value_dim % 4u];
-    }
-    if (given_0_3) {
-      sums_0[3] = load_initial(given_state_at(run.initial_slot, state_head, row_0_3), params.value_dim / 4u)[params.value_dim % 4u];
-    }
-    if (given_1_0) {
-      sums_1[0] = load_initial(given_state_at(run.initial_slot, state_head, row_1_0), params.value_dim / 4u)[params.value_dim % 4u];
-    }
-    if (given_1_1) {
-      sums_1[1] = load_initial(given_state_at(run.initial_slot, state_head, row_1_1), params.value_dim / 4u)[params.value_dim % 4u];
-    }
-    if (given_1_2) {
-      sums_1[2] = load_initial(given_state_at(run.initial_slot, state_head, row_1_2), params.value_dim / 4u)[params.value_dim % 4u];
-    }
-    if (given_1_3) {
-      sums_1[3] = load_initial(given_state_at(run.initial_slot, state_head, row_1_3), params.value_dim / 4u)[params.value_dim % 4u];
-    }
-    if (given_2_0) {
-      sums_2[0] = load_initial(given_state_at(run.initial_slot, state_head, row_2_0), params.value_dim / 4u)[params.value_dim % 4u];
-    }
-    if (given_2_1) {
-      sums_2[1] = load_initial(given_state_at(run.initial_slot, state_head, row_2_1), params.value_dim / 4u)[params.value_dim % 4u];
-    }
-    if (given_2_2) {
-      sums_2[2] = load_initial(given_state_at(run.initial_slot, state_head, row_2_2), params.value_dim / 4u)[params.value_dim % 4u];
-    }
-    if (given_2_3) {
-      sums_2[3] = load_initial(given_state_at(run.initial_slot, state_head, row_2_3), params.value_dim / 4u)[params.value_dim % 4u];
-    }
+  if (4u * vec_0 + 0 < params.state_rows) {
+    sums_0[0] = entering_state(run, state_head, 4u * vec_0 + 0, params.value_dim / 4u)[params.value_dim % 4u];
+  }
+  if (4u * vec_0 + 1 < params.state_rows) {
+    sums_0[1] = entering_state(run, state_head, 4u * vec_0 + 1, params.value_dim / 4u)[params.value_dim % 4u];
+  }
+  if (4u * vec_0 + 2 < params.state_rows) {
+    sums_0[2] = entering_state(run, state_head, 4u * vec_0 + 2, params.value_dim / 4u)[params.value_dim % 4u];
+  }
+  if (4u * vec_0 + 3 < params.state_rows) {
+    sums_0[3] = entering_state(run, state_head, 4u * vec_0 + 3, params.value_dim / 4u)[params.value_dim % 4u];
+  }
+  if (4u * vec_1 + 0 < params.state_rows) {
+    sums_1[0] = entering_state(run, state_head, 4u * vec_1 + 0, params.value_dim / 4u)[params.value_dim % 4u];
+  }
+  if (4u * vec_1 + 1 < params.state_rows) {
+    sums_1[1] = entering_state(run, state_head, 4u * vec_1 + 1, params.value_dim / 4u)[params.value_dim % 4u];
+  }
+  if (4u * vec_1 + 2 < params.state_rows) {
+    sums_1[2] = entering_state(run, state_head, 4u * vec_1 + 2, params.value_dim / 4u)[params.value_dim % 4u];
+  }
+  if (4u * vec_1 + 3 < params.state_rows) {
+    sums_1[3] = entering_state(run, state_head, 4u * vec_1 + 3, params.value_dim / 4u)[params.value_dim % 4u];
+  }
+  if (4u * vec_2 + 0 < params.state_rows) {
+    sums_2[0] = entering_state(run, state_head, 4u * vec_2 + 0, params.value_dim / 4u)[params.value_dim % 4u];
+  }
+  if (4u * vec_2 + 1 < params.state_rows) {
+    sums_2[1] = entering_state(run, state_head, 4u * vec_2 + 1, params.value_dim / 4u)[params.value_dim % 4u];
+  }
+  if (4u * vec_2 + 2 < params.state_rows) {
+    sums_2[2] = entering_state(run, state_head, 4u * vec_2 + 2, params.value_dim / 4u)[params.value_dim % 4u];
+  }
+  if (4u * vec_2 + 3 < params.state_rows) {
+    sums_2[3] = entering_state(run, state_head, 4u * vec_2 + 3, params.value_dim / 4u)[params.value_dim % 4u];
   }
   for (var c = 0u; c < run.count; c++) {
     let chunk = chunk_of(run.first + c);
@@ -485,42 +480,42 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: v
       }
     }
   }
-  if (live && run.final_slot != 4294967295u) {
-    if (given_0_0) {
-      store_final(given_state_at(run.final_slot, state_head, row_0_0), column, h_0_0);
+  if (live) {
+    if (4u * vec_0 + 0 < params.state_rows) {
+      leave_state(run, state_head, 4u * vec_0 + 0, column, h_0_0);
     }
-    if (given_0_1) {
-      store_final(given_state_at(run.final_slot, state_head, row_0_1), column, h_0_1);
+    if (4u * vec_0 + 1 < params.state_rows) {
+      leave_state(run, state_head, 4u * vec_0 + 1, column, h_0_1);
     }
-    if (given_0_2) {
-      store_final(given_state_at(run.final_slot, state_head, row_0_2), column, h_0_2);
+    if (4u * vec_0 + 2 < params.state_rows) {
+      leave_state(run, state_head, 4u * vec_0 + 2, column, h_0_2);
     }
-    if (given_0_3) {
-      store_final(given_state_at(run.final_slot, state_head, row_0_3), column, h_0_3);
+    if (4u * vec_0 + 3 < params.state_rows) {
+      leave_state(run, state_head, 4u * vec_0 + 3, column, h_0_3);
     }
-    if (given_1_0) {
-      store_final(given_state_at(run.final_slot, state_head, row_1_0), column, h_1_0);
+    if (4u * vec_1 + 0 < params.state_rows) {
+      leave_state(run, state_head, 4u * vec_1 + 0, column, h_1_0);
     }
-    if (given_1_1) {
-      store_final(given_state_at(run.final_slot, state_head, row_1_1), column, h_1_1);
+    if (4u * vec_1 + 1 < params.state_rows) {
+      leave_state(run, state_head, 4u * vec_1 + 1, column, h_1_1);
     }
-    if (given_1_2) {
-      store_final(given_state_at(run.final_slot, state_head, row_1_2), column, h_1_2);
+    if (4u * vec_1 + 2 < params.state_rows) {
+      leave_state(run, state_head, 4u * vec_1 + 2, column, h_1_2);
     }
-    if (given_1_3) {
-      store_final(given_state_at(run.final_slot, state_head, row_1_3), column, h_1_3);
+    if (4u * vec_1 + 3 < params.state_rows) {
+      leave_state(run, state_head, 4u * vec_1 + 3, column, h_1_3);
     }
-    if (given_2_0) {
-      store_final(given_state_at(run.final_slot, state_head, row_2_0), column, h_2_0);
+    if (4u * vec_2 + 0 < params.state_rows) {
+      leave_state(run, state_head, 4u * vec_2 + 0, column, h_2_0);
     }
-    if (given_2_1) {
-      store_final(given_state_at(run.final_slot, state_head, row_2_1), column, h_2_1);
+    if (4u * vec_2 + 1 < params.state_rows) {
+      leave_state(run, state_head, 4u * vec_2 + 1, column, h_2_1);
     }
-    if (given_2_2) {
-      store_final(given_state_at(run.final_slot, state_head, row_2_2), column, h_2_2);
+    if (4u * vec_2 + 2 < params.state_rows) {
+      leave_state(run, state_head, 4u * vec_2 + 2, column, h_2_2);
     }
-    if (given_2_3) {
-      store_final(given_state_at(run.final_slot, state_head, row_2_3), column, h_2_3);
+    if (4u * vec_2 + 3 < params.state_rows) {
+      leave_state(run, state_head, 4u * vec_2 + 3, column, h_2_3);
     }
   }
 }

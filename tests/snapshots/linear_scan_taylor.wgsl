@@ -132,6 +132,27 @@ fn store_final(base: u32, vec: u32, value: vec4f) {
   if (i + 3 < params.state_dim) { final_state[base + i + 3] = f32(value[3]); }
 }
 
+fn entering_state(run: StateRun, state_head: u32, row: u32, vec: u32) -> vec4f {
+  if (run.initial_slot < 2147483648u) {
+    let given_row = feature_row(row);
+    if (given_row == NO_ROW) {
+      return vec4f(0.0);
+    }
+    return load_initial(given_state_at(run.initial_slot, state_head, given_row), vec);
+  }
+  return vec4f(0.0);
+}
+
+fn leave_state(run: StateRun, state_head: u32, row: u32, vec: u32, state: vec4f) {
+  if (run.final_slot < 2147483648u) {
+    let given_row = feature_row(row);
+    if (given_row == NO_ROW) {
+      return;
+    }
+    store_final(given_state_at(run.final_slot, state_head, given_row), vec, state);
+  }
+}
+
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: vec3u,
   @builtin(local_invocation_index) lane: u32) {
@@ -146,12 +167,7 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: v
     return;
   }
   let run = run_of(run_index);
-  var state = vec4f(0.0);
-  let given_row = feature_row(row);
-  let given = given_row != NO_ROW;
-  if (run.initial_slot < 2147483648u && given) {
-    state = load_initial(given_state_at(run.initial_slot, state_head, given_row), vec);
-  }
+  var state = entering_state(run, state_head, row, vec);
   for (var i = 0u; i < run.count; i++) {
     let item = run.first + i;
     let at = state_at(item, state_head, row) + vec;
@@ -159,7 +175,5 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: v
     states[at] = state;
     state += own;
   }
-  if (run.final_slot < 2147483648u && given) {
-    store_final(given_state_at(run.final_slot, state_head, given_row), vec, state);
-  }
+  leave_state(run, state_head, row, vec, state);
 }

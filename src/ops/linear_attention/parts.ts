@@ -11,12 +11,7 @@
 import { chunkStateKernel } from "../../../kernels/linear/chunk_state.ts";
 import { GATE_LANES, gateSumsKernel } from "../../../kernels/linear/gates.ts";
 import { chunkOutputKernel } from "../../../kernels/linear/output.ts";
-import {
-  productColumns,
-  productRows,
-  type ProductTile,
-  productTiles,
-} from "../../../kernels/product.ts";
+import { productColumns, productRows } from "../../../kernels/product.ts";
 import {
   SCAN_LANES,
   scanKernel,
@@ -29,7 +24,7 @@ import {
 import { UnsupportedError } from "../../core/errors.ts";
 import type { KernelSource } from "../../core/kernel.ts";
 import { foldGrid } from "../../gpu/program/dispatch.ts";
-import type { Dispatch, ProgramParts } from "../../gpu/mod.ts";
+import type { ProgramParts } from "../../gpu/mod.ts";
 import type { Segment } from "./chunks.ts";
 import {
   givenStatesSpec,
@@ -38,6 +33,7 @@ import {
   type LinearDevice,
   type LinearDispatch,
 } from "./context.ts";
+import { deltaDispatches } from "./delta.ts";
 import {
   decoderNames,
   decoderProblem,
@@ -48,6 +44,7 @@ import {
 import type { LinearExplanation } from "./explanation.ts";
 import type { PrefixProblem } from "./prefix.ts";
 import { checkSupported, type LinearProblem } from "./problem.ts";
+import { productDispatch, segmentUniforms } from "./product_dispatch.ts";
 import { recurrentDispatch } from "./recurrent.ts";
 import { linearScratch } from "./scratch.ts";
 
@@ -75,18 +72,14 @@ export function linearParts(
     prefix ? decoderProblem(problem) : problem,
     device,
   );
-  const { schedule, spec } = context;
+  const { schedule } = context;
   const encoder = prefix && encoderParts(problem, prefix, device);
-  if (problem.beta && schedule.chunkCount > 0) {
-    throw new UnsupportedError(
-      `compute linear attention by chunks by the rule ${problem.rule}`,
-      'there is no kernel for it in this version; write form: "recurrent"',
-    );
-  }
   const own = [
     ...schedule.segments.flatMap((segment) => [
       ...gateDispatches(context, segment),
-      ...stateDispatches(context, segment),
+      ...problem.beta
+        ? deltaDispatches(context, segment)
+        : stateDispatches(context, segment),
       scoresDispatch(context, segment),
       outputDispatch(context, segment),
     ]),
@@ -96,12 +89,29 @@ export function linearParts(
   const all = [
     ...encoder?.dispatches ?? [],
     ...prefix ? own.map((dispatch) => renamed(dispatch, names)) : own,
-  ].filter(({ grid }) => grid.every((count) => count > 0));
-  const scratch = { ...linearScratch(context), ...encoder?.scratch };
+  ];
+  return partsOf(context, all, {
+    scratch: { ...linearScratch(context), ...encoder?.scratch },
+    words: encoder?.words,
+  });
+}
+
+/** Those of the dispatches that have something to do, and what to say of them. */
+export function partsOf(
+  { problem, schedule, spec, device }: LinearContext,
+  dispatches: readonly LinearDispatch[],
+  { scratch, words }: {
+    readonly scratch: Readonly<Record<string, number>>;
+    /** Words besides the schedule. */
+    readonly words?: ProgramParts["words"] | undefined;
+  },
+): LinearParts {
+  const all = dispatches.filter(({ grid }) => grid.every((count) => count > 0));
+  for (const { source } of all) checkBindings(source, device);
   return {
     parts: {
       dispatches: all.map(({ does: _, ...dispatch }) => dispatch),
-      words: { schedule: schedule.words, ...encoder?.words },
+      words: { schedule: schedule.words, ...words },
       scratch,
     },
     explanation: {
@@ -120,6 +130,23 @@ export function linearParts(
       scratchBytes: Object.values(scratch).reduce((sum, n) => sum + n, 0),
     },
   };
+}
+
+/**
+ * Throws unless a device has as many storage buffers as a kernel binds: more than
+ * eight only the delta rules' scan does, with gates, states that it is given and
+ * ones that it gives, and segments.
+ */
+function checkBindings(
+  { label, bindings }: KernelSource,
+  { limits: { maxStorageBuffersPerShaderStage: most } }: LinearDevice,
+): void {
+  const bound = bindings.filter(({ access }) => access !== "uniform").length;
+  if (bound <= most) return;
+  throw new UnsupportedError(
+    "compute linear attention of so many chunks",
+    `${label} binds ${bound} buffers, and maxStorageBuffersPerShaderStage is ${most}; give states, a pool, in place of initialState and returnState`,
+  );
 }
 
 /** What a prefix adds to the states that sequences begin with. */
@@ -221,7 +248,7 @@ export function scanDispatches(
   const { initial, final } = states;
   const last = scan(
     segment.runs,
-    { items: "chunks", reduce: false, initial, final, kept: schedule.kept },
+    { items: "chunks", reduce: false, initial, final, kept: schedule.kept > 0 },
     { does: "the states that enter chunks" },
   );
   if (schedule.mostBlocks === 0) return [last];
@@ -281,47 +308,4 @@ export function outputDispatch(
     columns: problem.valueHeadDim,
     does: "outputs of the states that enter, and of scores",
   });
-}
-
-/** A dispatch of a product for each chunk and head of a segment. */
-export function productDispatch(
-  { spec, values, device }: LinearContext,
-  segment: Segment,
-  { source, tile = spec.tile, heads, rows, columns, uniforms, aliases, does }: {
-    readonly source: KernelSource;
-    /** Its tile; that of the spec by default. */
-    readonly tile?: ProductTile;
-    /** Heads that it is for. */
-    readonly heads: number;
-    /** Rows at most. */
-    readonly rows: number;
-    /** Columns at most. */
-    readonly columns: number;
-    /** Values that are its own. */
-    readonly uniforms?: Readonly<Record<string, number>>;
-    readonly aliases?: Dispatch["aliases"];
-    readonly does: string;
-  },
-): LinearDispatch {
-  const tiles = productTiles(tile, { rows, columns });
-  const groups = segment.chunks.count * heads * tiles.row_tiles *
-    tiles.column_tiles;
-  return {
-    source,
-    uniforms: {
-      ...values,
-      ...segmentUniforms(segment),
-      heads,
-      ...tiles,
-      ...uniforms,
-    },
-    grid: foldGrid(groups, device.limits),
-    aliases,
-    does,
-  };
-}
-
-/** Values of the uniforms that say which chunks are worked on. */
-export function segmentUniforms({ chunks }: Segment): Record<string, number> {
-  return { chunks_at: chunks.at, chunk_count: chunks.count };
 }

@@ -1,4 +1,3 @@
-// deno-lint-ignore-file camelcase -- bindings have the names of WGSL
 /**
  * A plan of linear attention: compiled, sized, reusable, disposable.
  *
@@ -11,17 +10,13 @@ import { checkGpu, PlanProgram } from "../plan/plan_program.ts";
 import type { LinearExplanation } from "./explanation.ts";
 import { checkLinearLimits } from "./limits.ts";
 import { type LinearParts, linearParts } from "./parts.ts";
-import { checkLinearTensors, type LinearTensors } from "./plan_tensors.ts";
+import {
+  checkLinearTensors,
+  linearResources,
+  type LinearTensors,
+  RESOURCE_NAMES,
+} from "./plan_tensors.ts";
 import type { LinearProblem } from "./problem.ts";
-
-/** What errors call resources. */
-const NAMES = {
-  initial_state: "initialState",
-  final_state: "state",
-  state_pool: "states",
-  prefix_key: "prefixKey",
-  prefix_value: "prefixValue",
-};
 
 /**
  * A plan for linear attention of one problem, or of later ones.
@@ -123,19 +118,10 @@ export class LinearAttentionPlan implements Disposable {
   ): void {
     this.#plan.check();
     checkLinearTensors(this.#plan.gpu, this.#plan.problem, tensors);
-    this.#plan.encode(encoder, {
-      query: tensors.query,
-      key: tensors.key,
-      value: tensors.value,
-      decay: tensors.decay,
-      beta: tensors.beta,
-      initial_state: tensors.initialState,
-      state_pool: tensors.states,
-      prefix_key: tensors.prefixKey,
-      prefix_value: tensors.prefixValue,
-      output: tensors.output,
-      final_state: tensors.state,
-    }, { describe, names: NAMES });
+    this.#plan.encode(encoder, linearResources(tensors), {
+      describe,
+      names: RESOURCE_NAMES,
+    });
   }
 
   /** Frees the plan's buffers; further calls do nothing. */

@@ -20,13 +20,26 @@ type Values = Readonly<Record<string, number>>;
 
 /** Bytes that a chunk takes of each scratch buffer. */
 function chunkBytes(
-  { chunk, stateHeads, outputHeads, decay }: LinearProblem,
+  { chunk, stateHeads, outputHeads, decay, beta }: LinearProblem,
   values: Values,
-): Record<"states" | "gates" | "scores", number> {
+): Readonly<Record<string, number>> {
   return {
     states: stateBytes(stateHeads, values),
     gates: decay ? 4 * chunk * stateHeads * values.gate_width : 0,
     scores: 16 * chunk * outputHeads * values.score_vecs,
+    ...beta && deltaBytes(chunk * stateHeads, values),
+  };
+}
+
+/** Bytes that so many rows take of each scratch buffer of the delta rules. */
+export function deltaBytes(
+  rows: number,
+  { score_vecs, value_vecs, head_vecs }: Values,
+): Record<string, number> {
+  return {
+    key_scores: 16 * rows * score_vecs,
+    written: 16 * rows * value_vecs,
+    erased: 16 * rows * head_vecs,
   };
 }
 
@@ -39,7 +52,8 @@ export function stateBytes(
 }
 
 /**
- * How chunks of a problem are divided.
+ * How chunks of a problem are divided; `besides` are bytes that a chunk takes of
+ * further scratch buffers.
  *
  * @throws {RangeError} if scratch of a single chunk does not fit a binding
  */
@@ -49,9 +63,10 @@ export function chunkSizes(
   { maxStorageBufferBindingSize }: {
     readonly maxStorageBufferBindingSize: number;
   },
+  besides: Readonly<Record<string, number>> = {},
 ): Omit<ChunkSizes, "recurrentTokens"> {
   const most = Math.min(maxStorageBufferBindingSize, MOST_BYTES);
-  const bytes = chunkBytes(problem, values);
+  const bytes = { ...chunkBytes(problem, values), ...besides };
   const largest = Math.max(...Object.values(bytes));
   checkRange(
     largest <= most,
@@ -63,5 +78,10 @@ export function chunkSizes(
     }`,
     problem.chunk,
   );
-  return { segment: Math.floor(most / largest), block: BLOCK, long: LONG };
+  return {
+    segment: Math.floor(most / largest),
+    block: BLOCK,
+    // A chunk's state after the delta rules is not a sum that blocks could have.
+    long: problem.beta ? Infinity : LONG,
+  };
 }

@@ -1,88 +1,193 @@
-import { assertLess } from "@std/assert";
-import { linearAttention } from "../../../src/ops/mod.ts";
+/**
+ * Linear attention by chunks is its recurrence, within the bound that follows
+ * from the problem, however chunks are cut.
+ *
+ * @module
+ */
+
+import { assertEquals } from "@std/assert";
+import fc from "fast-check";
+import { linearProblem } from "../../../src/ops/mod.ts";
+import { linearParts } from "../../../src/ops/linear_attention/parts.ts";
 import { gpuTest } from "../../support/gpu.ts";
+import {
+  assertLinear,
+  chunkedOptionsOf,
+  linearResults,
+} from "../../support/linear_check.ts";
+import {
+  GATE_SIZES,
+  LINEAR_HEADS,
+  type LinearCase,
+  linearCases,
+  PLAIN_LINEAR,
+} from "../../support/linear_cases.ts";
+import { checkProperty } from "../../support/property.ts";
 
-const CASES = [
-  { gate: undefined, q: 2, k: 2, s: 2, d: 8, e: 12, tokens: 70, chunk: 16 },
-  { gate: "token", q: 4, k: 1, s: 2, d: 6, e: 5, tokens: 70, chunk: 16 },
-  { gate: "channel", q: 2, k: 2, s: 4, d: 33, e: 40, tokens: 130, chunk: 64 },
-  { gate: "head", q: 1, k: 1, s: 1, d: 8, e: 8, tokens: 100, chunk: 64 },
-  { gate: "channels", q: 2, k: 1, s: 2, d: 8, e: 8, tokens: 65, chunk: 32 },
-] as const;
+/** Sizes of chunks that a case is run with. */
+const SIZES = fc.constantFrom(
+  { chunk: 4, subChunk: 4 },
+  { chunk: 16, subChunk: 4 },
+  { chunk: 24, subChunk: 12 },
+  { chunk: 64, subChunk: 16 },
+);
 
-gpuTest("linearAttention() is the recurrence", async (_, gpu) => {
-  for (const [i, own] of CASES.entries()) {
-    const { gate, q, k, s, d, e, tokens, chunk } = own;
-    const shapes = {
-      token: [2, tokens, s],
-      channel: [2, tokens, s, d],
-      head: [s],
-      channels: [s, d],
-    };
-    const noise = (
-      shape: readonly number[],
-      salt: number,
-      f = (x: number) => x,
-    ) => ({
-      data: Float32Array.from(
-        { length: shape.reduce((a, b) => a * b, 1) },
-        (_, n) => f(Math.sin(n * n + 7 * salt + i)),
-      ),
-      shape,
-    });
-    const query = noise([2, tokens, q, d], 1);
-    const key = noise([2, tokens, k, d], 2);
-    const value = noise([2, tokens, s, e], 3);
-    const initialState = noise([2, s, d, e], 4);
-    const decay = gate && noise(shapes[gate], 5, (x) => -Math.abs(x));
-    const { output, state } = await linearAttention(gpu, {
-      query,
-      key,
-      value,
-      initialState,
-      returnState: true,
-      chunk,
-      subChunk: 8,
-      ...decay && { decay },
-    });
-    const outputs = Math.max(q, s);
-    for (let b = 0; b < 2; b++) {
-      for (let head = 0; head < s; head++) {
-        const at = (b * s + head) * d * e;
-        const h = Float64Array.from(initialState.data.subarray(at, at + d * e));
-        for (let t = 0; t < tokens; t++) {
-          const row = b * tokens + t;
-          for (let r = 0; r < d; r++) {
-            const gates = {
-              token: row * s + head,
-              channel: (row * s + head) * d + r,
-              head,
-              channels: head * d + r,
-            };
-            const kept = decay ? Math.exp(decay.data[gates[gate!]]) : 1;
-            const own = key.data[(row * k + Math.floor(head * k / s)) * d + r];
-            for (let c = 0; c < e; c++) {
-              h[r * e + c] = kept * h[r * e + c] +
-                own * value.data[(row * s + head) * e + c];
-            }
-          }
-          for (let o = 0; o < outputs; o++) {
-            if (Math.floor(o * s / outputs) !== head) continue;
-            const from = Math.floor(o * q / outputs);
-            for (let c = 0; c < e; c++) {
-              let sum = 0;
-              for (let r = 0; r < d; r++) {
-                sum += query.data[(row * q + from) * d + r] * h[r * e + c];
-              }
-              const got = output.data[(row * outputs + o) * e + c];
-              assertLess(Math.abs(got - sum / Math.sqrt(d)), 2e-5);
-            }
-          }
-        }
-        for (let n = 0; n < d * e; n++) {
-          assertLess(Math.abs(state!.data[at + n] - h[n]), 2e-5);
-        }
+/** Rows of whole vec4s or not, as sources differ in that. */
+const DIMS = fc.constantFrom(
+  { headDim: 8, valueHeadDim: 12 },
+  { headDim: 64, valueHeadDim: 16 },
+  { headDim: 36, valueHeadDim: 40 },
+  { headDim: 7, valueHeadDim: 5 },
+  { headDim: 33, valueHeadDim: 1 },
+);
+
+const PROBLEMS = fc.record({
+  c: linearCases({
+    sequences: fc.array(fc.integer({ min: 0, max: 70 }), {
+      minLength: 1,
+      maxLength: 3,
+    }),
+    rule: fc.constantFrom("linear", "gated", "gated", "gated"),
+  }),
+  dims: DIMS,
+  sizes: SIZES,
+}).map(({ c, dims, sizes }) => ({ c: { ...c, ...dims }, sizes }));
+
+gpuTest("linearAttention() by chunks is the recurrence", async (t, gpu) => {
+  await checkProperty(
+    t.name,
+    [fc.array(PROBLEMS, { minLength: 16, maxLength: 16 })],
+    async (problems) => {
+      const results = await linearResults(
+        gpu,
+        problems.map(({ c, sizes }) => ({
+          options: chunkedOptionsOf(c, sizes),
+        })),
+      );
+      problems.forEach(({ c, sizes: { chunk } }, i) =>
+        assertLinear(c, { result: results[i], chunk })
+      );
+    },
+    { runs: 2 },
+  );
+});
+
+gpuTest("chunks and sub-chunks may have any size", async (_, gpu) => {
+  const cases: { c: LinearCase; chunk: number; subChunk: number }[] = [];
+  GATE_SIZES.forEach((gates, seed) => {
+    for (const chunk of [4, 8, 12, 16, 32, 64, 128, 256]) {
+      for (const subChunk of [4, 8, 16, chunk]) {
+        if (chunk % subChunk !== 0) continue;
+        const c: LinearCase = {
+          ...PLAIN_LINEAR,
+          ...LINEAR_HEADS[seed],
+          seed,
+          sequences: [70],
+          headDim: 8,
+          valueHeadDim: 8,
+          decay: "channel",
+          gates,
+          initialState: true,
+        };
+        cases.push({ c, chunk, subChunk });
       }
     }
-  }
+  });
+  const results = await linearResults(
+    gpu,
+    cases.map(({ c, ...sizes }) => ({ options: chunkedOptionsOf(c, sizes) })),
+  );
+  cases.forEach(({ c, chunk }, i) =>
+    assertLinear(c, { result: results[i], chunk })
+  );
 });
+
+gpuTest("linearAttention() stores float16", async (_, gpu) => {
+  const plain: LinearCase = {
+    ...PLAIN_LINEAR,
+    dtype: "f16",
+    sequences: [50, 50],
+    initialState: true,
+  };
+  const cases = [plain, { ...plain, decay: "channel" as const }];
+  const results = await linearResults(
+    gpu,
+    cases.map((c) => ({ options: chunkedOptionsOf(c) })),
+  );
+  cases.forEach((c, i) => assertLinear(c, { result: results[i], chunk: 64 }));
+}, { features: ["shader-f16"] });
+
+/** Long enough for blocks of 32 chunks of 4 tokens, beside a short one. */
+const LONG: LinearCase = {
+  ...PLAIN_LINEAR,
+  ...LINEAR_HEADS[3],
+  layout: "ragged",
+  sequences: [3, 700, 90, 515],
+  headDim: 8,
+  valueHeadDim: 12,
+  decay: "channel",
+  gates: "mild",
+  initialState: true,
+};
+const SMALL = { chunk: 4, subChunk: 4 };
+
+gpuTest("long sequences are scanned in blocks", async (_, gpu) => {
+  const { decay: _decay, gates: _gates, ...plain } = LONG;
+  const cases = [LONG, { ...LONG, decay: "head" as const }, plain];
+  const results = await linearResults(
+    gpu,
+    cases.map((c) => ({ options: chunkedOptionsOf(c, SMALL) })),
+  );
+  cases.forEach((c, i) => assertLinear(c, { result: results[i], chunk: 4 }));
+  const { explanation } = linearParts(
+    linearProblem(chunkedOptionsOf(LONG, SMALL)),
+    gpu,
+  );
+  assertEquals(explanation.scan, "blocks");
+});
+
+gpuTest(
+  "neither segments nor tiles nor mates change a bit",
+  async (_, gpu) => {
+    const {
+      maxComputeWorkgroupsPerDimension,
+      maxStorageBuffersPerShaderStage,
+    } = gpu.limits;
+    // States of a chunk take 2 heads x 8 rows x 3 vec4s = 768 bytes.
+    const small = (chunks: number) => ({
+      limits: {
+        maxComputeWorkgroupsPerDimension,
+        maxStorageBuffersPerShaderStage,
+        maxStorageBufferBindingSize: 768 * chunks,
+      },
+    });
+    const options = chunkedOptionsOf(LONG, SMALL);
+    // Another length of the first sequence is another place of all others.
+    const mates = chunkedOptionsOf(
+      { ...LONG, sequences: [31, ...LONG.sequences.slice(1)] },
+      SMALL,
+    );
+    const runs = [
+      {},
+      {},
+      { device: { software: !gpu.software } },
+      { device: small(33) },
+      { device: small(100) },
+    ].map((own) => ({ options, ...own }));
+    const [one, ...others] = await linearResults(gpu, [
+      ...runs,
+      { options: mates },
+    ]);
+    const last = others.pop()!;
+    for (const other of others) assertEquals(other, one);
+    const row = 4 * LONG.valueHeadDim;
+    assertEquals(last.output.subarray(31 * row), one.output.subarray(3 * row));
+    const state = one.state.length / LONG.sequences.length;
+    assertEquals(last.state.subarray(state), one.state.subarray(state));
+    const { explanation } = linearParts(linearProblem(options), {
+      software: false,
+      ...small(33),
+    });
+    assertEquals(explanation.segments > 5, true);
+  },
+);

@@ -68,6 +68,7 @@ export const FEATURE_FAULTS: readonly Fault[] = [
       "the rows of a caller's state are those of scratch",
       "let given_row = feature_row(row);",
       "let given_row = row;",
+      "all",
     ],
     [
       "features that there are not are written over others",
@@ -78,16 +79,11 @@ export const FEATURE_FAULTS: readonly Fault[] = [
   ...faultsInKernel("linear.recurrent/f32.none.taylor", ALL, [
     [
       "the state's sums of weights are not read",
-      "sums_0[0] = load_initial",
-      "sums_1[0] = load_initial",
+      "sums_0[0] = entering_state",
+      "sums_1[0] = entering_state",
     ],
     ["the token's own weight is left out", "sums_0 += k_0;", ""],
     ["the column of weights is not written", "u += ones;", ""],
-    [
-      "the last vec4 of groups is one too many",
-      "given_0_0 = vec_0 <",
-      "given_0_0 = vec_0 <=",
-    ],
   ]),
   ...faultsIn("featureGroups", OPTIONS, [
     [
