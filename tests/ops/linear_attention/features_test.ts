@@ -9,6 +9,7 @@ import {
   linearAttention,
   linearProblem,
   planLinearAttention,
+  planLinearAttentionBackward,
 } from "../../../src/ops/mod.ts";
 import { gpuTest } from "../../support/gpu.ts";
 
@@ -332,5 +333,23 @@ gpuTest(
     assertEquals(slot(3), states.slice(size) as Float32Array);
     assertEquals(slot(2), before.data.slice(0, size));
     assertEquals(slot(1), poisoned.slice(size, 2 * size));
+  },
+);
+
+gpuTest(
+  "gradients refuse features, normalised outputs and prefixes",
+  async (_, gpu) => {
+    const bad: readonly [object, string][] = [
+      [taylor, 'featureMap "taylor"'],
+      [{ ...plain, normalize: { eps: 1 } }, "with normalize"],
+      [{ ...plain, prefix: both(2) }, "with a prefix"],
+    ];
+    for (const [options, text] of bad) {
+      await assertRejects(
+        () => planLinearAttentionBackward(gpu, options as typeof plain),
+        UnsupportedError,
+        text,
+      );
+    }
   },
 );
