@@ -21,6 +21,12 @@ import {
   takeRowsKernel,
   topBlocksKernel,
 } from "../../kernels/mod.ts";
+import { chunkStateKernel } from "../../kernels/linear/chunk_state.ts";
+import { chunkOutputKernel } from "../../kernels/linear/output.ts";
+import { recurrentKernel } from "../../kernels/linear/recurrent.ts";
+import { scanKernel } from "../../kernels/linear/scan.ts";
+import { chunkScoresKernel } from "../../kernels/linear/scores.ts";
+import { PRODUCT_TILE } from "../../kernels/product.ts";
 import { deltaKernel } from "../../kernels/attention/backward/delta.ts";
 import { keyValueGradientKernel } from "../../kernels/attention/backward/key_value_gradient.ts";
 import {
@@ -45,6 +51,18 @@ import { causal, emitMods, relativeBias, softcap } from "../../src/mods/mod.ts";
 const whole = rowFormat("f32", 64);
 const half = rowFormat("f16", 64);
 const tail = rowFormat("f32", 7);
+
+/** BASED's layer: features, and outputs divided by the sum of weights. */
+const taylor = {
+  queryFormat: rowFormat("f32", 16),
+  keyFormat: rowFormat("f32", 16),
+  valueFormat: whole,
+  outputFormat: whole,
+  gate: "none",
+  featureMap: "taylor",
+  normalize: true,
+  tile: PRODUCT_TILE,
+} as const;
 
 function formats(format: typeof whole) {
   return {
@@ -315,6 +333,34 @@ export const SNAPSHOTS: readonly (readonly [string, KernelSource])[] = [
   ["top_blocks_f32", topBlocksKernel({ dtype: "f32" })],
   ["copy_blocks", copyBlocksKernel({ unit: 16, crossing: true })],
   ["copy_blocks_halves", copyBlocksKernel({ unit: 2, crossing: false })],
+  ["linear_chunk_state_taylor_f32", chunkStateKernel(taylor)],
+  ["linear_scores_taylor_f32", chunkScoresKernel(taylor)],
+  ["linear_output_taylor_f32", chunkOutputKernel(taylor)],
+  [
+    "linear_recurrent_taylor_f32",
+    recurrentKernel({
+      ...taylor,
+      headDim: 16,
+      stateFormat: rowFormat("f32", 65),
+      initial: true,
+      final: true,
+      pool: false,
+    }),
+  ],
+  [
+    "linear_scan_taylor",
+    scanKernel({
+      gate: "none",
+      featureMap: "taylor",
+      stateFormat: rowFormat("f32", 65),
+      items: "chunks",
+      reduce: false,
+      initial: true,
+      final: true,
+      pool: false,
+      kept: false,
+    }),
+  ],
   ["take_rows", takeRowsKernel({ unit: 16 })],
   ["take_rows_halves", takeRowsKernel({ unit: 2 })],
   [

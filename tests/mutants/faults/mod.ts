@@ -19,6 +19,7 @@ import { BACKWARD_FAULTS } from "./kernels/backward.ts";
 import { CAPTURE_FAULTS } from "./captures.ts";
 import { CACHE_KERNEL_FAULTS } from "./kernels/cache.ts";
 import { DECODE_FAULTS } from "./kernels/decode.ts";
+import { FEATURE_FAULTS } from "./kernels/features.ts";
 import { NOTATION_FAULTS } from "./kernels/notation.ts";
 import { STANDARD_FAULTS } from "./kernels/standard.ts";
 import { KV_FAULTS } from "./kv.ts";
@@ -66,6 +67,7 @@ export const FAULTS: readonly Fault[] = [
   ...LINEAR_REFERENCE_FAULTS,
   ...DERIVATIVE_FAULTS,
   ...REPRO_FAULTS,
+  ...FEATURE_FAULTS,
   ...NOTATION_FAULTS,
   ...ATTENTION_FAULTS,
   ...BACKWARD_FAULTS,
