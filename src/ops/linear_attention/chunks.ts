@@ -16,6 +16,7 @@ import {
   NO_STATE,
   STATE_RUN,
 } from "../../../kernels/linear/chunks.ts";
+import { featureGroups } from "../../../kernels/linear/features.ts";
 import type { RecordValues } from "../../../kernels/record.ts";
 import type { LinearProblem, LinearSequence } from "./problem.ts";
 
@@ -43,7 +44,7 @@ export interface Segment {
 
 /** A problem's chunks, as kernels read them. */
 export interface ChunkSchedule {
-  /** The records of all segments. */
+  /** Groups of features, where there are any, and records of all segments. */
   readonly words: Uint32Array;
   /** What is worked on one after the other. */
   readonly segments: readonly Segment[];
@@ -53,8 +54,8 @@ export interface ChunkSchedule {
   readonly chunkCount: number;
   /** Blocks of the segment that has most. */
   readonly mostBlocks: number;
-  /** Whether states are kept, by blocks or from segment to segment. */
-  readonly kept: boolean;
+  /** States that are kept, of blocks and from segment to segment. */
+  readonly kept: number;
 }
 
 /** How chunks are divided. */
@@ -67,6 +68,8 @@ export interface ChunkSizes {
   readonly long: number;
   /** Tokens up to which a sequence goes token by token. */
   readonly recurrentTokens: number;
+  /** Whether the state that enters each segment is kept to the end. */
+  readonly keepAll?: boolean;
 }
 
 type Run = RecordValues<typeof STATE_RUN.fields>;
@@ -89,23 +92,26 @@ export function chunkSchedule(
   problem: LinearProblem,
   sizes: ChunkSizes,
 ): ChunkSchedule {
-  const { chunk, sequences } = problem;
-  const words: number[] = [];
+  const { chunk, sequences, featureMap, headDim } = problem;
+  // Kernels look for groups of features at the beginning.
+  const words = featureMap === "taylor" ? featureGroups(headDim) : [];
   const few = ({ count }: LinearSequence) => count <= sizes.recurrentTokens;
   const pieces = sequences.filter((own) => !few(own))
     .flatMap((own) => piecesOf(own, chunk, sizes));
   const segments = segmentsOf(pieces, sizes.segment);
-  // Kept states: those of blocks, and two that segments hand over, in turns.
+  // Kept states: those of blocks, and those that segments hand over: two in
+  // turns, or each its own.
   const mostBlocks = Math.max(
     0,
     ...segments.map((pieces) => pieces.filter(({ block }) => block).length),
   );
+  const turns = sizes.keepAll ? segments.length : 2;
   const write = (pieces: readonly Piece[], s: number) =>
     writeSegment(pieces, {
       words,
       chunk,
-      entering: KEPT_STATE + mostBlocks + (s + 1) % 2,
-      leaving: KEPT_STATE + mostBlocks + s % 2,
+      entering: KEPT_STATE + mostBlocks + (s + turns - 1) % turns,
+      leaving: KEPT_STATE + mostBlocks + s % turns,
     });
   const written = segments.map(write);
   const recurrent = sequences.filter(few).map((own) => ({
@@ -120,7 +126,7 @@ export function chunkSchedule(
     words: Uint32Array.from(words),
     chunkCount: written.reduce((sum, { chunks }) => sum + chunks.count, 0),
     mostBlocks,
-    kept: mostBlocks > 0 || written.length > 1,
+    kept: mostBlocks > 0 || written.length > 1 ? mostBlocks + turns : 0,
   };
 }
 

@@ -10,12 +10,17 @@ import {
   rowFormat,
   rowStride,
 } from "../../../kernels/fragments/rows.ts";
+import { featureRows } from "../../../kernels/linear/features.ts";
 import type { GivenStatesSpec } from "../../../kernels/linear/given_states.ts";
 import type { LinearSpec } from "../../../kernels/linear/spec.ts";
 import type { ProductTile } from "../../../kernels/product.ts";
 import type { Dispatch } from "../../gpu/mod.ts";
 import { type GivenStrides, vecsOf } from "../attention/problem.ts";
-import { type ChunkSchedule, chunkSchedule } from "./chunks.ts";
+import {
+  type ChunkSchedule,
+  chunkSchedule,
+  type ChunkSizes,
+} from "./chunks.ts";
 import type { LinearProblem, LinearRows } from "./problem.ts";
 import { recurrentTokens } from "./recurrent_tokens.ts";
 import { chunkSizes } from "./sizes.ts";
@@ -53,6 +58,12 @@ export interface LinearContext {
   readonly device: LinearDevice;
 }
 
+/** What backward has otherwise than forward. */
+export interface ContextOptions extends Partial<ChunkSizes> {
+  /** Bytes that a chunk takes of further scratch buffers. */
+  readonly bytes?: (values: LinearContext["values"]) => Record<string, number>;
+}
+
 /**
  * Works out what all dispatches have in common.
  *
@@ -61,6 +72,7 @@ export interface LinearContext {
 export function linearContext(
   problem: LinearProblem,
   device: LinearDevice,
+  { bytes, ...sizes }: ContextOptions = {},
 ): LinearContext {
   const spec = linearSpec(
     problem,
@@ -68,8 +80,9 @@ export function linearContext(
   );
   const values = linearUniforms(problem, spec);
   const schedule = chunkSchedule(problem, {
-    ...chunkSizes(problem, values, device.limits),
+    ...chunkSizes(problem, values, device.limits, bytes?.(values)),
     recurrentTokens: recurrentTokens(problem, device),
+    ...sizes,
   });
   return { problem, schedule, spec, values, device };
 }
@@ -90,16 +103,19 @@ export function linearSpec(
     outputFormat: format(valueHeadDim, strides.output),
     gate: decay?.kind ?? "none",
     delta: problem.beta !== undefined,
+    featureMap: problem.featureMap,
+    normalize: problem.eps !== undefined,
     tile,
   };
 }
 
 /** The states that a problem's kernels read and write. */
 export function givenStatesSpec(
-  { states, valueHeadDim }: LinearProblem,
+  { states, stateColumns, featureMap }: LinearProblem,
 ): GivenStatesSpec {
   return {
-    stateFormat: rowFormat("f32", valueHeadDim),
+    stateFormat: rowFormat("f32", stateColumns),
+    featureMap,
     initial: states.initial,
     final: states.final,
     pool: states.slots !== undefined,
@@ -126,6 +142,7 @@ function linearUniforms(
 ): Record<string, number> {
   const { queryHeads, keyHeads, stateHeads, outputHeads, strides } = problem;
   const { headDim, valueHeadDim, chunk, decay, beta } = problem;
+  const { stateRows, stateColumns } = problem;
   const rows = (name: LinearRows) =>
     rowUniforms(name, spec[`${name}Format`], strides[name]);
   return {
@@ -141,8 +158,15 @@ function linearUniforms(
     head_vecs: vecsOf(headDim),
     value_dim: valueHeadDim,
     value_vecs: vecsOf(valueHeadDim),
-    state_rows: headDim,
-    state_stride: rowStride(rowFormat("f32", valueHeadDim), valueHeadDim),
+    state_rows: problem.featureMap === "taylor"
+      ? featureRows(headDim)
+      : headDim,
+    state_dim: stateColumns,
+    state_vecs: vecsOf(stateColumns),
+    state_stride: rowStride(rowFormat("f32", stateColumns), stateColumns),
+    given_rows: stateRows,
+    feature_root: Math.sqrt(problem.scale),
+    eps: problem.eps ?? 0,
     score_vecs: vecsOf(chunk),
     sub_chunk: problem.subChunk,
     scale: problem.scale,

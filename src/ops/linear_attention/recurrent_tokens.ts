@@ -5,6 +5,7 @@
  * @module
  */
 
+import { featureRows } from "../../../kernels/linear/features.ts";
 import { UnsupportedError } from "../../core/errors.ts";
 import type { LinearProblem } from "./problem.ts";
 
@@ -13,6 +14,9 @@ import type { LinearProblem } from "./problem.ts";
  * below, a chunk's products are for rows that are mostly not there.
  */
 export const RECURRENT_TOKENS = 16;
+
+/** Rows of a state at most: those of the largest head dim. */
+const RECURRENT_ROWS = 256;
 
 /** Not even sequences without tokens, whose states are handed on. */
 const NONE = -1;
@@ -23,13 +27,26 @@ const NONE = -1;
  * @throws {UnsupportedError} if that is wanted of all, and does not fit
  */
 export function recurrentTokens(
-  problem: Pick<LinearProblem, "form" | "decay" | "beta" | "states">,
+  problem: Pick<
+    LinearProblem,
+    "form" | "decay" | "beta" | "states" | "featureMap" | "headDim"
+  >,
   { limits }: {
     readonly limits: { readonly maxStorageBuffersPerShaderStage: number };
   },
 ): number {
   const { form, decay, beta, states: { initial, final, slots } } = problem;
   if (form === "chunked") return NONE;
+  const rows = problem.featureMap === "taylor"
+    ? featureRows(problem.headDim)
+    : problem.headDim;
+  if (rows > RECURRENT_ROWS) {
+    if (form === "auto") return NONE;
+    throw new UnsupportedError(
+      "compute linear attention of features token by token",
+      `lanes have registers for ${RECURRENT_ROWS} rows of a state, and it has ${rows}; write form: "chunked", which takes single tokens too`,
+    );
+  }
   const states = slots === undefined
     ? Number(initial) + Number(final)
     : Number(initial || final);
