@@ -295,12 +295,12 @@ Deno.test("linearGradientBound() knows of pairs that cancel in a gate's gradient
   const problem = backwardOf({
     ...PLAIN_LINEAR,
     ...LINEAR_HEADS[0],
-    seed: 737984,
+    seed: 199,
     layout: "ragged",
     sequences: [32],
     headDim: 1,
-    valueHeadDim: 11,
-    decay: "constant_channel",
+    valueHeadDim: 5,
+    decay: "constant_head",
     beta: "head",
   });
   assertGradientsWithin(
