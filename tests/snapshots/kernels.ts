@@ -33,6 +33,10 @@ import {
   queryGradientKernel,
   queryGradientRows,
 } from "../../kernels/attention/backward/query_gradient.ts";
+import {
+  keyProductKernel,
+  queryProductKernel,
+} from "../../kernels/attention/backward/score_product.ts";
 import { sumKernel } from "../../kernels/attention/backward/sum.ts";
 import type { KernelSource } from "../../src/core/kernel.ts";
 import {
@@ -40,6 +44,8 @@ import {
   clearTablesKernel,
   sumTablesKernel,
 } from "../../kernels/attention/backward/capture_gradient.ts";
+import { LAYER_SNAPSHOTS } from "./layer_kernels.ts";
+import { LINEAR_SNAPSHOTS } from "./linear_kernels.ts";
 import { causal, emitMods, relativeBias, softcap } from "../../src/mods/mod.ts";
 
 const whole = rowFormat("f32", 64);
@@ -147,6 +153,13 @@ const backwardKeys = {
     headVecs: 16,
     valueVecs: 16,
   },
+};
+const productKeys = {
+  queryGradientFormat: whole,
+  keyGradientFormat: whole,
+  valueGradientFormat: whole,
+  tileKeys: 16,
+  tile: { lanes: 8, ownRows: 2, step: 4, headVecs: 16 },
 };
 const slopes = emitMods({
   scoreMods: [softcap(50)],
@@ -378,6 +391,41 @@ export const SNAPSHOTS: readonly (readonly [string, KernelSource])[] = [
     }),
   ],
   [
+    "backward_value_f32",
+    keyValueGradientKernel({
+      ...backward,
+      ...backwardKeys,
+      storesScores: true,
+      tile: { ...backwardKeys.tile, rowsPerStep: 4, headVecs: 0 },
+    }),
+  ],
+  [
+    "backward_product_key_f32",
+    keyProductKernel({ ...backward, ...productKeys }),
+  ],
+  [
+    "backward_product_query_f32",
+    queryProductKernel({
+      ...backward,
+      ...productKeys,
+      resumes: false,
+      partial: false,
+      tile: { ...productKeys.tile, ownRows: 4, step: 2 },
+    }),
+  ],
+  [
+    "backward_product_query_resumed_paged_f32",
+    queryProductKernel({
+      ...backward,
+      ...productKeys,
+      layout: "paged",
+      shift: true,
+      resumes: true,
+      partial: true,
+      tile: { ...productKeys.tile, ownRows: 4, step: 2 },
+    }),
+  ],
+  [
     "backward_query_f32",
     queryGradientKernel({ ...backward, tile: rowTile }),
   ],
@@ -420,4 +468,6 @@ export const SNAPSHOTS: readonly (readonly [string, KernelSource])[] = [
       lanes: 8,
     }),
   ],
+  ...LAYER_SNAPSHOTS,
+  ...LINEAR_SNAPSHOTS,
 ];

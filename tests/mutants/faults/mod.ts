@@ -23,7 +23,10 @@ import { FEATURE_FAULTS } from "./kernels/features.ts";
 import { NOTATION_FAULTS } from "./kernels/notation.ts";
 import { STANDARD_FAULTS } from "./kernels/standard.ts";
 import { KV_FAULTS } from "./kv.ts";
+import { LAYER_FAULTS } from "./layers.ts";
+import { LINEAR_ATTENTION_FAULTS } from "./linear_attention.ts";
 import { LINEAR_COST_FAULTS } from "./linear_cost.ts";
+import { LINEAR_DELTA_FAULTS } from "./linear_delta.ts";
 import { LINEAR_REFERENCE_FAULTS } from "./linear_reference.ts";
 import { MASK_FAULTS } from "./masks.ts";
 import { MODEL_FAULTS } from "./models.ts";
@@ -60,6 +63,7 @@ export const FAULTS: readonly Fault[] = [
   ...PACKING_FAULTS,
   ...PLAYGROUND_FAULTS,
   ...REFERENCE_FAULTS,
+  ...LINEAR_DELTA_FAULTS,
   ...LINEAR_REFERENCE_FAULTS,
   ...DERIVATIVE_FAULTS,
   ...REPRO_FAULTS,
@@ -69,6 +73,8 @@ export const FAULTS: readonly Fault[] = [
   ...BACKWARD_FAULTS,
   ...DECODE_FAULTS,
   ...STANDARD_FAULTS,
+  ...LAYER_FAULTS,
+  ...LINEAR_ATTENTION_FAULTS,
   ...LINEAR_COST_FAULTS,
   ...TRAFFIC_FAULTS,
   ...CACHE_KERNEL_FAULTS,
