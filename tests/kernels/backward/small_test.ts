@@ -5,12 +5,12 @@
  * @module
  */
 
-import { PLAIN } from "../../support/attention_cases.ts";
-import { checkBackward } from "../../support/backward_check.ts";
+import { PLAIN } from "../../support/attention/cases.ts";
+import { checkBackward } from "../../support/backward/check.ts";
 import {
   type BackwardCase,
   runBackward,
-} from "../../support/backward_runner.ts";
+} from "../../support/backward/runner.ts";
 import { gpuTest } from "../../support/gpu.ts";
 
 const SHAPES: BackwardCase = {

@@ -17,7 +17,7 @@ import {
   trafficBound,
   trafficBytes,
 } from "../../../src/planning/mod.ts";
-import { partsFor } from "../../support/attention_parts.ts";
+import { partsFor } from "../../support/attention/parts.ts";
 import { property } from "../../support/property.ts";
 import { planDevice } from "../../support/plan_device.ts";
 
