@@ -70,7 +70,7 @@ const LONG: LinearCase = {
   ...PLAIN_LINEAR,
   ...LINEAR_HEADS[3],
   layout: "ragged",
-  sequences: [3, 700, 90, 515],
+  sequences: [3, 701, 90, 515],
   headDim: 8,
   valueHeadDim: 12,
   decay: "channel",
