@@ -51,6 +51,16 @@ export type { RotaryPairing } from "./fragments/rotary.ts";
 export { type RowFormat, rowFormat } from "./fragments/rows.ts";
 export type { Partitioning } from "./fragments/schedule.ts";
 export type { ModSource } from "./fragments/score.ts";
+export { foldSumsKernel } from "./linear/backward/fold_sums.ts";
+export {
+  gateGradientKernel,
+  throughGradientKernel,
+} from "./linear/backward/gate_gradient.ts";
+export { keyGradientKernel } from "./linear/backward/key_gradient.ts";
+export { queryGradientKernel } from "./linear/backward/query_gradient.ts";
+export type { LinearBackwardSpec } from "./linear/backward/spec.ts";
+export { stateGradientKernel } from "./linear/backward/state_gradient.ts";
+export { valueGradientKernel } from "./linear/backward/value_gradient.ts";
 export { convolutionKernel } from "./layers/convolution/forward.ts";
 export type { ConvolutionSpec } from "./layers/convolution/spec.ts";
 export {

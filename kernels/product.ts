@@ -68,6 +68,8 @@ export function productColumns(
 
 /** A product that is added to the sums. */
 export interface ProductTerm {
+  /** Where its depth begins, a multiple of 4, in WGSL; at 0 by default. */
+  readonly first?: string;
   /** The end of its depth, in WGSL; sums go in steps of 4. */
   readonly depth: string;
   /** A block of 4 depths, each of 4 rows: at `row` and `depth`. */
@@ -149,12 +151,12 @@ export function productKernel(
 
 /** Adds a term to the sums. */
 export function sumOf(
-  { depth, left, right, more }: ProductTerm,
+  { first = "0u", depth, left, right, more }: ProductTerm,
   { columnQuads }: ProductTile,
 ): string {
   return wgsl(
     `
-    for (var depth = 0u; depth < $depth; depth += 4u) {
+    for (var depth = $first; depth < $depth; depth += 4u) {
       let left = $left;
       @if more
       let column_more = $columnMore;
@@ -176,6 +178,7 @@ export function sumOf(
     }
     `,
     {
+      first,
       depth,
       left,
       right,

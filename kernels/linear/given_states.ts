@@ -89,11 +89,15 @@ export type KeptStates = "kept_states" | "states";
 /**
  * `entering_state(run, state_head, row, vec)`, four elements of the state that a
  * run begins with, zeros where it has none, and `leave_state(run, state_head,
- * row, vec, state)`, which writes those of the one that it ends with.
+ * row, vec, state)`, which writes those of the one that it ends with. In reverse a
+ * run begins with its final slot.
  */
 export function runStates(
   spec: GivenStatesSpec,
-  kept?: KeptStates,
+  { kept, reverse = false }: {
+    readonly kept?: KeptStates | undefined;
+    readonly reverse?: boolean;
+  } = {},
 ): Fragment {
   return {
     needs: [
@@ -108,7 +112,7 @@ export function runStates(
       `
       fn entering_state(run: StateRun, state_head: u32, row: u32, vec: u32) -> vec4f {
         @if initial
-        if (run.initial_slot < $keptState) {
+        if (run.$begin < $keptState) {
           @if places
           let given_row = feature_row(row);
           if (given_row == NO_ROW) {
@@ -117,12 +121,12 @@ export function runStates(
           @else
           let given_row = row;
           @end
-          return load_initial(given_state_at(run.initial_slot, state_head, given_row), vec);
+          return load_initial(given_state_at(run.$begin, state_head, given_row), vec);
         }
         @end
         @if keeps
-        if (run.initial_slot >= $keptState && run.initial_slot != $none) {
-          return $kept[state_at(run.initial_slot - $keptState, state_head, row) + vec];
+        if (run.$begin >= $keptState && run.$begin != $none) {
+          return $kept[state_at(run.$begin - $keptState, state_head, row) + vec];
         }
         @end
         return vec4f(0.0);
@@ -130,7 +134,7 @@ export function runStates(
 
       fn leave_state(run: StateRun, state_head: u32, row: u32, vec: u32, state: vec4f) {
         @if final
-        if (run.final_slot < $keptState) {
+        if (run.$end < $keptState) {
           @if places
           let given_row = feature_row(row);
           if (given_row == NO_ROW) {
@@ -139,12 +143,12 @@ export function runStates(
           @else
           let given_row = row;
           @end
-          store_final(given_state_at(run.final_slot, state_head, given_row), vec, state);
+          store_final(given_state_at(run.$end, state_head, given_row), vec, state);
         }
         @end
         @if keeps
-        if (run.final_slot >= $keptState && run.final_slot != $none) {
-          $kept[state_at(run.final_slot - $keptState, state_head, row) + vec] = state;
+        if (run.$end >= $keptState && run.$end != $none) {
+          $kept[state_at(run.$end - $keptState, state_head, row) + vec] = state;
         }
         @end
       }
@@ -155,6 +159,8 @@ export function runStates(
         places: spec.featureMap === "taylor",
         keeps: kept !== undefined,
         kept: kept ?? "",
+        begin: reverse ? "final_slot" : "initial_slot",
+        end: reverse ? "initial_slot" : "final_slot",
         none: `${NO_STATE}u`,
         keptState: `${KEPT_STATE}u`,
       },

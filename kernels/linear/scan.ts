@@ -45,6 +45,8 @@ export interface ScanSpec extends GivenStatesSpec {
   readonly reduce: boolean;
   /** Whether runs begin with kept states, or end in them. */
   readonly kept: boolean;
+  /** Whether runs are gone along from their ends to where they begin. */
+  readonly reverse?: boolean;
 }
 
 /**
@@ -76,10 +78,19 @@ export interface ScanSpec extends GivenStatesSpec {
  * @category Kernels
  */
 export function scanKernel(spec: ScanSpec): KernelSource {
-  const { gate, items, reduce, initial, final, pool, kept } = spec;
+  const { gate, items, reduce, initial, final, pool, kept, reverse = false } =
+    spec;
   const gated = gate !== "none";
   const taylor = spec.featureMap === "taylor";
-  const traits = Object.entries({ reduce, initial, final, pool, kept, taylor })
+  const traits = Object.entries({
+    reduce,
+    initial,
+    final,
+    pool,
+    kept,
+    taylor,
+    reverse,
+  })
     .filter(([, is]) => is).map(([name]) => `.${name}`);
   return kernelOf({
     label: `linear.scan/${items}.${gate}${traits.join("")}`,
@@ -89,15 +100,16 @@ export function scanKernel(spec: ScanSpec): KernelSource {
       chunkStates("read_write"),
       ...gated ? [gateSums(gate)] : [],
       ...gated && reduce ? [blockGates] : [],
-      runStates(
-        spec,
-        kept ? items === "chunks" ? "kept_states" : "states" : undefined,
-      ),
+      runStates(spec, {
+        kept: kept ? items === "chunks" ? "kept_states" : "states" : undefined,
+        reverse,
+      }),
     ],
     main: wgsl(SCAN, {
       lanes: SCAN_LANES,
       gated,
       reduce,
+      reverse,
       blocks: items === "blocks",
     }),
   });
@@ -129,7 +141,11 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: v
   var gates_sum = 0.0;
   @end
   for (var i = 0u; i < run.count; i++) {
+    @if reverse
+    let item = run.first + run.count - 1u - i;
+    @else
     let item = run.first + i;
+    @end
     let at = state_at(item, state_head, row) + vec;
     let own = states[at];
     @if not reduce

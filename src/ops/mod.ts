@@ -62,7 +62,11 @@ export {
   type OutputGradients,
   planAttentionBackward,
 } from "./attention_backward/attention_backward.ts";
-export type { BackwardChoices } from "./attention_backward/choices.ts";
+export type {
+  BackwardChoices,
+  ScoreGradients,
+} from "./attention_backward/choices.ts";
+export type { ExplainedBackwardTraffic } from "./attention_backward/traffic.ts";
 export type {
   BackwardExplanation,
   ExplainedBackwardKernel,
@@ -80,6 +84,18 @@ export {
   SOFTWARE_BACKWARD_TILES,
 } from "./attention_backward/tiles.ts";
 export { hostMods } from "./host_mods.ts";
+export {
+  linearAttentionBackward,
+  type LinearAttentionGradients,
+  type LinearBackwardRunOptions,
+  type LinearOutputGradients,
+  planLinearAttentionBackward,
+} from "./linear_attention/backward/linear_attention_backward.ts";
+export {
+  LinearAttentionBackwardPlan,
+  type LinearBackwardPlanOptions,
+} from "./linear_attention/backward/plan.ts";
+export type { LinearBackwardTensors } from "./linear_attention/backward/plan_tensors.ts";
 export type {
   ExplainedLinearDispatch,
   LinearExplanation,

@@ -68,3 +68,28 @@ export function describeTensor(name: string, tensor: unknown): TensorShape {
   );
   return { dtype, shape };
 }
+
+/**
+ * Throws unless a tensor has this dtype and shape.
+ *
+ * @throws {TypeError} naming it
+ */
+export function checkLike(
+  name: string,
+  tensor: unknown,
+  expected: { readonly dtype: string; readonly shape: readonly number[] },
+): void {
+  const { dtype, shape } = describeTensor(name, tensor);
+  checkType(
+    dtype === expected.dtype,
+    `${name}.dtype`,
+    `must be ${expected.dtype}`,
+    dtype,
+  );
+  checkType(
+    shape.join() === expected.shape.join(),
+    `${name}.shape`,
+    `must be [${expected.shape.join(", ")}]`,
+    shape,
+  );
+}

@@ -12,18 +12,9 @@ import {
 import { partsFor } from "../support/attention_parts.ts";
 import { runCases } from "../support/attention_runner.ts";
 import { gpuTest } from "../support/gpu.ts";
+import { planDevice } from "../support/plan_device.ts";
 
-/** With the default limits of WebGPU. */
-const DEVICE: PlanDevice = {
-  software: true,
-  maxLoopIterations: Infinity,
-  features: new Set(["shader-f16"]),
-  limits: {
-    maxComputeWorkgroupStorageSize: 16384,
-    maxComputeWorkgroupsPerDimension: 65535,
-    maxStorageBuffersPerShaderStage: 8,
-  },
-};
+const DEVICE = planDevice({ features: ["shader-f16"] });
 
 /** Tiles that end in the middle of rows, keys, heads and vec4s. */
 const TAIL: AttentionCase = {

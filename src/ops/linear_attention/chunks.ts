@@ -54,8 +54,8 @@ export interface ChunkSchedule {
   readonly chunkCount: number;
   /** Blocks of the segment that has most. */
   readonly mostBlocks: number;
-  /** Whether states are kept, by blocks or from segment to segment. */
-  readonly kept: boolean;
+  /** States that are kept, of blocks and from segment to segment. */
+  readonly kept: number;
 }
 
 /** How chunks are divided. */
@@ -68,6 +68,8 @@ export interface ChunkSizes {
   readonly long: number;
   /** Tokens up to which a sequence goes token by token. */
   readonly recurrentTokens: number;
+  /** Whether the state that enters each segment is kept to the end. */
+  readonly keepAll?: boolean;
 }
 
 type Run = RecordValues<typeof STATE_RUN.fields>;
@@ -97,17 +99,19 @@ export function chunkSchedule(
   const pieces = sequences.filter((own) => !few(own))
     .flatMap((own) => piecesOf(own, chunk, sizes));
   const segments = segmentsOf(pieces, sizes.segment);
-  // Kept states: those of blocks, and two that segments hand over, in turns.
+  // Kept states: those of blocks, and those that segments hand over: two in
+  // turns, or each its own.
   const mostBlocks = Math.max(
     0,
     ...segments.map((pieces) => pieces.filter(({ block }) => block).length),
   );
+  const turns = sizes.keepAll ? segments.length : 2;
   const write = (pieces: readonly Piece[], s: number) =>
     writeSegment(pieces, {
       words,
       chunk,
-      entering: KEPT_STATE + mostBlocks + (s + 1) % 2,
-      leaving: KEPT_STATE + mostBlocks + s % 2,
+      entering: KEPT_STATE + mostBlocks + (s + turns - 1) % turns,
+      leaving: KEPT_STATE + mostBlocks + s % turns,
     });
   const written = segments.map(write);
   const recurrent = sequences.filter(few).map((own) => ({
@@ -122,7 +126,7 @@ export function chunkSchedule(
     words: Uint32Array.from(words),
     chunkCount: written.reduce((sum, { chunks }) => sum + chunks.count, 0),
     mostBlocks,
-    kept: mostBlocks > 0 || written.length > 1,
+    kept: mostBlocks > 0 || written.length > 1 ? mostBlocks + turns : 0,
   };
 }
 

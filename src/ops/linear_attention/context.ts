@@ -16,7 +16,11 @@ import type { LinearSpec } from "../../../kernels/linear/spec.ts";
 import type { ProductTile } from "../../../kernels/product.ts";
 import type { Dispatch } from "../../gpu/mod.ts";
 import { type GivenStrides, vecsOf } from "../attention/problem.ts";
-import { type ChunkSchedule, chunkSchedule } from "./chunks.ts";
+import {
+  type ChunkSchedule,
+  chunkSchedule,
+  type ChunkSizes,
+} from "./chunks.ts";
 import type { LinearProblem, LinearRows } from "./problem.ts";
 import { recurrentTokens } from "./recurrent_tokens.ts";
 import { chunkSizes } from "./sizes.ts";
@@ -54,6 +58,12 @@ export interface LinearContext {
   readonly device: LinearDevice;
 }
 
+/** What backward has otherwise than forward. */
+export interface ContextOptions extends Partial<ChunkSizes> {
+  /** Bytes that a chunk takes of further scratch buffers. */
+  readonly bytes?: (values: LinearContext["values"]) => Record<string, number>;
+}
+
 /**
  * Works out what all dispatches have in common.
  *
@@ -62,6 +72,7 @@ export interface LinearContext {
 export function linearContext(
   problem: LinearProblem,
   device: LinearDevice,
+  { bytes, ...sizes }: ContextOptions = {},
 ): LinearContext {
   const spec = linearSpec(
     problem,
@@ -69,8 +80,9 @@ export function linearContext(
   );
   const values = linearUniforms(problem, spec);
   const schedule = chunkSchedule(problem, {
-    ...chunkSizes(problem, values, device.limits),
+    ...chunkSizes(problem, values, device.limits, bytes?.(values)),
     recurrentTokens: recurrentTokens(problem, device),
+    ...sizes,
   });
   return { problem, schedule, spec, values, device };
 }

@@ -44,6 +44,7 @@ export function keyScoresDispatch(
     columns: chunk,
     uniforms: {
       ...rowUniforms("query", spec.keyFormat, strides.key),
+      heads: stateHeads,
       query_heads: keyHeads,
       scale: 1,
     },
@@ -88,7 +89,7 @@ export function deltaDispatches(
       source: deltaScanKernel({
         ...spec,
         ...givenStatesSpec(problem),
-        kept: schedule.kept,
+        kept: schedule.kept > 0,
       }),
       uniforms: {
         ...values,

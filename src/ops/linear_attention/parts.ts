@@ -72,7 +72,7 @@ export function linearParts(
     prefix ? decoderProblem(problem) : problem,
     device,
   );
-  const { schedule, spec } = context;
+  const { schedule } = context;
   const encoder = prefix && encoderParts(problem, prefix, device);
   const own = [
     ...schedule.segments.flatMap((segment) => [
@@ -89,13 +89,29 @@ export function linearParts(
   const all = [
     ...encoder?.dispatches ?? [],
     ...prefix ? own.map((dispatch) => renamed(dispatch, names)) : own,
-  ].filter(({ grid }) => grid.every((count) => count > 0));
+  ];
+  return partsOf(context, all, {
+    scratch: { ...linearScratch(context), ...encoder?.scratch },
+    words: encoder?.words,
+  });
+}
+
+/** Those of the dispatches that have something to do, and what to say of them. */
+export function partsOf(
+  { problem, schedule, spec, device }: LinearContext,
+  dispatches: readonly LinearDispatch[],
+  { scratch, words }: {
+    readonly scratch: Readonly<Record<string, number>>;
+    /** Words besides the schedule. */
+    readonly words?: ProgramParts["words"] | undefined;
+  },
+): LinearParts {
+  const all = dispatches.filter(({ grid }) => grid.every((count) => count > 0));
   for (const { source } of all) checkBindings(source, device);
-  const scratch = { ...linearScratch(context), ...encoder?.scratch };
   return {
     parts: {
       dispatches: all.map(({ does: _, ...dispatch }) => dispatch),
-      words: { schedule: schedule.words, ...encoder?.words },
+      words: { schedule: schedule.words, ...words },
       scratch,
     },
     explanation: {
@@ -232,7 +248,7 @@ export function scanDispatches(
   const { initial, final } = states;
   const last = scan(
     segment.runs,
-    { items: "chunks", reduce: false, initial, final, kept: schedule.kept },
+    { items: "chunks", reduce: false, initial, final, kept: schedule.kept > 0 },
     { does: "the states that enter chunks" },
   );
   if (schedule.mostBlocks === 0) return [last];

@@ -71,6 +71,43 @@ export function stateElements(problem: LinearProblem): number {
     stateColumns;
 }
 
+/** What forward and backward both read. */
+export type LinearInputs = Pick<
+  LinearTensors,
+  "query" | "key" | "value" | "decay" | "beta" | "initialState"
+>;
+
+/**
+ * Throws unless the inputs are there, of the plan's device, dtypes and sizes.
+ *
+ * @throws {TypeError} naming the tensor
+ */
+export function checkLinearInputs(
+  gpu: Gpu,
+  problem: LinearProblem,
+  tensors: LinearInputs,
+): void {
+  const { dtype, decay, beta, states } = problem;
+  for (const name of ["query", "key", "value"] as const) {
+    checkTensor(gpu, name, tensors[name], {
+      type: dtype,
+      size: problem.strides[name].extent,
+      least: problem.strided.includes(name),
+    });
+  }
+  for (const [name, gate] of [["decay", decay], ["beta", beta]] as const) {
+    if (!checkWanted(name, tensors[name], gate !== undefined)) continue;
+    checkTensor(gpu, name, tensors[name], {
+      type: gate!.dtype,
+      size: gate!.elements,
+    });
+  }
+  const initial = states.initial && states.slots === undefined;
+  if (!checkWanted("initialState", tensors.initialState, initial)) return;
+  const size = stateElements(problem);
+  checkTensor(gpu, "initialState", tensors.initialState, { type: "f32", size });
+}
+
 /**
  * Throws unless tensors are there, of the plan's device, dtypes and sizes, and
  * what is written shares no buffer with another.
@@ -82,21 +119,12 @@ export function checkLinearTensors(
   problem: LinearProblem,
   tensors: LinearTensors,
 ): void {
-  const { dtype, decay, beta, states } = problem;
-  for (const name of ["query", "key", "value", "output"] as const) {
-    checkTensor(gpu, name, tensors[name], {
-      type: dtype,
-      size: problem.strides[name].extent,
-      least: name !== "output" && problem.strided.includes(name),
-    });
-  }
-  for (const [name, gate] of [["decay", decay], ["beta", beta]] as const) {
-    if (!checkWanted(name, tensors[name], gate !== undefined)) continue;
-    checkTensor(gpu, name, tensors[name], {
-      type: gate!.dtype,
-      size: gate!.elements,
-    });
-  }
+  checkLinearInputs(gpu, problem, tensors);
+  const { dtype, states, strides } = problem;
+  checkTensor(gpu, "output", tensors.output, {
+    type: dtype,
+    size: strides.output.extent,
+  });
   const { prefix } = problem;
   for (
     const [name, of] of [["prefixKey", "key"], [
@@ -112,12 +140,8 @@ export function checkLinearTensors(
     });
   }
   const pool = states.slots !== undefined;
-  const wanted = {
-    initialState: states.initial && !pool,
-    states: pool,
-    state: states.final && !pool,
-  };
-  for (const name of ["initialState", "states", "state"] as const) {
+  const wanted = { states: pool, state: states.final && !pool };
+  for (const name of ["states", "state"] as const) {
     if (!checkWanted(name, tensors[name], wanted[name])) continue;
     const size = stateElements(problem);
     checkTensor(gpu, name, tensors[name], { type: "f32", size });
@@ -140,7 +164,7 @@ export function checkLinearTensors(
 }
 
 /** Whether a tensor is wanted; throws where one is given that is not. */
-function checkWanted(
+export function checkWanted(
   name: string,
   tensor: GpuTensor | undefined,
   wanted: boolean,

@@ -376,7 +376,7 @@ function checkChunks(chunk: unknown, subChunk: unknown): void {
 }
 
 /** Strides of rows, those of side by side ones too; tokens before heads. */
-function stridesOf(
+export function stridesOf(
   { shape, strided }: RowsShape,
   layout: Layout,
 ): GivenStrides {

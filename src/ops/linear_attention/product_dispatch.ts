@@ -39,7 +39,7 @@ export function productDispatch(
     uniforms: {
       ...values,
       ...segmentUniforms(segment),
-      heads,
+      grid_heads: heads,
       ...tiles,
       ...uniforms,
     },

@@ -23,7 +23,7 @@ export function linearScratch(
     scores: 16 * rows * outputHeads * score_vecs,
     ...decay && { gates: 4 * rows * stateHeads * gate_width },
     ...beta && deltaBytes(rows * stateHeads, values),
-    ...kept && { kept_states: state * (mostBlocks + 2) },
+    ...kept > 0 && { kept_states: state * kept },
     ...decay && mostBlocks > 0 &&
       { block_gates: 4 * mostBlocks * stateHeads * gate_width },
   };

@@ -22,7 +22,7 @@ type Values = Readonly<Record<string, number>>;
 function chunkBytes(
   { chunk, stateHeads, outputHeads, decay, beta }: LinearProblem,
   values: Values,
-): Record<string, number> {
+): Readonly<Record<string, number>> {
   return {
     states: stateBytes(stateHeads, values),
     gates: decay ? 4 * chunk * stateHeads * values.gate_width : 0,
@@ -52,7 +52,8 @@ export function stateBytes(
 }
 
 /**
- * How chunks of a problem are divided.
+ * How chunks of a problem are divided; `besides` are bytes that a chunk takes of
+ * further scratch buffers.
  *
  * @throws {RangeError} if scratch of a single chunk does not fit a binding
  */
@@ -62,9 +63,10 @@ export function chunkSizes(
   { maxStorageBufferBindingSize }: {
     readonly maxStorageBufferBindingSize: number;
   },
+  besides: Readonly<Record<string, number>> = {},
 ): Omit<ChunkSizes, "recurrentTokens"> {
   const most = Math.min(maxStorageBufferBindingSize, MOST_BYTES);
-  const bytes = chunkBytes(problem, values);
+  const bytes = { ...chunkBytes(problem, values), ...besides };
   const largest = Math.max(...Object.values(bytes));
   checkRange(
     largest <= most,
