@@ -35,10 +35,10 @@ struct Params {
   column_tiles: u32,
   head_vecs: u32,
   state_rows: u32,
+  state_vecs: u32,
   value_vecs: u32,
+  value_dim: u32,
   scale: f32,
-  padding_0: u32,
-  padding_1: u32,
 }
 
 @group(0) @binding(0) var<storage, read> schedule: array<u32>;
@@ -231,7 +231,7 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: v
   let key_head = key_head_of(state_head);
   let members = params.heads / params.state_heads;
   let row_lane = lane / 4;
-  let live = column < params.value_vecs;
+  let live = column < params.state_vecs;
   var turn = 0u;
   let vec_0 = row_lane + 0 * 16;
   var h_0_0 = vec4f(0.0);
@@ -267,7 +267,7 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: v
         h_0_3 *= kept[3];
       }
       var u = vec4f(0.0);
-      if (live) {
+      if (column < params.value_vecs) {
         u = load_value(value_at(chunk, token, state_head), column);
       }
       var part = vec4f(0.0);
@@ -295,8 +295,9 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: v
         }
         let sum = sum_of(turn % 2u, lane, part);
         turn++;
-        if (live && row_lane == 0u) {
-          store_output(output_at(chunk, token, head), column, params.scale * sum);
+        let found = params.scale * sum;
+        if (column < params.value_vecs && row_lane == 0u) {
+          store_output(output_at(chunk, token, head), column, found);
         }
       }
     }

@@ -176,12 +176,11 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: v
     let sum_2 = sum_2_0;
     let sum_3 = sum_3_0;
     let columns = vec4u(column) + vec4u(0u, 1u, 2u, 3u);
-    let last = chunk.count - 1u;
     let key_gates = vec4f(
-      gate_of(chunk.row + min(column + 0, last), state_head, 0u).x,
-      gate_of(chunk.row + min(column + 1, last), state_head, 0u).x,
-      gate_of(chunk.row + min(column + 2, last), state_head, 0u).x,
-      gate_of(chunk.row + min(column + 3, last), state_head, 0u).x,
+      gate_of(chunk.row + column + 0, state_head, 0u).x,
+      gate_of(chunk.row + column + 1, state_head, 0u).x,
+      gate_of(chunk.row + column + 2, state_head, 0u).x,
+      gate_of(chunk.row + column + 3, state_head, 0u).x,
     );
     if (row + 0 < chunk.count) {
       let gate = gate_of(chunk.row + row + 0, state_head, 0u);

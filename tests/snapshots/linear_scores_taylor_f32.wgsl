@@ -116,14 +116,12 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: v
   let column_tile = group % params.column_tiles;
   let row_tile = group / params.column_tiles % params.row_tiles;
   let place = group / (params.column_tiles * params.row_tiles);
-
   let head = place % params.grid_heads;
   let chunk_index = place / params.grid_heads;
   if (chunk_index >= params.chunk_count) {
     return;
   }
   let chunk = chunk_of(chunk_index);
-
   let row_end = (row_tile + 1u) * 32;
   let columns = min(chunk.count, row_end);
   if (column_tile * 32 >= columns) {

@@ -70,7 +70,7 @@ const LONG: LinearCase = {
   ...PLAIN_LINEAR,
   ...LINEAR_HEADS[3],
   layout: "ragged",
-  sequences: [3, 700, 90, 515],
+  sequences: [3, 701, 90, 515],
   headDim: 8,
   valueHeadDim: 12,
   decay: "channel",
@@ -122,12 +122,17 @@ gpuTest(
       { device: small(33) },
       { device: small(100) },
     ].map((own) => ({ options, ...own }));
+    // A short one is cut where room ends.
+    const cut = chunkedOptionsOf({ ...LONG, sequences: [3, 210, 90] }, SMALL);
     const [one, ...others] = await linearResults(gpu, [
       ...runs,
+      { options: cut },
+      { options: cut, device: small(10) },
       { options: mates },
     ]);
-    const last = others.pop()!;
+    const [whole, parts, last] = others.splice(-3);
     for (const other of others) assertEquals(other, one);
+    assertEquals(parts, whole);
     const row = 4 * LONG.valueHeadDim;
     assertEquals(last.output.subarray(31 * row), one.output.subarray(3 * row));
     const state = one.state.length / LONG.sequences.length;

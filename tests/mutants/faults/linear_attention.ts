@@ -16,11 +16,6 @@ const PLAN = ["ops/linear_attention/plan"];
 export const LINEAR_ATTENTION_FAULTS: readonly Fault[] = [
   ...faultsInKernel("linear.gates", CHUNKS, [
     [
-      "gates of padding are a channel's",
-      "sum += select(gate, 0.0, padding);",
-      "sum += gate;",
-    ],
-    [
       "a token's own gate comes after it",
       "gates[((chunk.row + token) * params.state_heads",
       "gates[((chunk.row + max(token, 1u) - 1u) * params.state_heads",
@@ -54,25 +49,15 @@ export const LINEAR_ATTENTION_FAULTS: readonly Fault[] = [
       "all",
     ],
     [
-      "the sub-chunk begins at the chunk's first token",
+      "a sub-chunk meets itself as an earlier one",
       "let reference = row / params.sub_chunk * params.sub_chunk;",
-      "let reference = 0u;",
-    ],
-    [
-      "gates past the chunk's end are read",
-      "let own = gate_of(chunk.row + min(row + 3, last), state_head, vec);",
-      "let own = gate_of(chunk.row + row + 3, state_head, vec);",
+      "let reference = min((row / params.sub_chunk + 1u) * params.sub_chunk, chunk.count - 1u);",
     ],
     [
       "decay to a key is that of the chunk's start",
       "exp(min(gate - key_gates, vec4f(0.0)))",
       "exp(min(vec4f(gate), vec4f(0.0)))",
       "all",
-    ],
-    [
-      "a key head is a query's",
-      "let key_head = key_head_of(state_head);",
-      "let key_head = query_head % params.key_heads;",
     ],
   ]),
   ...faultsInKernel("linear.output", CHUNKS, [
@@ -92,18 +77,19 @@ export const LINEAR_ATTENTION_FAULTS: readonly Fault[] = [
       "depth < min(chunk.count, row_end); depth += 4u",
       "depth + 4u < min(chunk.count, row_end); depth += 4u",
     ],
-    [
-      "a state's rows past its end are the next one's",
-      "row + 3 <= last",
-      "row <= last",
-      "all",
-    ],
   ]),
   ...faultsInKernel("linear.output", LAWS, [
     [
       "sequences of a batch are not apart",
       "u32(batch) * params.query_batch_stride",
       "u32(batch)",
+    ],
+  ]),
+  ...faultsInKernel("linear.scores", LAWS, [
+    [
+      "a key head is a query's",
+      "let key_head = key_head_of(state_head);",
+      "let key_head = query_head % params.key_heads;",
     ],
   ]),
   ...faultsInKernel("linear.scan", CHUNKS, [
