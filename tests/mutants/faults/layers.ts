@@ -28,11 +28,6 @@ export const LAYER_FAULTS: readonly Fault[] = [
       "for (var i = 0u; i < 16; i++) {",
       "for (var i = 0u; i < 15; i++) {",
     ],
-    [
-      "rows past the last are written",
-      "if (live) {",
-      "if (true) {",
-    ],
   ]),
   ...faultsInKernel("layers.row_norm.backward", NORMS, [
     [
