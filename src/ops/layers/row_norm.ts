@@ -17,7 +17,8 @@ import { runLayer } from "./run.ts";
 
 /**
  * RMSNorm of rows (Zhang and Sennrich 2019): each divided by the root of its
- * mean square, times a weight.
+ * mean square, times a weight. Squares are summed in float32: elements of 1e19
+ * and above are too large.
  *
  * @throws {TypeError} for wrong types, shapes and options
  * @throws {RangeError} for an eps that is not above 0
@@ -87,6 +88,7 @@ export async function rmsNormBackward<T extends GpuTensor | HostTensor>(
 
 /**
  * Rows divided by their length, as the delta rule wants its queries and keys.
+ * Squares are summed in float32: elements of 1e19 and above are too large.
  *
  * @throws {TypeError} for wrong types, shapes and options
  * @throws {RangeError} for an eps that is not above 0
