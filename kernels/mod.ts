@@ -74,6 +74,8 @@ export {
 } from "./layers/pointwise.ts";
 export { projectionKernel, type ProjectionSpec } from "./layers/projection.ts";
 export { chunkStateKernel } from "./linear/chunk_state.ts";
+export { deltaScanKernel, type DeltaScanSpec } from "./linear/delta/scan.ts";
+export { deltaSolveKernel, type DeltaSolveSpec } from "./linear/delta/solve.ts";
 export { gateSumsKernel, type GateSumsSpec } from "./linear/gates.ts";
 export { chunkOutputKernel } from "./linear/output.ts";
 export type { GivenStatesSpec } from "./linear/given_states.ts";
@@ -81,6 +83,7 @@ export { recurrentKernel, type RecurrentSpec } from "./linear/recurrent.ts";
 export { scanKernel, type ScanSpec } from "./linear/scan.ts";
 export { chunkScoresKernel, type ScoresSpec } from "./linear/scores.ts";
 export type { GateKind, LinearSpec } from "./linear/spec.ts";
+export type { ProductTile } from "./product.ts";
 export { rotateKernel, type RotateSpec } from "./layers/rotate.ts";
 export { rowNormKernel, type RowNormSpec } from "./layers/row_norm.ts";
 export { takeRowsKernel, type TakeRowsSpec } from "./rows/take_rows.ts";

@@ -158,11 +158,15 @@ export {
 } from "./linear/gla_layer.ts";
 export { recurrentLinearAttention } from "./linear/recurrent.ts";
 export { quadraticLinearAttention } from "./linear/quadratic.ts";
-export { chunkedLinearAttention } from "./linear/chunked.ts";
+export {
+  chunkedLinearAttention,
+  chunkedLinearAttentionBackward,
+} from "./linear/chunked.ts";
 export type { LinearChunkOptions } from "./linear/chunks.ts";
 export {
   type LinearShadowOptions,
   shadowLinearAttention,
+  shadowLinearAttentionBackward,
 } from "./linear/shadow.ts";
 export {
   type LowPrecisionLinearResult,

@@ -8,12 +8,14 @@
 import type { Fragment } from "../fragment.ts";
 import { onlineSoftmax } from "../fragments/online_softmax.ts";
 import {
+  placeOf,
   rowBinding,
   type RowFormat,
   rowPlaces,
   storeRow,
 } from "../fragments/rows.ts";
 import { wgsl } from "../wgsl.ts";
+import { namesOf } from "./query_rows.ts";
 
 /** What the end of a row depends on. */
 export interface EpilogueSpec {
@@ -126,20 +128,15 @@ export interface RowPlace {
 
 /** Where a finished row is written, by the names of what it is of. */
 export function finishedPlace(
-  { lse, stridedQueries = false }: Pick<
+  { lse, stridedQueries: batches = false }: Pick<
     EpilogueSpec,
     "lse" | "stridedQueries"
   >,
-  { batch, token, head }: {
-    readonly batch: string;
-    readonly token: string;
-    readonly head: string;
-  },
+  row: Parameters<typeof placeOf>[1],
 ): RowPlace {
-  const of = [...stridedQueries ? [batch] : [], token, head].join(", ");
   return {
-    row: `output_place(${of})`,
-    stats: lse ? `lse_place(${of})` : "0u",
+    row: placeOf({ name: "output", batches }, row),
+    stats: lse ? placeOf({ name: "lse", batches }, row) : "0u",
   };
 }
 
@@ -150,11 +147,7 @@ export function rowPlace(
   local: string,
 ): RowPlace {
   if (!spec.partial) {
-    return finishedPlace(spec, {
-      batch: `batch_${r}`,
-      token: `token_${r}`,
-      head: `head_${r}`,
-    });
+    return finishedPlace(spec, namesOf(r));
   }
   const state = `tile.state_row + kv_head * tile.state_stride + ${local}`;
   return { row: state, stats: state };

@@ -8,6 +8,7 @@ import type { Fragment } from "../fragment.ts";
 import { dot } from "../fragments/dot.ts";
 import {
   loadRow,
+  placeOf,
   rowBinding,
   type RowFormat,
   rowPlaces,
@@ -59,20 +60,17 @@ export function queryRows(
 /** Names for the places of `count` named rows: `query_at_{r}`. */
 export function placeRows(
   count: number,
-  { stridedQueries = false }: Pick<QuerySpec, "stridedQueries"> = {},
+  { stridedQueries: batches = false }: Pick<QuerySpec, "stridedQueries"> = {},
 ): string {
-  return wgsl(
-    `
-    @each r in count
-    @if strided
-    let query_at_$r = query_place(batch_$r, token_$r, head_$r);
-    @else
-    let query_at_$r = query_place(token_$r, head_$r);
-    @end
-    @end
-    `,
-    { count, strided: stridedQueries },
-  );
+  return Array.from({ length: count }, (_, r) => {
+    const place = placeOf({ name: "query", batches }, namesOf(r));
+    return `let query_at_${r} = ${place};`;
+  }).join("\n");
+}
+
+/** What a named row is of. */
+export function namesOf(row: number): Parameters<typeof placeOf>[1] {
+  return { batch: `batch_${row}`, token: `token_${row}`, head: `head_${row}` };
 }
 
 /**

@@ -183,6 +183,19 @@ export interface RowPlaces {
   readonly batches?: boolean;
 }
 
+/** A call of the function that {@linkcode rowPlaces} declares. */
+export function placeOf(
+  { name, batches = false }: Pick<RowPlaces, "name" | "batches">,
+  { batch, token, head }: {
+    readonly batch: string;
+    readonly token: string;
+    readonly head: string;
+  },
+): string {
+  const of = [...batches ? [batch] : [], token, head];
+  return `${name}_place(${of.join(", ")})`;
+}
+
 /** `fn {name}_place([batch,] token, head) -> u32`: a row's base. */
 export function rowPlaces(
   { name, strides = name, offset = false, batches = false }: RowPlaces,

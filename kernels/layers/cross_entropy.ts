@@ -37,7 +37,11 @@ export interface CrossEntropySpec {
   readonly rowWeights: boolean;
 }
 
-/** The target of a row that does not count. */
+/**
+ * The target of a row that does not count.
+ *
+ * @category Layers
+ */
 export const NO_TARGET = 0xffffffff;
 
 /** Invocations of a workgroup. */

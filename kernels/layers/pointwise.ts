@@ -1,3 +1,4 @@
+// deno-lint-ignore-file camelcase -- functions have the names of WGSL
 /**
  * Functions of single elements, and their gradients:
  *

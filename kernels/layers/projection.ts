@@ -11,7 +11,7 @@
  */
 
 import type { KernelSource } from "../../src/core/kernel.ts";
-import { type Fragment } from "../fragment.ts";
+import type { Fragment } from "../fragment.ts";
 import { accumulatedRows } from "../fragments/accumulate.ts";
 import {
   loadRow,

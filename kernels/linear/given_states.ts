@@ -1,6 +1,7 @@
 /**
- * States of the caller's, `[slots, stateHeads, headDim, valueHeadDim]` in f32:
- * those that sequences begin with, and those that they end with.
+ * The states that runs begin with, and those that they end with: the caller's,
+ * `[slots, stateHeads, headDim, valueHeadDim]` in f32, and those that scans keep
+ * for each other.
  *
  * @module
  */
@@ -8,6 +9,8 @@
 import type { Fragment } from "../fragment.ts";
 import { loadRow, type RowFormat, storeRow } from "../fragments/rows.ts";
 import { wgsl } from "../wgsl.ts";
+import { KEPT_STATE, NO_STATE, stateRuns } from "./chunks.ts";
+import { chunkStates } from "./operands.ts";
 
 /**
  * Which states a kernel reads and writes.
@@ -36,7 +39,7 @@ const statePlaces: Fragment = {
 };
 
 /** `load_initial` and `store_final`, where there are such states. */
-export function givenStates(
+function givenStates(
   { stateFormat: format, initial, final, pool }: GivenStatesSpec,
 ): Fragment[] {
   const binding = (name: string, access: "read" | "read_write") => ({
@@ -72,4 +75,70 @@ export function givenStates(
       }]
       : [],
   ];
+}
+
+/** Where states are kept: in scratch of their own, or that of states. */
+export type KeptStates = "kept_states" | "states";
+
+/**
+ * `entering_state(run, state_head, row, vec)`, four elements of the state that a
+ * run begins with, zeros where it has none, and `leave_state(run, state_head,
+ * row, vec, state)`, which writes those of the one that it ends with; in `reverse`
+ * the other way round.
+ */
+export function runStates(
+  spec: GivenStatesSpec,
+  kept?: KeptStates,
+  reverse: boolean = false,
+): Fragment {
+  return {
+    needs: [
+      stateRuns,
+      ...givenStates(spec),
+      ...kept === undefined ? [] : [chunkStates("read_write")],
+    ],
+    bindings: kept === "kept_states"
+      ? [{ name: kept, type: "array<vec4f>", access: "read_write" }]
+      : [],
+    code: wgsl(
+      `
+      fn entering_state(run: StateRun, state_head: u32, row: u32, vec: u32) -> vec4f {
+        @if initial
+        if (run.$begin < $keptState) {
+          return load_initial(given_state_at(run.$begin, state_head, row), vec);
+        }
+        @end
+        @if keeps
+        if (run.$begin >= $keptState && run.$begin != $none) {
+          return $kept[state_at(run.$begin - $keptState, state_head, row) + vec];
+        }
+        @end
+        return vec4f(0.0);
+      }
+
+      fn leave_state(run: StateRun, state_head: u32, row: u32, vec: u32, state: vec4f) {
+        @if final
+        if (run.$end < $keptState) {
+          store_final(given_state_at(run.$end, state_head, row), vec, state);
+        }
+        @end
+        @if keeps
+        if (run.$end >= $keptState && run.$end != $none) {
+          $kept[state_at(run.$end - $keptState, state_head, row) + vec] = state;
+        }
+        @end
+      }
+      `,
+      {
+        initial: spec.initial,
+        final: spec.final,
+        begin: reverse ? "final_slot" : "initial_slot",
+        end: reverse ? "initial_slot" : "final_slot",
+        keeps: kept !== undefined,
+        kept: kept ?? "",
+        none: `${NO_STATE}u`,
+        keptState: `${KEPT_STATE}u`,
+      },
+    ),
+  };
 }

@@ -124,10 +124,11 @@ export function chunkStates(access: "read" | "read_write"): Fragment {
 }
 
 /** `state_block(chunk_index, state_head, row, vec)`: 4 rows of a state. */
-export const stateBlocks: Fragment = {
-  needs: [chunkStates("read")],
-  code: wgsl(
-    `
+export function stateBlocks(access: "read" | "read_write"): Fragment {
+  return {
+    needs: [chunkStates(access)],
+    code: wgsl(
+      `
     fn state_block(chunk_index: u32, state_head: u32, row: u32, vec: u32) -> mat4x4f {
       let last = params.state_rows - 1u;
       return mat4x4f(
@@ -137,9 +138,10 @@ export const stateBlocks: Fragment = {
       );
     }
     `,
-    { quad: 4 },
-  ),
-};
+      { quad: 4 },
+    ),
+  };
+}
 
 /**
  * `scores`, scratch of `[tokens, heads, chunk]` in whole vec4s, and `score_at`,

@@ -19,6 +19,7 @@ import {
 } from "./operands.ts";
 import { chunkProductKernel } from "./product.ts";
 import { gateWeights } from "./weights.ts";
+import { writtenBlocks } from "./written.ts";
 import { linearLabel, type LinearSpec } from "./spec.ts";
 
 /**
@@ -59,13 +60,9 @@ export function chunkOutputKernel(spec: LinearSpec): KernelSource {
     tile: spec.tile,
     fragments: [
       tokenBlocks({ name: "query", format: spec.queryFormat, dim: "head_dim" }),
-      stateBlocks,
+      stateBlocks("read"),
       scoreBlocks,
-      tokenBlocks({
-        name: "value",
-        format: spec.valueFormat,
-        dim: "value_dim",
-      }),
+      writtenBlocks(spec),
       storedTokens({
         name: "output",
         format: spec.outputFormat,
@@ -88,7 +85,7 @@ export function chunkOutputKernel(spec: LinearSpec): KernelSource {
       {
         depth: "min(chunk.count, row_end)",
         left: "transpose(score_block(chunk, head, row, depth / 4u))",
-        right: "value_block(chunk, state_head, depth, column / 4u)",
+        right: "written_block(chunk, state_head, depth, column / 4u)",
       },
     ],
     epilogue: wgsl(STORE, { quad: 4 }),

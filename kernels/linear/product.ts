@@ -7,6 +7,7 @@
 
 import type { KernelSource } from "../../src/core/kernel.ts";
 import { productKernel, type ProductParts } from "../product.ts";
+import { wgsl } from "../wgsl.ts";
 import { chunks, heads } from "./chunks.ts";
 
 /**
@@ -24,7 +25,7 @@ export function chunkProductKernel(
       ...parts.fragments,
       { uniforms: { grid_heads: "u32" } },
     ],
-    places: CHUNKS,
+    places: wgsl(CHUNKS),
   });
 }
 

@@ -19,9 +19,9 @@ import type { DType } from "../../src/core/dtype.ts";
 import type { KernelSource } from "../../src/core/kernel.ts";
 import { type Fragment, kernelOf } from "../fragment.ts";
 import { wgsl } from "../wgsl.ts";
-import { chunks, heads, NO_STATE, stateRuns } from "./chunks.ts";
+import { chunks, heads, stateRuns } from "./chunks.ts";
 import { decayGates, givenGates } from "./given_gates.ts";
-import { givenStates, type GivenStatesSpec } from "./given_states.ts";
+import { type GivenStatesSpec, runStates } from "./given_states.ts";
 import { loadedTokens, storedTokens } from "./operands.ts";
 import { type GateKind, linearLabel, type LinearSpec } from "./spec.ts";
 
@@ -95,10 +95,9 @@ export function recurrentKernel(spec: RecurrentSpec): KernelSource {
     quads,
     quad: 4,
     rowLanes: ROW_LANES,
-    none: `${NO_STATE}u`,
   };
   return kernelOf({
-    label: linearLabel("recurrent", spec) + (delta ? ".delta" : "") +
+    label: linearLabel("recurrent", { ...spec, delta }) +
       `.${quads}` + (initial ? ".initial" : "") + (final ? ".final" : "") +
       (spec.pool ? ".pool" : ""),
     fragments: [
@@ -123,7 +122,7 @@ export function recurrentKernel(spec: RecurrentSpec): KernelSource {
       }),
       ...decay && gate !== "none" ? [kept(gate, decay)] : [],
       ...beta ? [givenGates("beta", beta)] : [],
-      ...givenStates(spec),
+      runStates(spec),
       columnSums,
       {
         uniforms: {
@@ -237,11 +236,11 @@ var h_$n_$r = vec4f(0.0);
 @end
 @end
 @if initial
-if (live && run.initial_slot != $none) {
+if (live) {
   @each n in quads
   @each r in quad
   if (4u * vec_$n + $r < params.state_rows) {
-    h_$n_$r = load_initial(given_state_at(run.initial_slot, state_head, 4u * vec_$n + $r), column);
+    h_$n_$r = entering_state(run, state_head, 4u * vec_$n + $r, column);
   }
   @end
   @end
@@ -307,11 +306,11 @@ for (var member = 0u; member < members; member++) {
 `;
 
 const END = `
-if (live && run.final_slot != $none) {
+if (live) {
   @each n in quads
   @each r in quad
   if (4u * vec_$n + $r < params.state_rows) {
-    store_final(given_state_at(run.final_slot, state_head, 4u * vec_$n + $r), column, h_$n_$r);
+    leave_state(run, state_head, 4u * vec_$n + $r, column, h_$n_$r);
   }
   @end
   @end

@@ -19,8 +19,8 @@
 import type { KernelSource } from "../../src/core/kernel.ts";
 import { type Fragment, kernelOf } from "../fragment.ts";
 import { wgsl } from "../wgsl.ts";
-import { chunks, KEPT_STATE, NO_STATE, stateRuns } from "./chunks.ts";
-import { givenStates, type GivenStatesSpec } from "./given_states.ts";
+import { chunks, stateRuns } from "./chunks.ts";
+import { type GivenStatesSpec, runStates } from "./given_states.ts";
 import { chunkStates } from "./operands.ts";
 import type { GateKind } from "./spec.ts";
 import { gateSums } from "./weights.ts";
@@ -88,8 +88,7 @@ export function scanKernel(spec: ScanSpec): KernelSource {
     pool,
     kept,
     reverse,
-  })
-    .filter(([, is]) => is).map(([name]) => `.${name}`);
+  }).filter(([, is]) => is).map(([name]) => `.${name}`);
   return kernelOf({
     label: `linear.scan/${items}.${gate}${traits.join("")}`,
     fragments: [
@@ -98,35 +97,21 @@ export function scanKernel(spec: ScanSpec): KernelSource {
       chunkStates("read_write"),
       ...gated ? [gateSums(gate)] : [],
       ...gated && reduce ? [blockGates] : [],
-      ...kept && items === "chunks" ? [keptStates] : [],
-      ...givenStates(spec),
+      runStates(
+        spec,
+        kept ? items === "chunks" ? "kept_states" : "states" : undefined,
+        reverse,
+      ),
     ],
     main: wgsl(SCAN, {
       lanes: SCAN_LANES,
-      initial,
-      final,
       gated,
       reduce,
       reverse,
       blocks: items === "blocks",
-      kept,
-      keptBuffer: items === "chunks" ? "kept_states" : "states",
-      begin: reverse ? "final_slot" : "initial_slot",
-      end: reverse ? "initial_slot" : "final_slot",
-      none: `${NO_STATE}u`,
-      keptState: `${KEPT_STATE}u`,
     }),
   });
 }
-
-/** States that scans keep for each other; laid out as those of chunks. */
-const keptStates: Fragment = {
-  bindings: [{
-    name: "kept_states",
-    type: "array<vec4f>",
-    access: "read_write",
-  }],
-};
 
 /** Sums of gates of blocks, laid out as those of chunks' tokens. */
 const blockGates: Fragment = {
@@ -149,17 +134,7 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: v
     return;
   }
   let run = run_of(run_index);
-  var state = vec4f(0.0);
-  @if initial
-  if (run.$begin < $keptState) {
-    state = load_initial(given_state_at(run.$begin, state_head, row), vec);
-  }
-  @end
-  @if kept
-  if (run.$begin >= $keptState && run.$begin != $none) {
-    state = $keptBuffer[state_at(run.$begin - $keptState, state_head, row) + vec];
-  }
-  @end
+  var state = entering_state(run, state_head, row, vec);
   @if gated
   var gates_sum = 0.0;
   @end
@@ -187,16 +162,7 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: v
     state += own;
     @end
   }
-  @if kept
-  if (run.$end >= $keptState && run.$end != $none) {
-    $keptBuffer[state_at(run.$end - $keptState, state_head, row) + vec] = state;
-  }
-  @end
-  @if final
-  if (run.$end < $keptState) {
-    store_final(given_state_at(run.$end, state_head, row), vec, state);
-  }
-  @end
+  leave_state(run, state_head, row, vec, state);
   @if reduce
   @if gated
   let channel = row % params.gate_width;

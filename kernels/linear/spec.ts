@@ -39,6 +39,8 @@ export interface LinearSpec {
   readonly outputFormat: RowFormat;
   /** What gates are for. */
   readonly gate: GateKind;
+  /** Whether tokens write by a delta rule; `false` by default. */
+  readonly delta?: boolean;
   /** How lanes share a tile of a product. */
   readonly tile: ProductTile;
 }
@@ -46,7 +48,11 @@ export interface LinearSpec {
 /** A kernel's label: what it is, and what tells it from others of its kind. */
 export function linearLabel(
   kernel: string,
-  { queryFormat, gate }: Pick<LinearSpec, "queryFormat" | "gate">,
+  { queryFormat, gate, delta }: Pick<
+    LinearSpec,
+    "queryFormat" | "gate" | "delta"
+  >,
 ): string {
-  return `linear.${kernel}/${queryFormat.dtype}.${gate}`;
+  return `linear.${kernel}/${queryFormat.dtype}.${gate}` +
+    (delta ? ".delta" : "");
 }

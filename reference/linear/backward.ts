@@ -243,7 +243,7 @@ function giveBack<Floats extends FloatArray>(
 }
 
 /** Checks what the loss sends back. */
-function checkUpstream(
+export function checkUpstream(
   { outputGradient, stateGradient, valueHeads, headDim }: LinearBackwardProblem,
   { tokens, outputHeads, valueHeadDim, sequences }: LinearGeometry,
 ): void {

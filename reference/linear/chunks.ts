@@ -61,10 +61,10 @@ export interface Arithmetic {
 }
 
 /** A matrix, row by row. */
-type Matrix = readonly Float64Array[];
+export type Matrix = readonly Float64Array[];
 
 /** Everything the loop needs, in one place. */
-interface Run {
+export interface Run {
   readonly problem: LinearAttentionProblem;
   readonly geometry: LinearGeometry;
   readonly chunk: number;
@@ -73,7 +73,7 @@ interface Run {
 }
 
 /** The tokens of one chunk and what they bring along, for one value head. */
-interface Chunk {
+export interface Chunk {
   readonly first: number;
   readonly count: number;
   readonly s: number;
@@ -93,10 +93,8 @@ export function runChunks(
   geometry: LinearGeometry,
   options: LinearChunkOptions & { readonly arithmetic: Arithmetic },
 ): LinearAttentionResult {
-  const { chunk, subChunk = chunk, arithmetic } = options;
-  checkInteger("chunk", chunk, 1);
-  checkInteger("subChunk", subChunk, 1);
-  const run: Run = { problem, geometry, chunk, subChunk, arithmetic };
+  const run = runOf(problem, geometry, options);
+  const { chunk } = run;
   const { headDim, valueHeads } = problem;
   const { valueHeadDim } = geometry;
   const output = new Float64Array(
@@ -112,9 +110,8 @@ export function runChunks(
         length: valueHeadDim,
       }));
       for (let from = first; from < end; from += chunk) {
-        const count = Math.min(chunk, end - from);
-        const part = chunkOf(run, { first: from, count, s });
-        const updates = updatesOf(run, part, state);
+        const part = chunkOf(run, { first: from, end, s });
+        const { updates } = updatesOf(run, part, state);
         for (const h of geometry.readersOf(s)) {
           outputsOf(run, part, { h, state, updates }).forEach((row, t) => {
             output.set(row, geometry.outputAt(from + t, h));
@@ -128,12 +125,26 @@ export function runChunks(
   return { output, state: states };
 }
 
-/** A chunk's keys, and the sums of its log gates from its first token on. */
-function chunkOf(
-  { problem, geometry, arithmetic }: Run,
-  { first, count, s }: { first: number; count: number; s: number },
+/** Checks how sequences are cut. */
+export function runOf(
+  problem: LinearAttentionProblem,
+  geometry: LinearGeometry,
+  { chunk, subChunk = chunk, arithmetic }: LinearChunkOptions & {
+    readonly arithmetic: Arithmetic;
+  },
+): Run {
+  checkInteger("chunk", chunk, 1);
+  checkInteger("subChunk", subChunk, 1);
+  return { problem, geometry, chunk, subChunk, arithmetic };
+}
+
+/** The chunk that begins at a token, of a sequence up to `end`. */
+export function chunkOf(
+  { problem, geometry, arithmetic, chunk }: Run,
+  { first, end, s }: { first: number; end: number; s: number },
 ): Chunk {
   const { key, headDim, decay } = problem;
+  const count = Math.min(chunk, end - first);
   const keys = rowsAt(key, count, (t) => ({
     at: geometry.keyAt(first + t, s),
     length: headDim,
@@ -149,37 +160,57 @@ function chunkOf(
   return { first, count, s, keys, sums };
 }
 
-/** `u` of each token of a chunk. */
-function updatesOf(
+/** `u` of each token of a chunk, and of a delta rule what it comes from. */
+export interface Updates {
+  readonly updates: Matrix;
+  readonly delta?: {
+    /** `beta` of each token. */
+    readonly betas: readonly number[];
+    /** `r`. */
+    readonly residuals: Matrix;
+    /** `L`; what is not below its diagonal is not to be used. */
+    readonly scores: Matrix;
+    /** `T`. */
+    readonly inverse: Matrix;
+  };
+}
+
+/** The updates of a chunk's tokens. */
+export function updatesOf(
   run: Run,
   { first, count, s, keys, sums }: Chunk,
   state: Matrix,
-): Matrix {
+): Updates {
   const { problem: { value, beta }, geometry, arithmetic } = run;
   const { round } = arithmetic;
   const values = rowsAt(value, count, (t) => ({
     at: geometry.valueAt(first + t, s),
     length: geometry.valueHeadDim,
   }));
-  if (!geometry.delta) return values;
+  if (!geometry.delta) return { updates: values };
 
   const betas = keys.map((_, t) => beta![geometry.betaAt(first + t, s)]);
-  const inverse = inverseOf(run, scoresOf(run, keys, { keys, sums }), betas);
+  const scores = scoresOf(run, keys, { keys, sums });
+  const inverse = inverseOf(run, scores, betas);
   const decayed = keys.map((k, t) =>
     k.map((x, d) => round(x * exp(run, sums[t][d])))
   );
   const ownPart = product(run, inverse, values);
   const recalled = product(run, product(run, inverse, decayed), state);
-  return ownPart.map((row, t) =>
-    row.map((x, c) => round(betas[t] * round(x - recalled[t][c])))
+  const residuals = ownPart.map((row, t) =>
+    row.map((x, c) => round(x - recalled[t][c]))
   );
+  const updates = residuals.map((row, t) =>
+    row.map((r) => round(betas[t] * r))
+  );
+  return { updates, delta: { betas, residuals, scores, inverse } };
 }
 
 /**
  * `T = (I + L diag(beta))^-1` by forward substitution, row by row; of `L` what
  * is below the diagonal.
  */
-function inverseOf(
+export function inverseOf(
   { arithmetic }: Run,
   scores: Matrix,
   betas: readonly number[],
@@ -219,7 +250,7 @@ function outputsOf(
 }
 
 /** Changes a state as a chunk's tokens say. */
-function passOn(
+export function passOn(
   run: Run,
   { count, keys, sums }: Chunk,
   { state, updates }: { state: Matrix; updates: Matrix },
@@ -242,7 +273,7 @@ function passOn(
  * `scale * sum_d x_td k_sd exp(G_td - G_sd)` of each row `t` of `left` and each
  * token `s` up to it; 0 after it.
  */
-function scoresOf(
+export function scoresOf(
   run: Run,
   left: Matrix,
   { keys, sums, scale = 1 }: { keys: Matrix; sums: Matrix; scale?: number },
@@ -278,7 +309,7 @@ function scoresOf(
 }
 
 /** `before + left right`, each element a chain of `fma` along its depth. */
-function product(
+export function product(
   { arithmetic: { fma } }: Run,
   left: Matrix,
   right: Matrix,
@@ -296,12 +327,12 @@ function product(
   });
 }
 
-function exp({ arithmetic }: Run, x: number): number {
+export function exp({ arithmetic }: Run, x: number): number {
   return arithmetic.round(Math.exp(x));
 }
 
 /** `count` rows of an array, each from where it starts. */
-function rowsAt(
+export function rowsAt(
   array: ArrayLike<number>,
   count: number,
   placeOf: (row: number) => { at: number; length: number },

@@ -12,6 +12,7 @@ import {
   runBackward,
 } from "./backward.ts";
 import { roundedProblem } from "./naive.ts";
+import type { LinearGeometry } from "./problem.ts";
 
 /**
  * A problem with what comes back, and the precision to store vectors in.
@@ -65,22 +66,45 @@ export interface NaiveLinearBackwardProblem extends LinearBackwardProblem {
 export function naiveLinearAttentionBackward(
   problem: NaiveLinearBackwardProblem,
 ): LinearGradients<Float32Array> {
-  const { precision, stateGradient } = problem;
+  const { precision } = problem;
+  const { rounded, geometry } = roundedBackward(problem, precision);
+  return storedGradients(
+    runBackward(rounded, geometry, Float32Array),
+    precision,
+  );
+}
+
+/** A problem as float32 arithmetic sees it, with vectors in a precision. */
+export function roundedBackward(
+  problem: LinearBackwardProblem,
+  precision: Precision,
+): {
+  readonly rounded: LinearBackwardProblem;
+  readonly geometry: LinearGeometry;
+} {
   const { rounded, geometry } = roundedProblem(problem, precision);
-  const gradients = runBackward(
-    {
+  const { outputGradient, stateGradient } = problem;
+  return {
+    rounded: {
       ...rounded,
-      outputGradient: roundAll(precision, problem.outputGradient),
+      outputGradient: roundAll(precision, outputGradient),
       stateGradient: stateGradient && roundAll("f32", stateGradient),
     },
     geometry,
-    Float32Array,
-  );
-  const { queryGradient, keyGradient, valueGradient } = gradients;
+  };
+}
+
+/** Gradients as they are stored: those of vectors in a precision. */
+export function storedGradients(
+  gradients: LinearGradients<Float64Array | Float32Array>,
+  precision: Precision,
+): LinearGradients<Float32Array> {
   return {
-    ...gradients,
-    queryGradient: roundAll(precision, queryGradient),
-    keyGradient: roundAll(precision, keyGradient),
-    valueGradient: roundAll(precision, valueGradient),
+    queryGradient: roundAll(precision, gradients.queryGradient),
+    keyGradient: roundAll(precision, gradients.keyGradient),
+    valueGradient: roundAll(precision, gradients.valueGradient),
+    decayGradient: roundAll("f32", gradients.decayGradient),
+    betaGradient: roundAll("f32", gradients.betaGradient),
+    initialStateGradient: roundAll("f32", gradients.initialStateGradient),
   };
 }

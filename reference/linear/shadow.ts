@@ -10,10 +10,17 @@
 import { fmaF32 } from "../fma.ts";
 import { type Precision, roundAll } from "../naive.ts";
 import {
+  checkUpstream,
+  type LinearBackwardProblem,
+  type LinearGradients,
+} from "./backward.ts";
+import {
   type Arithmetic,
   type LinearChunkOptions,
   runChunks,
 } from "./chunks.ts";
+import { runChunksBackward } from "./chunks_backward.ts";
+import { roundedBackward, storedGradients } from "./naive_backward.ts";
 import { type LowPrecisionLinearResult, roundedProblem } from "./naive.ts";
 import type { LinearAttentionProblem } from "./problem.ts";
 
@@ -84,4 +91,57 @@ export function shadowLinearAttention(
     arithmetic: FLOAT32,
   });
   return { output: roundAll(inputs, output), state: roundAll("f32", state) };
+}
+
+/**
+ * The kernels' gradients, chunk by chunk in float32.
+ *
+ * @param problem The problem, and what the loss sends back; its numbers are
+ * rounded to `options.inputs`.
+ * @param options How sequences are cut, and the storage.
+ * @returns The gradients: those of query, key and value rounded to the storage,
+ * the others in float32.
+ * @throws {TypeError} if an array is not as long as its shape says, or the rule
+ * is not what decay and beta say.
+ * @throws {RangeError} if a size is out of range, the heads do not divide, or a
+ * log gate is above 0 or not finite.
+ *
+ * @example Chunks of one token, in float32
+ * ```ts
+ * import {
+ *   linearAttentionBackward,
+ *   shadowLinearAttentionBackward,
+ * } from "@quire/attention/reference";
+ * import { assert } from "@std/assert";
+ *
+ * const problem = {
+ *   query: [1, 0.3],
+ *   key: [0.7, 1],
+ *   value: [0.1, 3],
+ *   batch: 1,
+ *   sequence: 2,
+ *   queryHeads: 1,
+ *   keyHeads: 1,
+ *   valueHeads: 1,
+ *   headDim: 1,
+ *   outputGradient: [1, -1],
+ * };
+ * const shadow = shadowLinearAttentionBackward(problem, { chunk: 1 });
+ * const { keyGradient } = linearAttentionBackward(problem);
+ * assert(shadow.keyGradient.every((x, i) => Math.abs(x - keyGradient[i]) < 1e-5));
+ * ```
+ *
+ * @category Linear attention
+ */
+export function shadowLinearAttentionBackward(
+  problem: LinearBackwardProblem,
+  { inputs = "f32", ...options }: LinearShadowOptions,
+): LinearGradients<Float32Array> {
+  const { rounded, geometry } = roundedBackward(problem, inputs);
+  checkUpstream(rounded, geometry);
+  const arithmetic = FLOAT32;
+  return storedGradients(
+    runChunksBackward(rounded, geometry, { ...options, arithmetic }),
+    inputs,
+  );
 }

@@ -2,12 +2,13 @@
  * The bookkeeping of KV caches, headless: a pool of blocks with reference
  * counts, block tables that fork and copy on write, and their packed form for
  * kernels; an index that finds cached prefixes, and a manager of many
- * sequences; extents that grow by moving, for kernels that read keys in order.
+ * sequences; slots of recurrent states, which fork and are kept beside them;
+ * extents that grow by moving, for kernels that read keys in order.
  *
  * @module
  */
 
-export { OutOfBlocksError } from "../core/errors.ts";
+export { OutOfBlocksError, OutOfStatesError } from "../core/errors.ts";
 export { BlockPool, NULL_BLOCK } from "./block/block_pool.ts";
 export { BlockTable } from "./block/block_table.ts";
 export { type PackedHeadTables, packHeadTables } from "./block/head_tables.ts";
@@ -57,8 +58,10 @@ export type {
   Admission,
   AdmitOptions,
   CacheManagerOptions,
+  ManagerStateOptions,
   ReorderOptions,
   SequenceReservation,
+  SequenceReserveOptions,
 } from "./manager/manager_types.ts";
 export type { PrefixCursor } from "./prefix/prefix_cursor.ts";
 export type {
@@ -76,4 +79,18 @@ export type {
   PrefixQuery,
   PrefixStats,
 } from "./prefix/prefix_types.ts";
+export type { SnapshotPolicy } from "./state/snapshot_policy.ts";
+export {
+  NULL_STATE,
+  StatePool,
+  type StatePoolOptions,
+} from "./state/state_pool.ts";
+export { type StateRound, stateRounds } from "./state/state_rounds.ts";
+export { StateSequence } from "./state/state_sequence.ts";
+export { StateSnapshot } from "./state/state_snapshot.ts";
+export type {
+  StatePart,
+  StateReserveOptions,
+  StateTruncateOptions,
+} from "./state/state_types.ts";
 export type { SwapCopy, SwapTransfer } from "./swap/swap_space.ts";

@@ -27,7 +27,7 @@
  */
 export class OutOfBlocksError extends Error {
   /** The name of the class. */
-  override readonly name = "OutOfBlocksError";
+  override readonly name: string = "OutOfBlocksError";
   /** Blocks that the request needed. */
   readonly needed: number;
   /** Blocks that were free when it was refused. */
@@ -44,17 +44,44 @@ export class OutOfBlocksError extends Error {
       free: number;
       evictable?: number;
       largest?: number;
+      what?: string;
     },
   ) {
-    const { needed, free, evictable = 0, largest } = counts;
+    const { needed, free, evictable = 0, largest, what = "blocks" } = counts;
     const run = largest === undefined ? "" : `, ${largest} in one run`;
     super(
-      `Cannot allocate blocks: ${needed} needed, ${free} free${run}, ${evictable} evictable`,
+      `Cannot allocate ${what}: ${needed} needed, ${free} free${run}, ${evictable} evictable`,
     );
     this.needed = needed;
     this.free = free;
     this.evictable = evictable;
     this.largest = largest;
+  }
+}
+
+/**
+ * Thrown when a state pool cannot serve a request; nothing was changed. Who
+ * makes room for blocks, by preempting or swapping, does so for states.
+ *
+ * @example A pool that is too small
+ * ```ts
+ * import { OutOfBlocksError, OutOfStatesError, StatePool } from "@quire/attention/cache";
+ * import { assert, assertThrows } from "@std/assert";
+ *
+ * const pool = new StatePool({ numStates: 3 });
+ * const error = assertThrows(() => pool.allocate(3), OutOfStatesError);
+ * assert(error instanceof OutOfBlocksError);
+ * ```
+ *
+ * @category Errors
+ */
+export class OutOfStatesError extends OutOfBlocksError {
+  /** The name of the class. */
+  override readonly name: string = "OutOfStatesError";
+
+  /** Makes the error; the message is written from the counts, in slots. */
+  constructor(counts: { needed: number; free: number; evictable?: number }) {
+    super({ ...counts, what: "states" });
   }
 }
 

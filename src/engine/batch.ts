@@ -182,6 +182,7 @@ export class Batch {
       tokens: state.tokens(branch, start, count),
       start,
       slots: reservation.slots,
+      ...(reservation.states && { states: reservation.states }),
       blocks: sequence.tables.map(({ blocks }) => blocks),
       samples,
     };
@@ -191,7 +192,7 @@ export class Batch {
   /** Takes back the tokens of a step that will not be. */
   cancel(): void {
     for (const { work: { sequence, start } } of this.scheduled) {
-      this.#cache.truncate(sequence, start);
+      this.#cache.truncate(sequence, start, { unwritten: true });
     }
   }
 }

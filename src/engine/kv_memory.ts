@@ -195,7 +195,7 @@ export class KvMemory {
       this.discard(state);
       return this.allocate(state, alone);
     }
-    if (!alone && this.#cache.pool.freeBlocks < this.#cache.watermarkBlocks) {
+    if (!alone && this.#cache.belowWatermark) {
       this.#cache.abortSwap(transfer);
       return false;
     }

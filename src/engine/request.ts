@@ -161,7 +161,7 @@ export function checkRequest(options: RequestOptions): Request {
  * Throws unless a request can be completed when it is alone.
  *
  * @throws {RangeError} if it has more branches than run at once, or one of
- * them is longer than the cache has room for.
+ * them is longer than the cache has room for, or has more states.
  */
 export function checkFits(
   { prompt, maxTokens, width }: Request,
@@ -178,5 +178,13 @@ export function checkFits(
     "prompt.length + maxTokens - 1",
     "must fit in the cache",
     length,
+  );
+  const { statePool, stateGroups, watermarkStates } = cache;
+  const states = (statePool?.totalBlocks ?? 0) - watermarkStates;
+  checkRange(
+    stateGroups <= states,
+    "the layer groups with a state",
+    `must fit in the ${states} slots that the cache has for a sequence`,
+    stateGroups,
   );
 }

@@ -256,7 +256,7 @@ export class Scheduler {
    * Takes back everything that is on the device, as it is lost, and the step
    * in flight if there is one. Every request with blocks there is computed
    * again, or finished with the error if it was in too many failed steps. What
-   * is in host memory stays. The cache's index is emptied, pinned blocks
+   * is in host memory stays. The cache's indexes are emptied, what is pinned
    * included.
    *
    * @returns The requests that finished by it.
@@ -278,9 +278,10 @@ export class Scheduler {
     }
     memory.clearSwappingOut();
     memory.takeOperations();
-    const { index } = cache;
-    for (const pin of index?.pins ?? []) index!.unpin(pin);
-    index?.reset();
+    for (const index of [cache.index, cache.stateIndex]) {
+      for (const pin of index?.pins ?? []) index!.unpin(pin);
+      index?.reset();
+    }
     return restartFailed(served, this.#parts);
   }
 

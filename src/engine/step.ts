@@ -4,7 +4,12 @@
  * @module
  */
 
-import type { CacheSequence, GroupCopy, SwapTransfer } from "../cache/mod.ts";
+import type {
+  CacheSequence,
+  GroupCopy,
+  StatePart,
+  SwapTransfer,
+} from "../cache/mod.ts";
 import type { FinishedRequest } from "./request.ts";
 
 /**
@@ -22,7 +27,10 @@ export type StepOperation =
     readonly copy: GroupCopy;
   }
   | {
-    /** A request's blocks are copied to host memory, or back from there. */
+    /**
+     * A request's blocks, and states, are copied to host memory or back from
+     * there.
+     */
     readonly type: "swap";
     /** The request. */
     readonly request: string;
@@ -49,10 +57,21 @@ export interface SequenceWork {
   readonly tokens: readonly number[];
   /** The position of the first; those of the others follow. */
   readonly start: number;
-  /** For each layer group, the slot that each token's key and value go to. */
+  /**
+   * For each layer group with keys, the slot that each token's key and value go
+   * to.
+   */
   readonly slots: readonly Uint32Array[];
-  /** For each layer group, the blocks of the sequence, the new ones included. */
+  /**
+   * For each layer group with keys, the blocks of the sequence, the new ones
+   * included.
+   */
   readonly blocks: readonly (readonly number[])[];
+  /**
+   * For each layer group with a state, the slots that it is read from and
+   * written to, part by part; only where there is such a group.
+   */
+  readonly states?: readonly (readonly StatePart[])[];
   /**
    * How many tokens are to be sampled from the last one's logits: 0 where the
    * sequence has more known tokens to come, else 1; at a prompt's end as many

@@ -72,6 +72,7 @@ export {
   type BackwardPlanOptions,
 } from "./attention_backward/plan.ts";
 export type { BackwardTensors } from "./attention_backward/backward_tensors.ts";
+export type { GradientStrides } from "./attention_backward/gradient_strides.ts";
 export {
   type BackwardTileOptions,
   type BackwardTiles,
@@ -130,7 +131,7 @@ export {
   shortConvolutionBackward,
 } from "./layers/convolution.ts";
 export { crossEntropy, crossEntropyBackward } from "./layers/cross_entropy.ts";
-export type { LayerTensor } from "./layers/op.ts";
+export type { LayerBackwardOptions, LayerTensor } from "./layers/op.ts";
 export type {
   ConvolutionBackwardOptions,
   ConvolutionGradients,
@@ -164,11 +165,7 @@ export type {
   RmsNormOptions,
 } from "./layers/ops/row_norm.ts";
 export { LayerPlan, type LayerTensors } from "./layers/plan.ts";
-export {
-  type LayerOpName,
-  type LayerOptions,
-  planLayer,
-} from "./layers/plan_layer.ts";
+export { type LayerOptions, planLayer } from "./layers/plan_layer.ts";
 export {
   logGate,
   logGateBackward,

@@ -6,6 +6,7 @@
  */
 
 import { assert, assertEquals } from "@std/assert";
+import { stateRounds } from "../../src/cache/mod.ts";
 import type {
   FinishedBranch,
   RequestOptions,
@@ -76,9 +77,12 @@ export function expectedBranches(request: RequestOptions): FinishedBranch[] {
 export interface FakeDeviceOptions {
   /** Tokens per block. */
   readonly blockSize: number;
-  /** The window of each layer group. */
+  /** The window of each layer group with keys. */
   readonly groups: readonly { readonly left?: number }[];
 }
+
+/** What a slot that no one wrote holds. */
+const SPOILT: readonly number[] = [POISON];
 
 /** Memory that is read through block tables only. */
 export class FakeDevice {
@@ -86,6 +90,9 @@ export class FakeDevice {
   readonly #groups: FakeDeviceOptions["groups"];
   #blocks: Map<number, number[]> = new Map();
   #host: Map<number, number[]> = new Map();
+  /** Of each slot of a state, the tokens that it has seen. */
+  #states: Map<number, readonly number[]> = new Map();
+  #hostStates: Map<number, readonly number[]> = new Map();
 
   constructor({ blockSize, groups }: FakeDeviceOptions) {
     this.#blockSize = blockSize;
@@ -95,16 +102,23 @@ export class FakeDevice {
   /** Forgets everything but host memory. */
   lose(): void {
     this.#blocks = new Map();
+    this.#states = new Map();
   }
 
   /** Forgets host memory. */
   loseHost(): void {
     this.#host = new Map();
+    this.#hostStates = new Map();
   }
 
   /** Spoils blocks that no one may read any longer. */
   spoil(blocks: Iterable<number>): void {
     for (const id of blocks) this.#blocks.delete(id);
+  }
+
+  /** Spoils slots of states that no one may read any longer. */
+  spoilStates(slots: Iterable<number>): void {
+    for (const slot of slots) this.#states.delete(slot);
   }
 
   /** Carries out copies, but leaves those of `broken` requests out. */
@@ -119,7 +133,7 @@ export class FakeDevice {
         this.#block(source).slice(0, rows).forEach((t, row) => to[row] = t);
         continue;
       }
-      const { direction, copies } = operation.transfer;
+      const { direction, copies, states = [] } = operation.transfer;
       for (const { block, slot } of copies) {
         const lost = broken.has(operation.request);
         const from = direction === "out"
@@ -129,12 +143,20 @@ export class FakeDevice {
         if (direction === "out") this.#host.set(slot, data);
         else this.#blocks.set(block, data);
       }
+      for (const { block, slot } of states) {
+        const [from, at, to, end] = direction === "out"
+          ? [this.#states, block, this.#hostStates, slot]
+          : [this.#hostStates, slot, this.#states, block];
+        const lost = broken.has(operation.request);
+        to.set(end, lost ? SPOILT : from.get(at) ?? SPOILT);
+      }
     }
   }
 
   /** Writes a step's tokens, and samples from what then lies in the cache. */
   compute({ work }: Step): SampleResult[] {
     for (const item of work) this.#write(item);
+    this.#writeStates(work);
     const seen = work.map((item) => this.#read(item));
     const results: SampleResult[] = [];
     work.forEach((item, i) => {
@@ -181,8 +203,37 @@ export class FakeDevice {
     }
   }
 
+  /** Runs states of all work at once: what is read is what was there before. */
+  #writeStates(work: readonly SequenceWork[]): void {
+    const all = work.flatMap(({ states = [], ...item }) =>
+      states.map((parts) => ({ ...item, parts }))
+    );
+    const rounds = stateRounds(all.map(({ parts }) => parts));
+    for (const { sequences, starts, counts, read, write } of rounds) {
+      const before = [...read].map((slot) =>
+        slot === 0 ? [] : this.#states.get(slot) ?? SPOILT
+      );
+      for (const slot of write) {
+        assert(slot > 0, "the null state is written");
+        assertEquals(
+          [...read, ...write].filter((other) => other === slot).length,
+          1 + (read[write.indexOf(slot)] === slot ? 1 : 0),
+          "a slot is written beside another use",
+        );
+      }
+      sequences.forEach((sequence, i) => {
+        const { tokens, start } = all[sequence];
+        const at = starts[i] - start;
+        this.#states.set(write[i], [
+          ...before[i],
+          ...tokens.slice(at, at + counts[i]),
+        ]);
+      });
+    }
+  }
+
   /** All tokens of a sequence, as far as any layer group sees them. */
-  #read({ blocks, start, tokens }: SequenceWork): number[] {
+  #read({ blocks, start, tokens, states = [] }: SequenceWork): number[] {
     const length = start + tokens.length;
     const seen: number[] = [];
     blocks.forEach((table, group) => {
@@ -195,6 +246,14 @@ export class FakeDevice {
         assertEquals(token, seen[position], "layer groups differ");
       }
     });
+    for (const parts of states) {
+      const state = this.#states.get(parts.at(-1)!.write)!;
+      assertEquals(state.length, length, "a state has seen every token");
+      state.forEach((token, position) => {
+        seen[position] ??= token;
+        assertEquals(token, seen[position], "a state differs");
+      });
+    }
     return seen;
   }
 }

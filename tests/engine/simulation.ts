@@ -12,6 +12,7 @@ import {
   CacheManager,
   OutOfBlocksError,
   PrefixIndex,
+  StatePool,
 } from "../../src/cache/mod.ts";
 import { DeviceLostError } from "../../src/core/errors.ts";
 import { Prng } from "../../src/core/prng.ts";
@@ -71,23 +72,46 @@ export class Simulation {
   #faults = 0;
   #toCome: number;
 
-  constructor(seed: number) {
+  readonly #slots: StatePool | undefined;
+
+  constructor(seed: number, kind: "attention" | "hybrid" | "recurrent") {
     const prng = this.#prng = new Prng(seed);
     const blockSize = 1 + prng.below(5);
     this.#pool = new FailingPool({ numBlocks: 5 + prng.below(40), blockSize });
     this.#index = prng.below(3) > 0
       ? new PrefixIndex(this.#pool, { clock: () => 0 })
       : undefined;
-    const groups = prng.below(4) > 0 ? [{}] : [{}, { left: prng.below(6) }];
+    const drawn = prng.below(4) > 0 ? [{}] : [{}, { left: prng.below(6) }];
+    const groups = kind === "recurrent" ? [] : drawn;
     this.#hostBlocks = [0, 3, 10, 40][prng.below(4)];
+    const recurrent = kind === "attention" ? 0 : 1 + prng.below(2);
+    this.#slots = recurrent === 0
+      ? undefined
+      : new StatePool({ numStates: 3 + prng.below(16), blockSize });
     this.#cache = new CacheManager({
       pool: this.#pool,
-      ...(this.#index ? { index: this.#index } : {}),
-      groups,
+      ...(this.#index && groups.length > 0 ? { index: this.#index } : {}),
+      groups: [
+        ...groups,
+        ...Array.from(
+          { length: recurrent },
+          () => ({ kind: "state" as const }),
+        ),
+      ],
+      ...(this.#slots && {
+        states: {
+          pool: this.#slots,
+          hostStates: [0, 2, 10][prng.below(3)],
+          ...(this.#index && {
+            index: new PrefixIndex(this.#slots, { clock: () => 0 }),
+          }),
+          snapshots: [{}, { every: 1 }, { every: 3 }][prng.below(3)],
+        },
+      }),
       watermark: [0, 0.01, 0.1][prng.below(3)],
       hostBlocks: this.#hostBlocks,
     });
-    this.#groups = groups.length;
+    this.#groups = Math.max(1, groups.length);
     this.#device = new FakeDevice({ blockSize, groups });
     const tokenBudget = 1 + prng.below(prng.below(2) > 0 ? 40 : 8);
     this.policy = {
@@ -198,6 +222,8 @@ export class Simulation {
   #iterate(): void {
     const before = this.scheduler.running;
     const step = this.#schedule();
+    const unused = (this.#slots?.freeOrder() ?? [])
+      .filter((id) => !this.#slots!.isCached(id));
     this.#finish(step.finished);
     checkStep(step, {
       pool: this.#pool,
@@ -217,6 +243,7 @@ export class Simulation {
     const failed = this.#failures(step);
     const broken = new Set(failed.map(({ request }) => request));
     this.#device.operate(step.operations, broken);
+    this.#device.spoilStates(unused);
     this.#device.spoil(
       step.freed.filter((id) =>
         this.#pool.refCount(id) === 0 && !this.#pool.isCached(id)
@@ -279,6 +306,7 @@ export class Simulation {
     const error = new DeviceLostError("unknown", "injected");
     this.#finish(this.scheduler.loseDevice(error));
     assertEquals(this.#pool.usedBlocks, 0);
+    assertEquals(this.#slots?.usedBlocks ?? 0, 0);
   }
 
   #loseHost(): void {
@@ -317,6 +345,7 @@ export class Simulation {
   #checkEnd(): void {
     this.scheduler.verify();
     assertEquals(this.#pool.usedBlocks, 0);
+    assertEquals(this.#slots?.usedBlocks ?? 0, 0);
     assertEquals(this.#cache.sequences, []);
     this.#index?.reset();
     for (const request of this.#requests) {

@@ -16,111 +16,25 @@ import {
   planAttention,
   UnsupportedError,
 } from "../../mod.ts";
-import { Prng } from "../../src/core/prng.ts";
 import type {
   AttentionOptions,
   AttentionRunOptions,
-  StridedHostTensor,
 } from "../../src/ops/mod.ts";
 import { gpuTest } from "../support/gpu.ts";
+import {
+  at,
+  eachRow,
+  type Elements,
+  laidApart,
+  noise,
+  POISON,
+  VIEWS,
+} from "./strided_rows.ts";
 
-type Elements = "f32" | "f16";
 type Options = Omit<
   AttentionOptions & AttentionRunOptions,
   "query" | "key" | "value" | "qkv"
 >;
-
-/** What lies between rows: a kernel that reads it is seen. */
-const POISON = 777;
-
-function noise(shape: readonly number[], seed: number, type: Elements) {
-  const prng = new Prng(seed);
-  const length = shape.reduce((product, n) => product * n, 1);
-  const data = type === "f16"
-    ? new Float16Array(length)
-    : new Float32Array(length);
-  for (let i = 0; i < length; i++) data[i] = prng.normal();
-  return { data, shape };
-}
-
-/** Where each row of a shape begins, by its index. */
-function eachRow(
-  shape: readonly number[],
-  visit: (index: readonly number[], row: number) => void,
-): void {
-  const rows = shape.slice(0, -1);
-  const count = rows.reduce((product, n) => product * n, 1);
-  for (let row = 0; row < count; row++) {
-    const index: number[] = [];
-    let rest = row;
-    for (const size of rows.toReversed()) {
-      index.unshift(rest % size);
-      rest = Math.floor(rest / size);
-    }
-    visit(index, row);
-  }
-}
-
-const at = (
-  index: readonly number[],
-  { strides, offset }: { strides: readonly number[]; offset: number },
-) => index.reduce((sum, i, axis) => sum + i * strides[axis], offset);
-
-/** Rows laid apart, with poison between them; expanded ones once. */
-function laidApart(
-  { data, shape }: HostTensor,
-  strides: readonly number[],
-  offset: number,
-): StridedHostTensor {
-  const width = shape.at(-1)!;
-  let end = offset;
-  eachRow(shape, (index) => {
-    end = Math.max(end, at(index, { strides, offset }) + width);
-  });
-  const out =
-    (data instanceof Float32Array
-      ? new Float32Array(end + 3)
-      : new Float16Array(end + 3)).fill(POISON);
-  eachRow(shape, (index, row) => {
-    const from = data.subarray(row * width, (row + 1) * width);
-    out.set(from as never, at(index, { strides, offset }));
-  });
-  return { data: out, shape, strides, offset };
-}
-
-/** How rows of `[b, s, h, d]` may lie: their strides, and the first element. */
-const VIEWS: Readonly<
-  Record<
-    string,
-    (b: number, s: number, h: number, d: number) => readonly [number[], number]
-  >
-> = {
-  "a slice of a fused projection": (_, s, h, d) => [
-    [3 * s * h * d, 3 * h * d, d],
-    h * d,
-  ],
-  "a slice of what has room for more": (_, s, h, d) => [
-    [(s + 5) * h * d, h * d, d],
-    0,
-  ],
-  "sequence before batch": (b, _, h, d) => [[h * d, b * h * d, d], 0],
-  "heads before tokens, rows padded": (_, s, h, d) => [
-    [h * (s + 1) * (d + 4), d + 4, (s + 1) * (d + 4)],
-    8,
-  ],
-  "at an odd place, with odd steps": (_, s, h, d) => [
-    [s * (h * (d + 1) + 3), h * (d + 1) + 3, d + 1],
-    5,
-  ],
-  "with heads at odd places": (_, s, h, d) => {
-    const token = 4 * Math.ceil(h * (d + 1) / 4);
-    return [[s * token, token, d + 1], 4];
-  },
-  "with a size of 1 that has any stride": (b, s, h, d) => [
-    [b === 1 ? 9 : s * h * d, s === 1 ? 3 : h * d, h === 1 ? 999 : d],
-    0,
-  ],
-};
 
 const CASES: readonly (readonly [
   name: string,
@@ -619,7 +533,6 @@ gpuTest("strides that cannot be are refused by their name", async (_, gpu) => {
   const strided = { ...rows, query: { ...good, strides: [96, 32, 8] } };
   for (
     const [options, message] of [
-      [{ forBackward: true }, "copy them to be so"],
       [{ algorithm: "fa1" }, "use the fused algorithm"],
     ] as const
   ) {

@@ -1,8 +1,8 @@
 struct Params {
   rows: u32,
   value_vecs: u32,
-  output_row_stride: u32,
   grid_width: u32,
+  output_row_stride: u32,
   lse_token_stride: u32,
   lse_head_stride: u32,
   head_vecs: u32,

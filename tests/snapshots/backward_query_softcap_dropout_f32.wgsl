@@ -346,6 +346,7 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(local_invocation_index)
 
   let gradient_at_0 = output_gradient_place(token_0, head_0);
   let statistics_0 = row_statistics[lse_place(token_0, head_0)];
+
   let gradient_at_1 = output_gradient_place(token_1, head_1);
   let statistics_1 = row_statistics[lse_place(token_1, head_1)];
 

@@ -34,6 +34,7 @@ import {
   clearTablesKernel,
   sumTablesKernel,
 } from "../../kernels/attention/backward/capture_gradient.ts";
+import { LINEAR_SNAPSHOTS } from "./linear_kernels.ts";
 import { causal, emitMods, relativeBias, softcap } from "../../src/mods/mod.ts";
 
 const whole = rowFormat("f32", 64);
@@ -115,6 +116,7 @@ const backward = {
   valueFormat: whole,
   outputFormat: whole,
   mods: mask,
+  queryGradientFormat: whole,
   partial: false,
 } as const;
 
@@ -305,7 +307,30 @@ export const SNAPSHOTS: readonly (readonly [string, KernelSource])[] = [
   ["take_rows_halves", takeRowsKernel({ unit: 2 })],
   [
     "backward_delta_f32",
-    deltaKernel({ outputFormat: whole, lseGradient: true }),
+    deltaKernel({ outputFormat: whole, lseGradient: true, strided: false }),
+  ],
+  [
+    "backward_delta_strided_f32",
+    deltaKernel({ outputFormat: whole, lseGradient: false, strided: true }),
+  ],
+  [
+    "backward_key_value_strided_f32",
+    keyValueGradientKernel({
+      ...backward,
+      ...backwardKeys,
+      mods: undefined,
+      stridedQueries: true,
+      stridedKeys: true,
+    }),
+  ],
+  [
+    "backward_query_strided_f32",
+    queryGradientKernel({
+      ...backward,
+      mods: undefined,
+      stridedQueries: true,
+      tile: rowTile,
+    }),
   ],
   [
     "backward_query_f32",
@@ -350,4 +375,5 @@ export const SNAPSHOTS: readonly (readonly [string, KernelSource])[] = [
       lanes: 8,
     }),
   ],
+  ...LINEAR_SNAPSHOTS,
 ];

@@ -8,8 +8,8 @@
  * which stands for the sum that the softmax's gradient subtracts, less the
  * gradient that flows into the log-sum-exp itself.
  *
- * Rows are those of the output in the order in which they lie, so every layout
- * is a list of rows.
+ * Rows are those of the log-sum-exp in the order in which they lie, so every
+ * layout is a list of rows; the output's lie so too, unless by strides.
  *
  * @module
  */
@@ -31,11 +31,13 @@ export interface DeltaSpec {
   readonly outputFormat: RowFormat;
   /** Whether a gradient flows into the log-sum-exp. */
   readonly lseGradient: boolean;
+  /** Whether rows of the output, and of its gradient, lie apart. */
+  readonly strided: boolean;
 }
 
 /** The preprocess; one invocation a row. */
 export function deltaKernel(
-  { outputFormat: format, lseGradient }: DeltaSpec,
+  { outputFormat: format, lseGradient, strided }: DeltaSpec,
 ): KernelSource {
   const load = (name: string) =>
     loadRow({
@@ -65,15 +67,25 @@ export function deltaKernel(
         uniforms: {
           rows: "u32",
           value_vecs: "u32",
-          output_row_stride: "u32",
           grid_width: "u32",
+          // How many rows differ in their last index alone, and the one before.
+          ...(strided
+            ? {
+              inner_rows: "u32",
+              middle_rows: "u32",
+              output_at: "u32",
+              output_batch_stride: "u32",
+              output_middle_stride: "u32",
+              output_inner_stride: "u32",
+            }
+            : { output_row_stride: "u32" }),
         },
       },
       rowStatistics("read_write"),
       dot,
       lseBits,
     ],
-    main: wgsl(DELTA, { lanes: DELTA_LANES, lseGradient }),
+    main: wgsl(DELTA, { lanes: DELTA_LANES, lseGradient, strided }),
   });
 }
 
@@ -84,7 +96,16 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(local_invocation_index)
   if (row >= params.rows) {
     return;
   }
+  @if strided
+  let outer = row / params.inner_rows;
+  let inner = row - outer * params.inner_rows;
+  let batch = outer / params.middle_rows;
+  let middle = outer - batch * params.middle_rows;
+  let at = params.output_at + batch * params.output_batch_stride
+    + middle * params.output_middle_stride + inner * params.output_inner_stride;
+  @else
   let at = row * params.output_row_stride;
+  @end
   var delta = 0.0;
   for (var vec = 0u; vec < params.value_vecs; vec++) {
     delta = dot4(delta, load_output_gradient(at, vec), load_output(at, vec));

@@ -15,11 +15,11 @@ import type { KernelSource } from "../../../src/core/kernel.ts";
 import { kernelOf } from "../../fragment.ts";
 import { dotTile } from "../../fragments/dot.ts";
 import { dropTile } from "../../fragments/dropout.ts";
-import type { RowFormat } from "../../fragments/rows.ts";
+import { placeOf, type RowFormat } from "../../fragments/rows.ts";
 import { entryPoint } from "../../fragments/schedule.ts";
 import { wgsl } from "../../wgsl.ts";
 import { accumulatorOf, addTile } from "../add_tile.ts";
-import { nameRow } from "../query_rows.ts";
+import { nameRow, namesOf } from "../query_rows.ts";
 import { beginTile, eachOwnStep } from "../spec.ts";
 import { hideScores, modifyScores, type TilePairs } from "../score_tile.ts";
 import {
@@ -30,6 +30,7 @@ import {
   gradientRows,
   keyGradients,
   partialSums,
+  placeGradients,
   READ_ROW_SIZES,
   scoreGradients,
   weightScores,
@@ -75,19 +76,25 @@ export function keyTileBytes(tile: KeyTile): number {
 export function keyValueGradientRows(
   spec: Pick<
     KeyValueGradientSpec,
-    "keyGradientFormat" | "valueGradientFormat"
+    | "keyGradientFormat"
+    | "valueGradientFormat"
+    | "stridedKeys"
+    | "gradientsApart"
   >,
 ): readonly [key: GradientRows, value: GradientRows] {
+  const batches = (spec.stridedKeys || spec.gradientsApart) ?? false;
   return [
     {
       name: "key_gradient",
       format: spec.keyGradientFormat,
       dim: "head_dim",
+      batches,
     },
     {
       name: "value_gradient",
       format: spec.valueGradientFormat,
       dim: "value_dim",
+      batches,
     },
   ];
 }
@@ -120,6 +127,14 @@ export function keyValueGradientKernel(
   const valueColumn = `vec + ${tile.headVecs}u`;
   const body = wgsl(STEP, {
     step,
+    places: Array.from({ length: step }, (_, j) => {
+      const of = { ...namesOf(j), batch: "sequence.batch" };
+      const place = placeOf({
+        name: "query",
+        batches: spec.stridedQueries ?? false,
+      }, of);
+      return `let query_at_${j} = ${place};\n${placeGradients(j, spec, of)}`;
+    }).join("\n"),
     others: Array.from(
       { length: step - 1 },
       (_, j) => wgsl(NEXT_ROW, { j: j + 1, before: j }),
@@ -166,13 +181,22 @@ export function keyValueGradientKernel(
       row: ["q", "live_query(query_at_$j, vec, statistics_$j.x)"],
     }),
   });
-  const store = Array.from({ length: own }, (_, r) =>
-    wgsl(STORE, {
+  const [keyPlace, valuePlace] = keyValueGradientRows(spec);
+  const store = Array.from({ length: own }, (_, r) => {
+    const of = {
+      batch: "sequence.batch",
+      token: `token_${r}`,
+      head: "kv_head",
+    };
+    return wgsl(STORE, {
       r,
+      keyPlace: placeOf(keyPlace, of),
+      valuePlace: placeOf(valuePlace, of),
       partial,
       local: localKey(tile, r),
       valueColumn,
-    }));
+    });
+  });
   return kernelOf({
     label: backwardLabel("key_value", `${step}x${tileKeys(tile)}`, spec),
     fragments: [
@@ -271,11 +295,7 @@ let token_0 = sequence.query_start + first_row / params.group;
 let member_0 = first_row % params.group;
 let head_0 = head_first + member_0;
 $others
-@each j in step
-let query_at_$j = query_place(token_$j, head_$j);
-let gradient_at_$j = output_gradient_place(token_$j, head_$j);
-let statistics_$j = row_statistics[lse_place(token_$j, head_$j)];
-@end
+$places
 $dots
 
 $hide
@@ -296,8 +316,8 @@ if (key_$r < gradients.count) {
   let sums_$r = (tile.state_row + kv_head * tile.state_stride + $local) * params.row_vecs;
   @else
   let token_$r = gradients.start + key_$r;
-  let key_out_$r = key_gradient_place(token_$r, kv_head);
-  let value_out_$r = value_gradient_place(token_$r, kv_head);
+  let key_out_$r = $keyPlace;
+  let value_out_$r = $valuePlace;
   @end
   for (var vec = 0u; vec < row_sizes.head_vecs; vec++) {
     let gradient = select(vec4f(0.0), accumulator[own($r, vec, lane)] * params.scale, written_$r);

@@ -11,10 +11,12 @@
 
 import type { KernelSource } from "../../../src/core/kernel.ts";
 import { kernelOf } from "../../fragment.ts";
+import { placeOf, type RowFormat } from "../../fragments/rows.ts";
 import { entryPoint } from "../../fragments/schedule.ts";
 import { wgsl } from "../../wgsl.ts";
 import { accumulatorOf, addTile } from "../add_tile.ts";
 import type { ForwardTile } from "../forward.ts";
+import { namesOf } from "../query_rows.ts";
 import { localRow, tileRows } from "../score_tile.ts";
 import { eachOwnStep } from "../spec.ts";
 import { beginRows, gradientStep } from "./row_step.ts";
@@ -31,13 +33,19 @@ import {
 export interface QueryGradientSpec extends BackwardSpec {
   /** The register tile; its accumulator holds rows of the head dim. */
   readonly tile: ForwardTile;
+  /** The format of rows of the queries' gradient. */
+  readonly queryGradientFormat: RowFormat;
 }
 
 /** The rows that it writes. */
 export function queryGradientRows(
-  { queryFormat }: Pick<BackwardSpec, "queryFormat">,
+  { queryGradientFormat: format, stridedQueries, gradientsApart }: Pick<
+    QueryGradientSpec,
+    "queryGradientFormat" | "stridedQueries" | "gradientsApart"
+  >,
 ): GradientRows {
-  return { name: "query_gradient", format: queryFormat, dim: "head_dim" };
+  const batches = (stridedQueries || gradientsApart) ?? false;
+  return { name: "query_gradient", format, dim: "head_dim", batches };
 }
 
 /** The kernel of dQ. */
@@ -56,7 +64,13 @@ export function queryGradientKernel(spec: QueryGradientSpec): KernelSource {
   ].join("\n");
   const store = Array.from(
     { length: rows },
-    (_, r) => wgsl(STORE, { r, partial, local: localRow(tile, r) }),
+    (_, r) =>
+      wgsl(STORE, {
+        r,
+        partial,
+        local: localRow(tile, r),
+        place: placeOf(queryGradientRows(spec), namesOf(r)),
+      }),
   );
   return kernelOf({
     label: backwardLabel("query", `${tileRows(tile)}x${keys}`, spec),
@@ -108,7 +122,7 @@ if (packed_$r < row_count) {
   @if partial
   let sums_$r = (tile.state_row + kv_head * tile.state_stride + $local) * params.row_vecs;
   @else
-  let out_$r = query_gradient_place(token_$r, head_$r);
+  let out_$r = $place;
   @end
   for (var vec = 0u; vec < row_sizes.head_vecs; vec++) {
     let gradient = accumulator[own($r, vec, lane)] * params.scale;

@@ -21,6 +21,7 @@ import {
 } from "../score_tile.ts";
 import {
   type BackwardSpec,
+  placeGradients,
   READ_ROW_SIZES,
   scoreGradients,
   weightScores,
@@ -39,17 +40,9 @@ export function beginRows(spec: RowSpec): string {
     beginTile(spec),
     READ_ROW_SIZES,
     ownRows(spec.tile, "consecutive"),
-    placeRows(rows),
+    placeRows(rows, spec),
     dropoutRows(spec, rows),
-    wgsl(
-      `
-      @each r in rows
-      let gradient_at_$r = output_gradient_place(token_$r, head_$r);
-      let statistics_$r = row_statistics[lse_place(token_$r, head_$r)];
-      @end
-      `,
-      { rows },
-    ),
+    ...Array.from({ length: rows }, (_, r) => placeGradients(r, spec)),
   ].filter((part) => part !== "").join("\n\n");
 }
 

@@ -24,6 +24,7 @@ import { dropoutOf, type DropoutSpec } from "../../fragments/dropout.ts";
 import { nonFinite, onlineSoftmax } from "../../fragments/online_softmax.ts";
 import {
   loadRow,
+  placeOf,
   rowBinding,
   type RowFormat,
   rowPlaces,
@@ -37,17 +38,24 @@ import {
 import { WordRecord } from "../../record.ts";
 import { wgsl } from "../../wgsl.ts";
 import { lsePlaces } from "../epilogue.ts";
-import { queryRows } from "../query_rows.ts";
+import { namesOf, queryRows, type QuerySpec } from "../query_rows.ts";
 import { type RunsSpec, workTiles } from "../spec.ts";
 
 /** What every backward kernel's source depends on. */
-export interface BackwardSpec extends KeyValueSpec, DropoutSpec, RunsSpec {
+export interface BackwardSpec
+  extends
+    KeyValueSpec,
+    DropoutSpec,
+    RunsSpec,
+    Pick<QuerySpec, "stridedQueries"> {
   /** The format of query rows. */
   readonly queryFormat: RowFormat;
   /** The format of rows of the output and of its gradient. */
   readonly outputFormat: RowFormat;
   /** Score and mask mods, if any; their words begin the schedule. */
   readonly mods?: ModSource | undefined;
+  /** Whether gradients lie by strides of their own. */
+  readonly gradientsApart?: boolean | undefined;
   /** Write partial sums for `sumKernel` instead of finished rows. */
   readonly partial: boolean;
 }
@@ -63,10 +71,10 @@ export const OTHER_BACKWARD_BUFFERS = 6;
 export function backwardFragments(spec: BackwardSpec): Fragment[] {
   return [
     queryRows({ ...spec, queries: "consecutive" }),
-    outputGradientRows(spec.outputFormat),
+    outputGradientRows(spec),
     keyRows(spec),
     valueRows(spec),
-    rowStatistics("read"),
+    rowStatistics("read", spec),
     rowSizes,
     ...workTiles(spec),
     onlineSoftmax,
@@ -78,7 +86,9 @@ export function backwardFragments(spec: BackwardSpec): Fragment[] {
 }
 
 /** `output_gradient_place` and `load_output_gradient`. */
-function outputGradientRows(format: RowFormat): Fragment {
+function outputGradientRows(
+  { outputFormat: format, stridedQueries: batches = false }: BackwardSpec,
+): Fragment {
   return {
     needs: [
       loadRow({
@@ -87,15 +97,23 @@ function outputGradientRows(format: RowFormat): Fragment {
         format,
         dim: "value_dim",
       }),
-      rowPlaces({ name: "output_gradient", strides: "output" }),
+      rowPlaces({
+        name: "output_gradient",
+        strides: "output",
+        offset: batches,
+        batches,
+      }),
     ],
   };
 }
 
 /** `row_statistics`: (L, D) of each row, where its log-sum-exp is. */
-export function rowStatistics(access: "read" | "read_write"): Fragment {
+export function rowStatistics(
+  access: "read" | "read_write",
+  spec: Pick<QuerySpec, "stridedQueries"> = {},
+): Fragment {
   return {
-    needs: [lsePlaces()],
+    needs: [lsePlaces(spec)],
     bindings: [{ name: "row_statistics", type: "array<vec2f>", access }],
   };
 }
@@ -108,10 +126,14 @@ export interface GradientRows {
   readonly format: RowFormat;
   /** The uniform that holds its row's element count. */
   readonly dim: "head_dim" | "value_dim";
+  /** Whether sequences are apart by a stride, and tokens count from their first. */
+  readonly batches: boolean;
 }
 
 /** `{name}_place` and `store_{name}`. */
-export function gradientRows({ name, format, dim }: GradientRows): Fragment {
+export function gradientRows(
+  { name, format, dim, batches }: GradientRows,
+): Fragment {
   return {
     needs: [
       storeRow({
@@ -120,9 +142,25 @@ export function gradientRows({ name, format, dim }: GradientRows): Fragment {
         format,
         dim,
       }),
-      rowPlaces({ name }),
+      rowPlaces({ name, offset: batches, batches }),
     ],
   };
+}
+
+/** Names for what is read of a named query row once: its places, and (L, D). */
+export function placeGradients(
+  row: number,
+  { stridedQueries: batches = false }: Pick<QuerySpec, "stridedQueries">,
+  of: Parameters<typeof placeOf>[1] = namesOf(row),
+): string {
+  return [
+    `let gradient_at_${row} = ${
+      placeOf({ name: "output_gradient", batches }, of)
+    };`,
+    `let statistics_${row} = row_statistics[${
+      placeOf({ name: "lse", batches }, of)
+    }];`,
+  ].join("\n");
 }
 
 /** Partial sums: `[rows, row_vecs]` vec4s. */

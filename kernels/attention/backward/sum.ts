@@ -7,6 +7,7 @@
 
 import type { KernelSource } from "../../../src/core/kernel.ts";
 import { kernelOf } from "../../fragment.ts";
+import { placeOf } from "../../fragments/rows.ts";
 import {
   entryPoint,
   MERGE_TILE,
@@ -54,13 +55,16 @@ export function sumKernel({ gradients, rows, lanes }: SumSpec): KernelSource {
         words: STATE.words,
         two: second !== undefined,
         first: first.name,
-        firstPlace: `${first.name}_place(token, head)`,
+        firstPlace: placeOf(first, ROW),
         second: second?.name ?? "",
-        secondPlace: `${second?.name}_place(token, head)`,
+        secondPlace: second ? placeOf(second, ROW) : "",
       }),
     ),
   });
 }
+
+/** The names of what a row is of. */
+const ROW = { batch: "sequence.batch", token: "token", head: "head" };
 
 const SUM = `
 @if keys

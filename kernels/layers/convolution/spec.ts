@@ -14,7 +14,7 @@
  */
 
 import type { DType } from "../../../src/core/dtype.ts";
-import { type Fragment } from "../../fragment.ts";
+import type { Fragment } from "../../fragment.ts";
 import { loadRow, rowBinding, type RowFormat } from "../../fragments/rows.ts";
 import { WordRecord } from "../../record.ts";
 import { wgsl } from "../../wgsl.ts";

@@ -77,7 +77,7 @@ export function keyGradientKernel(spec: LinearBackwardSpec): KernelSource {
         format: spec.valueFormat,
         dim: "value_dim",
       }),
-      stateBlocks,
+      stateBlocks("read"),
       scoreBlocks,
       tokenBlocks({ name: "query", format: spec.queryFormat, dim: "head_dim" }),
       storedTokens({

@@ -76,7 +76,7 @@ export function queryGradientKernel(spec: LinearBackwardSpec): KernelSource {
         format: spec.outputFormat,
         dim: "value_dim",
       }),
-      stateBlocks,
+      stateBlocks("read"),
       scoreBlocks,
       tokenBlocks({ name: "key", format: spec.keyFormat, dim: "head_dim" }),
       storedTokens({

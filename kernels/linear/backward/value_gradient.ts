@@ -64,7 +64,7 @@ export function valueGradientKernel(spec: LinearSpec): KernelSource {
     label: linearLabel("backward.value", spec),
     fragments: [
       tokenBlocks({ name: "key", format: spec.keyFormat, dim: "head_dim" }),
-      stateBlocks,
+      stateBlocks("read"),
       scoreBlocks,
       tokenBlocks({
         name: "output_gradient",

@@ -5,6 +5,7 @@
  */
 
 import { checkInteger, checkRange } from "../../core/check.ts";
+import { OutOfBlocksError } from "../../core/errors.ts";
 import { FreeList } from "./free_list.ts";
 import { verifyPool } from "./pool_invariants.ts";
 import { checkRoom } from "./pool_room.ts";
@@ -179,19 +180,8 @@ export class BlockPool {
    * @throws {OutOfBlocksError} if fewer are free; nothing is done then.
    */
   allocate(count: number, options: AllocateOptions = {}): number[] {
+    this.checkAllocate(count, options);
     const { reuse = [], release = [] } = options;
-    checkInteger("count", count, 0);
-    checkRoom(
-      {
-        totalBlocks: this.totalBlocks,
-        freeBlocks: this.#free.length,
-        evictableBlocks: this.#evictableBlocks,
-        references: this.#references,
-        cached: this.#cached,
-      },
-      count,
-      { reuse, release },
-    );
     for (const id of release) this.release(id);
     for (const id of reuse) this.#hold(id);
     const ids: number[] = [];
@@ -204,6 +194,28 @@ export class BlockPool {
     this.#usedBlocks += count;
     this.#peakUsedBlocks = Math.max(this.#peakUsedBlocks, this.#usedBlocks);
     return ids;
+  }
+
+  /**
+   * Throws what {@linkcode BlockPool.allocate} would throw, and does nothing.
+   *
+   * @throws as {@linkcode BlockPool.allocate} does.
+   */
+  checkAllocate(count: number, options: AllocateOptions = {}): void {
+    const { reuse = [], release = [] } = options;
+    checkInteger("count", count, 0);
+    checkRoom(
+      {
+        totalBlocks: this.totalBlocks,
+        freeBlocks: this.#free.length,
+        evictableBlocks: this.#evictableBlocks,
+        references: this.#references,
+        cached: this.#cached,
+        shortage: (counts) => this.shortage(counts),
+      },
+      count,
+      { reuse, release },
+    );
   }
 
   /**
@@ -251,6 +263,13 @@ export class BlockPool {
       cached: this.#cached,
       evictableBlocks: this.#evictableBlocks,
     });
+  }
+
+  /** The error of a pool that has too few blocks; it is not thrown. */
+  shortage(
+    counts: { needed: number; free: number; evictable: number },
+  ): OutOfBlocksError {
+    return new OutOfBlocksError(counts);
   }
 
   /** Holds a block once more, in use or free. */

@@ -5,7 +5,7 @@
  */
 
 import { checkInteger, checkRange } from "../../core/check.ts";
-import { OutOfBlocksError } from "../../core/errors.ts";
+import type { OutOfBlocksError } from "../../core/errors.ts";
 import type { AllocateOptions } from "./pool_types.ts";
 
 /** As much of a pool as is asked. */
@@ -20,6 +20,18 @@ export interface PoolRoom {
   readonly references: Uint32Array;
   /** 1 for each block that is cached. */
   readonly cached: Uint8Array;
+  /** The error where there are too few. */
+  readonly shortage: (counts: RoomCounts) => OutOfBlocksError;
+}
+
+/** What was asked for, and what there was. */
+export interface RoomCounts {
+  /** Blocks that were asked for. */
+  readonly needed: number;
+  /** Free ones that hold nothing. */
+  readonly free: number;
+  /** Free ones whose content an index finds. */
+  readonly evictable: number;
 }
 
 /**
@@ -62,6 +74,6 @@ export function checkRoom(
     if (references[id] === (lost.get(id) ?? 0)) move(id, -1);
   }
   if (count > free + evictable) {
-    throw new OutOfBlocksError({ needed: count, free, evictable });
+    throw room.shortage({ needed: count, free, evictable });
   }
 }

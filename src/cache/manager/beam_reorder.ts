@@ -10,6 +10,7 @@ import { blocksForEach } from "../block/reserve_all.ts";
 import type { SequenceState } from "./cache_sequence.ts";
 import type { SequenceReservation } from "./manager_types.ts";
 import type { SequenceSizes } from "./sequence_sizes.ts";
+import type { SequenceStates, StatePlan } from "./sequence_states.ts";
 import type { SequenceTables } from "./sequence_tables.ts";
 
 /** Checked beams and what becomes of each. */
@@ -30,6 +31,8 @@ export interface BeamSources {
   readonly tables: SequenceTables;
   /** How many blocks they take. */
   readonly sizes: SequenceSizes;
+  /** The states of groups that have one. */
+  readonly recurrent: SequenceStates;
 }
 
 /**
@@ -37,12 +40,13 @@ export interface BeamSources {
  * over all that it has, so that a beam that just goes on costs what a
  * reservation does; further ones are forks.
  *
- * @throws {OutOfBlocksError} if all beams together need more blocks than are
- * free when those that no one goes on from are gone; nothing is changed then.
+ * @throws {OutOfBlocksError} if all beams together need more blocks, or slots of
+ * states, than are free when those that no one goes on from are gone; nothing is
+ * changed then.
  */
 export function reorderBeams(
   { states, parents, tokens }: BeamStep,
-  { pool, tables, sizes }: BeamSources,
+  { pool, tables, sizes, recurrent }: BeamSources,
 ): SequenceReservation[] {
   const forks: SequenceState[] = [];
   const heirs = new Set<number>();
@@ -58,7 +62,12 @@ export function reorderBeams(
   const release = ending.flatMap(({ tables }) => tables.flatMap(heldBlocks));
   const needs = beamNeeds({ states: next, tokens, release }, sizes);
   let fresh: number[];
+  let plan: StatePlan;
   try {
+    plan = recurrent.plan(
+      next.map((state, i) => ({ state, count: tokens[i].length })),
+      ending.flatMap(({ states }) => states.flatMap(({ slots }) => slots)),
+    );
     const count = needs.flat().reduce((sum, n) => sum + n, 0);
     fresh = pool.allocate(count, { release });
   } catch (error) {
@@ -66,12 +75,18 @@ export function reorderBeams(
     throw error;
   }
   for (const ended of ending) {
-    for (const table of ended.tables) table.detach();
-    for (const cursor of ended.cursors) cursor.close();
+    for (const held of [...ended.tables, ...ended.states]) held.detach();
+    for (const cursor of [...ended.cursors, ...ended.stateCursors]) {
+      cursor.close();
+    }
   }
+  const parts = recurrent.reserve(plan);
   states.forEach((state, i) => Object.assign(state, next[i]));
   return states.map((state, i) =>
-    tables.reserve(state, tokens[i], needs[i].map((n) => fresh.splice(0, n)))
+    tables.reserve(state, tokens[i], {
+      blocks: needs[i].map((n) => fresh.splice(0, n)),
+      states: parts[i],
+    })
   );
 }
 

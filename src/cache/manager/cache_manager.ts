@@ -17,6 +17,7 @@ import {
   checkBeginning,
   checkManagerOptions,
   checkPerBeam,
+  checkSettled,
   checkStatus,
   copyDomain,
 } from "./manager_checks.ts";
@@ -27,13 +28,19 @@ import type {
   CacheManagerOptions,
   ReorderOptions,
   SequenceReservation,
+  SequenceReserveOptions,
 } from "./manager_types.ts";
 import type { PrefixDomain } from "../prefix/prefix_hash.ts";
 import type { PrefixIndex } from "../prefix/prefix_index.ts";
+import type { PrefixQuery } from "../prefix/prefix_types.ts";
 import { SequenceRegistry } from "./sequence_registry.ts";
 import { SequenceSizes } from "./sequence_sizes.ts";
+import { SequenceStates } from "./sequence_states.ts";
 import { SequenceTables } from "./sequence_tables.ts";
+import type { StatePool } from "../state/state_pool.ts";
+import type { StateTruncateOptions } from "../state/state_types.ts";
 import { SwapSpace, type SwapTransfer } from "../swap/swap_space.ts";
+import { checkOptions } from "../../core/options.ts";
 import { checkTokens } from "../../core/tokens.ts";
 
 /**
@@ -46,8 +53,13 @@ import { checkTokens } from "../../core/tokens.ts";
  * {@linkcode CacheManager.commit} says that they are written. Only then are
  * blocks found by others, or given up by a window.
  *
+ * Groups of kind `"state"` keep one recurrent state of fixed size for each
+ * sequence, in slots of a `StatePool`: a reservation says which slot is read and
+ * which is written. Beside groups of attention (a hybrid model) a prefix is
+ * found as far as its blocks and a state are both there.
+ *
  * Every operation succeeds, or throws and changes nothing. One that is short of
- * blocks throws an {@linkcode OutOfBlocksError}; the caller preempts or swaps a
+ * blocks or states throws an {@linkcode OutOfBlocksError}; the caller preempts or swaps a
  * sequence of its choice and tries again.
  *
  * @example
@@ -69,27 +81,51 @@ export class CacheManager {
   readonly #index: PrefixIndex | undefined;
   readonly #watermark: number;
   readonly #swap: SwapSpace;
+  readonly #statePool: StatePool | undefined;
+  readonly #stateIndex: PrefixIndex | undefined;
+  readonly #stateWatermark: number;
   readonly #sizes: SequenceSizes;
+  readonly #states: SequenceStates;
   readonly #tables: SequenceTables;
   readonly #registry: SequenceRegistry;
 
   /**
    * Makes a manager with no sequences.
    *
-   * @throws {TypeError} if an option is of the wrong type, or `index` is not
-   * over `pool`.
+   * @throws {TypeError} if an option is of the wrong type, an index is not over
+   * its pool, or there are `states` without a group of them or the other way.
    * @throws {RangeError} if `watermark` is not in `0..1`, a count is not an
-   * integer >= 0, `groups` is empty, or `"max"` growth has no `maxLength`.
+   * integer >= 0, `groups` is empty or its states not last, the pools' block
+   * sizes differ, or `"max"` growth has no `maxLength`.
    */
   constructor(options: CacheManagerOptions) {
     const checked = checkManagerOptions(options);
-    const { pool, index, watermark, hostBlocks } = checked;
+    const { pool, index, watermark, hostBlocks, states } = checked;
+    const groups = checked.groups.filter(({ kind }) => kind !== "state");
+    const firstGroup = groups.length;
     this.#pool = pool;
     this.#index = index;
     this.#watermark = Math.floor(watermark * pool.totalBlocks);
-    this.#swap = new SwapSpace(pool, hostBlocks);
-    this.#sizes = new SequenceSizes({ ...checked, blockSize: pool.blockSize });
-    this.#tables = new SequenceTables(checked);
+    this.#statePool = states?.pool;
+    this.#stateIndex = states?.index;
+    this.#stateWatermark = Math.floor(
+      watermark * (states?.pool.totalBlocks ?? 0),
+    );
+    const swapped = states && { ...states, firstGroup };
+    this.#swap = new SwapSpace(pool, hostBlocks, swapped);
+    const { blockSize } = pool;
+    this.#sizes = new SequenceSizes({ ...checked, groups, blockSize });
+    const recurrent = checked.groups.flatMap(({ kind }, group) =>
+      kind === "state" ? [group] : []
+    );
+    this.#states = new SequenceStates(
+      states && { ...states, groups: recurrent },
+    );
+    this.#tables = new SequenceTables({
+      ...checked,
+      groups,
+      states: this.#states,
+    });
     this.#registry = new SequenceRegistry(pool);
   }
 
@@ -103,6 +139,21 @@ export class CacheManager {
     return this.#index;
   }
 
+  /** The slots of states, if there are groups of them. */
+  get statePool(): StatePool | undefined {
+    return this.#statePool;
+  }
+
+  /** The index of states, if there is one. */
+  get stateIndex(): PrefixIndex | undefined {
+    return this.#stateIndex;
+  }
+
+  /** Groups of states, each of which takes a slot of a sequence. */
+  get stateGroups(): number {
+    return this.#states.count;
+  }
+
   /** The sequences that are not freed, the oldest first. */
   get sequences(): readonly CacheSequence[] {
     return this.#registry.sequences;
@@ -113,9 +164,26 @@ export class CacheManager {
     return this.#watermark;
   }
 
+  /** Slots of states that admitting a sequence leaves free. */
+  get watermarkStates(): number {
+    return this.#stateWatermark;
+  }
+
+  /** Whether less is free than admitting a sequence leaves. */
+  get belowWatermark(): boolean {
+    const { freeBlocks = 0 } = this.#statePool ?? {};
+    return this.#pool.freeBlocks < this.#watermark ||
+      freeBlocks < this.#stateWatermark;
+  }
+
   /** Blocks of host memory that hold nothing. */
   get freeHostBlocks(): number {
-    return this.#swap.freeBlocks;
+    return this.#swap.blocks.freeBlocks;
+  }
+
+  /** Slots of host memory that hold no state. */
+  get freeHostStates(): number {
+    return this.#swap.states?.freeBlocks ?? 0;
   }
 
   /** The longest length of a sequence; `Infinity` where it is unbounded. */
@@ -142,8 +210,8 @@ export class CacheManager {
   }
 
   /**
-   * Says whether there are blocks for a sequence of these tokens and the
-   * watermark besides: `"now"`; `"later"`, when others have ended; or
+   * Says whether there are blocks and states for a sequence of these tokens and
+   * the watermark besides: `"now"`; `"later"`, when others have ended; or
    * `"never"`.
    *
    * @throws {TypeError} if `tokens` are no array of numbers, or the salt or a
@@ -157,14 +225,21 @@ export class CacheManager {
     const { domain = {}, chunk = Math.max(1, tokens.length) } = options;
     checkInteger("chunk", chunk, 1);
     checkBeginning(tokens, domain);
-    this.#index?.expirePins();
+    this.#expirePins();
     if (tokens.length > this.#sizes.maxLength) return "never";
     const needed = this.#sizes.peak(tokens.length, chunk);
     if (this.#pool.totalBlocks - needed < this.#watermark) return "never";
+    // Whoever goes on from a state alone needs no other slot.
+    const { totalBlocks = 0, freeBlocks = 0 } = this.#statePool ?? {};
+    const states = this.#states.count;
+    if (totalBlocks - states < this.#stateWatermark) return "never";
     const { blocks } = this.#tables.match(tokens, domain);
     const shared = blocks.flat().filter((id) => this.#pool.refCount(id) > 0);
     const left = this.#pool.freeBlocks - (needed - shared.length);
-    return left >= this.#watermark ? "now" : "later";
+    return left >= this.#watermark &&
+        freeBlocks - states >= this.#stateWatermark
+      ? "now"
+      : "later";
   }
 
   /**
@@ -178,7 +253,7 @@ export class CacheManager {
     const state = newState(copyDomain(domain));
     const admission = this.#begin(state, tokens);
     const sequence = this.#registry.add(state);
-    this.#index?.record({ tokens: tokens.length, hits: admission.cached });
+    this.#record({ tokens: tokens.length, hits: admission.cached });
     return { sequence, ...admission };
   }
 
@@ -189,27 +264,32 @@ export class CacheManager {
    * are no array of numbers.
    * @throws {RangeError} if a token is out of range, or the sequence would be
    * longer than `maxLength`.
-   * @throws {OutOfBlocksError} if all groups together need more blocks than
-   * are free.
+   * @throws {OutOfBlocksError} if all groups together need more blocks, or slots
+   * of states, than are free. Before that, states that an index would find are
+   * not kept, and one that the sequence alone holds is written over.
    */
   reserve(
     sequence: CacheSequence,
     tokens: readonly number[],
+    options: SequenceReserveOptions = {},
   ): SequenceReservation {
     const state = this.#registry.running(sequence);
     checkTokens(tokens);
+    checkOptions("reserve()", options, { known: ["drafts"] });
     this.#sizes.checkLength(state.tokens.length + tokens.length);
-    this.#index?.expirePins();
+    this.#expirePins();
     const needs = state.tables.map((table) =>
       table.blocksNeeded(tokens.length) +
       this.#sizes.ahead(table.length + tokens.length, table.capacity)
     );
+    const request = { state, count: tokens.length, ...options };
+    const plan = this.#states.plan([request]);
     const fresh = this.#pool.allocate(needs.reduce((sum, n) => sum + n, 0));
-    return this.#tables.reserve(
-      state,
-      tokens,
-      needs.map((n) => fresh.splice(0, n)),
-    );
+    const [states] = this.#states.reserve(plan);
+    return this.#tables.reserve(state, tokens, {
+      blocks: needs.map((n) => fresh.splice(0, n)),
+      states,
+    });
   }
 
   /**
@@ -220,12 +300,14 @@ export class CacheManager {
    * @param length Defaults to all tokens.
    * @throws {TypeError} if the sequence is not one that runs here, or `length`
    * is not a number.
-   * @throws {RangeError} if it is not an integer in `committed..length`.
+   * @throws {RangeError} if it is not an integer in `committed..length`, or one
+   * at which a state was reserved.
    */
   commit(sequence: CacheSequence, length?: number): void {
     const state = this.#registry.running(sequence);
     const end = length ?? state.tokens.length;
     checkInteger("length", end, state.committed, state.tokens.length);
+    for (const held of state.states) held.checkCommit(end);
     this.#tables.commit(state, end);
   }
 
@@ -233,29 +315,37 @@ export class CacheManager {
    * Forgets tokens that are reserved and not committed, as drafts that were
    * rejected.
    *
-   * @throws {TypeError} if the sequence is not one that runs here, or `length`
-   * is not a number.
-   * @throws {RangeError} if it is not an integer in `committed..length`.
+   * @throws {TypeError} if the sequence is not one that runs here, `length` is
+   * not a number, or the state there is written over: reserve with `drafts`, or
+   * say that the tokens are `unwritten`.
+   * @throws {RangeError} if it is not an integer in `committed..length`, or one
+   * at which a state was reserved.
    */
-  truncate(sequence: CacheSequence, length: number): void {
+  truncate(
+    sequence: CacheSequence,
+    length: number,
+    options: StateTruncateOptions = {},
+  ): void {
     const state = this.#registry.running(sequence);
+    checkOptions("truncate()", options, { known: ["unwritten"] });
     checkInteger("length", length, state.committed, state.tokens.length);
-    for (const table of state.tables) table.truncate(length);
-    state.tokens.length = length;
+    for (const held of state.states) held.checkTruncate(length, options);
+    this.#tables.truncate(state, length, options);
   }
 
   /**
    * Makes `count` sequences that go on from the same tokens, for parallel
    * samples. Allocates nothing.
    *
-   * @throws {TypeError} if the sequence is not one that runs here, or `count`
-   * is not a number.
+   * @throws {TypeError} if the sequence is not one that runs here, `count` is
+   * not a number, or with groups of states not all tokens are committed.
    * @throws {RangeError} if `count` is not an integer >= 1, or the sequence is
    * empty.
    */
   fork(sequence: CacheSequence, count = 1): CacheSequence[] {
     const state = this.#registry.running(sequence);
     checkInteger("count", count, 1);
+    checkSettled("sequence.committed", state);
     checkRange(
       state.tokens.length > 0,
       "sequence.length",
@@ -276,7 +366,8 @@ export class CacheManager {
    * @returns For each beam where its tokens go. All copies come before all
    * writes.
    * @throws {TypeError} if a beam is not a sequence that runs here or comes
-   * twice, or an index or token is not a number.
+   * twice, an index or token is not a number, or with groups of states not all
+   * tokens of a beam are committed.
    * @throws {RangeError} if there are not as many parents and token lists as
    * beams, or one is out of range.
    * @throws {OutOfBlocksError} if all beams together need more blocks than are
@@ -287,16 +378,18 @@ export class CacheManager {
     const states = this.#registry.distinct("beams", beams);
     checkPerBeam("parents", parents, beams);
     checkPerBeam("tokens", tokens, beams);
+    states.forEach((s, i) => checkSettled(`beams[${i}].committed`, s));
     parents.forEach((parent, i) => {
       checkInteger(`parents[${i}]`, parent, 0, beams.length - 1);
       checkTokens(tokens[i]);
       this.#sizes.checkLength(states[parent].tokens.length + tokens[i].length);
     });
-    this.#index?.expirePins();
+    this.#expirePins();
     const sources = {
       pool: this.#pool,
       tables: this.#tables,
       sizes: this.#sizes,
+      recurrent: this.#states,
     };
     return reorderBeams({ states, parents, tokens }, sources);
   }
@@ -348,7 +441,7 @@ export class CacheManager {
     checkStatus(state, ["preempted"]);
     const admission = this.#begin(state, tokens);
     const query = { tokens: tokens.length, hits: admission.cached };
-    this.#index?.record({ ...query, resumed: true });
+    this.#record({ ...query, resumed: true });
     return { sequence, ...admission };
   }
 
@@ -356,13 +449,15 @@ export class CacheManager {
    * Begins to move running sequences to host memory. They keep their blocks
    * until {@linkcode CacheManager.completeSwap}, and cannot be used meanwhile.
    *
-   * @throws {TypeError} if one is not a sequence that runs here, or comes twice.
-   * @throws {OutOfBlocksError} if host memory has too few blocks.
+   * @throws {TypeError} if one is not a sequence that runs here, or comes twice,
+   * or with groups of states not all of its tokens are committed.
+   * @throws {OutOfBlocksError} if host memory has too few blocks, or slots.
    */
   beginSwapOut(sequences: readonly CacheSequence[]): SwapTransfer {
     const states = this.#registry.distinct("sequences", sequences);
+    states.forEach((s, i) => checkSettled(`sequences[${i}].committed`, s));
     const copies = this.#swap.beginOut(states);
-    return this.#registry.open({ direction: "out", sequences, copies });
+    return this.#registry.open({ direction: "out", sequences, ...copies });
   }
 
   /**
@@ -370,13 +465,13 @@ export class CacheManager {
    * until {@linkcode CacheManager.completeSwap}.
    *
    * @throws {TypeError} if one is not a swapped sequence, or comes twice.
-   * @throws {OutOfBlocksError} if the pool has too few blocks.
+   * @throws {OutOfBlocksError} if a pool has too few blocks, or slots.
    */
   beginSwapIn(sequences: readonly CacheSequence[]): SwapTransfer {
     const states = this.#registry.distinct("sequences", sequences, "swapped");
-    this.#index?.expirePins();
+    this.#expirePins();
     const copies = this.#swap.beginIn(states);
-    return this.#registry.open({ direction: "in", sequences, copies });
+    return this.#registry.open({ direction: "in", sequences, ...copies });
   }
 
   /**
@@ -423,14 +518,35 @@ export class CacheManager {
   verify(): void {
     this.#pool.verify();
     this.#index?.verify();
+    this.#statePool?.verify();
+    this.#stateIndex?.verify();
     this.#swap.verify();
     verifyManager({
       pool: this.#pool,
-      host: this.#swap,
+      host: this.#swap.blocks,
       states: this.#registry.states,
       pins: this.#index?.pins ?? [],
       indexed: this.#index !== undefined,
+      ...(this.#statePool && {
+        recurrent: {
+          pool: this.#statePool,
+          host: this.#swap.states!,
+          pins: this.#stateIndex?.pins ?? [],
+        },
+      }),
     });
+  }
+
+  /** Gives back the pins whose time is over. */
+  #expirePins(): void {
+    this.#index?.expirePins();
+    this.#stateIndex?.expirePins();
+  }
+
+  /** Counts a look-up in both indexes. */
+  #record(query: PrefixQuery): void {
+    this.#index?.record(query);
+    this.#stateIndex?.record(query);
   }
 
   /** Checks what a state without blocks begins with, and lets it. */
@@ -440,7 +556,7 @@ export class CacheManager {
   ): Omit<Admission, "sequence"> {
     checkBeginning(tokens, state.domain);
     this.#sizes.checkLength(tokens.length);
-    this.#index?.expirePins();
+    this.#expirePins();
     return this.#tables.begin(state, tokens);
   }
 }

@@ -8,6 +8,8 @@ import type { BlockPool } from "../block/block_pool.ts";
 import type { BlockTable } from "../block/block_table.ts";
 import type { PrefixCursor } from "../prefix/prefix_cursor.ts";
 import type { PrefixDomain } from "../prefix/prefix_hash.ts";
+import type { SnapshotLengths } from "../state/snapshot_policy.ts";
+import type { StateSequence } from "../state/state_sequence.ts";
 
 /**
  * Where a sequence's blocks are:
@@ -44,6 +46,14 @@ export interface SequenceState {
   cursors: PrefixCursor[];
   /** Host slots for each layer group, 0 for dropped blocks. */
   host: number[][];
+  /** A state for each group of states, while it is on the device. */
+  states: StateSequence[];
+  /** As `cursors`, for groups of states. */
+  stateCursors: PrefixCursor[];
+  /** Where its states are kept; none before it first runs. */
+  snapshots: SnapshotLengths | undefined;
+  /** A host slot for each group of states, 0 for the null state. */
+  hostStates: number[];
 }
 
 /** The state of a sequence that was just made. */
@@ -56,6 +66,10 @@ export function newState(domain: PrefixDomain): SequenceState {
     tables: [],
     cursors: [],
     host: [],
+    states: [],
+    stateCursors: [],
+    snapshots: undefined,
+    hostStates: [],
   };
 }
 
@@ -96,7 +110,16 @@ export class CacheSequence {
   }
 
   /**
-   * The block table of each layer group, for kernels to read. Changing one
+   * The state of each group of states, in order, with the slot that it is in.
+   * Changing one behind the manager's back breaks the sequence. Empty unless
+   * they are on the device.
+   */
+  get states(): readonly StateSequence[] {
+    return [...this.#state.states];
+  }
+
+  /**
+   * The block table of each layer group that has keys, for kernels to read. Changing one
    * behind the manager's back breaks the sequence. Empty unless blocks are on
    * the device.
    */

@@ -13,22 +13,38 @@ import {
 import { checkOptions } from "../../core/options.ts";
 import { BlockPool } from "../block/block_pool.ts";
 import type { SequenceState, SequenceStatus } from "./cache_sequence.ts";
-import { checkGroups } from "./group_match.ts";
+import { checkGroups, type LayerGroup } from "./group_match.ts";
 import { checkGrowthPolicy } from "../extent/growth.ts";
-import type { CacheManagerOptions } from "./manager_types.ts";
+import type {
+  CacheManagerOptions,
+  ManagerStateOptions,
+} from "./manager_types.ts";
 import { encodeDomain, type PrefixDomain } from "../prefix/prefix_hash.ts";
 import { PrefixIndex } from "../prefix/prefix_index.ts";
+import {
+  checkSnapshots,
+  type FullSnapshotPolicy,
+} from "../state/snapshot_policy.ts";
+import { StatePool } from "../state/state_pool.ts";
 import { checkTokens } from "../../core/tokens.ts";
 
 /** Options with everything filled in but the index. */
 export type FullManagerOptions =
-  & Required<Omit<CacheManagerOptions, "index">>
-  & Pick<CacheManagerOptions, "index">;
+  & Required<Omit<CacheManagerOptions, "index" | "states">>
+  & Pick<CacheManagerOptions, "index">
+  & { readonly states: FullStateOptions | undefined };
+
+/** Options of the states with everything filled in but the index. */
+export type FullStateOptions =
+  & Required<Omit<ManagerStateOptions, "index" | "snapshots">>
+  & Pick<ManagerStateOptions, "index">
+  & { readonly snapshots: FullSnapshotPolicy };
 
 const MANAGER = [
   "pool",
   "index",
   "groups",
+  "states",
   "watermark",
   "hostBlocks",
   "growth",
@@ -38,8 +54,8 @@ const MANAGER = [
 /**
  * Checks options and fills them in; the groups are copied.
  *
- * @throws {TypeError} if an option is of the wrong type, or `index` is not
- * over `pool`.
+ * @throws {TypeError} if an option is of the wrong type, an index is not over
+ * its pool, or there are states without a group of them or the other way.
  * @throws {RangeError} if an option is out of its range.
  */
 export function checkManagerOptions(
@@ -48,7 +64,12 @@ export function checkManagerOptions(
   checkOptions("a CacheManager", options, { known: MANAGER });
   const { pool, index, groups = [{}], watermark = 0.01 } = options;
   const { hostBlocks = 0, growth = "page", maxLength = Infinity } = options;
-  checkType(pool instanceof BlockPool, "pool", "must be a BlockPool", pool);
+  checkType(
+    pool instanceof BlockPool && !(pool instanceof StatePool),
+    "pool",
+    "must be a BlockPool",
+    pool,
+  );
   checkType(
     index === undefined ||
       index instanceof PrefixIndex && index.pool === pool,
@@ -57,6 +78,7 @@ export function checkManagerOptions(
     index,
   );
   checkGroups(groups);
+  const states = checkStates(options, groups);
   checkFinite("watermark", watermark);
   checkRange(
     watermark >= 0 && watermark <= 1,
@@ -73,10 +95,69 @@ export function checkManagerOptions(
     pool,
     ...(index === undefined ? {} : { index }),
     groups: groups.map((group) => ({ ...group })),
+    states,
     watermark,
     hostBlocks,
     growth,
     maxLength,
+  };
+}
+
+/** Checks the states' options against the blocks', and fills them in. */
+function checkStates(
+  { pool, index, states }: CacheManagerOptions,
+  groups: readonly LayerGroup[],
+): FullStateOptions | undefined {
+  const recurrent = groups.some(({ kind }) => kind === "state");
+  checkType(
+    recurrent === (states !== undefined),
+    "states",
+    recurrent
+      ? 'must be given, as there is a group of kind "state"'
+      : 'must not be given, as there is no group of kind "state"',
+    states,
+  );
+  if (states === undefined) return undefined;
+  checkOptions("states", states, {
+    known: ["pool", "index", "snapshots", "hostStates"],
+  });
+  const { snapshots = {}, hostStates = 0 } = states;
+  checkType(
+    states.pool instanceof StatePool,
+    "states.pool",
+    "must be a StatePool",
+    states.pool,
+  );
+  checkRange(
+    states.pool.blockSize === pool.blockSize,
+    "states.pool.blockSize",
+    `must be that of the pool, ${pool.blockSize}`,
+    states.pool.blockSize,
+  );
+  checkType(
+    states.index === undefined ||
+      states.index instanceof PrefixIndex && states.index.pool === states.pool,
+    "states.index",
+    "must be a PrefixIndex over states.pool",
+    states.index,
+  );
+  const keyed = groups.some(({ kind }) => kind !== "state");
+  checkType(
+    keyed
+      ? (index === undefined) === (states.index === undefined)
+      : index === undefined,
+    "index",
+    keyed
+      ? "must be given with states.index, or neither, as a hit is one of both"
+      : "must not be given, as no group has blocks",
+    index,
+  );
+  checkInteger("states.hostStates", hostStates, 0, 2 ** 31 - 2);
+  return {
+    pool: states.pool,
+    ...(states.index === undefined ? {} : { index: states.index }),
+    snapshots: checkSnapshots(snapshots),
+    hostStates,
   };
 }
 
@@ -105,6 +186,22 @@ export function checkStatus(
     "sequence.status",
     `must be ${allowed.join(" or ")}`,
     status,
+  );
+}
+
+/**
+ * Throws if a sequence with states has tokens reserved that are not committed:
+ * its state is being written then, and no one else may read it.
+ */
+export function checkSettled(
+  name: string,
+  { states, tokens, committed }: SequenceState,
+): void {
+  checkType(
+    states.length === 0 || tokens.length === committed,
+    name,
+    `must have all of its ${tokens.length} tokens committed, as it has states`,
+    committed,
   );
 }
 

@@ -26,6 +26,12 @@ export interface ManagerState {
   readonly pins: readonly { readonly blocks: readonly number[] }[];
   /** Whether there is an index. */
   readonly indexed: boolean;
+  /** The slots of states, on the device and the host, and the pins of them. */
+  readonly recurrent?: {
+    readonly pool: Counts;
+    readonly host: Counts;
+    readonly pins: ManagerState["pins"];
+  };
 }
 
 function verifyCounts(
@@ -52,6 +58,7 @@ function verifyCounts(
  * Checks that each block is held exactly by the tables and pins that name it,
  * each host slot by the sequences that do; that tables are as long as their
  * sequences, and as far committed; and that what is committed is in the index.
+ * The same of slots and states.
  *
  * @throws {Error} naming the violated invariant.
  */
@@ -68,7 +75,12 @@ export function verifyManager(state: ManagerState): void {
       host.map((ids) => ids.filter((id) => id !== NULL_BLOCK))
     ),
   );
-  for (const { tables, tokens, committed, cursors, status, host } of states) {
+  if (state.recurrent !== undefined) verifyStates(state, state.recurrent);
+  for (const sequence of states) {
+    const { tokens, committed, status } = sequence;
+    const tables = [...sequence.tables, ...sequence.states];
+    const cursors = [...sequence.cursors, ...sequence.stateCursors];
+    const host = [...sequence.host, ...sequence.hostStates];
     const onDevice = status !== "preempted" && status !== "swapped";
     const onHost = status.startsWith("swap");
     invariant(
@@ -92,6 +104,8 @@ export function verifyManager(state: ManagerState): void {
         "tables are committed as far as their sequence",
         `${table.committed} and ${committed}`,
       );
+    }
+    for (const table of sequence.tables) {
       invariant(
         table.blocks.slice(table.dropped / pool.blockSize)
           .every((id) => id !== NULL_BLOCK),
@@ -106,10 +120,31 @@ export function verifyManager(state: ManagerState): void {
     );
     for (const cursor of cursors) {
       invariant(
-        indexed && cursor.blocks === Math.floor(committed / pool.blockSize),
+        (indexed || state.recurrent !== undefined) &&
+          cursor.blocks === Math.floor(committed / pool.blockSize),
         "every committed full block is in the index",
         `${cursor.blocks} blocks of ${committed} tokens`,
       );
     }
+  }
+}
+
+function verifyStates(
+  { states }: ManagerState,
+  { pool, host, pins }: NonNullable<ManagerState["recurrent"]>,
+): void {
+  verifyCounts("state", pool, [
+    ...states.flatMap((sequence) => sequence.states.map(({ slots }) => slots)),
+    ...pins.map(({ blocks }) => blocks),
+  ]);
+  verifyCounts(
+    "host slot of a state",
+    host,
+    states.map(({ hostStates }) =>
+      hostStates.filter((slot) => slot !== NULL_BLOCK)
+    ),
+  );
+  for (const sequence of states) {
+    for (const held of sequence.states) held.verify();
   }
 }

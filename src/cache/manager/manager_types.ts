@@ -10,6 +10,31 @@ import type { GroupCopy, LayerGroup } from "./group_match.ts";
 import type { GrowthPolicy } from "../extent/growth.ts";
 import type { PrefixDomain } from "../prefix/prefix_hash.ts";
 import type { PrefixIndex } from "../prefix/prefix_index.ts";
+import type { SnapshotPolicy } from "../state/snapshot_policy.ts";
+import type { StatePool } from "../state/state_pool.ts";
+import type { StatePart } from "../state/state_types.ts";
+
+/**
+ * The states of a `CacheManager` whose groups are not all of attention.
+ *
+ * @category Cache
+ */
+export interface ManagerStateOptions {
+  /**
+   * The slots, of the block size of the manager's pool. No one else may hold or
+   * release them, but by pins.
+   */
+  readonly pool: StatePool;
+  /**
+   * The index over them, where the manager has one over its blocks. A prefix is
+   * found as far as blocks and states are both there.
+   */
+  readonly index?: PrefixIndex;
+  /** Where states are kept for the index. */
+  readonly snapshots?: SnapshotPolicy;
+  /** Slots of host memory for swapped sequences. Defaults to 0. */
+  readonly hostStates?: number;
+}
 
 /**
  * How a `CacheManager` works.
@@ -21,11 +46,16 @@ export interface CacheManagerOptions {
   readonly pool: BlockPool;
   /** The pool's index; without one nothing is cached. */
   readonly index?: PrefixIndex;
-  /** Groups of layers, one block table each. Defaults to one without window. */
-  readonly groups?: readonly LayerGroup[];
   /**
-   * The fraction of blocks that admitting a sequence must leave free, so that
-   * running ones can grow. Defaults to 0.01.
+   * Groups of layers, one block table or state each; those of states come last.
+   * Defaults to one of attention without window.
+   */
+  readonly groups?: readonly LayerGroup[];
+  /** What groups of states lie in; needed where there are any. */
+  readonly states?: ManagerStateOptions;
+  /**
+   * The fraction of blocks, and of states, that admitting a sequence must leave
+   * free, so that running ones can grow. Defaults to 0.01.
    */
   readonly watermark?: number;
   /** Blocks of host memory for swapped sequences. Defaults to 0. */
@@ -53,18 +83,37 @@ export interface Admission {
 }
 
 /**
+ * How `CacheManager.reserve()` goes about it.
+ *
+ * @category Cache
+ */
+export interface SequenceReserveOptions {
+  /**
+   * Whether each of the tokens may be the last that stays, as drafts may be
+   * rejected after they are written: states are then kept behind each token
+   * until the commit, which takes a slot each. Defaults to `false`.
+   */
+  readonly drafts?: boolean;
+}
+
+/**
  * Where new tokens go in each layer group, and what is copied first.
  *
  * @category Cache
  */
 export interface SequenceReservation {
-  /** For each group, the physical slot of each new token. */
+  /** For each group with keys, the physical slot of each new token. */
   readonly slots: readonly Uint32Array[];
   /**
    * Copies to carry out before anything is written to `slots`, and before
    * those of any later call.
    */
   readonly copies: readonly GroupCopy[];
+  /**
+   * For each group of states, the slots that are read and written, part by part;
+   * only where there is such a group.
+   */
+  readonly states?: readonly (readonly StatePart[])[];
 }
 
 /**

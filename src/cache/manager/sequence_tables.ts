@@ -10,7 +10,6 @@ import { type BlockPool, NULL_BLOCK } from "../block/block_pool.ts";
 import { BlockTable } from "../block/block_table.ts";
 import type { SequenceState } from "./cache_sequence.ts";
 import {
-  emptyMatch,
   firstSeen,
   type GroupMatch,
   type LayerGroup,
@@ -19,6 +18,8 @@ import {
 import type { Admission, SequenceReservation } from "./manager_types.ts";
 import type { PrefixDomain } from "../prefix/prefix_hash.ts";
 import type { PrefixIndex } from "../prefix/prefix_index.ts";
+import type { SequenceStates } from "./sequence_states.ts";
+import type { StatePart, StateTruncateOptions } from "../state/state_types.ts";
 
 /** What the tables are over. */
 export interface TablesOptions {
@@ -28,6 +29,16 @@ export interface TablesOptions {
   readonly index?: PrefixIndex;
   /** Groups of layers, one block table each. */
   readonly groups: readonly LayerGroup[];
+  /** The states of other groups. */
+  readonly states: SequenceStates;
+}
+
+/** What a reservation is given, all of it taken before. */
+export interface TakenRoom {
+  /** Blocks for each table. */
+  readonly blocks: readonly (readonly number[])[];
+  /** What each state goes on over. */
+  readonly states: readonly (readonly StatePart[])[];
 }
 
 /**
@@ -37,19 +48,25 @@ export class SequenceTables {
   readonly #pool: BlockPool;
   readonly #index: PrefixIndex | undefined;
   readonly #groups: readonly LayerGroup[];
+  readonly #states: SequenceStates;
 
   /** Begins with no sequence. */
-  constructor({ pool, index, groups }: TablesOptions) {
+  constructor({ pool, index, groups, states }: TablesOptions) {
     this.#pool = pool;
     this.#index = index;
     this.#groups = groups;
+    this.#states = states;
   }
 
   /** What is cached of the start of `tokens`. */
   match(tokens: readonly number[], domain: PrefixDomain): GroupMatch {
-    return this.#index === undefined
-      ? emptyMatch(this.#groups)
-      : matchGroups(this.#index, this.#groups, { tokens, domain });
+    const sources = {
+      index: this.#index,
+      groups: this.#groups,
+      walks: this.#states.walk(tokens, domain),
+      blockSize: this.#pool.blockSize,
+    };
+    return matchGroups(sources, { tokens, domain });
   }
 
   /**
@@ -62,8 +79,8 @@ export class SequenceTables {
   ): Omit<Admission, "sequence"> {
     const match = this.match(tokens, state.domain);
     const { fresh, rows } = this.#take(match);
-    const full = match.blocks[0].length * this.#pool.blockSize;
-    const cached = full + rows;
+    const { blockSize } = this.#pool;
+    const cached = match.depth * blockSize + rows;
     const copies = fresh.map((destination, group) => ({
       source: match.sources[group],
       destination,
@@ -77,6 +94,11 @@ export class SequenceTables {
         { length: cached },
       )
     );
+    this.#states.begin(state, match.slots, {
+      length: tokens.length,
+      cached,
+      shared: match.shared * blockSize,
+    });
     state.tokens = tokens.slice(0, cached);
     state.committed = cached;
     state.status = "running";
@@ -89,7 +111,7 @@ export class SequenceTables {
   reserve(
     state: SequenceState,
     tokens: readonly number[],
-    blocks: readonly (readonly number[])[],
+    { blocks, states }: TakenRoom,
   ): SequenceReservation {
     const reservations = state.tables.map((table, i) =>
       table.reserve(tokens.length, { blocks: blocks[i] })
@@ -100,6 +122,7 @@ export class SequenceTables {
       copies: reservations.flatMap(({ copies }, group) =>
         copies.map((copy) => ({ ...copy, group }))
       ),
+      ...(this.#states.count > 0 && { states }),
     };
   }
 
@@ -108,11 +131,24 @@ export class SequenceTables {
     state.committed = length;
     for (const table of state.tables) table.commit(length);
     this.store(state);
+    for (const sequence of state.states) sequence.commit(length);
     this.dropUnseen(state);
+  }
+
+  /** Forgets tokens from `length` on, once that is checked. */
+  truncate(
+    state: SequenceState,
+    length: number,
+    options: StateTruncateOptions,
+  ): void {
+    for (const table of state.tables) table.truncate(length);
+    for (const sequence of state.states) sequence.truncate(length, options);
+    state.tokens.length = length;
   }
 
   /** Opens a state's places in the index, and notes what it has committed. */
   enter(state: SequenceState): void {
+    this.#states.enter(state);
     const index = this.#index;
     if (index === undefined) return;
     state.cursors = this.#groups.map((_, group) =>
@@ -121,8 +157,10 @@ export class SequenceTables {
     this.store(state);
   }
 
-  /** Notes the committed full blocks that the index does not know yet. */
-  store({ cursors, tables, tokens, committed }: SequenceState): void {
+  /** Notes what is committed that the indexes do not know yet. */
+  store(state: SequenceState): void {
+    this.#states.store(state);
+    const { cursors, tables, tokens, committed } = state;
     const { blockSize } = this.#pool;
     cursors.forEach((cursor, i) => {
       while ((cursor.blocks + 1) * blockSize <= committed) {
@@ -147,15 +185,20 @@ export class SequenceTables {
       tokens: [...from.tokens],
       tables: from.tables.map((table) => table.fork()),
       cursors: from.cursors.map((cursor) => cursor.fork()),
+      states: from.states.map((sequence) => sequence.fork()),
+      stateCursors: from.stateCursors.map((cursor) => cursor.fork()),
     };
   }
 
   /** Gives back all that a state has on the device and in the index. */
   drop(state: SequenceState): void {
-    for (const table of state.tables) table.free();
-    for (const cursor of state.cursors) cursor.close();
+    const { tables, states, cursors, stateCursors } = state;
+    for (const held of [...tables, ...states]) held.free();
+    for (const cursor of [...cursors, ...stateCursors]) cursor.close();
     state.tables = [];
+    state.states = [];
     state.cursors = [];
+    state.stateCursors = [];
   }
 
   /** Holds what was matched, with a fresh block for each partial one. */

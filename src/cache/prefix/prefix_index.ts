@@ -5,13 +5,14 @@
  */
 
 import { checkInteger, checkRange, checkType } from "../../core/check.ts";
-import { BlockPool, NULL_BLOCK } from "../block/block_pool.ts";
+import { BlockPool } from "../block/block_pool.ts";
 import type { BlockCopy } from "../block/table_types.ts";
 import type { CacheMarks } from "../block/pool_types.ts";
 import { type CursorHost, PrefixCursor } from "./prefix_cursor.ts";
 import { chainHash, encodeDomain, type PrefixDomain } from "./prefix_hash.ts";
 import { verifyPrefixIndex } from "./prefix_invariants.ts";
 import { PrefixLookup } from "./prefix_lookup.ts";
+import { StateLookup } from "./state_lookup.ts";
 import { type Pin, PinBoard } from "./prefix_pins.ts";
 import { type PrefixNode, PrefixTree } from "./prefix_tree.ts";
 import type {
@@ -23,6 +24,7 @@ import type {
   PrefixStats,
 } from "./prefix_types.ts";
 import { checkTokens } from "../../core/tokens.ts";
+import { StatePool } from "../state/state_pool.ts";
 
 /**
  * A prefix index over the blocks of a pool (Kwon et al. 2023, section 4.4, with
@@ -36,6 +38,10 @@ import { checkTokens } from "../../core/tokens.ts";
  * Tokens are compared on every hit, and so are their domain and everything
  * before them. The last token of a sequence is never matched, as its logits
  * must be computed.
+ *
+ * Over a `StatePool`, a slot holds the state at the end of a block: of all
+ * tokens so far, and only where one was stored. A match is then the last such
+ * slot alone, and a pin holds it.
  *
  * @example
  * ```ts
@@ -95,7 +101,8 @@ export class PrefixIndex {
       (id) => this.#keep(id),
     );
     this.#tree = new PrefixTree(hash);
-    this.#lookup = new PrefixLookup(this.#tree, pool.blockSize);
+    const Lookup = pool instanceof StatePool ? StateLookup : PrefixLookup;
+    this.#lookup = new Lookup(this.#tree, pool.blockSize);
     this.#host = {
       tree: this.#tree,
       check: (tokens) => this.#checkBlock(tokens),
@@ -182,10 +189,8 @@ export class PrefixIndex {
    * @throws {RangeError} if `ttl` is not more than 0, or as `match` does.
    */
   pin(tokens: readonly number[], options: PinOptions = {}): Pin {
-    const walk = this.walk(tokens, options);
-    const missing = walk.indexOf(NULL_BLOCK);
-    const blocks = missing < 0 ? walk : walk.slice(0, missing);
-    return this.#pins.pin(blocks, options.ttl ?? Infinity);
+    const held = this.#lookup.held(tokens, options);
+    return this.#pins.pin(held, options.ttl ?? Infinity);
   }
 
   /** Gives back a pin's holds; `false` if they are given back already. */

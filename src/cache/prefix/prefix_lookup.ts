@@ -41,6 +41,17 @@ export class PrefixLookup {
     };
   }
 
+  /** What a pin of `tokens` holds, and for how many of them. */
+  held(
+    tokens: readonly number[],
+    domain: PrefixDomain,
+  ): Pick<PrefixMatch, "blocks" | "length"> {
+    const walk = this.walk(tokens, domain);
+    const missing = walk.indexOf(NULL_BLOCK);
+    const blocks = missing < 0 ? walk : walk.slice(0, missing);
+    return { blocks, length: blocks.length * this.#blockSize };
+  }
+
   /** As `PrefixIndex.walk()`. */
   walk(tokens: readonly number[], domain: PrefixDomain): number[] {
     checkTokens(tokens);

@@ -36,18 +36,18 @@ export class PinBoard {
   }
 
   /**
-   * Holds blocks for `ttl` units of the clock.
+   * Holds the blocks of a prefix for `ttl` units of the clock.
    *
    * @throws {TypeError} if `ttl` is not a number.
    * @throws {RangeError} if it is not more than 0.
    */
-  pin(blocks: readonly number[], ttl: number): Pin {
+  pin({ blocks, length }: Pick<Pin, "blocks" | "length">, ttl: number): Pin {
     checkType(typeof ttl === "number", "ttl", "must be a number", ttl);
     checkRange(ttl > 0, "ttl", "must be more than 0", ttl);
     // Frozen, as the holds are given back by what it says.
     const pin: Pin = Object.freeze({
       blocks: Object.freeze([...blocks]),
-      length: blocks.length * this.#pool.blockSize,
+      length,
       expiresAt: this.#clock() + ttl,
     });
     this.#pool.allocate(0, { reuse: pin.blocks });

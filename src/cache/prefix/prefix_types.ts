@@ -61,7 +61,10 @@ export type PrefixEvent =
  * @category Cache
  */
 export interface PrefixMatch {
-  /** Full blocks from the start on, to be shared. */
+  /**
+   * Full blocks from the start on, to be shared. Over a `StatePool` the slot of
+   * the longest start that has one.
+   */
   readonly blocks: readonly number[];
   /**
    * A block whose first `rows` continue the match, to be copied; none if

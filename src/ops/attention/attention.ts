@@ -18,7 +18,6 @@ import type { AnyTensor, HostBits, HostTensor } from "../tensors.ts";
 import type { AttentionOptions } from "./options/attention_options.ts";
 import { attentionProblem } from "./options/attention_problem.ts";
 import type { PlanChoices } from "./options/choices.ts";
-import { checkDifferentiable } from "./problem.ts";
 import { outputShape } from "./rows.ts";
 import { SavedAttention } from "./saved.ts";
 import { AttentionPlan } from "./plan.ts";
@@ -164,7 +163,6 @@ export async function attention(
     options.outputStrides,
   );
   const { forBackward = false } = options;
-  if (forBackward) checkDifferentiable(asked);
   const problem = forBackward ? { ...asked, lse: true } : asked;
   const plan = await AttentionPlan.create(gpu, problem, options);
   const temporary: { destroy(): void }[] = [plan];

@@ -8,7 +8,6 @@
 
 import type { Dropout } from "../../core/dropout.ts";
 import type { DType } from "../../core/dtype.ts";
-import { UnsupportedError } from "../../core/errors.ts";
 import type { MaskMod, ScoreMod } from "../../mods/mod.ts";
 import type { DeviceBlockMask } from "../block_mask/device_block_mask.ts";
 
@@ -162,22 +161,6 @@ export function packedRows(
   sequence: SequenceShape,
 ): number {
   return sequence.queryCount * (problem.queryHeads / problem.kvHeads);
-}
-
-/**
- * Throws unless backward can run a problem.
- *
- * @throws {UnsupportedError} if tensors have strides
- */
-export function checkDifferentiable(
-  { strides }: AttentionProblem,
-): void {
-  if (strides !== undefined) {
-    throw new UnsupportedError(
-      "compute gradients of tensors with strides",
-      "backward reads rows that lie side by side: copy them to be so",
-    );
-  }
 }
 
 /** Rows of four elements that hold `dim` elements. */

@@ -10,8 +10,7 @@ import type { CapturedFloats } from "../../mods/mod.ts";
 import { type Gpu, GpuTensor } from "../../gpu/mod.ts";
 import { uploadHost } from "../../gpu/host_tensor.ts";
 import type { AttentionOptions } from "../attention/options/attention_options.ts";
-import { checkDifferentiable } from "../attention/problem.ts";
-import { isStrided } from "../strided.ts";
+import { isStrided, storageOf } from "../strided.ts";
 import { attentionProblem } from "../attention/options/attention_problem.ts";
 import type { AttentionTensors } from "../attention/plan_tensors.ts";
 import { outputShape } from "../attention/rows.ts";
@@ -310,11 +309,10 @@ function uploaded(
   temporary: { destroy(): void }[],
 ): SavedAttention {
   const problem = attentionProblem(options);
-  checkDifferentiable(problem);
   const upload = (name: string, given: BackwardInputs["query"]) => {
-    // Those with strides have just been refused.
-    if (given === undefined || isStrided(given)) return undefined;
-    const { tensor, made } = uploadHost(gpu, given, {
+    if (given === undefined) return undefined;
+    const held = isStrided(given) ? storageOf(given) : given;
+    const { tensor, made } = uploadHost(gpu, held, {
       name,
       label: "attention.input",
     });
@@ -339,7 +337,7 @@ function uploaded(
     } as AttentionTensors & { readonly lse: GpuTensor },
     queryShape: given.shape,
     keyShape: options.key?.shape,
-    onHost: !(given instanceof GpuTensor),
+    onHost: !(given instanceof GpuTensor || "tensor" in given),
     owned: [],
   });
 }

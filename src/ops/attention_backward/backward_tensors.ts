@@ -13,7 +13,10 @@ import type { DeviceBlockMask } from "../block_mask/device_block_mask.ts";
  * @category Attention
  */
 export interface BackwardTensors {
-  /** As in the options; where they have `qkv`, that, also as key and value. */
+  /**
+   * As in the options; where they have `qkv`, that, also as key and value; where
+   * they give strides, what holds the rows, of any shape, as for all tensors.
+   */
   readonly query: GpuTensor;
   /** Keys; not where they are in arenas. */
   readonly key?: GpuTensor | undefined;
@@ -30,7 +33,7 @@ export interface BackwardTensors {
   readonly output: GpuTensor;
   /** Forward's log-sum-exp, f32. */
   readonly lse: GpuTensor;
-  /** The loss's derivative by the output: like it. */
+  /** The loss's derivative by the output: like it, in the same places. */
   readonly outputGradient: GpuTensor;
   /** The loss's derivative by the log-sum-exp: like it; where the plan has it. */
   readonly lseGradient?: GpuTensor | undefined;

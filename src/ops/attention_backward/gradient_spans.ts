@@ -8,6 +8,7 @@ import {
   type GradientRows,
   keysInOrder,
   outputShape,
+  stridedKeys,
 } from "../attention/rows.ts";
 import type { AttentionProblem } from "../attention/problem.ts";
 
@@ -44,6 +45,14 @@ export function gradientSpans(problem: AttentionProblem): GradientSpans {
     return { spans, tokens };
   }
   const { keyTokens } = keys;
+  if (stridedKeys(problem) && problem.strides!.dense) {
+    // Those of each sequence are found by its stride.
+    const count = keyTokens / Math.max(1, sequences.length);
+    return {
+      spans: sequences.map(() => ({ start: 0, count })),
+      tokens: keyTokens,
+    };
+  }
   const spans = sequences.map(({ keyStart: start }, i) => ({
     start,
     count: layout === "bhsd"

@@ -11,6 +11,7 @@ const CHOICES = ["splits", "tiles"];
 const HINTS: OptionHints = {
   deterministic: "leave it out: gradients always are",
   numSplits: "write splits",
+  strides: "write gradientStrides, of planAttentionBackward()",
   retainGraph: "leave it out: saved stays until it is destroyed",
   dout: "write outputGradient",
   gradOutput: "write outputGradient",
@@ -29,7 +30,7 @@ const HINTS: OptionHints = {
  */
 export function checkBackwardOptions(owner: string, options: unknown): void {
   checkOptions(owner, options, {
-    known: [...CHOICES, "lseGradient", "captureGradients"],
+    known: [...CHOICES, "lseGradient", "captureGradients", "gradientStrides"],
     hints: HINTS,
   });
 }

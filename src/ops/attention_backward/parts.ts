@@ -30,7 +30,7 @@ import {
   type SumSpec,
 } from "../../../kernels/attention/backward/sum.ts";
 import { tileRows } from "../../../kernels/attention/score_tile.ts";
-import { rowFormat, rowStride } from "../../../kernels/fragments/rows.ts";
+import { type RowFormat, rowStride } from "../../../kernels/fragments/rows.ts";
 import type { KernelSource } from "../../core/kernel.ts";
 import { foldGrid } from "../../gpu/program/dispatch.ts";
 import type { Dispatch, ProgramParts } from "../../gpu/mod.ts";
@@ -48,11 +48,14 @@ import {
 } from "../attention/parts.ts";
 import {
   type AttentionProblem,
-  checkDifferentiable,
   packedRows,
   vecsOf,
 } from "../attention/problem.ts";
-import { gradientStrides, tensorElements } from "../attention/rows.ts";
+import {
+  type GradientRows,
+  rowStrides,
+  tensorElements,
+} from "../attention/rows.ts";
 import type { TileSize } from "../attention/variants/algorithm.ts";
 import {
   selectionOf,
@@ -72,6 +75,7 @@ import { type BackwardChoices, checkBackwardChoices } from "./choices.ts";
 import type { BackwardExplanation } from "./explanation.ts";
 import { aliasesOf, capturePasses } from "./capture_pass.ts";
 import { gradientSpans } from "./gradient_spans.ts";
+import { gradientPlaces, type GradientStrides } from "./gradient_strides.ts";
 import { RowRuns } from "./row_runs.ts";
 import {
   type BackwardCandidate,
@@ -100,6 +104,8 @@ export interface BackwardProblem {
   readonly lseGradient: boolean;
   /** Captured floats of which gradients are wanted; none by default. */
   readonly captureGradients?: readonly CapturedFloats[] | undefined;
+  /** Where gradients lie; side by side by default. */
+  readonly gradientStrides?: GradientStrides | undefined;
 }
 
 /** One of the two passes: dQ, or dK and dV. */
@@ -136,24 +142,27 @@ interface WrittenPass {
  * @throws {UnsupportedError} if no tile fits the device
  */
 export function backwardParts(
-  { problem, lseGradient, captureGradients = [] }: BackwardProblem,
+  { problem, lseGradient, captureGradients = [], gradientStrides }:
+    BackwardProblem,
   device: PlanDevice,
   choices: BackwardChoices = {},
 ): BackwardParts {
-  checkDifferentiable(problem);
   const { tiles, splits } = checkBackwardChoices(choices, device);
   const { mods, placement } = placedMods(problem, device, {
     emit: (options) =>
       emitMods({ ...options, derivative: true, captureGradients }),
     others: OTHER_BACKWARD_BUFFERS,
   });
+  const places = gradientPlaces(problem, gradientStrides);
   const tensors = captureParts(mods?.tensors ?? [], placement);
   const spec: BackwardSpec = {
     ...attentionSpec(problem, mods),
     mods,
     partial: false,
+    gradientsApart: places.apart,
   };
-  const context = { problem, spec, device, tiles, splits };
+  const { formats } = places;
+  const context = { problem, spec, formats, device, tiles, splits };
   const captures = mods?.data ?? new Uint32Array(0);
   const before = Uint32Array.from([
     ...captures,
@@ -167,7 +176,10 @@ export function backwardParts(
     keyPass({ ...context, before }),
   ];
   const values = {
-    ...gradientUniforms(problem, spec),
+    ...uniformsOf(problem, { ...attentionSpec(problem, undefined), ...spec }, {
+      sequencesAt: 0,
+    }),
+    ...places.uniforms,
     row_sizes_at: captures.length,
     gradients_at: before.length,
   };
@@ -240,6 +252,7 @@ export function backwardParts(
 interface PassContext {
   readonly problem: AttentionProblem;
   readonly spec: BackwardSpec;
+  readonly formats: GradientRows<RowFormat>;
   readonly device: PlanDevice;
   readonly tiles: BackwardTiles;
   readonly splits: number;
@@ -261,7 +274,8 @@ function candidateOf(
 
 /** Lanes along query rows: forward's work. */
 function queryPass(
-  { problem, spec, device, tiles, splits, before }: PassContext,
+  { problem, spec, formats: { query }, device, tiles, splits, before }:
+    PassContext,
 ): Pass {
   const ranges = flatWork(problem);
   const candidate = candidateOf(
@@ -270,6 +284,7 @@ function queryPass(
   );
   const tile = queryTile(candidate, tiles, device);
   const { lanes } = tile;
+  const formats = { queryGradientFormat: query };
   const rowVecs = candidate.headVecs;
   return {
     schedule: "query_schedule",
@@ -278,8 +293,13 @@ function queryPass(
     ranges,
     tile: { rows: tileRows(tile), keys: tile.keysPerStep },
     rowVecs,
-    kernel: (partial) => queryGradientKernel({ ...spec, partial, tile }),
-    sum: { gradients: [queryGradientRows(spec)], rows: "query", lanes },
+    kernel: (partial) =>
+      queryGradientKernel({ ...spec, ...formats, partial, tile }),
+    sum: {
+      gradients: [queryGradientRows({ ...spec, ...formats })],
+      rows: "query",
+      lanes,
+    },
     work: {
       ranges: ranges.own,
       rows: tileRows(tile),
@@ -301,9 +321,10 @@ function queryPass(
 
 /** Lanes along keys: the roles swapped. */
 function keyPass(
-  { problem, spec, device, tiles, splits, before }: PassContext,
+  { problem, spec, formats: { key, value }, device, tiles, splits, before }:
+    PassContext,
 ): Pass {
-  const { dtype, headDim, valueHeadDim, sequences } = problem;
+  const { sequences } = problem;
   const { spans } = gradientSpans(problem);
   const flat = flatWork(problem);
   const own = sequences.map((sequence, record) => ({
@@ -320,8 +341,8 @@ function keyPass(
   );
   const tile = keyTile(candidate, tiles, device);
   const formats = {
-    keyGradientFormat: rowFormat(dtype, headDim),
-    valueGradientFormat: rowFormat(dtype, valueHeadDim),
+    keyGradientFormat: key,
+    valueGradientFormat: value,
   };
   const lanes = tiles.lanes;
   const rowVecs = candidate.headVecs + candidate.valueVecs;
@@ -335,7 +356,11 @@ function keyPass(
     rowVecs,
     kernel: (partial) =>
       keyValueGradientKernel({ ...spec, ...formats, partial, tile }),
-    sum: { gradients: keyValueGradientRows(formats), rows: "key", lanes },
+    sum: {
+      gradients: keyValueGradientRows({ ...spec, ...formats }),
+      rows: "key",
+      lanes,
+    },
     work: {
       ranges: own,
       rows: tileKeys(tile),
@@ -439,24 +464,6 @@ function writePass(
   };
 }
 
-/** Values of the uniforms that are the same for all dispatches. */
-function gradientUniforms(
-  problem: AttentionProblem,
-  spec: BackwardSpec,
-): Record<string, number> {
-  const { dtype, headDim, valueHeadDim } = problem;
-  const { query, key, value } = gradientStrides(problem);
-  const heads = rowFormat(dtype, headDim);
-  return {
-    ...uniformsOf(problem, { ...attentionSpec(problem, undefined), ...spec }, {
-      sequencesAt: 0,
-    }),
-    ...strideUniforms("query_gradient", heads, query),
-    ...strideUniforms("key_gradient", heads, key),
-    ...strideUniforms("value_gradient", rowFormat(dtype, valueHeadDim), value),
-  };
-}
-
 function deltaDispatch(
   problem: AttentionProblem,
   { outputFormat }: BackwardSpec,
@@ -467,9 +474,11 @@ function deltaDispatch(
 ): Dispatch {
   const rows = tensorElements(problem).lse;
   const [x, y, z] = foldGrid(Math.ceil(rows / DELTA_LANES), device.limits);
+  const strided = problem.strides?.output !== undefined;
   return {
-    source: deltaKernel({ outputFormat, lseGradient }),
+    source: deltaKernel({ outputFormat, lseGradient, strided }),
     uniforms: {
+      ...(strided && stridedRows(problem, outputFormat)),
       rows,
       value_dim: problem.valueHeadDim,
       value_vecs: vecsOf(problem.valueHeadDim),
@@ -481,6 +490,33 @@ function deltaDispatch(
     },
     grid: [x, 1, y * z],
   };
+}
+
+/** Where rows of the output lie, by the order of those of the log-sum-exp. */
+function stridedRows(
+  problem: AttentionProblem,
+  format: RowFormat,
+): Record<string, number> {
+  const { layout, queryHeads, queryTokens, sequences, strides } = problem;
+  const own = strideUniforms("output", format, rowStrides(problem).output);
+  // Ragged sequences follow each other, as one.
+  const tokens = queryTokens / (strides?.dense ? sequences.length : 1);
+  const { output_token_stride: token, output_head_stride: head } = own;
+  return layout === "bshd"
+    ? {
+      ...own,
+      inner_rows: queryHeads,
+      middle_rows: tokens,
+      output_middle_stride: token,
+      output_inner_stride: head,
+    }
+    : {
+      ...own,
+      inner_rows: tokens,
+      middle_rows: queryHeads,
+      output_middle_stride: head,
+      output_inner_stride: token,
+    };
 }
 
 function explained(

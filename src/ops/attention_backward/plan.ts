@@ -19,6 +19,7 @@ import type { BackwardChoices } from "./choices.ts";
 import type { BackwardExplanation } from "./explanation.ts";
 import type { CapturedFloats } from "../../mods/mod.ts";
 import { checkCaptured } from "./capture_pass.ts";
+import type { GradientStrides } from "./gradient_strides.ts";
 import { checkBackwardOptions } from "./options.ts";
 import { type BackwardParts, backwardParts } from "./parts.ts";
 import type { BackwardTensors } from "./backward_tensors.ts";
@@ -46,6 +47,11 @@ export interface BackwardPlanOptions extends BackwardChoices {
    * gave, or the `Float32Array` or GPU tensor that a mod was made of.
    */
   readonly captureGradients?: readonly CapturedFloats[] | undefined;
+  /**
+   * Where the plan writes gradients whose rows do not lie side by side, such as
+   * what a transposed view is a gradient of; each in a buffer of its own.
+   */
+  readonly gradientStrides?: GradientStrides | undefined;
 }
 
 /**
@@ -158,6 +164,7 @@ export class AttentionBackwardPlan implements Disposable {
       problem,
       lseGradient: this.#options.lseGradient ?? false,
       captureGradients: this.#options.captureGradients ?? [],
+      gradientStrides: this.#options.gradientStrides ?? {},
     });
     const names = { ...NAMES, ...namesOfCaptures(parts.captures) };
     const captures = capturedTensors(gpu, parts.captures, undefined);
@@ -205,13 +212,18 @@ export class AttentionBackwardPlan implements Disposable {
 function checkedParts(
   gpu: Gpu,
   problem: AttentionProblem,
-  { lseGradient = false, captureGradients = [], ...choices }:
+  { lseGradient = false, captureGradients = [], gradientStrides, ...choices }:
     BackwardPlanOptions,
 ): BackwardParts {
   checkSelection(gpu, problem.selection);
   checkIndexing(gpu, problem);
   checkCaptured(captureGradients);
-  const backward = { problem, lseGradient, captureGradients };
+  const backward = {
+    problem,
+    lseGradient,
+    captureGradients,
+    gradientStrides,
+  };
   const parts = backwardParts(backward, gpu, choices);
   for (const own of Object.values(parts.captures)) checkCapture(gpu, own);
   return parts;

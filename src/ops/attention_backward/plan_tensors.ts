@@ -20,7 +20,7 @@ import type { AttentionProblem } from "../attention/problem.ts";
 import { tensorElements } from "../attention/rows.ts";
 import type { CapturedFloats } from "../../mods/mod.ts";
 import { captureElements } from "./capture_pass.ts";
-import { gradientElements } from "./gradient_spans.ts";
+import { gradientPlaces, type GradientStrides } from "./gradient_strides.ts";
 import type { BackwardTensors } from "./backward_tensors.ts";
 
 /**
@@ -32,15 +32,16 @@ import type { BackwardTensors } from "./backward_tensors.ts";
 export function checkBackwardTensors(
   gpu: Gpu,
   tensors: BackwardTensors,
-  { problem, lseGradient, captureGradients }: {
+  { problem, lseGradient, captureGradients, gradientStrides }: {
     readonly problem: AttentionProblem;
     readonly lseGradient: boolean;
     readonly captureGradients: readonly CapturedFloats[];
+    readonly gradientStrides: GradientStrides;
   },
 ): void {
   const { dtype, keys } = problem;
   const elements = tensorElements(problem);
-  const gradients = gradientElements(problem);
+  const { elements: gradients } = gradientPlaces(problem, gradientStrides);
   const check = (
     name: Exclude<
       keyof BackwardTensors,
@@ -48,17 +49,25 @@ export function checkBackwardTensors(
     >,
     size: number,
     type: string,
-  ) => checkTensor(gpu, name, tensors[name], { type, size });
-  check("query", elements.query, dtype);
+    least = false,
+  ) => checkTensor(gpu, name, tensors[name], { type, size, least });
+  const rows = (name: "query" | "key" | "value" | "output") =>
+    check(name, elements[name], dtype, problem.strides?.[name] !== undefined);
+  rows("query");
   if (keys.segments > 0) checkArenas(tensors.arenas, problem);
   else {
-    check("key", elements.key, dtype);
-    check("value", elements.value, dtype);
+    rows("key");
+    rows("value");
   }
   checkBlockMask(gpu, problem, tensors.blockMask);
-  check("output", elements.output, dtype);
+  rows("output");
   check("lse", elements.lse, "f32");
-  check("outputGradient", elements.output, dtype);
+  check(
+    "outputGradient",
+    elements.output,
+    dtype,
+    problem.strides?.output !== undefined,
+  );
   if (lseGradient) check("lseGradient", elements.lse, "f32");
   else {
     checkType(
@@ -68,9 +77,10 @@ export function checkBackwardTensors(
       tensors.lseGradient,
     );
   }
-  check("queryGradient", gradients.query, dtype);
-  check("keyGradient", gradients.key, dtype);
-  check("valueGradient", gradients.value, dtype);
+  for (const name of ["query", "key", "value"] as const) {
+    const apart = gradientStrides[name] !== undefined;
+    check(`${name}Gradient`, gradients[name], dtype, apart);
+  }
   const given = tensors.captureGradients ?? [];
   checkType(
     given.length === captureGradients.length,

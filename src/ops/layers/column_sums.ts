@@ -1,3 +1,4 @@
+// deno-lint-ignore-file camelcase -- uniforms have the names of WGSL
 /**
  * The dispatches of sums over rows.
  *

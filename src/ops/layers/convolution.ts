@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Gpu } from "../../gpu/mod.ts";
+import type { Gpu, GpuTensor, HostTensor } from "../../gpu/mod.ts";
 import {
   CONVOLUTION_OPS,
   type ConvolutionBackwardOptions,
@@ -12,7 +12,7 @@ import {
   type ConvolutionOptions,
   type ConvolutionResult,
 } from "./ops/convolution.ts";
-import { type Placed, runLayer } from "./run.ts";
+import { runLayer } from "./run.ts";
 
 /**
  * A causal depthwise convolution over the last few inputs of each channel, as
@@ -40,7 +40,7 @@ import { type Placed, runLayer } from "./run.ts";
  *
  * @category Layers
  */
-export async function shortConvolution<T extends Placed>(
+export async function shortConvolution<T extends GpuTensor | HostTensor>(
   gpu: Gpu,
   options: ConvolutionOptions<T>,
 ): Promise<ConvolutionResult<T>> {
@@ -73,7 +73,9 @@ export async function shortConvolution<T extends Placed>(
  *
  * @category Layers
  */
-export async function shortConvolutionBackward<T extends Placed>(
+export async function shortConvolutionBackward<
+  T extends GpuTensor | HostTensor,
+>(
   gpu: Gpu,
   options: ConvolutionBackwardOptions<T>,
 ): Promise<ConvolutionGradients<T>> {

@@ -4,14 +4,14 @@
  * @module
  */
 
-import type { Gpu } from "../../gpu/mod.ts";
+import type { Gpu, GpuTensor, HostTensor } from "../../gpu/mod.ts";
 import {
   CROSS_ENTROPY_OPS,
   type CrossEntropyBackwardOptions,
   type CrossEntropyOptions,
   type CrossEntropyResult,
 } from "./ops/cross_entropy.ts";
-import { type Placed, runLayer } from "./run.ts";
+import { runLayer } from "./run.ts";
 
 /**
  * The cross entropy of rows of logits with a column each, over rows that count,
@@ -35,7 +35,7 @@ import { type Placed, runLayer } from "./run.ts";
  *
  * @category Layers
  */
-export async function crossEntropy<T extends Placed>(
+export async function crossEntropy<T extends GpuTensor | HostTensor>(
   gpu: Gpu,
   options: CrossEntropyOptions<T>,
 ): Promise<CrossEntropyResult<T>> {
@@ -69,7 +69,7 @@ export async function crossEntropy<T extends Placed>(
  *
  * @category Layers
  */
-export async function crossEntropyBackward<T extends Placed>(
+export async function crossEntropyBackward<T extends GpuTensor | HostTensor>(
   gpu: Gpu,
   options: CrossEntropyBackwardOptions<T>,
 ): Promise<T> {

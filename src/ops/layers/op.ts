@@ -9,7 +9,7 @@ import { type ElementType, elementTypeOf } from "../../core/dtype.ts";
 import { checkOptions, type OptionHints } from "../../core/options.ts";
 import { checkShape } from "../../gpu/host_tensor.ts";
 import { GpuTensor, type ProgramParts } from "../../gpu/mod.ts";
-import { describeTensor } from "../tensors.ts";
+import { type AnyTensor, describeTensor } from "../tensors.ts";
 
 /**
  * An element type and a shape.
@@ -21,6 +21,21 @@ export interface LayerTensor {
   readonly dtype: ElementType;
   /** Lengths of its dimensions, outermost first. */
   readonly shape: readonly number[];
+}
+
+/**
+ * What every backward op takes beside its forward's options.
+ *
+ * @category Layers
+ */
+export interface LayerBackwardOptions<Gradients extends string> {
+  /** The loss's derivative by the output: like it. A plan needs none. */
+  readonly outputGradient?: AnyTensor | undefined;
+  /**
+   * Gradients that a plan adds to what is there, instead of replacing it: those
+   * of what is used several times.
+   */
+  readonly accumulate?: readonly Gradients[] | undefined;
 }
 
 /** What options of an op come to. */

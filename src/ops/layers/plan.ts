@@ -5,11 +5,7 @@
  */
 
 import { checkOptions } from "../../core/options.ts";
-import {
-  type Gpu,
-  type GpuTensor,
-  type ProgramExplanation,
-} from "../../gpu/mod.ts";
+import type { Gpu, GpuTensor, ProgramExplanation } from "../../gpu/mod.ts";
 import type { PassDescriptor } from "../attention/plan.ts";
 import { checkGpu, type PlanParts, PlanProgram } from "../plan/plan_program.ts";
 import { checkTensor, checkWritten } from "../plan/tensors.ts";

@@ -7,39 +7,86 @@
 import { checkType } from "../../core/check.ts";
 import type { Gpu } from "../../gpu/mod.ts";
 import type { LayerOp } from "./op.ts";
-import { CONVOLUTION_OPS } from "./ops/convolution.ts";
-import { CROSS_ENTROPY_OPS } from "./ops/cross_entropy.ts";
-import { POINTWISE_OPS } from "./ops/pointwise.ts";
-import { PROJECTION_OPS } from "./ops/projection.ts";
-import { ROW_NORM_OPS } from "./ops/row_norm.ts";
+import {
+  CONVOLUTION_OPS,
+  type ConvolutionBackwardOptions,
+  type ConvolutionOptions,
+} from "./ops/convolution.ts";
+import {
+  CROSS_ENTROPY_OPS,
+  type CrossEntropyBackwardOptions,
+  type CrossEntropyOptions,
+} from "./ops/cross_entropy.ts";
+import {
+  type LogGateBackwardOptions,
+  type LogGateOptions,
+  POINTWISE_OPS,
+  type SigmoidBackwardOptions,
+  type SigmoidOptions,
+  type SwishGateBackwardOptions,
+  type SwishGateOptions,
+} from "./ops/pointwise.ts";
+import {
+  PROJECTION_OPS,
+  type ProjectionBackwardOptions,
+  type ProjectionOptions,
+} from "./ops/projection.ts";
+import {
+  type L2NormalizeBackwardOptions,
+  type L2NormalizeOptions,
+  type RmsNormBackwardOptions,
+  type RmsNormOptions,
+  ROW_NORM_OPS,
+} from "./ops/row_norm.ts";
 import { LayerPlan } from "./plan.ts";
 
-type Ops =
-  & typeof ROW_NORM_OPS
-  & typeof PROJECTION_OPS
-  & typeof POINTWISE_OPS
-  & typeof CONVOLUTION_OPS
-  & typeof CROSS_ENTROPY_OPS;
-
 /**
- * The ops of layers, forward and backward.
+ * The ops of layers, forward and backward, and what each of them takes; for a
+ * plan, tensors may be shapes only, and those that have no choice may be left
+ * out.
  *
  * @category Layers
  */
-export type LayerOpName = keyof Ops;
+export interface LayerOptions {
+  /** See `project()`. */
+  readonly project: ProjectionOptions;
+  /** See `projectBackward()`. */
+  readonly projectBackward: ProjectionBackwardOptions;
+  /** See `rmsNorm()`. */
+  readonly rmsNorm: RmsNormOptions;
+  /** See `rmsNormBackward()`. */
+  readonly rmsNormBackward: RmsNormBackwardOptions;
+  /** See `l2Normalize()`. */
+  readonly l2Normalize: L2NormalizeOptions;
+  /** See `l2NormalizeBackward()`. */
+  readonly l2NormalizeBackward: L2NormalizeBackwardOptions;
+  /** See `sigmoid()`. */
+  readonly sigmoid: SigmoidOptions;
+  /** See `sigmoidBackward()`. */
+  readonly sigmoidBackward: SigmoidBackwardOptions;
+  /** See `logGate()`. */
+  readonly logGate: LogGateOptions;
+  /** See `logGateBackward()`. */
+  readonly logGateBackward: LogGateBackwardOptions;
+  /** See `swishGate()`. */
+  readonly swishGate: SwishGateOptions;
+  /** See `swishGateBackward()`. */
+  readonly swishGateBackward: SwishGateBackwardOptions;
+  /** See `shortConvolution()`. */
+  readonly shortConvolution: ConvolutionOptions;
+  /** See `shortConvolutionBackward()`. */
+  readonly shortConvolutionBackward: ConvolutionBackwardOptions;
+  /** See `crossEntropy()`. */
+  readonly crossEntropy: CrossEntropyOptions;
+  /** See `crossEntropyBackward()`. */
+  readonly crossEntropyBackward: CrossEntropyBackwardOptions;
+}
 
-/**
- * What an op takes; for a plan, tensors may be shapes only, and those that have
- * no choice may be left out.
- *
- * @category Layers
- */
-export type LayerOptions<Name extends LayerOpName> = Ops[Name] extends
-  LayerOp<infer Options> ? Options : never;
-
-const OPS: Ops = {
-  ...ROW_NORM_OPS,
+const OPS: {
+  readonly [Name in keyof LayerOptions]: LayerOp<LayerOptions[Name]>;
+} = {
   ...PROJECTION_OPS,
+  ...ROW_NORM_OPS,
   ...POINTWISE_OPS,
   ...CONVOLUTION_OPS,
   ...CROSS_ENTROPY_OPS,
@@ -69,21 +116,17 @@ const OPS: Ops = {
  *
  * @category Layers
  */
-export async function planLayer<Name extends LayerOpName>(
+export async function planLayer<Name extends keyof LayerOptions>(
   gpu: Gpu,
   name: Name,
-  options: LayerOptions<Name>,
-): Promise<LayerPlan<LayerOptions<Name> & object>> {
+  options: LayerOptions[Name],
+): Promise<LayerPlan<LayerOptions[Name]>> {
   checkType(
     Object.hasOwn(OPS, name),
     "name",
     `must be one of ${Object.keys(OPS).join(", ")}`,
     name,
   );
-  const op = OPS[name] as unknown as LayerOp<LayerOptions<Name> & object>;
-  return await LayerPlan.create(
-    gpu,
-    op,
-    options as LayerOptions<Name> & object,
-  );
+  const op = OPS[name] as unknown as LayerOp<LayerOptions[Name]>;
+  return await LayerPlan.create(gpu, op, options);
 }

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Gpu } from "../../gpu/mod.ts";
+import type { Gpu, GpuTensor, HostTensor } from "../../gpu/mod.ts";
 import {
   type LogGateBackwardOptions,
   type LogGateOptions,
@@ -15,7 +15,7 @@ import {
   type SwishGateGradients,
   type SwishGateOptions,
 } from "./ops/pointwise.ts";
-import { type Placed, runLayer } from "./run.ts";
+import { runLayer } from "./run.ts";
 
 /**
  * The logistic function of each element: the delta rule's beta, for one.
@@ -37,7 +37,7 @@ import { type Placed, runLayer } from "./run.ts";
  *
  * @category Layers
  */
-export async function sigmoid<T extends Placed>(
+export async function sigmoid<T extends GpuTensor | HostTensor>(
   gpu: Gpu,
   options: SigmoidOptions<T>,
 ): Promise<T> {
@@ -69,7 +69,7 @@ export async function sigmoid<T extends Placed>(
  *
  * @category Layers
  */
-export async function sigmoidBackward<T extends Placed>(
+export async function sigmoidBackward<T extends GpuTensor | HostTensor>(
   gpu: Gpu,
   options: SigmoidBackwardOptions<T>,
 ): Promise<T> {
@@ -104,7 +104,7 @@ export async function sigmoidBackward<T extends Placed>(
  *
  * @category Layers
  */
-export async function logGate<T extends Placed>(
+export async function logGate<T extends GpuTensor | HostTensor>(
   gpu: Gpu,
   options: LogGateOptions<T>,
 ): Promise<T> {
@@ -137,7 +137,7 @@ export async function logGate<T extends Placed>(
  *
  * @category Layers
  */
-export async function logGateBackward<T extends Placed>(
+export async function logGateBackward<T extends GpuTensor | HostTensor>(
   gpu: Gpu,
   options: LogGateBackwardOptions<T>,
 ): Promise<T> {
@@ -170,7 +170,7 @@ export async function logGateBackward<T extends Placed>(
  *
  * @category Layers
  */
-export async function swishGate<T extends Placed>(
+export async function swishGate<T extends GpuTensor | HostTensor>(
   gpu: Gpu,
   options: SwishGateOptions<T>,
 ): Promise<T> {
@@ -204,7 +204,7 @@ export async function swishGate<T extends Placed>(
  *
  * @category Layers
  */
-export async function swishGateBackward<T extends Placed>(
+export async function swishGateBackward<T extends GpuTensor | HostTensor>(
   gpu: Gpu,
   options: SwishGateBackwardOptions<T>,
 ): Promise<SwishGateGradients<T>> {

@@ -4,14 +4,14 @@
  * @module
  */
 
-import type { Gpu } from "../../gpu/mod.ts";
+import type { Gpu, GpuTensor, HostTensor } from "../../gpu/mod.ts";
 import {
   PROJECTION_OPS,
   type ProjectionBackwardOptions,
   type ProjectionGradients,
   type ProjectionOptions,
 } from "./ops/projection.ts";
-import { type Placed, runLayer } from "./run.ts";
+import { runLayer } from "./run.ts";
 
 /**
  * Rows times a matrix, and a bias: `y = x W^T + b`, a linear layer. Rows and
@@ -35,7 +35,7 @@ import { type Placed, runLayer } from "./run.ts";
  *
  * @category Layers
  */
-export async function project<T extends Placed>(
+export async function project<T extends GpuTensor | HostTensor>(
   gpu: Gpu,
   options: ProjectionOptions<T>,
 ): Promise<T> {
@@ -68,7 +68,7 @@ export async function project<T extends Placed>(
  *
  * @category Layers
  */
-export async function projectBackward<T extends Placed>(
+export async function projectBackward<T extends GpuTensor | HostTensor>(
   gpu: Gpu,
   options: ProjectionBackwardOptions<T>,
 ): Promise<ProjectionGradients<T>> {

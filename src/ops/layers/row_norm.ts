@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Gpu } from "../../gpu/mod.ts";
+import type { Gpu, GpuTensor, HostTensor } from "../../gpu/mod.ts";
 import {
   type L2NormalizeBackwardOptions,
   type L2NormalizeOptions,
@@ -13,7 +13,7 @@ import {
   type RmsNormOptions,
   ROW_NORM_OPS,
 } from "./ops/row_norm.ts";
-import { type Placed, runLayer } from "./run.ts";
+import { runLayer } from "./run.ts";
 
 /**
  * RMSNorm of rows (Zhang and Sennrich 2019): each divided by the root of its
@@ -37,7 +37,7 @@ import { type Placed, runLayer } from "./run.ts";
  *
  * @category Layers
  */
-export async function rmsNorm<T extends Placed>(
+export async function rmsNorm<T extends GpuTensor | HostTensor>(
   gpu: Gpu,
   options: RmsNormOptions<T>,
 ): Promise<T> {
@@ -74,7 +74,7 @@ export async function rmsNorm<T extends Placed>(
  *
  * @category Layers
  */
-export async function rmsNormBackward<T extends Placed>(
+export async function rmsNormBackward<T extends GpuTensor | HostTensor>(
   gpu: Gpu,
   options: RmsNormBackwardOptions<T>,
 ): Promise<RmsNormGradients<T>> {
@@ -105,7 +105,7 @@ export async function rmsNormBackward<T extends Placed>(
  *
  * @category Layers
  */
-export async function l2Normalize<T extends Placed>(
+export async function l2Normalize<T extends GpuTensor | HostTensor>(
   gpu: Gpu,
   options: L2NormalizeOptions<T>,
 ): Promise<T> {
@@ -141,7 +141,7 @@ export async function l2Normalize<T extends Placed>(
  *
  * @category Layers
  */
-export async function l2NormalizeBackward<T extends Placed>(
+export async function l2NormalizeBackward<T extends GpuTensor | HostTensor>(
   gpu: Gpu,
   options: L2NormalizeBackwardOptions<T>,
 ): Promise<T> {

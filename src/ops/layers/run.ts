@@ -15,9 +15,6 @@ import { uploadHost } from "../../gpu/host_tensor.ts";
 import { type LayerOp, type LayerTensor, workOf } from "./op.ts";
 import { LayerPlan } from "./plan.ts";
 
-/** Where tensors are. */
-export type Placed = GpuTensor | HostTensor;
-
 /**
  * Runs an op on the tensors among its options, of which `first` decides where
  * results are: on the host, or GPU tensors that are the caller's, for which
@@ -32,7 +29,7 @@ export async function runLayer<Options extends object>(
   gpu: Gpu,
   op: LayerOp<Options>,
   { options, first }: { readonly options: Options; readonly first: string },
-): Promise<Record<string, Placed>> {
+): Promise<Record<string, GpuTensor | HostTensor>> {
   const given = options as Readonly<Record<string, unknown>>;
   const { read, written } = workOf(op, options);
   checkType(

@@ -101,6 +101,7 @@ export function linearSpec(
     valueFormat: format(valueHeadDim, strides.value),
     outputFormat: format(valueHeadDim, strides.output),
     gate: decay?.kind ?? "none",
+    delta: problem.beta !== undefined,
     tile,
   };
 }

@@ -11,12 +11,7 @@
 import { chunkStateKernel } from "../../../kernels/linear/chunk_state.ts";
 import { GATE_LANES, gateSumsKernel } from "../../../kernels/linear/gates.ts";
 import { chunkOutputKernel } from "../../../kernels/linear/output.ts";
-import {
-  productColumns,
-  productRows,
-  type ProductTile,
-  productTiles,
-} from "../../../kernels/product.ts";
+import { productColumns, productRows } from "../../../kernels/product.ts";
 import {
   SCAN_LANES,
   scanKernel,
@@ -29,7 +24,7 @@ import {
 import { UnsupportedError } from "../../core/errors.ts";
 import type { KernelSource } from "../../core/kernel.ts";
 import { foldGrid } from "../../gpu/program/dispatch.ts";
-import type { Dispatch, ProgramParts } from "../../gpu/mod.ts";
+import type { ProgramParts } from "../../gpu/mod.ts";
 import type { Segment } from "./chunks.ts";
 import {
   givenStatesSpec,
@@ -38,8 +33,10 @@ import {
   type LinearDevice,
   type LinearDispatch,
 } from "./context.ts";
+import { deltaDispatches } from "./delta.ts";
 import type { LinearExplanation } from "./explanation.ts";
 import { checkSupported, type LinearProblem } from "./problem.ts";
+import { productDispatch, segmentUniforms } from "./product_dispatch.ts";
 import { recurrentDispatch } from "./recurrent.ts";
 import { linearScratch } from "./scratch.ts";
 
@@ -64,16 +61,12 @@ export function linearParts(
   checkSupported(problem);
   const context = linearContext(problem, device);
   const { schedule } = context;
-  if (problem.beta && schedule.chunkCount > 0) {
-    throw new UnsupportedError(
-      `compute linear attention by chunks by the rule ${problem.rule}`,
-      'there is no kernel for it in this version; write form: "recurrent"',
-    );
-  }
   const all = [
     ...schedule.segments.flatMap((segment) => [
       ...gateDispatches(context, segment),
-      ...stateDispatches(context, segment),
+      ...problem.beta
+        ? deltaDispatches(context, segment)
+        : stateDispatches(context, segment),
       scoresDispatch(context, segment),
       outputDispatch(context, segment),
     ]),
@@ -82,13 +75,18 @@ export function linearParts(
   return partsOf(context, all, linearScratch(context));
 }
 
-/** Those of the dispatches that have something to do, and what to say of them. */
+/**
+ * Those of the dispatches that have something to do, and what to say of them.
+ *
+ * @throws {UnsupportedError} if one binds more than the device can
+ */
 export function partsOf(
-  { problem, schedule, spec }: LinearContext,
+  { problem, schedule, spec, device }: LinearContext,
   dispatches: readonly LinearDispatch[],
   scratch: Readonly<Record<string, number>>,
 ): LinearParts {
   const all = dispatches.filter(({ grid }) => grid.every((count) => count > 0));
+  for (const { source } of all) checkBindings(source, device);
   return {
     parts: {
       dispatches: all.map(({ does: _, ...dispatch }) => dispatch),
@@ -111,6 +109,23 @@ export function partsOf(
       scratchBytes: Object.values(scratch).reduce((sum, n) => sum + n, 0),
     },
   };
+}
+
+/**
+ * Throws unless a device has as many storage buffers as a kernel binds: more than
+ * eight only the delta rules' scan does, with gates, states that it is given and
+ * ones that it gives, and segments.
+ */
+function checkBindings(
+  { label, bindings }: KernelSource,
+  { limits: { maxStorageBuffersPerShaderStage: most } }: LinearDevice,
+): void {
+  const bound = bindings.filter(({ access }) => access !== "uniform").length;
+  if (bound <= most) return;
+  throw new UnsupportedError(
+    "compute linear attention of so many chunks",
+    `${label} binds ${bound} buffers, and maxStorageBuffersPerShaderStage is ${most}; give states, a pool, in place of initialState and returnState`,
+  );
 }
 
 /** Sums of gates inside chunks, where there are gates. */
@@ -240,47 +255,4 @@ export function outputDispatch(
     columns: problem.valueHeadDim,
     does: "outputs of the states that enter, and of scores",
   });
-}
-
-/** A dispatch of a product for each chunk and head of a segment. */
-export function productDispatch(
-  { spec, values, device }: LinearContext,
-  segment: Segment,
-  { source, tile = spec.tile, heads, rows, columns, uniforms, aliases, does }: {
-    readonly source: KernelSource;
-    /** Its tile; that of the spec by default. */
-    readonly tile?: ProductTile;
-    /** Heads that it is for. */
-    readonly heads: number;
-    /** Rows at most. */
-    readonly rows: number;
-    /** Columns at most. */
-    readonly columns: number;
-    /** Values that are its own. */
-    readonly uniforms?: Readonly<Record<string, number>>;
-    readonly aliases?: Dispatch["aliases"];
-    readonly does: string;
-  },
-): LinearDispatch {
-  const tiles = productTiles(tile, { rows, columns });
-  const groups = segment.chunks.count * heads * tiles.row_tiles *
-    tiles.column_tiles;
-  return {
-    source,
-    uniforms: {
-      ...values,
-      ...segmentUniforms(segment),
-      grid_heads: heads,
-      ...tiles,
-      ...uniforms,
-    },
-    grid: foldGrid(groups, device.limits),
-    aliases,
-    does,
-  };
-}
-
-/** Values of the uniforms that say which chunks are worked on. */
-export function segmentUniforms({ chunks }: Segment): Record<string, number> {
-  return { chunks_at: chunks.at, chunk_count: chunks.count };
 }

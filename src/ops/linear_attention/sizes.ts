@@ -20,13 +20,26 @@ type Values = Readonly<Record<string, number>>;
 
 /** Bytes that a chunk takes of each scratch buffer. */
 function chunkBytes(
-  { chunk, stateHeads, outputHeads, decay }: LinearProblem,
+  { chunk, stateHeads, outputHeads, decay, beta }: LinearProblem,
   values: Values,
-): Readonly<Record<"states" | "gates" | "scores", number>> {
+): Record<string, number> {
   return {
     states: stateBytes(stateHeads, values),
     gates: decay ? 4 * chunk * stateHeads * values.gate_width : 0,
     scores: 16 * chunk * outputHeads * values.score_vecs,
+    ...beta && deltaBytes(chunk * stateHeads, values),
+  };
+}
+
+/** Bytes that so many rows take of each scratch buffer of the delta rules. */
+export function deltaBytes(
+  rows: number,
+  { score_vecs, value_vecs, head_vecs }: Values,
+): Record<string, number> {
+  return {
+    key_scores: 16 * rows * score_vecs,
+    written: 16 * rows * value_vecs,
+    erased: 16 * rows * head_vecs,
   };
 }
 
@@ -65,5 +78,10 @@ export function chunkSizes(
     }`,
     problem.chunk,
   );
-  return { segment: Math.floor(most / largest), block: BLOCK, long: LONG };
+  return {
+    segment: Math.floor(most / largest),
+    block: BLOCK,
+    // A chunk's state after the delta rules is not a sum that blocks could have.
+    long: problem.beta ? Infinity : LONG,
+  };
 }

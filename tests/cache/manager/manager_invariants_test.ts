@@ -4,13 +4,17 @@ import {
   CacheManager,
   type CacheSequence,
   PrefixIndex,
+  StatePool,
 } from "../../../src/cache/mod.ts";
 import {
   type ManagerState,
   verifyManager,
 } from "../../../src/cache/manager/manager_invariants.ts";
 
-/** A running sequence in blocks 2 and 3, one swapped in slot 1, a pin on 1. */
+/**
+ * A running sequence in blocks 2 and 3 and state 2, one swapped in slot 1 of
+ * both, a pin on 1 of both.
+ */
 function soundState() {
   const running = {
     status: "running",
@@ -19,6 +23,9 @@ function soundState() {
     tables: [{ length: 3, committed: 2, blocks: [0, 2, 3], dropped: 1 }],
     cursors: [{ blocks: 2 }],
     host: [] as number[][],
+    states: [{ length: 3, committed: 2, slots: [2], verify() {} }],
+    stateCursors: [{ blocks: 2 }],
+    hostStates: [] as number[],
   };
   const swapped = {
     status: "swapped",
@@ -27,6 +34,9 @@ function soundState() {
     tables: [] as typeof running.tables,
     cursors: [] as typeof running.cursors,
     host: [[0, 1]],
+    states: [] as typeof running.states,
+    stateCursors: [] as typeof running.stateCursors,
+    hostStates: [0, 1],
   };
   return {
     pool: { totalBlocks: 3, blockSize: 1, refCount: (_: number): number => 1 },
@@ -34,6 +44,11 @@ function soundState() {
     states: [running, swapped],
     pins: [{ blocks: [1] }],
     indexed: true,
+    recurrent: {
+      pool: { totalBlocks: 2, refCount: (_: number): number => 1 },
+      host: { totalBlocks: 1, refCount: (_: number): number => 1 },
+      pins: [{ blocks: [1] }],
+    } as NonNullable<ManagerState["recurrent"]> | undefined,
   };
 }
 
@@ -59,7 +74,22 @@ const faults: [string, (state: Sound) => void][] = [
   ["only dropped blocks are null", (s) => s.states[0].tables[0].dropped = 0],
   ["no more is committed than", (s) => s.states[1].committed = 3],
   ["every committed full block is", (s) => s.states[0].cursors[0].blocks = 1],
-  ["every committed full block is", (s) => s.indexed = false],
+  ["every committed full block is", (s) => {
+    s.indexed = false;
+    s.recurrent = undefined;
+    s.states[0].states = [];
+  }],
+  ["every state is held as often", (s) => s.states[0].states[0].slots = []],
+  ["every state is held as often", (s) => {
+    s.recurrent = { ...s.recurrent!, pins: [] };
+  }],
+  [
+    "every host slot of a state is held",
+    (s) => s.states[1].hostStates = [1, 1],
+  ],
+  ["tables are as long as their", (s) => s.states[0].states[0].length = 2],
+  ["tables are committed as", (s) => s.states[0].states[0].committed = 1],
+  ["every committed full block", (s) => s.states[0].stateCursors[0].blocks = 1],
 ];
 
 faults.forEach(([rule, corrupt], i) => {
@@ -68,6 +98,19 @@ faults.forEach(([rule, corrupt], i) => {
     corrupt(state);
     assertThrows(() => verify(state), Error, `violated: ${rule}`);
   });
+});
+
+Deno.test("CacheManager.verify() notices who goes on from a state", () => {
+  const pool = new BlockPool({ numBlocks: 9, blockSize: 2 });
+  const states = { pool: new StatePool({ numStates: 5, blockSize: 2 }) };
+  const groups = [{}, { kind: "state" }] as const;
+  const cache = new CacheManager({ pool, groups, states });
+  const { sequence, pending } = cache.create([1, 2, 3]);
+  cache.reserve(sequence, pending);
+  cache.commit(sequence);
+  cache.verify();
+  sequence.states[0].reserve(1);
+  assertThrows(() => cache.verify(), Error, "tables are as long");
 });
 
 const edits: [string, string, (sequence: CacheSequence) => void][] = [

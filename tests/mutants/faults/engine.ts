@@ -73,7 +73,7 @@ export const ENGINE_FAULTS: readonly SourceFault[] = [
     ["beams are moved twice", "state.parents = undefined;", ""],
     [
       "work that will not be is left in the cache",
-      "this.#cache.truncate(sequence, start);",
+      "this.#cache.truncate(sequence, start, { unwritten: true });",
       "",
     ],
   ]),
@@ -173,7 +173,7 @@ export const ENGINE_FAULTS: readonly SourceFault[] = [
   ...faultsIn("KvMemory", EXAMPLES, [
     [
       "swapped requests below the watermark come back",
-      "!alone && this.#cache.pool.freeBlocks < this.#cache.watermarkBlocks",
+      "!alone && this.#cache.belowWatermark",
       "false",
     ],
   ]),

@@ -10,6 +10,7 @@ import { BLOCK_FAULTS } from "./cache/block.ts";
 import { EXTENT_FAULTS } from "./cache/extent.ts";
 import { MANAGER_FAULTS } from "./cache/manager.ts";
 import { PREFIX_FAULTS } from "./cache/prefix.ts";
+import { STATE_FAULTS } from "./cache/state.ts";
 import { SWAP_FAULTS } from "./cache/swap.ts";
 import { DERIVATIVE_FAULTS } from "./derivatives.ts";
 import { ENGINE_FAULTS } from "./engine.ts";
@@ -21,7 +22,9 @@ import { DECODE_FAULTS } from "./kernels/decode.ts";
 import { NOTATION_FAULTS } from "./kernels/notation.ts";
 import { STANDARD_FAULTS } from "./kernels/standard.ts";
 import { KV_FAULTS } from "./kv.ts";
+import { LINEAR_ATTENTION_FAULTS } from "./linear_attention.ts";
 import { LINEAR_COST_FAULTS } from "./linear_cost.ts";
+import { LINEAR_REFERENCE_FAULTS } from "./linear_reference.ts";
 import { MASK_FAULTS } from "./masks.ts";
 import { MODEL_FAULTS } from "./models.ts";
 import { MODS_FAULTS } from "./mods.ts";
@@ -40,6 +43,7 @@ export const FAULTS: readonly Fault[] = [
   ...BLOCK_FAULTS,
   ...PREFIX_FAULTS,
   ...EXTENT_FAULTS,
+  ...STATE_FAULTS,
   ...SWAP_FAULTS,
   ...MANAGER_FAULTS,
   ...ENGINE_FAULTS,
@@ -56,6 +60,7 @@ export const FAULTS: readonly Fault[] = [
   ...PACKING_FAULTS,
   ...PLAYGROUND_FAULTS,
   ...REFERENCE_FAULTS,
+  ...LINEAR_REFERENCE_FAULTS,
   ...DERIVATIVE_FAULTS,
   ...REPRO_FAULTS,
   ...NOTATION_FAULTS,
@@ -63,6 +68,7 @@ export const FAULTS: readonly Fault[] = [
   ...BACKWARD_FAULTS,
   ...DECODE_FAULTS,
   ...STANDARD_FAULTS,
+  ...LINEAR_ATTENTION_FAULTS,
   ...LINEAR_COST_FAULTS,
   ...TRAFFIC_FAULTS,
   ...CACHE_KERNEL_FAULTS,

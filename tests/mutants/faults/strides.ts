@@ -7,6 +7,7 @@
 import { type Fault, faultsIn, faultsInKernel } from "../fault.ts";
 
 const STRIDES = ["laws/strides"];
+const BACKWARD = ["laws/strides_backward"];
 
 /** Every fault listed for it. */
 export const STRIDES_FAULTS: readonly Fault[] = [
@@ -77,6 +78,94 @@ export const STRIDES_FAULTS: readonly Fault[] = [
       'layout === "bhsd" || given !== undefined',
     ],
   ]),
+  ...faultsInKernel("attention.backward.key_value", BACKWARD, [
+    [
+      "keys' gradients read the output's of the first sequence",
+      "output_gradient_place(sequence.batch, token_1, head_1)",
+      "output_gradient_place(0, token_1, head_1)",
+    ],
+    [
+      "keys' gradients read the statistics of the first sequence",
+      "lse_place(sequence.batch, token_1, head_1)",
+      "lse_place(0, token_1, head_1)",
+    ],
+    [
+      "values' gradients of all sequences are in the first one's place",
+      "value_gradient_place(sequence.batch, token_0, kv_head)",
+      "value_gradient_place(0, token_0, kv_head)",
+    ],
+  ]),
+  ...faultsInKernel("attention.backward.query", BACKWARD, [
+    [
+      "gradients of queries in views are in the first sequence's place",
+      "query_gradient_place(batch_0, token_0, head_0)",
+      "query_gradient_place(0, token_0, head_0)",
+    ],
+    [
+      "gradients of queries begin at element 0",
+      "params.query_gradient_at + ",
+      "",
+    ],
+  ]),
+  ...faultsInKernel("attention.backward.delta", BACKWARD, [
+    [
+      "rows of an output that lies apart are one sequence's",
+      "batch * params.output_batch_stride",
+      "0u",
+    ],
+    [
+      "heads and tokens change places",
+      "middle * params.output_middle_stride + inner * params.output_inner_stride",
+      "inner * params.output_middle_stride + middle * params.output_inner_stride",
+    ],
+  ]),
+  ...faultsIn("stridedRows", BACKWARD, [
+    [
+      "ragged sequences are apart by a stride in backward",
+      "strides?.dense ? sequences.length : 1",
+      "sequences.length",
+    ],
+  ]),
+  ...faultsIn("gradientPlaces", BACKWARD, [
+    [
+      "tokens that are counted through step over sequences twice",
+      "(uniforms[stride] - stepped) >>> 0",
+      "uniforms[stride] >>> 0",
+    ],
+    [
+      "gradients at odd places are vec4s",
+      "rowFormat(dtype, dim, at, batch, token, head)",
+      "rowFormat(dtype, dim)",
+    ],
+    [
+      "a gradient side by side steps as one that lies apart",
+      "own?.dense || own === undefined && batch > 0",
+      "own?.dense",
+    ],
+  ]),
+  ...faultsIn("gradientSpans", BACKWARD, [
+    [
+      "gradients of keys in views begin after all before them",
+      "stridedKeys(problem) && problem.strides!.dense",
+      "false",
+    ],
+  ]),
+  ...faultsIn(
+    "src/ops/attention_backward/gradient_strides.ts: ownStrides",
+    BACKWARD,
+    [
+      [
+        "rows of a gradient may overlap",
+        "checkApart(`${path}.strides`, shape, checked.strides);",
+        "",
+      ],
+      [
+        "strides of a gradient are of any shape",
+        "wanted.some((one) => one.join() === shape.join())",
+        "true",
+      ],
+    ],
+  ),
   ...faultsIn("headsLast", STRIDES, [
     [
       "strides stay in the layout's order",

@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import {
+  chunkedLinearAttentionBackward,
   linearAttentionBackward,
   type LinearBackwardProblem,
   type LinearGradients,
@@ -142,6 +143,19 @@ property(
     }
   },
   { runs: 60 },
+);
+
+property(
+  "chunkedLinearAttentionBackward() is the recurrence's for every chunk",
+  [linearCases({ ...small, distribution: fc.constantFrom("unit", "normal") })],
+  (c) => {
+    const problem = backwardOf(c);
+    const expected = linearAttentionBackward(problem);
+    for (let chunk = 1; chunk <= 6; chunk++) {
+      const actual = chunkedLinearAttentionBackward(problem, { chunk });
+      assertGradients(actual, expected, 1e-11);
+    }
+  },
 );
 
 property(

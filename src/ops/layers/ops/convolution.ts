@@ -32,7 +32,12 @@ import {
 } from "../../attention/options/spans.ts";
 import type { AnyTensor } from "../../tensors.ts";
 import { columnSums } from "../column_sums.ts";
-import { accumulates, describeRows, type LayerOp } from "../op.ts";
+import {
+  accumulates,
+  describeRows,
+  type LayerBackwardOptions,
+  type LayerOp,
+} from "../op.ts";
 
 /** Taps of a kernel at most. */
 const MOST_TAPS = 8;
@@ -74,18 +79,14 @@ export interface ConvolutionOptions<T = AnyTensor> {
  * @category Layers
  */
 export interface ConvolutionBackwardOptions<T = AnyTensor>
-  extends Omit<ConvolutionOptions<T>, "returnState"> {
-  /** The loss's derivative by the output: like it. A plan needs none. */
-  readonly outputGradient?: AnyTensor | undefined;
+  extends
+    Omit<ConvolutionOptions<T>, "returnState">,
+    LayerBackwardOptions<keyof ConvolutionGradients<unknown>> {
   /**
    * The loss's derivative by the final state, where there is one; for a plan, its
    * shape.
    */
   readonly finalStateGradient?: AnyTensor | undefined;
-  /** Gradients that a plan adds to what is there, instead of replacing it. */
-  readonly accumulate?:
-    | readonly (keyof ConvolutionGradients<unknown>)[]
-    | undefined;
 }
 
 /**

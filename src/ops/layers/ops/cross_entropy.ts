@@ -1,3 +1,4 @@
+// deno-lint-ignore-file camelcase -- uniforms have the names of WGSL
 /**
  * Cross entropy and its gradient, as ops.
  *

@@ -1,3 +1,4 @@
+// deno-lint-ignore-file camelcase -- functions have the names of WGSL
 /**
  * Gates: functions of single elements, and their gradients, as ops.
  *
@@ -14,7 +15,7 @@ import {
 import { checkFinite, checkRange, checkType } from "../../../core/check.ts";
 import { flatGrid } from "../../../gpu/program/dispatch.ts";
 import { type AnyTensor, describeTensor } from "../../tensors.ts";
-import { accumulates, type LayerOp } from "../op.ts";
+import { accumulates, type LayerBackwardOptions, type LayerOp } from "../op.ts";
 
 /**
  * What `sigmoid()` takes; `T` is where it is.
@@ -50,21 +51,13 @@ export interface SwishGateOptions<T = AnyTensor> {
   readonly gate: AnyTensor;
 }
 
-/** What every backward takes beside its forward's options. */
-interface Upstream<Gradients extends string> {
-  /** The loss's derivative by the output: like it. A plan needs none. */
-  readonly outputGradient?: AnyTensor | undefined;
-  /** Gradients that a plan adds to what is there, instead of replacing it. */
-  readonly accumulate?: readonly Gradients[] | undefined;
-}
-
 /**
  * What `sigmoidBackward()` takes.
  *
  * @category Layers
  */
 export interface SigmoidBackwardOptions<T = AnyTensor>
-  extends SigmoidOptions<T>, Upstream<"inputGradient"> {}
+  extends SigmoidOptions<T>, LayerBackwardOptions<"inputGradient"> {}
 
 /**
  * What `logGateBackward()` takes; its `outputGradient` is f32.
@@ -72,7 +65,7 @@ export interface SigmoidBackwardOptions<T = AnyTensor>
  * @category Layers
  */
 export interface LogGateBackwardOptions<T = AnyTensor>
-  extends LogGateOptions<T>, Upstream<"inputGradient"> {}
+  extends LogGateOptions<T>, LayerBackwardOptions<"inputGradient"> {}
 
 /**
  * What `swishGateBackward()` takes.
@@ -80,7 +73,9 @@ export interface LogGateBackwardOptions<T = AnyTensor>
  * @category Layers
  */
 export interface SwishGateBackwardOptions<T = AnyTensor>
-  extends SwishGateOptions<T>, Upstream<"inputGradient" | "gateGradient"> {}
+  extends
+    SwishGateOptions<T>,
+    LayerBackwardOptions<keyof SwishGateGradients<unknown>> {}
 
 /**
  * The gradients of a swish gate.

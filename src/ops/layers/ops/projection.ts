@@ -25,7 +25,12 @@ import { flatGrid } from "../../../gpu/program/dispatch.ts";
 import type { Dispatch } from "../../../gpu/mod.ts";
 import type { AnyTensor } from "../../tensors.ts";
 import { columnSums } from "../column_sums.ts";
-import { accumulates, describeRows, type LayerOp } from "../op.ts";
+import {
+  accumulates,
+  describeRows,
+  type LayerBackwardOptions,
+  type LayerOp,
+} from "../op.ts";
 
 /**
  * Elements along which one dispatch sums: four a turn of its loop, of which some
@@ -53,18 +58,11 @@ export interface ProjectionOptions<T = AnyTensor> {
  * @category Layers
  */
 export interface ProjectionBackwardOptions<T = AnyTensor>
-  extends Omit<ProjectionOptions<T>, "bias"> {
+  extends
+    Omit<ProjectionOptions<T>, "bias">,
+    LayerBackwardOptions<keyof ProjectionGradients<unknown>> {
   /** Whether there was a bias, and so is its gradient; `false` by default. */
   readonly bias?: boolean | undefined;
-  /** The loss's derivative by the output: like it. A plan needs none. */
-  readonly outputGradient?: AnyTensor | undefined;
-  /**
-   * Gradients that a plan adds to what is there, instead of replacing it: those
-   * of rows or weights that are used several times.
-   */
-  readonly accumulate?:
-    | readonly (keyof ProjectionGradients<unknown>)[]
-    | undefined;
 }
 
 /**

@@ -1,3 +1,4 @@
+// deno-lint-ignore-file camelcase -- uniforms have the names of WGSL
 /**
  * RMSNorm and l2 normalisation of rows, and their gradients, as ops.
  *
@@ -24,7 +25,12 @@ import { flatGrid } from "../../../gpu/program/dispatch.ts";
 import type { Dispatch } from "../../../gpu/mod.ts";
 import type { AnyTensor } from "../../tensors.ts";
 import { columnSums } from "../column_sums.ts";
-import { accumulates, describeRows, type LayerOp } from "../op.ts";
+import {
+  accumulates,
+  describeRows,
+  type LayerBackwardOptions,
+  type LayerOp,
+} from "../op.ts";
 
 /**
  * Rows to be l2-normalised; `T` is where they are.
@@ -52,22 +58,13 @@ export interface RmsNormOptions<T = AnyTensor> {
   readonly eps?: number | undefined;
 }
 
-/** What every backward takes beside its forward's options. */
-interface Upstream {
-  /** The loss's derivative by the output: like it. A plan needs none. */
-  readonly outputGradient?: AnyTensor | undefined;
-}
-
 /**
  * What `l2NormalizeBackward()` takes.
  *
  * @category Layers
  */
 export interface L2NormalizeBackwardOptions<T = AnyTensor>
-  extends L2NormalizeOptions<T>, Upstream {
-  /** Gradients that a plan adds to what is there, instead of replacing it. */
-  readonly accumulate?: readonly "inputGradient"[] | undefined;
-}
+  extends L2NormalizeOptions<T>, LayerBackwardOptions<"inputGradient"> {}
 
 /**
  * What `rmsNormBackward()` takes.
@@ -75,12 +72,9 @@ export interface L2NormalizeBackwardOptions<T = AnyTensor>
  * @category Layers
  */
 export interface RmsNormBackwardOptions<T = AnyTensor>
-  extends RmsNormOptions<T>, Upstream {
-  /** Gradients that a plan adds to what is there, instead of replacing it. */
-  readonly accumulate?:
-    | readonly ("inputGradient" | "weightGradient")[]
-    | undefined;
-}
+  extends
+    RmsNormOptions<T>,
+    LayerBackwardOptions<keyof RmsNormGradients<unknown>> {}
 
 /**
  * The gradients of a row norm with a weight.

@@ -41,11 +41,10 @@ import {
   gateDispatches,
   type LinearParts,
   partsOf,
-  productDispatch,
   scoresDispatch,
-  segmentUniforms,
   stateDispatches,
 } from "../parts.ts";
+import { productDispatch, segmentUniforms } from "../product_dispatch.ts";
 import { linearScratch } from "../scratch.ts";
 import type { Segment } from "../chunks.ts";
 import { checkSupported, type LinearProblem } from "../problem.ts";

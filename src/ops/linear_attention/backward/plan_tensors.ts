@@ -1,4 +1,3 @@
-// deno-lint-ignore-file camelcase -- resources have the names of WGSL
 /**
  * What a plan of linear attention's gradients is given, held against its
  * problem.

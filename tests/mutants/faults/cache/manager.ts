@@ -31,13 +31,13 @@ export const MANAGER_FAULTS: readonly SourceFault[] = [
     ],
     [
       "groups share blocks",
-      "index.walk(tokens, { ...domain, group })",
-      "index.walk(tokens, { ...domain, group: group * 0 })",
+      "index?.walk(tokens, { ...domain, group })",
+      "index?.walk(tokens, { ...domain, group: group * 0 })",
     ],
     [
       "a partial hit is as long as the longest group's",
-      "const rows = Math.min(...partials",
-      "const rows = Math.max(...partials",
+      "Math.min(...partials",
+      "Math.max(...partials",
     ],
   ]),
   ...faultsIn("firstSeen", SERVICE, [
@@ -84,8 +84,8 @@ export const MANAGER_FAULTS: readonly SourceFault[] = [
     ],
     [
       "the watermark is given away",
-      'return left >= this.#watermark ? "now" : "later"',
-      'return left >= 0 ? "now" : "later"',
+      "return left >= this.#watermark &&",
+      "return left >= 0 &&",
     ],
     ["shared blocks count as needed", "(needed - shared.length)", "needed"],
     [
@@ -148,7 +148,7 @@ export const MANAGER_FAULTS: readonly SourceFault[] = [
     ],
     [
       "preempted sequences keep their place in the index",
-      "for (const cursor of state.cursors) cursor.close();",
+      "for (const cursor of [...cursors, ...stateCursors]) cursor.close();",
       "",
     ],
     [
@@ -213,8 +213,8 @@ export const MANAGER_FAULTS: readonly SourceFault[] = [
     ],
     [
       "a beam's cursor stays open when it ends",
-      "for (const cursor of ended.cursors) cursor.close();",
-      "",
+      "[...ended.cursors, ...ended.stateCursors]",
+      "ended.stateCursors",
     ],
   ]),
   ...faultsIn("reorderBeams", MANAGER, [
@@ -321,8 +321,8 @@ export const MANAGER_FAULTS: readonly SourceFault[] = [
       "true",
     ],
     [
-      "verify() does not look whether indexed && cursor.blocks === Math.floor(committed / pool.blockSize)",
-      "indexed && cursor.blocks === Math.floor(committed / pool.blockSize)",
+      "verify() does not look whether cursors are as far as what is committed",
+      "(indexed || state.recurrent !== undefined) && cursor.blocks === Math.floor(committed / pool.blockSize)",
       "true",
     ],
   ]),

@@ -8,35 +8,67 @@ import { faultsIn, type SourceFault } from "../../fault.ts";
 
 const SERVICE = ["cache/manager/service_model"];
 const MANAGER = ["cache/manager/cache_manager"];
+const HYBRID = ["cache/manager/hybrid_model"];
+const HYBRID_UNITS = ["cache/manager/hybrid_manager"];
 const ROUNDS = ["cache/swap/swap_rounds"];
 const MOVES = ["cache/swap/swap_moves"];
 const HOST = ["cache/swap/host_blocks"];
 
 /** Every fault listed for it. */
 export const SWAP_FAULTS: readonly SourceFault[] = [
-  ...faultsIn("Relocation", SERVICE, [
+  ...faultsIn("distinct", SERVICE, [
     [
-      "a shared block is swapped twice",
-      "if (from === NULL_BLOCK || this.#to.has(from)) continue",
-      "if (from === NULL_BLOCK) continue",
+      "the null block is swapped",
+      "if (id !== NULL_BLOCK && !groups.has(id)) groups.set(id, number)",
+      "if (!groups.has(id)) groups.set(id, number)",
     ],
+  ]),
+  ...faultsIn("distinct", HYBRID_UNITS, [
+    [
+      "a shared state belongs to the last group",
+      "groups.set(id, number)",
+      "groups.set(id, 0)",
+    ],
+  ]),
+  ...faultsIn("take", SERVICE, [
     [
       "a shared block that moved is held once",
-      "if (seen.has(to)) pool.retain(to);",
+      "if (seen.has(id)) pool.retain(id);",
       "",
     ],
   ]),
-  ...faultsIn("Relocation", MANAGER, [
+  ...faultsIn("take", MANAGER, [
     [
       "swapped blocks change places",
-      "this.#to.set(from, fresh[i])",
-      "this.#to.set(from, fresh[fresh.length - 1 - i])",
+      "[from, fresh[i]]",
+      "[from, fresh[fresh.length - 1 - i]]",
     ],
   ]),
-  ...faultsIn("SwapSpace", SERVICE, [
+  ...faultsIn("SwapSpace.releaseHost", SERVICE, [
     [
       "host slots are not given back",
-      "if (this.#host) releaseAll(this.#host, state.host);",
+      "this.#blocks.release(state.host);",
+      "",
+    ],
+  ]),
+  ...faultsIn("SwapSpace.releaseHost", HYBRID, [
+    [
+      "host slots of states are not given back",
+      "this.states?.release([state.hostStates]);",
+      "",
+    ],
+  ]),
+  ...faultsIn("SwapSpace", HYBRID_UNITS, [
+    [
+      "blocks are swapped out though there is no room for states",
+      "this.states?.checkOut(held);",
+      "",
+    ],
+  ]),
+  ...faultsIn("SwapSpace", HYBRID, [
+    [
+      "blocks are swapped in though there is no room for states",
+      "this.states?.checkIn(held);",
       "",
     ],
   ]),

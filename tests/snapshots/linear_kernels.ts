@@ -1,0 +1,71 @@
+/**
+ * Specs of linear attention whose kernels are looked at.
+ *
+ * @module
+ */
+
+import {
+  chunkOutputKernel,
+  chunkScoresKernel,
+  chunkStateKernel,
+  gateSumsKernel,
+  rowFormat,
+  scanKernel,
+} from "../../kernels/mod.ts";
+import type { KernelSource } from "../../src/core/kernel.ts";
+
+const whole = rowFormat("f32", 64);
+
+const spec = {
+  queryFormat: whole,
+  keyFormat: whole,
+  valueFormat: whole,
+  outputFormat: whole,
+  gate: "channel",
+  // Small, so that the unrolled parts stay readable.
+  tile: { rowLanes: 8, columnLanes: 1, columnQuads: 1 },
+} as const;
+
+const given = { stateFormat: whole, initial: true, final: true, pool: false };
+
+/** The kernels, and what their files are called. */
+export const LINEAR_SNAPSHOTS: readonly (readonly [string, KernelSource])[] = [
+  ["linear_gates_f32", gateSumsKernel({ dtype: "f32" })],
+  ["linear_chunk_state_f32", chunkStateKernel(spec)],
+  ["linear_scores_f32", chunkScoresKernel(spec)],
+  ["linear_scores_head_f32", chunkScoresKernel({ ...spec, gate: "head" })],
+  ["linear_output_f32", chunkOutputKernel(spec)],
+  [
+    "linear_scan_chunks_f32",
+    scanKernel({
+      ...given,
+      gate: "channel",
+      items: "chunks",
+      reduce: false,
+      kept: true,
+    }),
+  ],
+  [
+    "linear_scan_reduce_f32",
+    scanKernel({
+      ...given,
+      initial: false,
+      final: false,
+      gate: "channel",
+      items: "chunks",
+      reduce: true,
+      kept: true,
+    }),
+  ],
+  [
+    "linear_scan_blocks_f32",
+    scanKernel({
+      ...given,
+      final: false,
+      gate: "channel",
+      items: "blocks",
+      reduce: false,
+      kept: true,
+    }),
+  ],
+];
