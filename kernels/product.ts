@@ -76,6 +76,8 @@ export interface ProductTerm {
   readonly left: string;
   /** A block of 4 depths, each of 4 columns: at `depth` and `column`. */
   readonly right: string;
+  /** 4 depths of one more column, whose 4 sums are `more`. */
+  readonly more?: string;
 }
 
 /**
@@ -141,6 +143,7 @@ export function productKernel(
       columns,
       begin,
       terms: terms.map((term) => sumOf(term, tile)).join("\n"),
+      more: terms.some(({ more }) => more !== undefined),
       epilogue,
     }),
   });
@@ -148,13 +151,19 @@ export function productKernel(
 
 /** Adds a term to the sums. */
 export function sumOf(
-  { first = "0u", depth, left, right }: ProductTerm,
+  { first = "0u", depth, left, right, more }: ProductTerm,
   { columnQuads }: ProductTile,
 ): string {
   return wgsl(
     `
     for (var depth = $first; depth < $depth; depth += 4u) {
       let left = $left;
+      @if more
+      let column_more = $columnMore;
+      @each k in four
+      more = fma(left[$k], vec4f(column_more[$k]), more);
+      @end
+      @end
       @each c in quads
       {
         let column = column_$c;
@@ -168,7 +177,16 @@ export function sumOf(
       @end
     }
     `,
-    { first, depth, left, right, quads: columnQuads, four: 4 },
+    {
+      first,
+      depth,
+      left,
+      right,
+      more: more !== undefined,
+      columnMore: more ?? "",
+      quads: columnQuads,
+      four: 4,
+    },
   );
 }
 
@@ -202,6 +220,9 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: v
   @each r in four
   var sum_$r_$c = vec4f(0.0);
   @end
+  @end
+  @if more
+  var more = vec4f(0.0);
   @end
   $begin
   $terms

@@ -5,12 +5,17 @@
  * sum over its tokens s of (exp(G_end - G_s) k_s) v_s^T
  * ```
  *
+ * with features of keys in place of keys where there is a feature map, and the
+ * sum of these as one more column where outputs are divided by the sum of their
+ * weights.
+ *
  * @module
  */
 
 import type { KernelSource } from "../../src/core/kernel.ts";
 import { wgsl } from "../wgsl.ts";
-import { chunkStates, tokenBlocks } from "./operands.ts";
+import { featureBlocks } from "./features.ts";
+import { chunkStates, tokenBlocks, valueColumns } from "./operands.ts";
 import { chunkProductKernel } from "./product.ts";
 import { gateWeights } from "./weights.ts";
 import { linearLabel, type LinearSpec } from "./spec.ts";
@@ -45,28 +50,38 @@ import { linearLabel, type LinearSpec } from "./spec.ts";
  */
 export function chunkStateKernel(spec: LinearSpec): KernelSource {
   const gated = spec.gate !== "none";
-  const key = "key_block(chunk, key_head_of(head), depth, row / 4u)";
+  const features = spec.featureMap === "taylor";
+  const keyRows = {
+    name: "key",
+    format: spec.keyFormat,
+    dim: "head_dim",
+  } as const;
+  const key = features
+    ? "key_features(chunk, key_head_of(head), depth, row)"
+    : "key_block(chunk, key_head_of(head), depth, row / 4u)";
+  const value = spec.normalize ? "value_columns" : "value_block";
   return chunkProductKernel({
     label: linearLabel("chunk_state", spec),
     tile: spec.tile,
     fragments: [
-      tokenBlocks({ name: "key", format: spec.keyFormat, dim: "head_dim" }),
+      features ? featureBlocks(keyRows) : tokenBlocks(keyRows),
       tokenBlocks({
         name: "value",
         format: spec.valueFormat,
         dim: "value_dim",
       }),
+      ...spec.normalize ? [valueColumns] : [],
       chunkStates("read_write"),
       ...spec.gate === "none" ? [] : [gateWeights(spec.gate, "to_end")],
     ],
     rows: "params.state_rows",
-    columns: "4u * params.value_vecs",
+    columns: "4u * params.state_vecs",
     terms: [{
       depth: "chunk.count",
       left: gated
         ? `weighted(${key}, to_end(chunk, head, depth, row / 4u))`
         : key,
-      right: "value_block(chunk, head, depth, column / 4u)",
+      right: `${value}(chunk, head, depth, column / 4u)`,
     }],
     epilogue: wgsl(STORE, { quad: 4 }),
   });

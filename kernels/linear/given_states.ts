@@ -1,16 +1,19 @@
 /**
  * The states that runs begin with, and those that they end with: the caller's,
  * `[slots, stateHeads, headDim, valueHeadDim]` in f32, and those that scans keep
- * for each other.
+ * for each other. With a feature map rows are features, and where outputs are
+ * divided by the sum of their weights there is a column more.
  *
  * @module
  */
 
 import type { Fragment } from "../fragment.ts";
 import { loadRow, type RowFormat, storeRow } from "../fragments/rows.ts";
+import type { FeatureMap } from "../../src/core/features.ts";
 import { wgsl } from "../wgsl.ts";
 import { KEPT_STATE, NO_STATE, stateRuns } from "./chunks.ts";
 import { chunkStates } from "./operands.ts";
+import { featurePlaces } from "./features.ts";
 
 /**
  * Which states a kernel reads and writes.
@@ -26,21 +29,23 @@ export interface GivenStatesSpec {
   readonly final: boolean;
   /** Whether both are in one buffer. */
   readonly pool: boolean;
+  /** What keys became; `"identity"` by default. */
+  readonly featureMap?: FeatureMap;
 }
 
 /** Where a row of a caller's state is. */
 const statePlaces: Fragment = {
-  uniforms: { state_heads: "u32", state_rows: "u32", state_stride: "u32" },
+  uniforms: { state_heads: "u32", given_rows: "u32", state_stride: "u32" },
   code: wgsl(`
     fn given_state_at(slot: u32, state_head: u32, row: u32) -> u32 {
-      return ((slot * params.state_heads + state_head) * params.state_rows + row) * params.state_stride;
+      return ((slot * params.state_heads + state_head) * params.given_rows + row) * params.state_stride;
     }
   `),
 };
 
 /** `load_initial` and `store_final`, where there are such states. */
 function givenStates(
-  { stateFormat: format, initial, final, pool }: GivenStatesSpec,
+  { stateFormat: format, initial, final, pool, featureMap }: GivenStatesSpec,
 ): Fragment[] {
   const binding = (name: string, access: "read" | "read_write") => ({
     name: pool ? "state_pool" : name,
@@ -48,6 +53,7 @@ function givenStates(
     access: pool ? "read_write" as const : access,
   });
   return [
+    ...featureMap === "taylor" && (initial || final) ? [featurePlaces] : [],
     ...initial
       ? [{
         needs: [
@@ -56,7 +62,7 @@ function givenStates(
             name: "load_initial",
             bindings: [binding("initial_state", "read")],
             format,
-            dim: "value_dim",
+            dim: "state_dim",
           }),
         ],
       }]
@@ -69,7 +75,7 @@ function givenStates(
             name: "store_final",
             bindings: [binding("final_state", "read_write")],
             format,
-            dim: "value_dim",
+            dim: "state_dim",
           }),
         ],
       }]
@@ -105,7 +111,15 @@ export function runStates(
       fn entering_state(run: StateRun, state_head: u32, row: u32, vec: u32) -> vec4f {
         @if initial
         if (run.$begin < $keptState) {
-          return load_initial(given_state_at(run.$begin, state_head, row), vec);
+          @if places
+          let given_row = feature_row(row);
+          if (given_row == NO_ROW) {
+            return vec4f(0.0);
+          }
+          @else
+          let given_row = row;
+          @end
+          return load_initial(given_state_at(run.$begin, state_head, given_row), vec);
         }
         @end
         @if keeps
@@ -119,7 +133,15 @@ export function runStates(
       fn leave_state(run: StateRun, state_head: u32, row: u32, vec: u32, state: vec4f) {
         @if final
         if (run.$end < $keptState) {
-          store_final(given_state_at(run.$end, state_head, row), vec, state);
+          @if places
+          let given_row = feature_row(row);
+          if (given_row == NO_ROW) {
+            return;
+          }
+          @else
+          let given_row = row;
+          @end
+          store_final(given_state_at(run.$end, state_head, given_row), vec, state);
         }
         @end
         @if keeps
@@ -132,6 +154,7 @@ export function runStates(
       {
         initial: spec.initial,
         final: spec.final,
+        places: spec.featureMap === "taylor",
         begin: reverse ? "final_slot" : "initial_slot",
         end: reverse ? "initial_slot" : "final_slot",
         keeps: kept !== undefined,

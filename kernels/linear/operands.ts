@@ -107,17 +107,45 @@ export function storedTokens({ name, format, dim }: TokenRows): Fragment {
 }
 
 /**
- * `states`, scratch of `[chunks, stateHeads, stateRows, valueHeadDim]` in whole
- * vec4s, and `state_at`, a row's place in it.
+ * `value_columns`: as `value_block`, with a column of ones after the value's,
+ * whose sums are those of the weights.
+ */
+export const valueColumns: Fragment = {
+  code: wgsl(
+    `
+    fn value_columns(chunk: Chunk, head: u32, token: u32, vec: u32) -> mat4x4f {
+      var block = mat4x4f();
+      if (vec < params.value_vecs) {
+        block = value_block(chunk, head, token, vec);
+      }
+      if (vec == params.value_dim / 4u) {
+        @each j in quad
+        if (token + $j < chunk.count) {
+          block[$j][params.value_dim % 4u] = 1.0;
+        }
+        @end
+      }
+      return block;
+    }
+    `,
+    { quad: 4 },
+  ),
+  uniforms: { value_dim: "u32", value_vecs: "u32" },
+};
+
+/**
+ * `states`, scratch of `[chunks, stateHeads, stateRows, stateColumns]` in whole
+ * vec4s, and `state_at`, a row's place in it. Columns are the value's, and one
+ * more where outputs are divided by the sum of their weights.
  */
 export function chunkStates(access: "read" | "read_write"): Fragment {
   return {
     needs: [heads],
     bindings: [{ name: "states", type: "array<vec4f>", access }],
-    uniforms: { state_rows: "u32", value_vecs: "u32" },
+    uniforms: { state_rows: "u32", state_vecs: "u32" },
     code: wgsl(`
       fn state_at(chunk_index: u32, state_head: u32, row: u32) -> u32 {
-        return ((chunk_index * params.state_heads + state_head) * params.state_rows + row) * params.value_vecs;
+        return ((chunk_index * params.state_heads + state_head) * params.state_rows + row) * params.state_vecs;
       }
     `),
   };
@@ -142,6 +170,27 @@ export function stateBlocks(access: "read" | "read_write"): Fragment {
     ),
   };
 }
+
+/** `state_sums(chunk_index, state_head, row)`: 4 rows' sums of weights. */
+export const stateSums: Fragment = {
+  needs: [chunkStates("read")],
+  uniforms: { value_dim: "u32" },
+  code: wgsl(
+    `
+    fn state_sums(chunk_index: u32, state_head: u32, row: u32) -> vec4f {
+      let vec = params.value_dim / 4u;
+      var sums = vec4f(0.0);
+      @each j in quad
+      if (row + $j < params.state_rows) {
+        sums[$j] = states[state_at(chunk_index, state_head, row + $j) + vec][params.value_dim % 4u];
+      }
+      @end
+      return sums;
+    }
+    `,
+    { quad: 4 },
+  ),
+};
 
 /**
  * `scores`, scratch of `[tokens, heads, chunk]` in whole vec4s, and `score_at`,

@@ -6,14 +6,20 @@
  * o_t = scale (q_t exp(G_t)) h_in + sum over s <= t of A_ts v_s
  * ```
  *
+ * with features of queries in place of `scale q` where there is a feature map;
+ * divided, where that is asked for, by the same sums of ones in place of values
+ * and `eps`.
+ *
  * @module
  */
 
 import type { KernelSource } from "../../src/core/kernel.ts";
 import { wgsl } from "../wgsl.ts";
+import { featureBlocks } from "./features.ts";
 import {
   scoreBlocks,
   stateBlocks,
+  stateSums,
   storedTokens,
   tokenBlocks,
 } from "./operands.ts";
@@ -54,12 +60,23 @@ import { linearLabel, type LinearSpec } from "./spec.ts";
  */
 export function chunkOutputKernel(spec: LinearSpec): KernelSource {
   const gated = spec.gate !== "none";
-  const query = "query_block(chunk, query_head_of(head), row, depth / 4u)";
+  const { normalize = false } = spec;
+  const features = spec.featureMap === "taylor";
+  const queryRows = {
+    name: "query",
+    format: spec.queryFormat,
+    dim: "head_dim",
+  } as const;
+  const query = features
+    ? "query_features(chunk, query_head_of(head), row, depth)"
+    : "query_block(chunk, query_head_of(head), row, depth / 4u)";
+  // Features have the scale in them.
+  const factor = features ? "" : "params.scale * ";
   return chunkProductKernel({
     label: linearLabel("output", spec),
     tile: spec.tile,
     fragments: [
-      tokenBlocks({ name: "query", format: spec.queryFormat, dim: "head_dim" }),
+      features ? featureBlocks(queryRows) : tokenBlocks(queryRows),
       stateBlocks("read"),
       scoreBlocks,
       writtenBlocks(spec),
@@ -69,7 +86,9 @@ export function chunkOutputKernel(spec: LinearSpec): KernelSource {
         dim: "value_dim",
       }),
       ...spec.gate === "none" ? [] : [gateWeights(spec.gate, "from_start")],
-      { uniforms: { scale: "f32" } },
+      { uniforms: { value_vecs: "u32" } },
+      ...features ? [] : [{ uniforms: { scale: "f32" } as const }],
+      ...normalize ? [stateSums, { uniforms: { eps: "f32" } as const }] : [],
     ],
     rows: "chunk.count",
     columns: "4u * params.value_vecs",
@@ -78,24 +97,31 @@ export function chunkOutputKernel(spec: LinearSpec): KernelSource {
       {
         depth: "params.state_rows",
         left: gated
-          ? `params.scale * transpose(weighted(${query}, from_start(chunk, state_head, row, depth / 4u)))`
-          : `params.scale * transpose(${query})`,
+          ? `${factor}transpose(weighted(${query}, from_start(chunk, state_head, row, depth / 4u)))`
+          : `${factor}transpose(${query})`,
         right: "state_block(chunk_index, state_head, depth, column / 4u)",
+        ...normalize &&
+          { more: "state_sums(chunk_index, state_head, depth)" },
       },
       {
         depth: "min(chunk.count, row_end)",
         left: "transpose(score_block(chunk, head, row, depth / 4u))",
         right: "written_block(chunk, state_head, depth, column / 4u)",
+        ...normalize && { more: "vec4f(1.0)" },
       },
     ],
-    epilogue: wgsl(STORE, { quad: 4 }),
+    epilogue: wgsl(STORE, { quad: 4, normalize }),
   });
 }
 
 const STORE = `
 @each r in quad
 if (row + $r < chunk.count) {
+  @if normalize
+  store_output(output_at(chunk, row + $r, head), column / 4u, sum_$r / (more[$r] + params.eps));
+  @else
   store_output(output_at(chunk, row + $r, head), column / 4u, sum_$r);
+  @end
 }
 @end
 `;

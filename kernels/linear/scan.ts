@@ -81,12 +81,14 @@ export function scanKernel(spec: ScanSpec): KernelSource {
   const { gate, items, reduce, initial, final, pool, kept, reverse = false } =
     spec;
   const gated = gate !== "none";
+  const taylor = spec.featureMap === "taylor";
   const traits = Object.entries({
     reduce,
     initial,
     final,
     pool,
     kept,
+    taylor,
     reverse,
   }).filter(([, is]) => is).map(([name]) => `.${name}`);
   return kernelOf({
@@ -125,9 +127,9 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: v
   @builtin(local_invocation_index) lane: u32) {
   let group = group_id.x + grid.x * (group_id.y + grid.y * group_id.z);
   let index = group * $lanes + lane;
-  let vec = index % params.value_vecs;
-  let row = index / params.value_vecs % params.state_rows;
-  let place = index / (params.value_vecs * params.state_rows);
+  let vec = index % params.state_vecs;
+  let row = index / params.state_vecs % params.state_rows;
+  let place = index / (params.state_vecs * params.state_rows);
   let state_head = place % params.state_heads;
   let run_index = place / params.state_heads;
   if (run_index >= params.run_count) {

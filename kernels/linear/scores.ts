@@ -5,6 +5,9 @@
  * A_ts = scale sum over d of q_td k_sd exp(G_td - G_sd)   for s <= t
  * ```
  *
+ * With features it is `1 + s + s^2 / 2`, of `s` the scaled product of the rows
+ * themselves: features are not made.
+ *
  * No exponent is positive, so nothing overflows under any decay (Gated Linear
  * Attention, Yang et al. 2024, section 4.3): a gate of a whole state is applied
  * to the pair; with gates of channels, a row t whose sub-chunk begins at token n
@@ -67,6 +70,7 @@ export function chunkScoresKernel(spec: ScoresSpec): KernelSource {
   const { gate, strict = false } = spec;
   const tile = scoresTile(spec);
   const channels = gate === "channel";
+  const features = spec.featureMap === "taylor";
   return chunkProductKernel({
     label: linearLabel("scores", spec) + (strict ? ".strict" : ""),
     tile,
@@ -96,6 +100,9 @@ export function chunkScoresKernel(spec: ScoresSpec): KernelSource {
       four: 4,
       head: gate === "head",
       order: strict ? "<" : "<=",
+      features,
+      // Features have the scale in them.
+      scale: features ? "1.0" : "params.scale",
     }),
   });
 }
@@ -179,12 +186,18 @@ let key_gates = vec4f(
 if (row + $r < chunk.count) {
   @if head
   let gate = gate_of(chunk.row + row + $r, state_head, 0u);
-  let weight = params.scale * exp(min(gate - key_gates, vec4f(0.0)));
+  let weight = $scale * exp(min(gate - key_gates, vec4f(0.0)));
   @else
-  let weight = vec4f(params.scale);
+  let weight = vec4f($scale);
+  @end
+  @if features
+  let s_$r = params.scale * sum_$r;
+  let score_$r = fma(s_$r, fma(s_$r, vec4f(0.5), vec4f(1.0)), vec4f(1.0));
+  @else
+  let score_$r = sum_$r;
   @end
   scores[score_at(chunk.row + row + $r, head) + column / 4u] =
-    select(vec4f(0.0), weight * sum_$r, columns $order vec4u(row + $r));
+    select(vec4f(0.0), weight * score_$r, columns $order vec4u(row + $r));
 }
 @end
 `;

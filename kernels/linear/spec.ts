@@ -12,6 +12,7 @@
  * @module
  */
 
+import type { FeatureMap } from "../../src/core/features.ts";
 import type { RowFormat } from "../fragments/rows.ts";
 import type { ProductTile } from "../product.ts";
 
@@ -41,6 +42,10 @@ export interface LinearSpec {
   readonly gate: GateKind;
   /** Whether tokens write by a delta rule; `false` by default. */
   readonly delta?: boolean;
+  /** What queries and keys become; `"identity"` by default. */
+  readonly featureMap?: FeatureMap;
+  /** Whether outputs are divided by the sum of their weights. */
+  readonly normalize?: boolean;
   /** How lanes share a tile of a product. */
   readonly tile: ProductTile;
 }
@@ -48,11 +53,13 @@ export interface LinearSpec {
 /** A kernel's label: what it is, and what tells it from others of its kind. */
 export function linearLabel(
   kernel: string,
-  { queryFormat, gate, delta }: Pick<
+  { queryFormat, gate, delta, featureMap, normalize }: Pick<
     LinearSpec,
-    "queryFormat" | "gate" | "delta"
+    "queryFormat" | "gate" | "delta" | "featureMap" | "normalize"
   >,
 ): string {
   return `linear.${kernel}/${queryFormat.dtype}.${gate}` +
-    (delta ? ".delta" : "");
+    (delta ? ".delta" : "") +
+    (featureMap === "taylor" ? ".taylor" : "") +
+    (normalize ? ".normalize" : "");
 }

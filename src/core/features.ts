@@ -7,23 +7,23 @@
 import { checkInteger, checkType } from "./check.ts";
 
 /**
- * What stands in for the exponential of softmax. `taylor` is the Taylor series
- * of second order of BASED (Arora et al. 2024, section 3), with
- * `<phi(q), phi(k)> = 1 + s + s^2 / 2` and `s = <q, k> / sqrt(f)`:
+ * What queries and keys become before they meet: themselves, or the features of
+ * the exponential's Taylor series of second order (BASED, Arora et al. 2024,
+ * section 3), with `<phi(q), phi(k)> = 1 + s + s^2 / 2` and `s = scale <q, k>`:
  *
  * ```text
- * phi(x) = [1, x_i / f^(1/4), x_i^2 / sqrt(2 f), x_i x_j / sqrt(f) for i < j]
+ * phi(x) = [1, r x_j, then for each i: r^2 x_i^2 / sqrt(2), r^2 x_i x_j for j > i]
  * ```
  *
- * with f elements of a row: each product of two elements once, as x_i x_j and
+ * with `r = sqrt(scale)`: each product of two elements once, as x_i x_j and
  * x_j x_i are the same.
  *
  * @category Attention
  */
-export type FeatureMap = "taylor";
+export type FeatureMap = "identity" | "taylor";
 
 /** All feature maps. */
-export const FEATURE_MAPS: readonly FeatureMap[] = ["taylor"];
+export const FEATURE_MAPS: readonly FeatureMap[] = ["identity", "taylor"];
 
 /**
  * D: elements of phi(x) for a row of so many elements; the row itself where
@@ -42,14 +42,26 @@ export const FEATURE_MAPS: readonly FeatureMap[] = ["taylor"];
  *
  * @category Planning
  */
-export function featureDim(headDim: number, map?: FeatureMap): number {
+export function featureDim(
+  headDim: number,
+  map: FeatureMap = "identity",
+): number {
   checkInteger("headDim", headDim, 1);
-  if (map === undefined) return headDim;
+  checkFeatureMap(map);
+  if (map === "identity") return headDim;
+  return 1 + headDim + headDim * (headDim + 1) / 2;
+}
+
+/**
+ * Checks the name of a feature map.
+ *
+ * @throws {TypeError} for one that there is not
+ */
+export function checkFeatureMap(map: unknown): asserts map is FeatureMap {
   checkType(
-    FEATURE_MAPS.includes(map),
+    FEATURE_MAPS.includes(map as FeatureMap),
     "featureMap",
-    `must be one of ${FEATURE_MAPS.join(", ")}`,
+    'must be "identity" or "taylor"',
     map,
   );
-  return 1 + headDim + headDim * (headDim + 1) / 2;
 }

@@ -106,7 +106,6 @@ export {
   planLinearAttention,
 } from "./linear_attention/linear_attention.ts";
 export type {
-  FeatureMap,
   LinearAttentionOptions,
   LinearRunOptions,
 } from "./linear_attention/options.ts";
@@ -119,7 +118,9 @@ export {
   type LinearRows,
   type LinearSequence,
 } from "./linear_attention/problem.ts";
+export type { LinearPrefix, PrefixProblem } from "./linear_attention/prefix.ts";
 export type { UpdateRule } from "./linear_attention/rules.ts";
+export { featureDim, type FeatureMap } from "../core/features.ts";
 export {
   blockMaskFromScores,
   DeviceBlockMask,

@@ -16,6 +16,7 @@ import {
   NO_STATE,
   STATE_RUN,
 } from "../../../kernels/linear/chunks.ts";
+import { featureGroups } from "../../../kernels/linear/features.ts";
 import type { RecordValues } from "../../../kernels/record.ts";
 import type { LinearProblem, LinearSequence } from "./problem.ts";
 
@@ -43,7 +44,7 @@ export interface Segment {
 
 /** A problem's chunks, as kernels read them. */
 export interface ChunkSchedule {
-  /** The records of all segments. */
+  /** Groups of features, where there are any, and records of all segments. */
   readonly words: Uint32Array;
   /** What is worked on one after the other. */
   readonly segments: readonly Segment[];
@@ -91,8 +92,9 @@ export function chunkSchedule(
   problem: LinearProblem,
   sizes: ChunkSizes,
 ): ChunkSchedule {
-  const { chunk, sequences } = problem;
-  const words: number[] = [];
+  const { chunk, sequences, featureMap, headDim } = problem;
+  // Kernels look for groups of features at the beginning.
+  const words = featureMap === "taylor" ? featureGroups(headDim) : [];
   const few = ({ count }: LinearSequence) => count <= sizes.recurrentTokens;
   const pieces = sequences.filter((own) => !few(own))
     .flatMap((own) => piecesOf(own, chunk, sizes));

@@ -10,6 +10,7 @@ import {
   rowFormat,
   rowStride,
 } from "../../../kernels/fragments/rows.ts";
+import { featureRows } from "../../../kernels/linear/features.ts";
 import type { GivenStatesSpec } from "../../../kernels/linear/given_states.ts";
 import type { LinearSpec } from "../../../kernels/linear/spec.ts";
 import type { ProductTile } from "../../../kernels/product.ts";
@@ -102,16 +103,19 @@ export function linearSpec(
     outputFormat: format(valueHeadDim, strides.output),
     gate: decay?.kind ?? "none",
     delta: problem.beta !== undefined,
+    featureMap: problem.featureMap,
+    normalize: problem.eps !== undefined,
     tile,
   };
 }
 
 /** The states that a problem's kernels read and write. */
 export function givenStatesSpec(
-  { states, valueHeadDim }: LinearProblem,
+  { states, stateColumns, featureMap }: LinearProblem,
 ): GivenStatesSpec {
   return {
-    stateFormat: rowFormat("f32", valueHeadDim),
+    stateFormat: rowFormat("f32", stateColumns),
+    featureMap,
     initial: states.initial,
     final: states.final,
     pool: states.slots !== undefined,
@@ -138,6 +142,7 @@ function linearUniforms(
 ): Record<string, number> {
   const { queryHeads, keyHeads, stateHeads, outputHeads, strides } = problem;
   const { headDim, valueHeadDim, chunk, decay, beta } = problem;
+  const { stateRows, stateColumns } = problem;
   const rows = (name: LinearRows) =>
     rowUniforms(name, spec[`${name}Format`], strides[name]);
   return {
@@ -153,8 +158,15 @@ function linearUniforms(
     head_vecs: vecsOf(headDim),
     value_dim: valueHeadDim,
     value_vecs: vecsOf(valueHeadDim),
-    state_rows: headDim,
-    state_stride: rowStride(rowFormat("f32", valueHeadDim), valueHeadDim),
+    state_rows: problem.featureMap === "taylor"
+      ? featureRows(headDim)
+      : headDim,
+    state_dim: stateColumns,
+    state_vecs: vecsOf(stateColumns),
+    state_stride: rowStride(rowFormat("f32", stateColumns), stateColumns),
+    given_rows: stateRows,
+    feature_root: Math.sqrt(problem.scale),
+    eps: problem.eps ?? 0,
     score_vecs: vecsOf(chunk),
     sub_chunk: problem.subChunk,
     scale: problem.scale,

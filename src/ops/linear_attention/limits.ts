@@ -30,6 +30,10 @@ export function checkLinearLimits(gpu: Gpu, problem: LinearProblem): void {
     bytes[states.slots === undefined ? "state" : "states"] = 4 *
       stateElements(problem);
   }
+  if (problem.prefix) {
+    bytes["prefix.key"] = problem.prefix.key.extent * rows;
+    bytes["prefix.value"] = problem.prefix.value.extent * rows;
+  }
   const binding = gpu.limits.maxStorageBufferBindingSize;
   for (const [name, count] of Object.entries(bytes)) {
     checkRange(

@@ -30,7 +30,8 @@ export interface LinearAttentionResult<
   readonly output: T;
   /**
    * The states that sequences end with, `[sequences, valueHeads, headDim,
-   * valueHeadDim]`, f32; where `returnState` is set.
+   * valueHeadDim]`, f32; where `returnState` is set. With a feature map its rows
+   * are features, and with `normalize` it has one more column.
    */
   readonly state?: T;
 }
@@ -45,6 +46,11 @@ const INPUTS = [
   "initialState",
   "states",
 ] as const;
+
+/** Inputs by the names that a plan has for them. */
+type Given = Partial<
+  Record<keyof LinearTensors, LinearAttentionOptions["query"] | undefined>
+>;
 
 /**
  * Computes linear attention: a token changes a state h of `[headDim,
@@ -149,8 +155,13 @@ export async function linearAttention(
   try {
     options.signal?.throwIfAborted();
     const tensors: Partial<Record<keyof LinearTensors, GpuTensor>> = {};
-    for (const name of INPUTS) {
-      const given = options[name];
+    const inputs: Given = {
+      ...Object.fromEntries(INPUTS.map((name) => [name, options[name]])),
+      prefixKey: options.prefix?.key,
+      prefixValue: options.prefix?.value,
+    };
+    for (const name of [...INPUTS, "prefixKey", "prefixValue"] as const) {
+      const given = inputs[name];
       if (given === undefined) continue;
       const held = isStrided(given) ? storageOf(given) : given;
       const { tensor, made } = uploadHost(gpu, held, {
@@ -163,8 +174,8 @@ export async function linearAttention(
     const { dtype, outputShape } = problem;
     results.push(gpu.empty(dtype, outputShape, "linear_attention.output"));
     if (options.returnState) {
-      const { stateHeads, headDim, valueHeadDim, sequences } = problem;
-      const shape = [sequences.length, stateHeads, headDim, valueHeadDim];
+      const { stateHeads, stateRows, stateColumns, sequences } = problem;
+      const shape = [sequences.length, stateHeads, stateRows, stateColumns];
       results.push(gpu.empty("f32", shape, "linear_attention.state"));
     }
     const [output, state] = results;

@@ -5,6 +5,7 @@
  * @module
  */
 
+import type { FeatureMap } from "../../core/features.ts";
 import { checkOptions, type OptionHints } from "../../core/options.ts";
 import type { GpuTensor } from "../../gpu/mod.ts";
 import type { Indices } from "../attention/options/spans.ts";
@@ -12,16 +13,8 @@ import type { Layout } from "../attention/problem.ts";
 import type { StridedTensor } from "../strided.ts";
 import type { HostBits, HostTensor } from "../tensors.ts";
 import type { LinearForm } from "./forms.ts";
+import type { LinearPrefix } from "./prefix.ts";
 import type { UpdateRule } from "./rules.ts";
-
-/**
- * What queries and keys become before they meet: themselves, or the features of
- * the second-order Taylor series, `<phi(q), phi(k)> = 1 + s + s^2 / 2` with
- * `s = scale <q, k>` (BASED, Arora et al. 2024).
- *
- * @category Attention
- */
-export type FeatureMap = "identity" | "taylor";
 
 /**
  * What linear attention computes; `T` is where its tensors are.
@@ -67,7 +60,9 @@ export interface LinearAttentionOptions<
   readonly scale?: number;
   /**
    * The state that sequences begin with, `[sequences, valueHeads, headDim,
-   * valueHeadDim]`, f32; zeros by default.
+   * valueHeadDim]`, f32; zeros by default. With `featureMap: "taylor"` it has
+   * `1 + headDim + headDim (headDim + 1) / 2` rows (`featureDim()` of
+   * `/planning`), and with `normalize` one more column, the sums of features.
    */
   readonly initialState?: T;
   /** Whether the state that sequences end with is wanted. */
@@ -84,19 +79,37 @@ export interface LinearAttentionOptions<
    * for none; `stateIndices` by default.
    */
   readonly finalStateIndices?: Indices;
-  /** Tokens of a chunk, a multiple of `subChunk`; 64 by default. */
+  /**
+   * Tokens of a chunk, a multiple of `subChunk`; 64 by default, and 128 with a
+   * feature map, as states are larger.
+   */
   readonly chunk?: number;
   /** Tokens of a sub-chunk, a multiple of 4; 16 by default. */
   readonly subChunk?: number;
   /**
    * By chunks, or token by token; by default each sequence by its own length:
-   * `"recurrent"` up to 16 tokens.
+   * `"recurrent"` up to 16 tokens, but for features and `normalize`, which go by
+   * chunks.
    */
   readonly form?: LinearForm;
-  /** What queries and keys become; `"identity"` by default. */
+  /**
+   * What queries and keys become; `"identity"` by default. `"taylor"` is
+   * BASED's, whose weights `1 + s + s^2 / 2` with `s = scale <q, k>` are at least
+   * a half. It takes a scale above 0, no `beta`, and gates of whole states.
+   */
   readonly featureMap?: FeatureMap;
-  /** Divide outputs by the sum of their weights, plus `eps`. */
+  /**
+   * Divide outputs by the sum of their weights, plus `eps`, which is above 0;
+   * BASED's code has 1e-12 in one place and 1e-6 in another. Weights of features
+   * are positive; those of queries and keys as they are may add up to anything.
+   */
   readonly normalize?: { readonly eps: number };
+  /**
+   * A prefix that every token sees whole, beside the tokens up to itself: its
+   * keys and values are added to the state that sequences begin with (JRT-RNN).
+   * By the rule `linear` only.
+   */
+  readonly prefix?: LinearPrefix<T>;
 }
 
 /**
@@ -132,6 +145,7 @@ const PROBLEM: Names<LinearAttentionOptions> = {
   form: true,
   featureMap: true,
   normalize: true,
+  prefix: true,
 };
 
 const RUN: Names<LinearRunOptions> = { signal: true };
@@ -159,7 +173,6 @@ const HINTS: OptionHints = {
   h0: "write initialState",
   outputFinalState: "write returnState",
   outputState: "write returnState",
-  mode: 'write form: "chunked" or "recurrent"',
   chunkSize: "write chunk",
   subChunkSize: "write subChunk",
   cuSeqlensQ: "write cuSeqlens",
@@ -173,6 +186,9 @@ const HINTS: OptionHints = {
   kvNumHeads: "leave it out: the shapes say it",
   cache: "write states, with stateIndices",
   abortSignal: "write signal",
+  prefixKey: "write prefix: { key, value, lengths }",
+  encoderKey: "write prefix: { key, value, lengths }",
+  prefixLength: "write prefix: { key, value, lengths }",
   output: "give it to encode() of a plan (planLinearAttention())",
 };
 

@@ -34,7 +34,15 @@ import {
   type LinearDispatch,
 } from "./context.ts";
 import { deltaDispatches } from "./delta.ts";
+import {
+  decoderNames,
+  decoderProblem,
+  encoderNames,
+  encoderProblem,
+  renamed,
+} from "./encoder.ts";
 import type { LinearExplanation } from "./explanation.ts";
+import type { PrefixProblem } from "./prefix.ts";
 import { checkSupported, type LinearProblem } from "./problem.ts";
 import { productDispatch, segmentUniforms } from "./product_dispatch.ts";
 import { recurrentDispatch } from "./recurrent.ts";
@@ -59,9 +67,14 @@ export function linearParts(
   device: LinearDevice,
 ): LinearParts {
   checkSupported(problem);
-  const context = linearContext(problem, device);
+  const { prefix } = problem;
+  const context = linearContext(
+    prefix ? decoderProblem(problem) : problem,
+    device,
+  );
   const { schedule } = context;
-  const all = [
+  const encoder = prefix && encoderParts(problem, prefix, device);
+  const own = [
     ...schedule.segments.flatMap((segment) => [
       ...gateDispatches(context, segment),
       ...problem.beta
@@ -72,7 +85,15 @@ export function linearParts(
     ]),
     recurrentDispatch(context),
   ];
-  return partsOf(context, all, linearScratch(context));
+  const names = decoderNames(problem);
+  const all = [
+    ...encoder?.dispatches ?? [],
+    ...prefix ? own.map((dispatch) => renamed(dispatch, names)) : own,
+  ];
+  return partsOf(context, all, {
+    words: { schedule: schedule.words, ...encoder?.words },
+    scratch: { ...linearScratch(context), ...encoder?.scratch },
+  });
 }
 
 /**
@@ -83,14 +104,17 @@ export function linearParts(
 export function partsOf(
   { problem, schedule, spec, device }: LinearContext,
   dispatches: readonly LinearDispatch[],
-  scratch: Readonly<Record<string, number>>,
+  { words, scratch }: {
+    readonly words: NonNullable<ProgramParts["words"]>;
+    readonly scratch: NonNullable<ProgramParts["scratch"]>;
+  },
 ): LinearParts {
   const all = dispatches.filter(({ grid }) => grid.every((count) => count > 0));
   for (const { source } of all) checkBindings(source, device);
   return {
     parts: {
       dispatches: all.map(({ does: _, ...dispatch }) => dispatch),
-      words: { schedule: schedule.words },
+      words,
       scratch,
     },
     explanation: {
@@ -128,6 +152,38 @@ function checkBindings(
   );
 }
 
+/** What a prefix adds to the states that sequences begin with. */
+function encoderParts(
+  problem: LinearProblem,
+  prefix: PrefixProblem,
+  device: LinearDevice,
+): {
+  readonly dispatches: readonly LinearDispatch[];
+  readonly words: NonNullable<ProgramParts["words"]>;
+  readonly scratch: NonNullable<ProgramParts["scratch"]>;
+} {
+  const context = linearContext(encoderProblem(problem, prefix), device);
+  const { schedule, values } = context;
+  const names = encoderNames(problem);
+  const { states, kept_states: kept } = linearScratch(context);
+  const { stateHeads, stateRows, sequences } = problem;
+  const rows = sequences.length * stateHeads * stateRows;
+  return {
+    dispatches: schedule.segments
+      .flatMap((segment) => stateDispatches(context, segment))
+      .map((dispatch) => ({
+        ...renamed(dispatch, names),
+        does: `${dispatch.does}, of the prefix`,
+      })),
+    words: { [names.schedule]: schedule.words },
+    scratch: {
+      [names.states]: states,
+      ...kept && { [names.kept_states]: kept },
+      [names.final_state]: Math.max(16, 4 * rows * values.state_dim),
+    },
+  };
+}
+
 /** Sums of gates inside chunks, where there are gates. */
 export function gateDispatches(
   context: LinearContext,
@@ -155,7 +211,7 @@ export function stateDispatches(
       source: chunkStateKernel(spec),
       heads: problem.stateHeads,
       rows: values.state_rows,
-      columns: problem.valueHeadDim,
+      columns: problem.stateColumns,
       does: "what each chunk adds to the state",
     }),
     ...scanDispatches(context, segment),
@@ -169,13 +225,13 @@ export function scanDispatches(
 ): LinearDispatch[] {
   const { problem, spec, schedule, values, device } = context;
   const { states, stateHeads } = problem;
-  const { state_rows, value_vecs } = values;
+  const { state_rows, state_vecs } = values;
   const scan = (
     runs: Segment["runs"],
     own: Omit<ScanSpec, "gate" | "stateFormat" | "pool">,
     rest: Pick<LinearDispatch, "does" | "aliases">,
   ): LinearDispatch => {
-    const lanes = runs.count * stateHeads * state_rows * value_vecs;
+    const lanes = runs.count * stateHeads * state_rows * state_vecs;
     return {
       source: scanKernel({
         gate: spec.gate,

@@ -29,6 +29,10 @@ export interface LinearTensors {
   readonly initialState?: GpuTensor | undefined;
   /** The pool of states, where the problem has one: read and written. */
   readonly states?: GpuTensor | undefined;
+  /** Keys of the prefix, where the problem has one. */
+  readonly prefixKey?: GpuTensor | undefined;
+  /** Values of the prefix, where the problem has one. */
+  readonly prefixValue?: GpuTensor | undefined;
   /** Written: `[.., outputHeads, valueHeadDim]`. */
   readonly output: GpuTensor;
   /** Written: the states that sequences end with, where they are wanted. */
@@ -40,15 +44,20 @@ export const RESOURCE_NAMES = {
   initial_state: "initialState",
   final_state: "state",
   state_pool: "states",
+  prefix_key: "prefixKey",
+  prefix_value: "prefixValue",
 } as const;
 
 /** Tensors by the names of resources. */
 export function linearResources(
   tensors: LinearTensors,
 ): Record<string, GpuTensor | undefined> {
-  const { initialState, states, state, ...rest } = tensors;
+  const { initialState, states, state, prefixKey, prefixValue, ...rest } =
+    tensors;
   return {
     ...rest,
+    prefix_key: prefixKey,
+    prefix_value: prefixValue,
     initial_state: initialState,
     state_pool: states,
     final_state: state,
@@ -57,9 +66,9 @@ export function linearResources(
 
 /** Elements of a problem's states: of one a sequence, or of the pool. */
 export function stateElements(problem: LinearProblem): number {
-  const { stateHeads, headDim, valueHeadDim, sequences, states } = problem;
-  return (states.slots ?? sequences.length) * stateHeads * headDim *
-    valueHeadDim;
+  const { stateHeads, stateRows, stateColumns, sequences, states } = problem;
+  return (states.slots ?? sequences.length) * stateHeads * stateRows *
+    stateColumns;
 }
 
 /** What forward and backward both read. */
@@ -116,6 +125,20 @@ export function checkLinearTensors(
     type: dtype,
     size: strides.output.extent,
   });
+  const { prefix } = problem;
+  for (
+    const [name, of] of [["prefixKey", "key"], [
+      "prefixValue",
+      "value",
+    ]] as const
+  ) {
+    if (!checkWanted(name, tensors[name], prefix !== undefined)) continue;
+    checkTensor(gpu, name, tensors[name], {
+      type: dtype,
+      size: prefix![of].extent,
+      least: prefix!.strided.includes(of),
+    });
+  }
   const pool = states.slots !== undefined;
   const wanted = { states: pool, state: states.final && !pool };
   for (const name of ["states", "state"] as const) {
@@ -126,8 +149,16 @@ export function checkLinearTensors(
   const bufferOf = (name: keyof LinearTensors) =>
     [name, tensors[name]?.buffer] as const;
   checkWritten(
-    (["query", "key", "value", "decay", "beta", "initialState"] as const)
-      .map(bufferOf),
+    ([
+      "query",
+      "key",
+      "value",
+      "decay",
+      "beta",
+      "initialState",
+      "prefixKey",
+      "prefixValue",
+    ] as const).map(bufferOf),
     (["states", "output", "state"] as const).map(bufferOf),
   );
 }

@@ -13,6 +13,11 @@ import {
   checkType,
 } from "../../core/check.ts";
 import type { DType } from "../../core/dtype.ts";
+import {
+  checkFeatureMap,
+  featureDim,
+  type FeatureMap,
+} from "../../core/features.ts";
 import { checkOptions } from "../../core/options.ts";
 import { UnsupportedError } from "../../core/errors.ts";
 import { givenStrides } from "../attention/options/given_strides.ts";
@@ -27,11 +32,8 @@ import { GpuTensor } from "../../gpu/mod.ts";
 import { type AnyTensor, describeTensor } from "../tensors.ts";
 import { formOf, type LinearForm } from "./forms.ts";
 import { checkHostGates, type GateShape, gateShape } from "./gate_shape.ts";
-import {
-  checkLinearOptions,
-  type FeatureMap,
-  type LinearAttentionOptions,
-} from "./options.ts";
+import { checkLinearOptions, type LinearAttentionOptions } from "./options.ts";
+import { type PrefixProblem, prefixProblem } from "./prefix.ts";
 import { ruleOf, type UpdateRule } from "./rules.ts";
 
 /**
@@ -81,6 +83,10 @@ export interface LinearProblem {
   readonly headDim: number;
   /** Elements of a value or output row. */
   readonly valueHeadDim: number;
+  /** Rows of a caller's state: elements of a key, or of its features. */
+  readonly stateRows: number;
+  /** Columns of a state: elements of a value, and one for sums of weights. */
+  readonly stateColumns: number;
   /** Tokens of all sequences. */
   readonly tokens: number;
   /** The order of dimensions of dense tensors. */
@@ -99,7 +105,7 @@ export interface LinearProblem {
   readonly sequences: readonly LinearSequence[];
   /**
    * Where states are: none, tensors of their own, or slots of a pool, each of
-   * `[stateHeads, headDim, valueHeadDim]`.
+   * `[stateHeads, stateRows, stateColumns]`.
    */
   readonly states: {
     /** Whether sequences begin with any. */
@@ -121,6 +127,8 @@ export interface LinearProblem {
   readonly featureMap: FeatureMap;
   /** What is added to the sum of weights; where outputs are divided by it. */
   readonly eps?: number | undefined;
+  /** What every token sees; where there is any. */
+  readonly prefix?: PrefixProblem | undefined;
 }
 
 /** Tokens of a chunk at most: scores of a token are that many. */
@@ -154,7 +162,10 @@ export function linearProblem(
   options: LinearAttentionOptions<AnyTensor>,
 ): LinearProblem {
   checkLinearOptions(options);
-  const { layout = "bshd", chunk = 64, subChunk = 16, form = "auto" } = options;
+  const { layout = "bshd", subChunk = 16, form = "auto" } = options;
+  const { featureMap, eps } = featureOptions(options);
+  const features = featureMap === "taylor";
+  const { chunk = features ? 128 : 64 } = options;
   checkType(
     layout === "bshd" || layout === "bhsd",
     "layout",
@@ -183,14 +194,25 @@ export function linearProblem(
     "must be finite in float32",
     scale,
   );
+  checkRange(
+    !features || scale > 0,
+    "scale",
+    'must be > 0 with featureMap "taylor", whose features have its root',
+    scale,
+  );
   checkChunks(chunk, subChunk);
   const spans = querySpans(query.shape, options.cuSeqlens);
   const tokens = spans.reduce((sum, [, count]) => sum + count, 0);
   const outputHeads = Math.max(queryHeads, stateHeads);
   const dense = rank === 4;
+  const stateRows = featureDim(headDim, featureMap);
+  const stateColumns = valueHeadDim + (eps === undefined ? 0 : 1);
   const { states, slots } = stateOptions(options, {
     sequences: spans.length,
-    shape: [stateHeads, headDim, valueHeadDim],
+    shape: [stateHeads, stateRows, stateColumns],
+    names: `valueHeads, ${features ? "features" : "headDim"}, valueHeadDim${
+      eps === undefined ? "" : " + 1"
+    }`,
   });
   const full = [...query.shape.slice(0, -2), stateHeads];
   const decay = given.decay
@@ -203,6 +225,12 @@ export function linearProblem(
   const beta = given.beta
     ? gateShape("beta", options.beta, { dtype: query.dtype, shape: full })
     : undefined;
+  checkType(
+    !features || decay?.kind !== "channel",
+    "decay.shape",
+    'must have a gate for a whole state with featureMap "taylor", whose rows are no channels of a key',
+    decay,
+  );
   if (decay) checkHostGates("decay", options.decay);
   const output = [...query.shape.slice(0, -2), outputHeads, valueHeadDim];
   return {
@@ -214,6 +242,8 @@ export function linearProblem(
     outputHeads,
     headDim,
     valueHeadDim,
+    stateRows,
+    stateColumns,
     tokens,
     layout,
     outputShape: layout === "bhsd"
@@ -241,8 +271,32 @@ export function linearProblem(
     chunk,
     subChunk,
     form: formOf(form),
-    ...featureOptions(options),
+    featureMap,
+    eps,
+    prefix: prefixOf(options, rule, {
+      dtype: query.dtype,
+      layout,
+      key: key.shape.slice(-2),
+      value: value.shape.slice(-2),
+      counts: spans.map(([, count]) => count),
+      stridesOf,
+    }),
   };
+}
+
+function prefixOf(
+  { prefix }: LinearAttentionOptions<AnyTensor>,
+  rule: UpdateRule,
+  of: Parameters<typeof prefixProblem>[1],
+): PrefixProblem | undefined {
+  if (prefix === undefined) return undefined;
+  checkType(
+    rule === "linear",
+    "prefix",
+    `must be given by the rule "linear" only, not with decay or beta`,
+    rule,
+  );
+  return prefixProblem(prefix, of);
 }
 
 function rowsOf(
@@ -342,20 +396,15 @@ export function stridesOf(
 function featureOptions(
   { featureMap = "identity", normalize }: LinearAttentionOptions<AnyTensor>,
 ): Pick<LinearProblem, "featureMap" | "eps"> {
-  checkType(
-    featureMap === "identity" || featureMap === "taylor",
-    "featureMap",
-    'must be "identity" or "taylor"',
-    featureMap,
-  );
+  checkFeatureMap(featureMap);
   if (normalize === undefined) return { featureMap };
   checkOptions("normalize", normalize, { known: ["eps"] });
   const { eps } = normalize;
   checkFinite("normalize.eps", eps);
   checkRange(
-    Math.fround(eps) > 0,
+    Math.fround(eps) > 0 && Math.fround(eps) < Infinity,
     "normalize.eps",
-    "must be > 0 in float32",
+    "must be > 0 and finite in float32",
     eps,
   );
   return { featureMap, eps };
@@ -369,9 +418,11 @@ interface StateSlots {
 
 function stateOptions(
   options: LinearAttentionOptions<AnyTensor>,
-  { sequences, shape }: {
+  { sequences, shape, names }: {
     readonly sequences: number;
     readonly shape: readonly number[];
+    /** Its dimensions, for errors. */
+    readonly names: string;
   },
 ): { readonly states: LinearProblem["states"]; readonly slots: StateSlots } {
   const { initialState, returnState = false, states } = options;
@@ -389,7 +440,8 @@ function stateOptions(
     }
     const initial = initialState !== undefined;
     if (initial) {
-      checkState("initialState", initialState, [sequences, ...shape]);
+      const expected = { shape: [sequences, ...shape], names };
+      checkState("initialState", initialState, expected);
     }
     return {
       states: { initial, final: returnState },
@@ -416,7 +468,7 @@ function stateOptions(
   );
   const { shape: given } = describeTensor("states", states);
   const slots = given[0];
-  checkState("states", states, [slots, ...shape]);
+  checkState("states", states, { shape: [slots, ...shape], names });
   checkType(
     options.stateIndices !== undefined,
     "stateIndices",
@@ -453,7 +505,10 @@ function stateOptions(
 function checkState(
   name: string,
   tensor: unknown,
-  expected: readonly number[],
+  { shape: expected, names }: {
+    readonly shape: readonly number[];
+    readonly names: string;
+  },
 ): void {
   const { dtype, shape } = describeTensor(name, tensor);
   checkType(dtype === "f32", `${name}.dtype`, "must be f32", dtype);
@@ -462,7 +517,7 @@ function checkState(
     `${name}.shape`,
     `must be [${expected.join(", ")}]: ${
       name === "states" ? "slots" : "sequences"
-    }, valueHeads, headDim, valueHeadDim`,
+    }, ${names}`,
     shape,
   );
 }
@@ -518,11 +573,12 @@ function checkSlots(
  *
  * @throws {UnsupportedError} if one is missing
  */
-export function checkSupported({ featureMap, eps }: LinearProblem): void {
-  if (featureMap !== "identity" || eps !== undefined) {
+export function checkSupported({ rule, featureMap, eps }: LinearProblem): void {
+  const delta = rule === "delta" || rule === "gated_delta";
+  if (delta && (featureMap !== "identity" || eps !== undefined)) {
     throw new UnsupportedError(
-      "compute linear attention of features",
-      "there is no kernel for featureMap and normalize in this version",
+      `compute linear attention of features by the rule ${rule}`,
+      "delta rules have neither featureMap nor normalize in this version",
     );
   }
 }

@@ -23,13 +23,23 @@ const NONE = -1;
  * @throws {UnsupportedError} if that is wanted of all, and does not fit
  */
 export function recurrentTokens(
-  problem: Pick<LinearProblem, "form" | "decay" | "beta" | "states">,
+  problem: Pick<
+    LinearProblem,
+    "form" | "decay" | "beta" | "states" | "featureMap" | "eps"
+  >,
   { limits }: {
     readonly limits: { readonly maxStorageBuffersPerShaderStage: number };
   },
 ): number {
   const { form, decay, beta, states: { initial, final, slots } } = problem;
   if (form === "chunked") return NONE;
+  if (problem.featureMap !== "identity" || problem.eps !== undefined) {
+    if (form === "auto") return NONE;
+    throw new UnsupportedError(
+      "compute linear attention of features token by token",
+      'there is no kernel for featureMap and normalize but by chunks; write form: "chunked", which takes single tokens too',
+    );
+  }
   const states = slots === undefined
     ? Number(initial) + Number(final)
     : Number(initial || final);

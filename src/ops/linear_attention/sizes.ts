@@ -46,9 +46,9 @@ export function deltaBytes(
 /** Bytes of the states of all heads, in whole vec4s. */
 export function stateBytes(
   stateHeads: number,
-  { state_rows, value_vecs }: Values,
+  { state_rows, state_vecs }: Values,
 ): number {
-  return 16 * stateHeads * state_rows * value_vecs;
+  return 16 * stateHeads * state_rows * state_vecs;
 }
 
 /**

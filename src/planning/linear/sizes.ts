@@ -116,7 +116,7 @@ export function filledSizes(sizes: LinearSizes): FilledSizes {
   checkOptions("sizes", sizes, { known: KNOWN, hints: HINTS });
   const { batch = 1, tokens, queryHeads = 1, headDim } = sizes;
   const { valueHeads = queryHeads, valueHeadDim = headDim } = sizes;
-  const { keyHeads = valueHeads, gates, featureMap } = sizes;
+  const { keyHeads = valueHeads, gates, featureMap = "identity" } = sizes;
   checkInteger("sizes.batch", batch, 0);
   checkInteger("sizes.tokens", tokens, 0);
   checkInteger("sizes.queryHeads", queryHeads, 1);
@@ -152,11 +152,12 @@ export function filledSizes(sizes: LinearSizes): FilledSizes {
   );
   const { delta = false, normalize = false } = sizes;
   checkType(
-    featureMap === undefined || gates === undefined && !delta,
+    featureMap === "identity" || gates === undefined && !delta,
     "sizes.featureMap",
     "must not be given with gates or delta; leave these out",
     featureMap,
   );
+  const features = featureMap === "taylor";
   return {
     tokens,
     states: batch * valueHeads,
@@ -164,14 +165,14 @@ export function filledSizes(sizes: LinearSizes): FilledSizes {
     headDim,
     features: featureDim(headDim, featureMap),
     // Every element once, and once more for a square's half.
-    featureFlops: featureMap ? headDim * (headDim + 5) / 2 : 0,
+    featureFlops: features ? headDim * (headDim + 5) / 2 : 0,
     valueHeadDim,
     columns: valueHeadDim + (normalize ? 1 : 0),
     gates: gates === undefined ? 0 : gates === "head" ? 1 : headDim,
     delta,
     normalize,
     // 1 + s (1 + s / 2).
-    scoreFlops: featureMap ? 2 : 0,
+    scoreFlops: features ? 2 : 0,
     initialState: sizes.initialState ?? false,
     returnState: sizes.returnState ?? false,
   };

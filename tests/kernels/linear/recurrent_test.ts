@@ -134,7 +134,13 @@ Deno.test("recurrentTokens() counts the buffers that the kernel binds", () => {
   const both = { initial: true, final: true };
   const of = (form: "auto" | "recurrent", slots?: number) =>
     recurrentTokens(
-      { form, decay: whole, beta: whole, states: { ...both, slots } },
+      {
+        form,
+        decay: whole,
+        beta: whole,
+        states: { ...both, slots },
+        featureMap: "identity",
+      },
       { limits: { maxStorageBuffersPerShaderStage: 8 } },
     );
   assertEquals(of("auto"), -1);

@@ -1,5 +1,6 @@
-import { assertEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
 import { type BasedLayer, basedLayers } from "../../../src/model/mod.ts";
+import { causal, maskFunction, slidingWindow } from "../../../src/mods/mod.ts";
 
 const at = (layers: readonly BasedLayer[], kind: BasedLayer["kind"]) =>
   layers.flatMap((layer, i) => layer.kind === kind ? [i] : []);
@@ -49,4 +50,24 @@ Deno.test("basedLayers() takes other patterns, and refuses those that clash", ()
     TypeError,
     "write window",
   );
+});
+
+Deno.test("a window as long as the sequence hides nothing that causal shows", () => {
+  const [layer] = basedLayers({
+    layers: 1,
+    linear: [],
+    windows: [0],
+    window: 9,
+  });
+  assert(layer.kind === "window");
+  const sees = maskFunction([
+    slidingWindow({ left: layer.window - 1, right: 0 }),
+  ]);
+  const causally = maskFunction([causal()]);
+  for (let query = 0; query < 12; query++) {
+    for (let key = 0; key < 12; key++) {
+      const near = query - key < layer.window;
+      assertEquals(sees(0, 0, query, key), causally(0, 0, query, key) && near);
+    }
+  }
 });

@@ -18,7 +18,7 @@ Deno.test("featureDim() is BASED's, each product of two elements once", () => {
   assertThrows(
     () => featureDim(4, "exp" as FeatureMap),
     TypeError,
-    'featureMap must be one of taylor: current value is "exp"',
+    'featureMap must be "identity" or "taylor": current value is "exp"',
   );
 });
 

@@ -74,14 +74,10 @@ export function linearBackwardParts(
   device: LinearDevice,
 ): LinearParts {
   checkSupported(backward.problem);
-  if (backward.problem.beta) {
-    throw new UnsupportedError(
-      `compute gradients of linear attention by the rule ${backward.problem.rule}`,
-      "there is no kernel for it in this version",
-    );
-  }
+  checkDifferentiable(backward.problem);
   const context = backwardContext(backward, device);
-  const { schedule: { segments } } = context;
+  const { schedule } = context;
+  const { segments } = schedule;
   const folds = gateFolds(context);
   // The states that enter segments; then from the last segment on, each with its
   // own states again.
@@ -102,9 +98,27 @@ export function linearBackwardParts(
     ...folds.dispatches,
   ];
   return partsOf(context, all, {
-    ...backwardScratch(context),
-    ...folds.scratch,
+    words: { schedule: schedule.words },
+    scratch: { ...backwardScratch(context), ...folds.scratch },
   });
+}
+
+/** Throws where there is no kernel for a problem's gradients. */
+function checkDifferentiable(
+  { beta, featureMap, eps, prefix }: LinearProblem,
+): void {
+  const lacking = beta
+    ? "by the delta rules"
+    : featureMap !== "identity" || eps !== undefined
+    ? "of features"
+    : prefix
+    ? "with a prefix"
+    : undefined;
+  if (lacking === undefined) return;
+  throw new UnsupportedError(
+    `compute gradients of linear attention ${lacking}`,
+    "there is no kernel for it in this version",
+  );
 }
 
 function backwardContext(
