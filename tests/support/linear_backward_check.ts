@@ -174,9 +174,11 @@ export function backwardRunOf(
 /**
  * Throws unless a case's gradients keep the error rule against float64. What
  * chunks lose besides is what the naive version loses by gates that are
- * differences of their sums, as far as these are float32: where strong gates
- * stand beside weak ones, that is most of it. Of gates' gradients, it is besides
- * a rounding of what is added up along chunks, of which most may cancel.
+ * differences of their sums, as far as these are float32 (where strong gates
+ * stand beside weak ones, that is most of it), and what chains of sums in a chunk
+ * and over channels do as a random walk, by the working bound of forward. Of
+ * gates' gradients, it is besides a rounding of what is added up along chunks, of
+ * which most may cancel.
  *
  * @param chunk Tokens of a chunk.
  */
@@ -201,6 +203,8 @@ export function assertLinearGradients(
     precision: c.dtype,
   });
   const lost = problem.decay && bySums(problem, chunk);
+  // The roundings that the bound of forward counts, over both dims.
+  const chain = 4 + chunk + c.headDim + c.valueHeadDim;
   for (const name of LINEAR_GRADIENTS) {
     const actual = result[name];
     if (actual === undefined) continue;
@@ -211,7 +215,11 @@ export function assertLinearGradients(
       ? LINEAR_GATES.wgsl * differenceOf(lost[key], arrays.expected).max
       : 0;
     const added = name === "decay" ? addedUp(problem, expected, chunk) : 0;
-    const besides = gated + 2 ** -23 * added;
+    const largest = arrays.expected.reduce(
+      (a, x) => Math.max(a, Math.abs(x)),
+      0,
+    );
+    const besides = gated + 2 ** -23 * (added + Math.sqrt(chain) * largest);
     const compared = compareErrors({
       ...arrays,
       naive: naive[key],
