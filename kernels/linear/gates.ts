@@ -71,7 +71,8 @@ export function gateSumsKernel({ dtype }: GateSumsSpec): KernelSource {
   });
 }
 
-// Channels up to a whole vec4 are gates of 0.
+// Channels up to a whole vec4 have gates too, though no key has an element there:
+// what is read beside it must be a number.
 const SUMS = `
 @compute @workgroup_size($lanes)
 fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: vec3u,
@@ -85,11 +86,10 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: v
     return;
   }
   let chunk = chunk_of(chunk_index);
-  let padding = channel >= params.gate_channels;
+  let given = min(channel, params.gate_channels - 1u);
   var sum = 0.0;
   for (var token = 0u; token < chunk.count; token++) {
-    let gate = decay_of(decay_at(chunk, token, head), select(channel, 0u, padding));
-    sum += select(gate, 0.0, padding);
+    sum += decay_of(decay_at(chunk, token, head), given);
     gates[((chunk.row + token) * params.state_heads + head) * params.gate_width + channel] = sum;
   }
 }

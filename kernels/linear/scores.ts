@@ -134,11 +134,11 @@ const PLAIN = {
   right: `transpose(${KEY})`,
 };
 
-// Sub-chunks before a row's own are before a tile's, too, and the lanes of one
+// What is read past the chunk's end is in scores that are not kept. Sub-chunks
+// before a row's own are before a tile's, too, and the lanes of one
 // sub-chunk go the same way.
 const CHANNELS = `
 let reference = row / params.sub_chunk * params.sub_chunk;
-let last = chunk.count - 1u;
 @each c in quads
 if (column_$c < reference) {
   for (var vec = 0u; vec < params.head_vecs; vec++) {
@@ -157,11 +157,11 @@ if (column_$c < reference) {
     let query = query_block(chunk, query_head, row, vec);
     let key = key_block(chunk, key_head, column_$c, vec);
     @each k in four
-    let gate_$k = gate_of(chunk.row + min(column_$c + $k, last), state_head, vec);
+    let gate_$k = gate_of(chunk.row + column_$c + $k, state_head, vec);
     @end
     @each r in four
     {
-      let own = gate_of(chunk.row + min(row + $r, last), state_head, vec);
+      let own = gate_of(chunk.row + row + $r, state_head, vec);
       @each k in four
       sum_$r_$c[$k] = dot4(sum_$r_$c[$k], query[$r], key[$k] * exp(min(own - gate_$k, vec4f(0.0))));
       @end
@@ -175,10 +175,9 @@ if (column_$c < reference) {
 const STORE = `
 let columns = vec4u(column) + vec4u(0u, 1u, 2u, 3u);
 @if head
-let last = chunk.count - 1u;
 let key_gates = vec4f(
   @each k in four
-  gate_of(chunk.row + min(column + $k, last), state_head, 0u).x,
+  gate_of(chunk.row + column + $k, state_head, 0u).x,
   @end
 );
 @end

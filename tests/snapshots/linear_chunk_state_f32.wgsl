@@ -14,7 +14,7 @@ struct Params {
   value_head_stride: u32,
   value_batch_stride: u32,
   state_rows: u32,
-  value_vecs: u32,
+  state_vecs: u32,
   head_vecs: u32,
   row_tiles: u32,
   column_tiles: u32,
@@ -107,7 +107,7 @@ fn value_block(chunk: Chunk, head: u32, token: u32, vec: u32) -> mat4x4f {
 }
 
 fn state_at(chunk_index: u32, state_head: u32, row: u32) -> u32 {
-  return ((chunk_index * params.state_heads + state_head) * params.state_rows + row) * params.value_vecs;
+  return ((chunk_index * params.state_heads + state_head) * params.state_rows + row) * params.state_vecs;
 }
 
 fn gate_of(row: u32, state_head: u32, vec: u32) -> vec4f {
@@ -160,7 +160,7 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: v
   }
   let chunk = chunk_of(chunk_index);
   let row_end = (row_tile + 1u) * 32;
-  let columns = 4u * params.value_vecs;
+  let columns = 4u * params.state_vecs;
   if (column_tile * 4 >= columns) {
     return;
   }

@@ -207,7 +207,6 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: v
   let key_head = key_head_of(state_head);
 
   let reference = row / params.sub_chunk * params.sub_chunk;
-  let last = chunk.count - 1u;
   if (column_0 < reference) {
     for (var vec = 0u; vec < params.head_vecs; vec++) {
       let left = transpose(weighted(query_block(chunk, query_head, row, vec),
@@ -235,33 +234,33 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: v
     for (var vec = 0u; vec < params.head_vecs; vec++) {
       let query = query_block(chunk, query_head, row, vec);
       let key = key_block(chunk, key_head, column_0, vec);
-      let gate_0 = gate_of(chunk.row + min(column_0 + 0, last), state_head, vec);
-      let gate_1 = gate_of(chunk.row + min(column_0 + 1, last), state_head, vec);
-      let gate_2 = gate_of(chunk.row + min(column_0 + 2, last), state_head, vec);
-      let gate_3 = gate_of(chunk.row + min(column_0 + 3, last), state_head, vec);
+      let gate_0 = gate_of(chunk.row + column_0 + 0, state_head, vec);
+      let gate_1 = gate_of(chunk.row + column_0 + 1, state_head, vec);
+      let gate_2 = gate_of(chunk.row + column_0 + 2, state_head, vec);
+      let gate_3 = gate_of(chunk.row + column_0 + 3, state_head, vec);
       {
-        let own = gate_of(chunk.row + min(row + 0, last), state_head, vec);
+        let own = gate_of(chunk.row + row + 0, state_head, vec);
         sum_0_0[0] = dot4(sum_0_0[0], query[0], key[0] * exp(min(own - gate_0, vec4f(0.0))));
         sum_0_0[1] = dot4(sum_0_0[1], query[0], key[1] * exp(min(own - gate_1, vec4f(0.0))));
         sum_0_0[2] = dot4(sum_0_0[2], query[0], key[2] * exp(min(own - gate_2, vec4f(0.0))));
         sum_0_0[3] = dot4(sum_0_0[3], query[0], key[3] * exp(min(own - gate_3, vec4f(0.0))));
       }
       {
-        let own = gate_of(chunk.row + min(row + 1, last), state_head, vec);
+        let own = gate_of(chunk.row + row + 1, state_head, vec);
         sum_1_0[0] = dot4(sum_1_0[0], query[1], key[0] * exp(min(own - gate_0, vec4f(0.0))));
         sum_1_0[1] = dot4(sum_1_0[1], query[1], key[1] * exp(min(own - gate_1, vec4f(0.0))));
         sum_1_0[2] = dot4(sum_1_0[2], query[1], key[2] * exp(min(own - gate_2, vec4f(0.0))));
         sum_1_0[3] = dot4(sum_1_0[3], query[1], key[3] * exp(min(own - gate_3, vec4f(0.0))));
       }
       {
-        let own = gate_of(chunk.row + min(row + 2, last), state_head, vec);
+        let own = gate_of(chunk.row + row + 2, state_head, vec);
         sum_2_0[0] = dot4(sum_2_0[0], query[2], key[0] * exp(min(own - gate_0, vec4f(0.0))));
         sum_2_0[1] = dot4(sum_2_0[1], query[2], key[1] * exp(min(own - gate_1, vec4f(0.0))));
         sum_2_0[2] = dot4(sum_2_0[2], query[2], key[2] * exp(min(own - gate_2, vec4f(0.0))));
         sum_2_0[3] = dot4(sum_2_0[3], query[2], key[3] * exp(min(own - gate_3, vec4f(0.0))));
       }
       {
-        let own = gate_of(chunk.row + min(row + 3, last), state_head, vec);
+        let own = gate_of(chunk.row + row + 3, state_head, vec);
         sum_3_0[0] = dot4(sum_3_0[0], query[3], key[0] * exp(min(own - gate_0, vec4f(0.0))));
         sum_3_0[1] = dot4(sum_3_0[1], query[3], key[1] * exp(min(own - gate_1, vec4f(0.0))));
         sum_3_0[2] = dot4(sum_3_0[2], query[3], key[2] * exp(min(own - gate_2, vec4f(0.0))));
@@ -278,23 +277,27 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: v
     let columns = vec4u(column) + vec4u(0u, 1u, 2u, 3u);
     if (row + 0 < chunk.count) {
       let weight = vec4f(params.scale);
+      let score_0 = sum_0;
       scores[score_at(chunk.row + row + 0, head) + column / 4u] =
-      select(vec4f(0.0), weight * sum_0, columns <= vec4u(row + 0));
+      select(vec4f(0.0), weight * score_0, columns <= vec4u(row + 0));
     }
     if (row + 1 < chunk.count) {
       let weight = vec4f(params.scale);
+      let score_1 = sum_1;
       scores[score_at(chunk.row + row + 1, head) + column / 4u] =
-      select(vec4f(0.0), weight * sum_1, columns <= vec4u(row + 1));
+      select(vec4f(0.0), weight * score_1, columns <= vec4u(row + 1));
     }
     if (row + 2 < chunk.count) {
       let weight = vec4f(params.scale);
+      let score_2 = sum_2;
       scores[score_at(chunk.row + row + 2, head) + column / 4u] =
-      select(vec4f(0.0), weight * sum_2, columns <= vec4u(row + 2));
+      select(vec4f(0.0), weight * score_2, columns <= vec4u(row + 2));
     }
     if (row + 3 < chunk.count) {
       let weight = vec4f(params.scale);
+      let score_3 = sum_3;
       scores[score_at(chunk.row + row + 3, head) + column / 4u] =
-      select(vec4f(0.0), weight * sum_3, columns <= vec4u(row + 3));
+      select(vec4f(0.0), weight * score_3, columns <= vec4u(row + 3));
     }
   }
 }

@@ -176,36 +176,39 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: v
     let sum_2 = sum_2_0;
     let sum_3 = sum_3_0;
     let columns = vec4u(column) + vec4u(0u, 1u, 2u, 3u);
-    let last = chunk.count - 1u;
     let key_gates = vec4f(
-      gate_of(chunk.row + min(column + 0, last), state_head, 0u).x,
-      gate_of(chunk.row + min(column + 1, last), state_head, 0u).x,
-      gate_of(chunk.row + min(column + 2, last), state_head, 0u).x,
-      gate_of(chunk.row + min(column + 3, last), state_head, 0u).x,
+      gate_of(chunk.row + column + 0, state_head, 0u).x,
+      gate_of(chunk.row + column + 1, state_head, 0u).x,
+      gate_of(chunk.row + column + 2, state_head, 0u).x,
+      gate_of(chunk.row + column + 3, state_head, 0u).x,
     );
     if (row + 0 < chunk.count) {
       let gate = gate_of(chunk.row + row + 0, state_head, 0u);
       let weight = params.scale * exp(min(gate - key_gates, vec4f(0.0)));
+      let score_0 = sum_0;
       scores[score_at(chunk.row + row + 0, head) + column / 4u] =
-      select(vec4f(0.0), weight * sum_0, columns <= vec4u(row + 0));
+      select(vec4f(0.0), weight * score_0, columns <= vec4u(row + 0));
     }
     if (row + 1 < chunk.count) {
       let gate = gate_of(chunk.row + row + 1, state_head, 0u);
       let weight = params.scale * exp(min(gate - key_gates, vec4f(0.0)));
+      let score_1 = sum_1;
       scores[score_at(chunk.row + row + 1, head) + column / 4u] =
-      select(vec4f(0.0), weight * sum_1, columns <= vec4u(row + 1));
+      select(vec4f(0.0), weight * score_1, columns <= vec4u(row + 1));
     }
     if (row + 2 < chunk.count) {
       let gate = gate_of(chunk.row + row + 2, state_head, 0u);
       let weight = params.scale * exp(min(gate - key_gates, vec4f(0.0)));
+      let score_2 = sum_2;
       scores[score_at(chunk.row + row + 2, head) + column / 4u] =
-      select(vec4f(0.0), weight * sum_2, columns <= vec4u(row + 2));
+      select(vec4f(0.0), weight * score_2, columns <= vec4u(row + 2));
     }
     if (row + 3 < chunk.count) {
       let gate = gate_of(chunk.row + row + 3, state_head, 0u);
       let weight = params.scale * exp(min(gate - key_gates, vec4f(0.0)));
+      let score_3 = sum_3;
       scores[score_at(chunk.row + row + 3, head) + column / 4u] =
-      select(vec4f(0.0), weight * sum_3, columns <= vec4u(row + 3));
+      select(vec4f(0.0), weight * score_3, columns <= vec4u(row + 3));
     }
   }
 }

@@ -16,11 +16,6 @@ const PLAN = ["ops/linear_attention/plan"];
 export const LINEAR_ATTENTION_FAULTS: readonly Fault[] = [
   ...faultsInKernel("linear.gates", CHUNKS, [
     [
-      "gates of padding are a channel's",
-      "sum += select(gate, 0.0, padding);",
-      "sum += gate;",
-    ],
-    [
       "a token's own gate comes after it",
       "gates[((chunk.row + token) * params.state_heads",
       "gates[((chunk.row + max(token, 1u) - 1u) * params.state_heads",
@@ -54,14 +49,9 @@ export const LINEAR_ATTENTION_FAULTS: readonly Fault[] = [
       "all",
     ],
     [
-      "the sub-chunk begins at the chunk's first token",
+      "a sub-chunk meets itself as an earlier one",
       "let reference = row / params.sub_chunk * params.sub_chunk;",
-      "let reference = 0u;",
-    ],
-    [
-      "gates past the chunk's end are read",
-      "let own = gate_of(chunk.row + min(row + 3, last), state_head, vec);",
-      "let own = gate_of(chunk.row + row + 3, state_head, vec);",
+      "let reference = min((row / params.sub_chunk + 1u) * params.sub_chunk, chunk.count - 1u);",
     ],
     [
       "decay to a key is that of the chunk's start",
@@ -171,7 +161,7 @@ export const LINEAR_ATTENTION_FAULTS: readonly Fault[] = [
       "const most = Math.min(block, segment);",
     ],
   ]),
-  ...faultsIn("src/ops/linear_attention/problem.ts: linearProblem", LAWS, [
+  ...faultsIn("src/ops/linear_attention/problem.ts: linearProblem", CHUNKS, [
     [
       "dense sequences are one after the other",
       "batch: dense ? i : 0",
