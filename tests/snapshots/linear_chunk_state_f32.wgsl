@@ -16,9 +16,9 @@ struct Params {
   state_rows: u32,
   state_vecs: u32,
   head_vecs: u32,
+  grid_heads: u32,
   row_tiles: u32,
   column_tiles: u32,
-  padding_0: u32,
 }
 
 @group(0) @binding(0) var<storage, read> schedule: array<u32>;
@@ -153,8 +153,8 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: v
   let column_tile = group % params.column_tiles;
   let row_tile = group / params.column_tiles % params.row_tiles;
   let place = group / (params.column_tiles * params.row_tiles);
-  let head = place % params.heads;
-  let chunk_index = place / params.heads;
+  let head = place % params.grid_heads;
+  let chunk_index = place / params.grid_heads;
   if (chunk_index >= params.chunk_count) {
     return;
   }

@@ -23,6 +23,7 @@ import { NOTATION_FAULTS } from "./kernels/notation.ts";
 import { STANDARD_FAULTS } from "./kernels/standard.ts";
 import { KV_FAULTS } from "./kv.ts";
 import { LINEAR_ATTENTION_FAULTS } from "./linear_attention.ts";
+import { LINEAR_BACKWARD_FAULTS } from "./linear_backward.ts";
 import { LINEAR_COST_FAULTS } from "./linear_cost.ts";
 import { LINEAR_REFERENCE_FAULTS } from "./linear_reference.ts";
 import { MASK_FAULTS } from "./masks.ts";
@@ -69,6 +70,7 @@ export const FAULTS: readonly Fault[] = [
   ...DECODE_FAULTS,
   ...STANDARD_FAULTS,
   ...LINEAR_ATTENTION_FAULTS,
+  ...LINEAR_BACKWARD_FAULTS,
   ...LINEAR_COST_FAULTS,
   ...TRAFFIC_FAULTS,
   ...CACHE_KERNEL_FAULTS,
