@@ -46,7 +46,7 @@ const PROBLEMS = fc.record({
       minLength: 1,
       maxLength: 3,
     }),
-    rule: fc.constantFrom("linear", "gated", "gated", "gated"),
+    rule: fc.constantFrom("linear", "gated", "gated", "delta", "gated_delta"),
   }),
   dims: DIMS,
   sizes: SIZES,
@@ -88,6 +88,7 @@ gpuTest("gradients of every gate, size of chunk and head", async (_, gpu) => {
         valueHeadDim: 12,
         decay,
         gates,
+        ...(d + g) % 3 > 0 && { beta: (d + g) % 3 > 1 ? "one" : "head" },
         initialState: g % 2 === 0,
       } as LinearCase;
       cases.push({
@@ -113,7 +114,8 @@ gpuTest("gradients are stored as float16", async (_, gpu) => {
     sequences: [40, 40],
     initialState: true,
   };
-  const cases = [plain, { ...plain, decay: "channel" as const }];
+  const gated = { ...plain, decay: "channel" as const };
+  const cases = [plain, gated, { ...gated, beta: "one" as const }];
   const results = await linearGradients(
     gpu,
     cases.map((c) => backwardRunOf(c)),
@@ -136,6 +138,8 @@ const MIXED: LinearCase = {
   initialState: true,
 };
 const SMALL = { chunk: 4, subChunk: 4 };
+/** Without a state to begin with, as its scan binds one buffer more. */
+const DELTA: LinearCase = { ...MIXED, beta: "head", initialState: false };
 
 gpuTest("no gradient flows into last states by default", async (_, gpu) => {
   const { options, upstream: { outputGradient } } = backwardRunOf(MIXED);
@@ -145,55 +149,76 @@ gpuTest("no gradient flows into last states by default", async (_, gpu) => {
   assertLinearGradients(MIXED, { result, chunk: 64, stateGradient: false });
 });
 
-gpuTest(
-  "neither segments nor tiles nor mates change a bit of gradients",
-  async (_, gpu) => {
-    const {
-      maxComputeWorkgroupsPerDimension,
-      maxStorageBuffersPerShaderStage,
-    } = gpu.limits;
-    // States of a chunk take 2 heads x 8 rows x 3 vec4s = 768 bytes.
-    const small = (chunks: number) => ({
-      limits: {
+for (const c of [MIXED, DELTA]) {
+  const rule = c.beta ? "by a delta rule" : "of gates";
+  gpuTest(
+    `neither segments nor tiles nor mates change a bit of gradients ${rule}`,
+    async (_, gpu) => {
+      const {
         maxComputeWorkgroupsPerDimension,
         maxStorageBuffersPerShaderStage,
-        maxStorageBufferBindingSize: 768 * chunks,
-      },
-    });
-    const run = backwardRunOf(MIXED, SMALL);
-    // Another length of the first sequence is another place of all others.
-    const mates = { ...MIXED, sequences: [31, ...MIXED.sequences.slice(1)] };
-    const [one, again, other, few, some, last] = await linearGradients(gpu, [
-      run,
-      run,
-      { ...run, device: { software: !gpu.software } },
-      { ...run, device: small(5) },
-      { ...run, device: small(20) },
-      backwardRunOf(mates, SMALL),
-    ]);
-    assertLinearGradients(MIXED, { result: one, chunk: 4 });
-    for (const result of [again, other, few, some]) assertEquals(result, one);
-    const { queryHeads, keyHeads, valueHeads, headDim, valueHeadDim } = MIXED;
-    const widths = {
-      query: queryHeads * headDim,
-      key: keyHeads * headDim,
-      value: valueHeads * valueHeadDim,
-      decay: valueHeads * headDim,
-    };
-    for (const [name, width] of Object.entries(widths)) {
-      const of = ({ [name as "query"]: all }: typeof one, first: number) =>
-        all!.subarray(first * width);
-      assertEquals(of(last, 31), of(one, 3), name);
-    }
-    const state = valueHeads * headDim * valueHeadDim;
-    assertEquals(
-      last.initialState!.subarray(state),
-      one.initialState!.subarray(state),
-    );
-    const { explanation } = linearBackwardParts(
-      { problem: linearProblem(run.options), stateGradient: true },
-      { software: false, ...small(5) },
-    );
-    assertEquals(explanation.segments > 5, true);
-  },
-);
+      } = gpu.limits;
+      // States of a chunk take 2 heads x 8 rows x 3 vec4s = 768 bytes.
+      const small = (chunks: number) => ({
+        limits: {
+          maxComputeWorkgroupsPerDimension,
+          maxStorageBuffersPerShaderStage,
+          maxStorageBufferBindingSize: 768 * chunks,
+        },
+      });
+      const of = (own: LinearCase) => {
+        const { options, upstream } = backwardRunOf(own, SMALL);
+        const { stateGradient, ...output } = upstream;
+        return {
+          options,
+          upstream: { ...output, ...c.initialState && { stateGradient } },
+        };
+      };
+      const run = of(c);
+      // Another length of the first sequence is another place of all others.
+      const mates = { ...c, sequences: [31, ...c.sequences.slice(1)] };
+      const [one, again, other, few, some, last] = await linearGradients(gpu, [
+        run,
+        run,
+        { ...run, device: { software: !gpu.software } },
+        { ...run, device: small(5) },
+        { ...run, device: small(20) },
+        of(mates),
+      ]);
+      assertLinearGradients(c, {
+        result: one,
+        chunk: 4,
+        stateGradient: c.initialState!,
+      });
+      for (const result of [again, other, few, some]) assertEquals(result, one);
+      const { queryHeads, keyHeads, valueHeads, headDim, valueHeadDim } = c;
+      const widths = {
+        query: queryHeads * headDim,
+        key: keyHeads * headDim,
+        value: valueHeads * valueHeadDim,
+        decay: valueHeads * headDim,
+        ...c.beta && { beta: valueHeads },
+      };
+      for (const [name, width] of Object.entries(widths)) {
+        const from = ({ [name as "query"]: all }: typeof one, first: number) =>
+          all!.subarray(first * width);
+        assertEquals(from(last, 31), from(one, 3), name);
+      }
+      if (c.initialState) {
+        const state = valueHeads * headDim * valueHeadDim;
+        assertEquals(
+          last.initialState!.subarray(state),
+          one.initialState!.subarray(state),
+        );
+      }
+      const { explanation } = linearBackwardParts(
+        {
+          problem: linearProblem(run.options),
+          stateGradient: c.initialState!,
+        },
+        { software: false, ...small(5) },
+      );
+      assertEquals(explanation.segments > 5, true);
+    },
+  );
+}

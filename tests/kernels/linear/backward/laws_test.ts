@@ -50,6 +50,15 @@ const CASE: LinearCase = {
 };
 const SIZES = { chunk: 16, subChunk: 8 };
 
+const DELTA: LinearCase = { ...CASE, beta: "head" };
+
+const TOKENS = ["query", "key", "value", "decay", "beta"] as const;
+
+/** The gradients by token that a run has. */
+function tokensOf({ options }: LinearBackwardRun) {
+  return TOKENS.filter((name) => options[name] !== undefined);
+}
+
 /** Tokens of a ragged tensor. */
 function tokens({ data, shape }: Rows, first: number, end: number): Rows {
   const size = data.length / shape[0];
@@ -64,7 +73,7 @@ function part(
   { options, upstream }: LinearBackwardRun,
   [first, end]: readonly [number, number],
 ): LinearBackwardRun {
-  const of = (name: "query" | "key" | "value" | "decay") =>
+  const of = (name: typeof TOKENS[number]) =>
     tokens(options[name] as Rows, first, end);
   const { data } = tokens(
     {
@@ -81,6 +90,7 @@ function part(
       key: of("key"),
       value: of("value"),
       decay: of("decay"),
+      ...options.beta && { beta: of("beta") },
       cuSeqlens: [0, end - first],
     },
     upstream: { ...upstream, outputGradient: data },
@@ -94,66 +104,77 @@ function joined(
   return parts.flatMap((one) => [...one[name]!]);
 }
 
-const TOKENS = ["query", "key", "value", "decay"] as const;
-
-gpuTest("gradients go through a state that is handed over", async (_, gpu) => {
-  const whole = backwardRunOf(CASE, SIZES);
-  const head = part(whole, [0, 16]);
-  const { state } = await linearAttention(gpu, {
-    ...head.options,
-    returnState: true,
-  });
-  const tail = part(whole, [16, 40]);
-  const [all, two] = await linearGradients(gpu, [whole, {
-    ...tail,
-    options: { ...tail.options, initialState: state as Rows },
-  }]);
-  const [one] = await linearGradients(gpu, [{
-    ...head,
-    upstream: { ...head.upstream, stateGradient: two.initialState! },
-  }]);
-  // The parts meet where a chunk begins, so not a bit is different.
-  for (const name of TOKENS) {
-    assertEquals(joined([one, two], name), [...all[name]!], name);
-  }
-  assertEquals(one.initialState, all.initialState);
-});
-
-gpuTest("sequences have the gradients that they have alone", async (_, gpu) => {
-  const c = { ...CASE, sequences: [21, 0, 1, 40] };
-  const run = backwardRunOf(c, SIZES);
-  const states = (array: Float32Array, n: number) => {
-    const size = array.length / c.sequences.length;
-    return array.slice(n * size, (n + 1) * size);
-  };
-  let first = 0;
-  const alone = c.sequences.map((count, n) => {
-    const own = part(run, [first, first += count]);
-    const { data, shape } = run.options.initialState as Rows;
-    return {
-      options: {
-        ...own.options,
-        initialState: { data: states(data, n), shape: [1, ...shape.slice(1)] },
-      },
-      upstream: {
-        ...own.upstream,
-        stateGradient: states(run.upstream.stateGradient!, n),
-      },
-    };
-  });
-  const [all, ...each] = await linearGradients(gpu, [run, ...alone]);
-  for (const name of [...TOKENS, "initialState"] as const) {
-    assertEquals(joined(each, name), [...all[name]!], name);
-  }
-  // What no token changed goes through as it is.
-  assertEquals(
-    each[1].initialState,
-    states(run.upstream.stateGradient!, 1),
+for (const [rule, c] of [["", CASE], [" by a delta rule", DELTA]] as const) {
+  gpuTest(
+    `gradients go through a state that is handed over${rule}`,
+    async (_, gpu) => {
+      const whole = backwardRunOf(c, SIZES);
+      const head = part(whole, [0, 16]);
+      const { state } = await linearAttention(gpu, {
+        ...head.options,
+        returnState: true,
+      });
+      const tail = part(whole, [16, 40]);
+      const [all, two] = await linearGradients(gpu, [whole, {
+        ...tail,
+        options: { ...tail.options, initialState: state as Rows },
+      }]);
+      const [one] = await linearGradients(gpu, [{
+        ...head,
+        upstream: { ...head.upstream, stateGradient: two.initialState! },
+      }]);
+      // The parts meet where a chunk begins, so not a bit is different.
+      for (const name of tokensOf(whole)) {
+        assertEquals(joined([one, two], name), [...all[name]!], name);
+      }
+      assertEquals(one.initialState, all.initialState);
+    },
   );
-});
+}
+
+for (const [rule, own] of [["", CASE], [" by a delta rule", DELTA]] as const) {
+  gpuTest(
+    `sequences have the gradients that they have alone${rule}`,
+    async (_, gpu) => {
+      const c = { ...own, sequences: [21, 0, 1, 40] };
+      const run = backwardRunOf(c, SIZES);
+      const states = (array: Float32Array, n: number) => {
+        const size = array.length / c.sequences.length;
+        return array.slice(n * size, (n + 1) * size);
+      };
+      let first = 0;
+      const alone = c.sequences.map((count, n) => {
+        const piece = part(run, [first, first += count]);
+        const { data, shape } = run.options.initialState as Rows;
+        return {
+          options: {
+            ...piece.options,
+            initialState: {
+              data: states(data, n),
+              shape: [1, ...shape.slice(1)],
+            },
+          },
+          upstream: {
+            ...piece.upstream,
+            stateGradient: states(run.upstream.stateGradient!, n),
+          },
+        };
+      });
+      const [all, ...each] = await linearGradients(gpu, [run, ...alone]);
+      for (const name of [...tokensOf(run), "initialState"] as const) {
+        assertEquals(joined(each, name), [...all[name]!], name);
+      }
+      // What no token changed goes through as it is.
+      assertEquals(
+        each[1].initialState,
+        states(run.upstream.stateGradient!, 1),
+      );
+    },
+  );
+}
 
 gpuTest("gradients are linear in what the loss sends back", async (_, gpu) => {
-  const run = backwardRunOf(CASE, SIZES);
+  const run = backwardRunOf(DELTA, SIZES);
   const { outputGradient, stateGradient } = run.upstream;
   const of = (output: number, state: number): LinearBackwardRun => ({
     ...run,
@@ -169,7 +190,7 @@ gpuTest("gradients are linear in what the loss sends back", async (_, gpu) => {
     of(1, 0),
     of(0, 1),
   ]);
-  for (const name of [...TOKENS, "initialState"] as const) {
+  for (const name of [...tokensOf(run), "initialState"] as const) {
     assertEquals(twice[name], one[name]!.map((x) => -2 * x), name);
     assert(none[name]!.every((x) => x === 0), name);
     const most = Math.max(...one[name]!.map(Math.abs));
@@ -199,7 +220,7 @@ function headsFirst({ data, shape }: Rows): Rows {
 }
 
 gpuTest("layouts and strides change no bit of gradients", async (_, gpu) => {
-  const c: LinearCase = { ...CASE, layout: "dense", sequences: [20, 20] };
+  const c: LinearCase = { ...DELTA, layout: "dense", sequences: [20, 20] };
   const run = backwardRunOf(c, SIZES);
   const { options, upstream } = run;
   const rows = (name: "query" | "key" | "value") => options[name] as Rows;
@@ -322,7 +343,7 @@ gpuTest("the gradient of what is broadcast is a sum", async (_, gpu) => {
 });
 
 gpuTest("gradients of no tokens are the last states'", async (_, gpu) => {
-  const c = { ...CASE, sequences: [0, 0], decay: "constant_head" } as const;
+  const c = { ...DELTA, sequences: [0, 0], decay: "constant_head" } as const;
   const run = backwardRunOf(c);
   const [result] = await linearGradients(gpu, [run]);
   assertEquals(result.initialState, run.upstream.stateGradient);
@@ -339,7 +360,9 @@ function onDevice(gpu: Gpu, { options, upstream }: LinearBackwardRun) {
     return one;
   };
   const tensors: Record<string, GpuTensor> = {};
-  for (const name of [...TOKENS, "initialState"] as const) {
+  for (
+    const name of [...tokensOf({ options, upstream }), "initialState"] as const
+  ) {
     const { data, shape } = options[name] as Rows;
     tensors[name] = tensor(data, shape);
     tensors[`${name}Gradient`] = tensor(data.map(() => NaN), shape);
