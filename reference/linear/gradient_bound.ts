@@ -12,10 +12,9 @@
  * recurrence is far more accurate than chunks where strong gates stand beside
  * weak ones, and twice the error of the naive version is no bound for chunks.
  *
- * Log gates have one more part. Chunks have their gradient as a sum of
- * `q dq - k dk`, in which terms cancel however small the sum is: it may be off by
- * `3 u sqrt(n)` of the length of the vector of terms.
- *
+ * Log gates have one more part. Chunks have their gradient as a sum of pairs,
+ * `q dq - k dk`, in which those on one side of a gate cancel, however small the
+ * rest is: it may be off by `u sqrt(n)` of the length of the vector of terms.
  * And what tokens add to the state's gradient, a delta rule may take back again
  * to nearly nothing: the initial state's has `u sqrt(n)` of the largest of it.
  *
@@ -132,7 +131,7 @@ export function linearGradientBound(
     }
   }
   const cancelled = problem.decay
-    ? 3 * ROUNDOFF * Math.sqrt(n) *
+    ? ROUNDOFF * Math.sqrt(n) *
       largestTerms(problem, geometry, { exact, chunk })
     : 0;
   const takenBack = geometry.delta

@@ -3,14 +3,14 @@ import { UnsupportedError } from "../../src/core/errors.ts";
 import type { PlanDevice } from "../../src/ops/attention/variants/variant.ts";
 import { capture, scoreMod } from "../../src/mods/mod.ts";
 import { attentionProblem } from "../../src/ops/mod.ts";
-import { type AttentionCase, PLAIN } from "../support/attention_cases.ts";
+import { type AttentionCase, PLAIN } from "../support/attention/cases.ts";
 import {
   assertClose,
   assertSameBits,
   checkCase,
-} from "../support/attention_check.ts";
-import { partsFor } from "../support/attention_parts.ts";
-import { runCases } from "../support/attention_runner.ts";
+} from "../support/attention/check.ts";
+import { partsFor } from "../support/attention/parts.ts";
+import { runCases } from "../support/attention/runner.ts";
 import { gpuTest } from "../support/gpu.ts";
 import { planDevice } from "../support/plan_device.ts";
 

@@ -13,7 +13,7 @@ import {
   recurrentLinearAttention,
   taylorProblem,
 } from "../../reference/mod.ts";
-import { hostOf } from "./attention_storage.ts";
+import { hostOf } from "./attention/storage.ts";
 import type { Gpu, GpuTensor } from "../../src/gpu/mod.ts";
 import {
   linearAttention,

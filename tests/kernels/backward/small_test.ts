@@ -6,12 +6,12 @@
  */
 
 import { assertEquals } from "@std/assert";
-import { PLAIN } from "../../support/attention_cases.ts";
-import { checkBackward, GRADIENT_NAMES } from "../../support/backward_check.ts";
+import { PLAIN } from "../../support/attention/cases.ts";
+import { checkBackward, GRADIENT_NAMES } from "../../support/backward/check.ts";
 import {
   type BackwardCase,
   runBackward,
-} from "../../support/backward_runner.ts";
+} from "../../support/backward/runner.ts";
 import { gpuTest } from "../../support/gpu.ts";
 
 const SHAPES: BackwardCase = {

@@ -173,9 +173,9 @@ export const LINEAR_REFERENCE_FAULTS: readonly SourceFault[] = [
       "round(du[t][c])",
     ],
     [
-      "the state that enters has the row sums of the gates",
-      "const left = after.map",
-      "const left = before.map",
+      "a gate weighs what its own token writes",
+      "return before;",
+      "return left;",
     ],
     [
       "keys of a chunk recall their own token",

@@ -6,7 +6,7 @@
 
 import { assertEquals, assertThrows } from "@std/assert";
 import { attentionProblem, UnsupportedError } from "../../../mod.ts";
-import { partsFor } from "../../support/attention_parts.ts";
+import { partsFor } from "../../support/attention/parts.ts";
 import { planDevice } from "../../support/plan_device.ts";
 
 const DEVICE = planDevice({ maxLoopIterations: 65535, workgroupBytes: 32768 });

@@ -16,7 +16,7 @@ import {
   trafficBound,
   trafficBytes,
 } from "../../../src/planning/mod.ts";
-import { partsFor } from "../../support/attention_parts.ts";
+import { partsFor } from "../../support/attention/parts.ts";
 import {
   type Drawn,
   drawn,

@@ -11,8 +11,8 @@ import {
   AttentionBackwardPlan,
   type BackwardTensors,
 } from "../../../src/ops/mod.ts";
-import { TILES } from "../../support/attention_runner.ts";
-import { SMALL_BACKWARD_TILES } from "../../support/backward_runner.ts";
+import { TILES } from "../../support/attention/runner.ts";
+import { SMALL_BACKWARD_TILES } from "../../support/backward/runner.ts";
 import { gpuTest } from "../../support/gpu.ts";
 import { objectsMadeBy } from "../../support/gpu_objects.ts";
 import { normals } from "../../support/gradients.ts";

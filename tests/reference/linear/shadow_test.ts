@@ -19,6 +19,7 @@ import {
 } from "../../../reference/mod.ts";
 import { mismatchTable } from "../../../reference/mismatch_table.ts";
 import {
+  LINEAR_HEADS,
   type LinearCase,
   linearCases,
   linearDataOf,
@@ -288,4 +289,23 @@ Deno.test("linearGradientBound() takes no fault for rounding", () => {
     });
     assert(!ok, name);
   }
+});
+
+Deno.test("linearGradientBound() knows of pairs that cancel in a gate's gradient", () => {
+  const problem = backwardOf({
+    ...PLAIN_LINEAR,
+    ...LINEAR_HEADS[0],
+    seed: 199,
+    layout: "ragged",
+    sequences: [32],
+    headDim: 1,
+    valueHeadDim: 5,
+    decay: "constant_head",
+    beta: "head",
+  });
+  assertGradientsWithin(
+    shadowLinearAttentionBackward(problem, { chunk: 64 }),
+    linearAttentionBackward(problem),
+    linearGradientBound(problem, { chunk: 64 }),
+  );
 });

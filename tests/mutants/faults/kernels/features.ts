@@ -80,7 +80,7 @@ export const FEATURE_FAULTS: readonly Fault[] = [
     [
       "the state's sums of weights are not read",
       "sums_0[0] = entering_state",
-      "sums_1[0] = entering_state",
+      "sums_0[1] = entering_state",
     ],
     ["the token's own weight is left out", "sums_0 += k_0;", ""],
     ["the column of weights is not written", "u += ones;", ""],

@@ -15,7 +15,7 @@ import {
   causal,
 } from "../../../../src/mods/mod.ts";
 import { Prng } from "../../../../src/core/prng.ts";
-import { partsFor } from "../../../support/attention_parts.ts";
+import { partsFor } from "../../../support/attention/parts.ts";
 import { SOFTWARE_TILES } from "../../../../src/ops/attention/variants/tiles.ts";
 import { planDevice } from "../../../support/plan_device.ts";
 

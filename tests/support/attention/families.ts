@@ -6,15 +6,15 @@
  * @module
  */
 
-import type { DType } from "../../src/core/dtype.ts";
-import { Prng } from "../../src/core/prng.ts";
+import type { DType } from "../../../src/core/dtype.ts";
+import { Prng } from "../../../src/core/prng.ts";
 import {
   type AttentionCase,
   DISTRIBUTIONS,
   type Lengths,
   workOf,
-} from "./attention_cases.ts";
-import type { MaskSpec } from "./attention_mods.ts";
+} from "./cases.ts";
+import type { MaskSpec } from "./mods.ts";
 import type { BlocksSpec } from "./block_specs.ts";
 
 type Mods = Pick<

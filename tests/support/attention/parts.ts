@@ -7,17 +7,17 @@
 import {
   checkChoices,
   type PlanChoices,
-} from "../../src/ops/attention/options/choices.ts";
+} from "../../../src/ops/attention/options/choices.ts";
 import {
   type AttentionParts,
   attentionParts,
-} from "../../src/ops/attention/parts.ts";
-import type { AttentionProblem } from "../../src/ops/attention/problem.ts";
-import { flash1Algorithm } from "../../src/ops/attention/variants/fa1.ts";
-import { fusedAlgorithm } from "../../src/ops/attention/variants/fused.ts";
-import { sharingAlgorithm } from "../../src/ops/attention/variants/sharing.ts";
-import { standardAlgorithm } from "../../src/ops/attention/variants/standard.ts";
-import type { PlanDevice } from "../../src/ops/attention/variants/variant.ts";
+} from "../../../src/ops/attention/parts.ts";
+import type { AttentionProblem } from "../../../src/ops/attention/problem.ts";
+import { flash1Algorithm } from "../../../src/ops/attention/variants/fa1.ts";
+import { fusedAlgorithm } from "../../../src/ops/attention/variants/fused.ts";
+import { sharingAlgorithm } from "../../../src/ops/attention/variants/sharing.ts";
+import { standardAlgorithm } from "../../../src/ops/attention/variants/standard.ts";
+import type { PlanDevice } from "../../../src/ops/attention/variants/variant.ts";
 
 /** What a plan for a problem would be made of. */
 export function partsFor(

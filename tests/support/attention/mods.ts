@@ -5,8 +5,8 @@
  * @module
  */
 
-import type { MaskFunction, ScoreFunction } from "../../reference/mod.ts";
-import { Prng } from "../../src/core/prng.ts";
+import type { MaskFunction, ScoreFunction } from "../../../reference/mod.ts";
+import { Prng } from "../../../src/core/prng.ts";
 import {
   additiveBias,
   and,
@@ -22,8 +22,8 @@ import {
   type ScoreMod,
   sinkWindow,
   slidingWindow,
-} from "../../src/mods/mod.ts";
-import { alibiSlopes } from "../../src/mods/scores.ts";
+} from "../../../src/mods/mod.ts";
+import { alibiSlopes } from "../../../src/mods/scores.ts";
 
 /** A mask as plain data. */
 export type MaskSpec =

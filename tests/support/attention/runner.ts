@@ -5,12 +5,12 @@
  * @module
  */
 
-import type { Gpu, GpuTensor } from "../../src/gpu/mod.ts";
+import type { Gpu, GpuTensor } from "../../../src/gpu/mod.ts";
 import {
   HARDWARE_TILES,
   SOFTWARE_TILES,
   type TileOptions,
-} from "../../src/ops/attention/variants/tiles.ts";
+} from "../../../src/ops/attention/variants/tiles.ts";
 import {
   type AttentionExplanation,
   type AttentionOptions,
@@ -20,21 +20,16 @@ import {
   EMPTY_LSE,
   planAttention,
   type TensorShape,
-} from "../../src/ops/mod.ts";
+} from "../../../src/ops/mod.ts";
 import {
   type AttentionCase,
   dataOf,
   offsetsOf,
   type SequenceData,
-} from "./attention_cases.ts";
-import { readBias, readMask } from "./attention_mods.ts";
+} from "./cases.ts";
+import { readBias, readMask } from "./mods.ts";
 import { blockMaskOf, levelsOfSpec } from "./block_specs.ts";
-import {
-  hostOf,
-  isRectangular,
-  type Storage,
-  store,
-} from "./attention_storage.ts";
+import { hostOf, isRectangular, type Storage, store } from "./storage.ts";
 
 /** On any adapter, small enough to compile fast. */
 const SMALL_TILES: TileOptions = {

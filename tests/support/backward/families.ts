@@ -6,10 +6,10 @@
  * @module
  */
 
-import { Prng } from "../../src/core/prng.ts";
-import { workOf } from "./attention_cases.ts";
-import { drawCase, type Family, FAMILY_MODS } from "./attention_families.ts";
-import type { BackwardCase } from "./backward_runner.ts";
+import { Prng } from "../../../src/core/prng.ts";
+import { workOf } from "../attention/cases.ts";
+import { drawCase, type Family, FAMILY_MODS } from "../attention/families.ts";
+import type { BackwardCase } from "./runner.ts";
 
 /** One row of the grid. */
 export interface BackwardFamily extends Family {

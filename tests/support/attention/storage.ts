@@ -9,21 +9,17 @@ import {
   type BlockTable,
   type ContiguousSequence,
   OutOfBlocksError,
-} from "../../src/cache/mod.ts";
-import { ContiguousCache, KvCache } from "../../src/kv/mod.ts";
-import type { DType } from "../../src/core/dtype.ts";
-import { Prng } from "../../src/core/prng.ts";
-import type { Gpu, GpuTensor } from "../../src/gpu/mod.ts";
+} from "../../../src/cache/mod.ts";
+import { ContiguousCache, KvCache } from "../../../src/kv/mod.ts";
+import type { DType } from "../../../src/core/dtype.ts";
+import { Prng } from "../../../src/core/prng.ts";
+import type { Gpu, GpuTensor } from "../../../src/gpu/mod.ts";
 import type {
   AttentionOptions,
   AttentionTensors,
   TensorShape,
-} from "../../src/ops/mod.ts";
-import {
-  type AttentionCase,
-  inheritance,
-  type SequenceData,
-} from "./attention_cases.ts";
+} from "../../../src/ops/mod.ts";
+import { type AttentionCase, inheritance, type SequenceData } from "./cases.ts";
 
 /** Keys and values on the device, and how to say where they are. */
 export interface Storage {

@@ -6,17 +6,12 @@
  * @module
  */
 
-import type { ReferenceProblem } from "../../reference/mod.ts";
-import { roundAll } from "../../reference/naive.ts";
-import { type Dropout, dropoutKeep } from "../../src/core/dropout.ts";
-import type { DType } from "../../src/core/dtype.ts";
-import { Prng } from "../../src/core/prng.ts";
-import {
-  type MaskSpec,
-  readMask,
-  readScore,
-  type ScoreSpec,
-} from "./attention_mods.ts";
+import type { ReferenceProblem } from "../../../reference/mod.ts";
+import { roundAll } from "../../../reference/naive.ts";
+import { type Dropout, dropoutKeep } from "../../../src/core/dropout.ts";
+import type { DType } from "../../../src/core/dtype.ts";
+import { Prng } from "../../../src/core/prng.ts";
+import { type MaskSpec, readMask, readScore, type ScoreSpec } from "./mods.ts";
 import { type BlocksSpec, seesBlocks } from "./block_specs.ts";
 
 /** What queries, keys and values look like. */

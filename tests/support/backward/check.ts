@@ -14,21 +14,21 @@ import {
   naiveAttentionBackward,
   type ScoreFunction,
   storedOutputError,
-} from "../../reference/mod.ts";
-import { mismatchTable } from "../../reference/mismatch_table.ts";
+} from "../../../reference/mod.ts";
+import { mismatchTable } from "../../../reference/mismatch_table.ts";
 import {
   dataOf,
   referenceProblem,
   type SequenceData,
-} from "./attention_cases.ts";
-import type { ScoreSpec } from "./attention_mods.ts";
+} from "../attention/cases.ts";
+import type { ScoreSpec } from "../attention/mods.ts";
 import {
   type BackwardCase,
   type BackwardResults,
   sequenceGradients,
   type UpstreamData,
   upstreamOf,
-} from "./backward_runner.ts";
+} from "./runner.ts";
 
 /** The three gradients. */
 export const GRADIENT_NAMES = [

@@ -5,14 +5,14 @@
  * @module
  */
 
-import type { MaskFunction } from "../../reference/mod.ts";
-import { Prng } from "../../src/core/prng.ts";
+import type { MaskFunction } from "../../../reference/mod.ts";
+import { Prng } from "../../../src/core/prng.ts";
 import {
   type BlockMask,
   blockMaskFromLists,
   blockMaskFromPattern,
   causal,
-} from "../../src/mods/mod.ts";
+} from "../../../src/mods/mod.ts";
 
 /** A block mask as plain data; which blocks it has comes from a case's seed. */
 export interface BlocksSpec {

@@ -5,9 +5,9 @@
  * @module
  */
 
-import { Prng } from "../../src/core/prng.ts";
-import { roundAll } from "../../reference/naive.ts";
-import type { Gpu, GpuTensor } from "../../src/gpu/mod.ts";
+import { Prng } from "../../../src/core/prng.ts";
+import { roundAll } from "../../../reference/naive.ts";
+import type { Gpu, GpuTensor } from "../../../src/gpu/mod.ts";
 import {
   AttentionBackwardPlan,
   type AttentionOptions,
@@ -16,23 +16,28 @@ import {
   type BackwardTileOptions,
   planAttention,
   type TensorShape,
-} from "../../src/ops/mod.ts";
+} from "../../../src/ops/mod.ts";
 import {
   gradientElements,
   gradientSpans,
-} from "../../src/ops/attention_backward/gradient_spans.ts";
+} from "../../../src/ops/attention_backward/gradient_spans.ts";
 import {
   type AttentionCase,
   dataOf,
   type SequenceData,
-} from "./attention_cases.ts";
-import { concat, modOptions, selectBlocks, TILES } from "./attention_runner.ts";
+} from "../attention/cases.ts";
+import {
+  concat,
+  modOptions,
+  selectBlocks,
+  TILES,
+} from "../attention/runner.ts";
 import {
   hostOf,
   isRectangular,
   type Storage,
   store,
-} from "./attention_storage.ts";
+} from "../attention/storage.ts";
 
 /** A case, forward and backward. */
 export interface BackwardCase extends AttentionCase {

@@ -15,16 +15,16 @@ import {
   naiveAttention,
   type ReferenceProblem,
   shadowAttention,
-} from "../../reference/mod.ts";
-import { mismatchTable } from "../../reference/mismatch_table.ts";
+} from "../../../reference/mod.ts";
+import { mismatchTable } from "../../../reference/mismatch_table.ts";
 import {
   type AttentionCase,
   dataOf,
   referenceProblem,
   type SequenceData,
   workOf,
-} from "./attention_cases.ts";
-import { type CaseResult, sliceOf } from "./attention_runner.ts";
+} from "./cases.ts";
+import { type CaseResult, sliceOf } from "./runner.ts";
 
 /**
  * The gate of a kernel against the shadow, which runs the same tile loop: twice
