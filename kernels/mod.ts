@@ -51,13 +51,23 @@ export type { RotaryPairing } from "./fragments/rotary.ts";
 export { type RowFormat, rowFormat } from "./fragments/rows.ts";
 export type { Partitioning } from "./fragments/schedule.ts";
 export type { ModSource } from "./fragments/score.ts";
+export {
+  deltaRowsKernel,
+  type DeltaRowsSpec,
+  restKernel,
+} from "./linear/backward/delta_rows.ts";
+export { deltaGradientScanKernel } from "./linear/backward/delta_scan.ts";
+export { strengthGradientKernel } from "./linear/backward/strength_gradient.ts";
 export { foldSumsKernel } from "./linear/backward/fold_sums.ts";
 export {
   gateGradientKernel,
   throughGradientKernel,
 } from "./linear/backward/gate_gradient.ts";
 export { keyGradientKernel } from "./linear/backward/key_gradient.ts";
-export { queryGradientKernel } from "./linear/backward/query_gradient.ts";
+export {
+  queryGradientKernel,
+  type RecallSpec,
+} from "./linear/backward/query_gradient.ts";
 export type { LinearBackwardSpec } from "./linear/backward/spec.ts";
 export { stateGradientKernel } from "./linear/backward/state_gradient.ts";
 export { valueGradientKernel } from "./linear/backward/value_gradient.ts";

@@ -26,6 +26,7 @@ import type { ProductTile } from "../product.ts";
 import { chunkProductKernel } from "./product.ts";
 import { gateSums, gateWeights } from "./weights.ts";
 import { linearLabel, type LinearSpec } from "./spec.ts";
+import { scratchRows } from "./written.ts";
 
 /**
  * What the scores' source depends on.
@@ -35,6 +36,8 @@ import { linearLabel, type LinearSpec } from "./spec.ts";
 export interface ScoresSpec extends LinearSpec {
   /** Whether a token has no score of itself: `s < t`. */
   readonly strict?: boolean;
+  /** Operands that are rows of scratch; none by default. */
+  readonly scratch?: readonly ("query" | "key")[];
 }
 
 /**
@@ -67,16 +70,28 @@ export interface ScoresSpec extends LinearSpec {
  * @category Kernels
  */
 export function chunkScoresKernel(spec: ScoresSpec): KernelSource {
-  const { gate, strict = false } = spec;
+  const { gate, strict = false, scratch = [] } = spec;
   const tile = scoresTile(spec);
   const channels = gate === "channel";
   const features = spec.featureMap === "taylor";
   return chunkProductKernel({
-    label: linearLabel("scores", spec) + (strict ? ".strict" : ""),
+    label: [
+      linearLabel("scores", spec),
+      ...strict ? ["strict"] : [],
+      ...scratch,
+    ]
+      .join("."),
     tile,
     fragments: [
-      tokenBlocks({ name: "query", format: spec.queryFormat, dim: "head_dim" }),
-      tokenBlocks({ name: "key", format: spec.keyFormat, dim: "head_dim" }),
+      ...(["query", "key"] as const).map((name) =>
+        scratch.includes(name)
+          ? scratchRows({ name, vecs: "head_vecs", access: "read" })
+          : tokenBlocks({
+            name,
+            format: spec[`${name}Format`],
+            dim: "head_dim",
+          })
+      ),
       chunkScores("read_write"),
       ...gate === "none" ? [] : [gateSums(gate)],
       ...channels

@@ -10,10 +10,17 @@ import {
   chunkStateKernel,
   deltaScanKernel,
   deltaSolveKernel,
+  foldSumsKernel,
+  gateGradientKernel,
   gateSumsKernel,
+  keyGradientKernel,
+  queryGradientKernel,
   recurrentKernel,
   rowFormat,
   scanKernel,
+  stateGradientKernel,
+  throughGradientKernel,
+  valueGradientKernel,
 } from "../../kernels/mod.ts";
 import type { KernelSource } from "../../src/core/kernel.ts";
 
@@ -29,6 +36,8 @@ const spec = {
   tile: { rowLanes: 8, columnLanes: 1, columnQuads: 1 },
 } as const;
 
+const backward = { ...spec, gradientFormat: whole };
+
 const given = { stateFormat: whole, initial: true, final: true, pool: false };
 
 /** The kernels, and what their files are called. */
@@ -38,6 +47,13 @@ export const LINEAR_SNAPSHOTS: readonly (readonly [string, KernelSource])[] = [
   ["linear_scores_f32", chunkScoresKernel(spec)],
   ["linear_scores_head_f32", chunkScoresKernel({ ...spec, gate: "head" })],
   ["linear_output_f32", chunkOutputKernel(spec)],
+  ["linear_backward_state_f32", stateGradientKernel(spec)],
+  ["linear_backward_query_f32", queryGradientKernel(backward)],
+  ["linear_backward_key_f32", keyGradientKernel(backward)],
+  ["linear_backward_value_f32", valueGradientKernel(spec)],
+  ["linear_backward_through_f32", throughGradientKernel("channel")],
+  ["linear_backward_gates_f32", gateGradientKernel(backward)],
+  ["linear_backward_fold", foldSumsKernel()],
   [
     "linear_scan_chunks_f32",
     scanKernel({

@@ -147,15 +147,16 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: v
  * @category Kernels
  */
 export function gateGradientKernel(
-  { queryFormat, keyFormat, gradientFormat }: Pick<
+  { queryFormat, keyFormat, gradientFormat, delta = false }: Pick<
     LinearBackwardSpec,
-    "queryFormat" | "keyFormat" | "gradientFormat"
+    "queryFormat" | "keyFormat" | "gradientFormat" | "delta"
   >,
 ): KernelSource {
   // Rows of gates' gradients are whole vec4s where those of queries' are.
   const format = { dtype: "f32", vector: gradientFormat.vector } as const;
   return kernelOf({
-    label: `linear.backward.gates/${queryFormat.dtype}`,
+    label: `linear.backward.gates/${queryFormat.dtype}` +
+      (delta ? ".delta" : ""),
     fragments: [
       chunks,
       tokenBlocks({ name: "query", format: queryFormat, dim: "head_dim" }),
@@ -172,7 +173,7 @@ export function gateGradientKernel(
       }),
       { uniforms: { gate_stride: "u32", sequence_tokens: "u32" } },
     ],
-    main: wgsl(GATES, { lanes: GATE_GRADIENT_LANES }),
+    main: wgsl(GATES, { lanes: GATE_GRADIENT_LANES, delta }),
   });
 }
 
@@ -205,6 +206,9 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: v
     let row = chunk.row + token;
     let key = load_key(key_at(chunk, token, key_head), vec);
     var own = -key * key_terms[key_terms_at(row, state_head, 0u) + vec];
+    @if delta
+    own = fma(key, key_terms[key_terms_at(row, state_head, 2u) + vec], own);
+    @end
     for (var reader = first_reader(state_head); reader < first_reader(state_head + 1u); reader++) {
       let query = load_query(query_at(chunk, token, query_head_of(reader)), vec);
       own = fma(query, query_terms[query_terms_at(row, reader) + vec], own);

@@ -25,12 +25,9 @@ import { sumOf } from "../../product.ts";
 import { chunkProductKernel } from "../product.ts";
 import { linearLabel } from "../spec.ts";
 import { gateWeights } from "../weights.ts";
-import {
-  gradientTerms,
-  gradientTile,
-  type LinearBackwardSpec,
-  readers,
-} from "./spec.ts";
+import { writtenBlocks } from "../written.ts";
+import type { RecallSpec } from "./query_gradient.ts";
+import { gradientTerms, gradientTile, readers } from "./spec.ts";
 
 /**
  * The kernel of keys' gradients; rows are tokens, columns channels, `states` the
@@ -64,32 +61,29 @@ import {
  *
  * @category Kernels
  */
-export function keyGradientKernel(spec: LinearBackwardSpec): KernelSource {
-  const { gate } = spec;
+export function keyGradientKernel(spec: RecallSpec): KernelSource {
+  const { gate, delta = false, recall = false } = spec;
   const channels = gate === "channel";
   const tile = gradientTile(spec);
   return chunkProductKernel({
     tile,
-    label: linearLabel("backward.key", spec),
+    label: linearLabel(recall ? "backward.recalled" : "backward.key", spec),
     fragments: [
-      tokenBlocks({
-        name: "value",
-        format: spec.valueFormat,
-        dim: "value_dim",
-      }),
-      stateBlocks("read"),
+      ...recall ? [] : [writtenBlocks(spec), stateBlocks("read")],
       scoreBlocks,
       tokenBlocks({ name: "query", format: spec.queryFormat, dim: "head_dim" }),
-      storedTokens({
-        name: "key_gradient",
-        format: spec.gradientFormat,
-        dim: "head_dim",
-      }),
-      readers,
-      ...gate === "none" ? [] : [
-        gateWeights(gate, "to_end"),
-        gradientTerms("key_terms", "read_write"),
+      ...recall ? [] : [
+        storedTokens({
+          name: "key_gradient",
+          format: spec.gradientFormat,
+          dim: "head_dim",
+        }),
       ],
+      readers,
+      ...gate === "none" ? [] : [gateWeights(gate, "to_end")],
+      ...gate === "none" && !delta
+        ? []
+        : [gradientTerms("key_terms", "read_write")],
       ...gate === "channel"
         ? [
           gateWeights(gate, "from_reference"),
@@ -109,9 +103,12 @@ export function keyGradientKernel(spec: LinearBackwardSpec): KernelSource {
       quad: 4,
       channels,
       gated: gate !== "none",
+      kept: delta || gate !== "none",
+      recall,
+      recalled: delta && !recall,
       leaving: sumOf({
         depth: "4u * params.state_vecs",
-        left: "transpose(value_block(chunk, state_head, row, depth / 4u))",
+        left: "transpose(written_block(chunk, state_head, row, depth / 4u))",
         right:
           "transpose(state_block(chunk_index, state_head, column, depth / 4u))",
       }, tile),
@@ -134,7 +131,7 @@ export function keyGradientKernel(spec: LinearBackwardSpec): KernelSource {
       ),
     }),
     terms: [],
-    epilogue: wgsl(STORE, { quad: 4 }),
+    epilogue: recall ? "" : wgsl(STORE, { quad: 4 }),
   });
 }
 
@@ -155,6 +152,7 @@ for (var state_head = head * params.state_heads / params.key_heads; state_head <
   @each r in quad
   sum_$r_0 = vec4f(0.0);
   @end
+  @if not recall
   $leaving
   @if gated
   let left = to_end(chunk, state_head, row, vec);
@@ -165,9 +163,17 @@ for (var state_head = head * params.state_heads / params.key_heads; state_head <
   }
   @end
   @end
+  @end
   @each r in quad
   total_$r += sum_$r_0;
   var others_$r = vec4f(0.0);
+  @if recalled
+  if (row + $r < chunk.count) {
+    let terms = key_terms_at(chunk.row + row + $r, state_head, 0u) + vec;
+    others_$r = key_terms[terms];
+    total_$r += key_terms[terms + 2u * params.head_vecs];
+  }
+  @end
   @end
   for (var reader = first_reader(state_head); reader < first_reader(state_head + 1u); reader++) {
     let query_head = query_head_of(reader);
@@ -217,7 +223,7 @@ for (var state_head = head * params.state_heads / params.key_heads; state_head <
   }
   @each r in quad
   total_$r += others_$r;
-  @if gated
+  @if kept
   if (row + $r < chunk.count) {
     key_terms[key_terms_at(chunk.row + row + $r, state_head, 0u) + vec] = others_$r;
   }

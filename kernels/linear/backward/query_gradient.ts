@@ -26,6 +26,7 @@ import { sumOf } from "../../product.ts";
 import { chunkProductKernel } from "../product.ts";
 import { linearLabel } from "../spec.ts";
 import { gateWeights } from "../weights.ts";
+import { scratchRows } from "../written.ts";
 import {
   gradientTerms,
   gradientTile,
@@ -63,31 +64,37 @@ import {
  *
  * @category Kernels
  */
-export function queryGradientKernel(spec: LinearBackwardSpec): KernelSource {
-  const { gate } = spec;
+export function queryGradientKernel(spec: RecallSpec): KernelSource {
+  const { gate, recall = false } = spec;
   const channels = gate === "channel";
   const tile = gradientTile(spec);
   return chunkProductKernel({
     tile,
-    label: linearLabel("backward.query", spec),
+    label: linearLabel(recall ? "backward.recall" : "backward.query", spec),
     fragments: [
-      tokenBlocks({
-        name: "output_gradient",
-        format: spec.outputFormat,
-        dim: "value_dim",
-      }),
+      recall
+        ? scratchRows({
+          name: "output_gradient",
+          vecs: "value_vecs",
+          access: "read",
+        })
+        : tokenBlocks({
+          name: "output_gradient",
+          format: spec.outputFormat,
+          dim: "value_dim",
+        }),
       stateBlocks("read"),
       scoreBlocks,
       tokenBlocks({ name: "key", format: spec.keyFormat, dim: "head_dim" }),
-      storedTokens({
+      recall ? gradientTerms("key_terms", "read_write") : storedTokens({
         name: "query_gradient",
         format: spec.gradientFormat,
         dim: "head_dim",
       }),
-      ...gate === "none" ? [] : [
-        gateWeights(gate, "from_start"),
-        gradientTerms("query_terms", "read_write"),
-      ],
+      ...gate === "none" ? [] : [gateWeights(gate, "from_start")],
+      ...gate === "none" || recall
+        ? []
+        : [gradientTerms("query_terms", "read_write")],
       ...gate === "channel"
         ? [
           gateWeights(gate, "from_reference"),
@@ -108,7 +115,8 @@ export function queryGradientKernel(spec: LinearBackwardSpec): KernelSource {
       quad: 4,
       channels,
       head: gate === "head",
-      gated: gate !== "none",
+      recall,
+      kept: recall || gate !== "none",
       entering: sumOf({
         depth: "4u * params.state_vecs",
         left:
@@ -129,8 +137,21 @@ export function queryGradientKernel(spec: LinearBackwardSpec): KernelSource {
       ),
     }),
     terms: [],
-    epilogue: wgsl(STORE, { quad: 4 }),
+    epilogue: recall ? "" : wgsl(STORE, { quad: 4 }),
   });
+}
+
+/**
+ * What the source of queries' gradients depends on.
+ *
+ * @category Kernels
+ */
+export interface RecallSpec extends LinearBackwardSpec {
+  /**
+   * Whether keys are the queries, with which the delta rules recall what a state
+   * has of them: gradients are terms alone; `false` by default.
+   */
+  readonly recall?: boolean;
 }
 
 const SCORES = "transpose(score_block(chunk, reader, row, depth / 4u))";
@@ -205,9 +226,13 @@ for (var reader = head * params.heads / params.query_heads; reader < end; reader
   @end
   @end
   @each r in quad
-  @if gated
+  @if kept
   if (row + $r < chunk.count) {
+    @if recall
+    key_terms[key_terms_at(chunk.row + row + $r, reader, 2u) + vec] = sum_$r_0;
+    @else
     query_terms[query_terms_at(chunk.row + row + $r, reader) + vec] = sum_$r_0;
+    @end
   }
   @end
   total_$r += fma(vec4f(own_weights[$r][$r]), own_key[$r], sum_$r_0);

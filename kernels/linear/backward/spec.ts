@@ -53,8 +53,9 @@ export const readers: Fragment = {
 /**
  * Gradients before they are summed over heads, and without what a token has of
  * itself, which gates do not see: `query_terms` of `[tokens, heads, headDim]`,
- * and `key_terms` of `[tokens, stateHeads, 2, headDim]`, of the chunk's other
- * tokens and of the state that leaves it, in whole vec4s.
+ * and `key_terms` of `[tokens, stateHeads, 3, headDim]`, in whole vec4s: of the
+ * chunk's later tokens, of the state that leaves it, and of the delta rules what
+ * keys recall, as queries do.
  */
 export function gradientTerms(
   name: "query_terms" | "key_terms",
@@ -72,7 +73,7 @@ export function gradientTerms(
       `)
       : wgsl(`
         fn key_terms_at(row: u32, state_head: u32, part: u32) -> u32 {
-          return ((row * params.state_heads + state_head) * 2u + part) * params.head_vecs;
+          return ((row * params.state_heads + state_head) * 3u + part) * params.head_vecs;
         }
       `),
   };

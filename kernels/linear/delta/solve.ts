@@ -40,6 +40,11 @@ export interface DeltaSolveSpec extends Omit<LinearSpec, "tile"> {
   readonly of: "value" | "key";
   /** The storage type of strengths. */
   readonly beta: DType;
+  /**
+   * Whether it is the transposed system, as gradients have it, with `rest` for
+   * values and keys to the chunk's end; `false` by default.
+   */
+  readonly reverse?: boolean;
 }
 
 /**
@@ -74,43 +79,50 @@ export interface DeltaSolveSpec extends Omit<LinearSpec, "tile"> {
  * @category Kernels
  */
 export function deltaSolveKernel(spec: DeltaSolveSpec): KernelSource {
-  const { of, beta, gate } = spec;
+  const { of, beta, gate, reverse = false } = spec;
   const values = of === "value";
   const gated = !values && gate !== "none";
   const vecs = values ? "value_vecs" : "head_vecs";
   return kernelOf({
-    label: linearLabel("delta_solve", spec) + `.${of}`,
+    label: linearLabel("delta_solve", spec) + `.${of}` +
+      (reverse ? ".reverse" : ""),
     fragments: [
       chunks,
       heads,
       scoreBlocks,
       givenGates("beta", beta),
-      values
+      values && reverse
+        ? scratchRows({ name: "rest", vecs, access: "read" })
+        : values
         ? tokenBlocks({
           name: "value",
           format: spec.valueFormat,
           dim: "value_dim",
         })
         : tokenBlocks({ name: "key", format: spec.keyFormat, dim: "head_dim" }),
-      ...gated ? [gateWeights(gate, "from_start")] : [],
+      ...gated ? [gateWeights(gate, reverse ? "to_end" : "from_start")] : [],
       scratchRows({ name: "solved", vecs, access: "read_write" }),
     ],
     main: wgsl(SOLVE, {
       lanes: SOLVE_LANES,
       vecs,
       quad: 4,
-      // The sums of a token's earlier ones within its block.
-      inner: [1, 2, 3].map((r) =>
+      reverse,
+      // The sums of a token's earlier ones within its block, or its later ones.
+      inner: (reverse ? [2, 1, 0] : [1, 2, 3]).map((r) =>
         `x_${r} -= beta_${r} * (${
-          [...Array(r).keys()].map((k) => `own[${r}][${k}] * x_${k}`).join(
-            " + ",
-          )
+          [0, 1, 2, 3].filter((k) => reverse ? k > r : k < r)
+            .map((k) =>
+              reverse ? `own[${k}][${r}] * x_${k}` : `own[${r}][${k}] * x_${k}`
+            ).join(" + ")
         });`
       ).join("\n"),
       right: values
-        ? "value_block(chunk, state_head, row, vec)"
+        ? `${reverse ? "rest" : "value"}_block(chunk, state_head, row, vec)`
         : gated
-        ? "weighted(key_block(chunk, key_head_of(state_head), row, vec), from_start(chunk, state_head, row, vec))"
+        ? `weighted(key_block(chunk, key_head_of(state_head), row, vec), ${
+          reverse ? "to_end" : "from_start"
+        }(chunk, state_head, row, vec))`
         : "key_block(chunk, key_head_of(state_head), row, vec)",
     }),
   });
@@ -129,7 +141,12 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: v
     return;
   }
   let chunk = chunk_of(chunk_index);
-  for (var row = 0u; row < chunk.count; row += 4u) {
+  for (var first = 0u; first < chunk.count; first += 4u) {
+    @if reverse
+    let row = (chunk.count - 1u) / 4u * 4u - first;
+    @else
+    let row = first;
+    @end
     @each r in quad
     let beta_$r = f32(beta[beta_at(chunk, min(row + $r, chunk.count - 1u), state_head)]);
     @end
@@ -137,9 +154,15 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: v
     @each r in quad
     var x_$r = right[$r];
     @end
+    @if reverse
+    for (var after = row + 4u; after < chunk.count; after += 4u) {
+      let scores = transpose(score_block(chunk, state_head, after, row / 4u));
+      let earlier = solved_block(chunk, state_head, after, vec);
+    @else
     for (var before = 0u; before < row; before += 4u) {
       let scores = score_block(chunk, state_head, row, before / 4u);
       let earlier = solved_block(chunk, state_head, before, vec);
+    @end
       @each k in quad
       @each r in quad
       x_$r = fma(vec4f(-scores[$r][$k]), earlier[$k], x_$r);

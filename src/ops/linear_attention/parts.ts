@@ -96,7 +96,11 @@ export function linearParts(
   });
 }
 
-/** Those of the dispatches that have something to do, and what to say of them. */
+/**
+ * Those of the dispatches that have something to do, and what to say of them.
+ *
+ * @throws {UnsupportedError} if one binds more than the device can
+ */
 export function partsOf(
   { problem, schedule, spec, device }: LinearContext,
   dispatches: readonly LinearDispatch[],

@@ -25,6 +25,7 @@ import { STANDARD_FAULTS } from "./kernels/standard.ts";
 import { KV_FAULTS } from "./kv.ts";
 import { LAYER_FAULTS } from "./layers.ts";
 import { LINEAR_ATTENTION_FAULTS } from "./linear_attention.ts";
+import { LINEAR_BACKWARD_FAULTS } from "./linear_backward.ts";
 import { LINEAR_COST_FAULTS } from "./linear_cost.ts";
 import { LINEAR_DELTA_FAULTS } from "./linear_delta.ts";
 import { LINEAR_REFERENCE_FAULTS } from "./linear_reference.ts";
@@ -75,6 +76,7 @@ export const FAULTS: readonly Fault[] = [
   ...STANDARD_FAULTS,
   ...LAYER_FAULTS,
   ...LINEAR_ATTENTION_FAULTS,
+  ...LINEAR_BACKWARD_FAULTS,
   ...LINEAR_COST_FAULTS,
   ...TRAFFIC_FAULTS,
   ...CACHE_KERNEL_FAULTS,

@@ -31,7 +31,6 @@ import { UnsupportedError } from "../../../core/errors.ts";
 import { foldGrid } from "../../../gpu/program/dispatch.ts";
 import {
   givenStatesSpec,
-  type LinearContext,
   linearContext,
   type LinearDevice,
   type LinearDispatch,
@@ -48,6 +47,14 @@ import { productDispatch, segmentUniforms } from "../product_dispatch.ts";
 import { linearScratch } from "../scratch.ts";
 import type { Segment } from "../chunks.ts";
 import { checkSupported, type LinearProblem } from "../problem.ts";
+import { deltaDispatches } from "../delta.ts";
+import { type BackwardContext, scoreGate } from "./context.ts";
+import {
+  deltaScanDispatch,
+  recallDispatches,
+  restDispatches,
+  strengthDispatches,
+} from "./delta.ts";
 import { type Folds, foldsOf } from "./folds.ts";
 import {
   type GradientRows,
@@ -63,11 +70,6 @@ export interface LinearBackwardProblem {
   readonly stateGradient: boolean;
 }
 
-interface BackwardContext extends LinearContext {
-  readonly spec: LinearBackwardSpec;
-  readonly stateGradient: boolean;
-}
-
 /** Works out the program of the gradients. */
 export function linearBackwardParts(
   backward: LinearBackwardProblem,
@@ -75,35 +77,42 @@ export function linearBackwardParts(
 ): LinearParts {
   checkSupported(backward.problem);
   checkPlain(backward.problem);
-  if (backward.problem.beta) {
-    throw new UnsupportedError(
-      `compute gradients of linear attention by the rule ${backward.problem.rule}`,
-      "there is no kernel for it in this version",
-    );
-  }
   const context = backwardContext(backward, device);
-  const { schedule: { segments } } = context;
+  const { problem, schedule } = context;
+  const { segments } = schedule;
   const folds = gateFolds(context);
+  const strengths = strengthFolds(context);
   // The states that enter segments; then from the last segment on, each with its
   // own states again.
   const all = [
     ...segments.slice(0, -1).flatMap((segment) => [
       ...gateDispatches(context, segment),
-      ...stateDispatches(context, segment),
+      ...forwardStates(context, segment),
     ]),
     ...segments.toReversed().flatMap((segment) => [
       ...gateDispatches(context, segment),
-      ...stateDispatches(context, segment),
+      ...forwardStates(context, segment),
       scoresDispatch(context, segment),
       scoreGradients(context, segment),
       ...stateGradients(context, segment),
+      ...problem.beta
+        ? [
+          ...strengthDispatches(context, segment, strengths.terms),
+          ...recallDispatches(context, segment),
+        ]
+        : [valueGradients(context, segment)],
       ...rowGradients(context, segment),
       ...gateGradients(context, segment, folds.terms),
     ]),
     ...folds.dispatches,
+    ...strengths.dispatches,
   ];
   return partsOf(context, all, {
-    scratch: { ...backwardScratch(context), ...folds.scratch },
+    scratch: {
+      ...backwardScratch(context),
+      ...folds.scratch,
+      ...strengths.scratch,
+    },
   });
 }
 
@@ -182,11 +191,13 @@ function scoreGradients(
     ...spec,
     queryFormat: spec.outputFormat,
     keyFormat: spec.valueFormat,
-    // What decays by channels cannot be applied to the pair.
-    gate: spec.gate === "head" ? "head" : "none",
+    gate: scoreGate(spec),
   };
   return productDispatch(context, segment, {
-    source: chunkScoresKernel(own),
+    source: chunkScoresKernel({
+      ...own,
+      ...problem.beta && { scratch: ["key"] },
+    }),
     tile: scoresTile(own),
     heads: outputHeads,
     rows: chunk,
@@ -201,7 +212,7 @@ function scoreGradients(
     },
     aliases: {
       query: "output_gradient",
-      key: "value",
+      key: problem.beta ? "written" : "value",
       scores: "score_gradients",
     },
     does: "gradients of scores",
@@ -219,15 +230,23 @@ function stateGradients(
   const { runs } = segment;
   const kept = schedule.kept > 0;
   const lanes = runs.count * stateHeads * state_rows * value_vecs;
+  const added = productDispatch(context, segment, {
+    source: stateGradientKernel(spec),
+    heads: stateHeads,
+    rows: state_rows,
+    columns: valueHeadDim,
+    aliases: { states: "state_gradients" },
+    does: "what each chunk adds to the gradient of the state that enters it",
+  });
+  if (problem.beta) {
+    return [
+      added,
+      ...restDispatches(context, segment),
+      deltaScanDispatch(context, segment),
+    ];
+  }
   return [
-    productDispatch(context, segment, {
-      source: stateGradientKernel(spec),
-      heads: stateHeads,
-      rows: state_rows,
-      columns: valueHeadDim,
-      aliases: { states: "state_gradients" },
-      does: "what each chunk adds to the gradient of the state that enters it",
-    }),
+    added,
     {
       source: scanKernel({
         ...givenStatesSpec(problem),
@@ -257,14 +276,40 @@ function stateGradients(
   ];
 }
 
-/** The gradients of queries, keys and values. */
+/** What forward computes of states, and of what is written into them. */
+function forwardStates(
+  context: BackwardContext,
+  segment: Segment,
+): LinearDispatch[] {
+  return context.problem.beta
+    ? deltaDispatches(context, segment)
+    : stateDispatches(context, segment);
+}
+
+/** The gradients of values without a delta rule. */
+function valueGradients(
+  context: BackwardContext,
+  segment: Segment,
+): LinearDispatch {
+  const { problem, spec } = context;
+  const { stateHeads, valueHeadDim, chunk } = problem;
+  return productDispatch(context, segment, {
+    source: valueGradientKernel(spec),
+    heads: stateHeads,
+    rows: chunk,
+    columns: valueHeadDim,
+    aliases: { states: "state_gradients" },
+    does: "gradients of values",
+  });
+}
+
+/** The gradients of queries and keys. */
 function rowGradients(
   context: BackwardContext,
   segment: Segment,
 ): LinearDispatch[] {
   const { problem, spec } = context;
-  const { queryHeads, keyHeads, stateHeads, headDim, valueHeadDim, chunk } =
-    problem;
+  const { queryHeads, keyHeads, headDim, chunk } = problem;
   return [
     productDispatch(context, segment, {
       source: queryGradientKernel(spec),
@@ -283,14 +328,6 @@ function rowGradients(
       columns: headDim,
       aliases: { scores: "score_gradients", states: "state_gradients" },
       does: "gradients of keys",
-    }),
-    productDispatch(context, segment, {
-      source: valueGradientKernel(spec),
-      heads: stateHeads,
-      rows: chunk,
-      columns: valueHeadDim,
-      aliases: { states: "state_gradients" },
-      does: "gradients of values",
     }),
   ];
 }
@@ -342,6 +379,18 @@ function gateFolds({ problem, device }: BackwardContext): Folds {
   }, device);
 }
 
+/** Sums of gradients of strengths that stand for many. */
+function strengthFolds({ problem, device }: BackwardContext): Folds {
+  const { beta, stateHeads } = problem;
+  if (!beta) return { dispatches: [], scratch: {}, terms: "" };
+  return foldsOf(beta, {
+    shape: [...tokenShape(problem), stateHeads, 1],
+    terms: "strength_terms",
+    sums: "beta_gradient",
+    does: "sums gradients of strengths that stand for many",
+  }, device);
+}
+
 /** Bytes of scratch, but for what sums of gates take. */
 function backwardScratch(context: BackwardContext): Record<string, number> {
   const { problem, schedule, values } = context;
@@ -362,15 +411,21 @@ function backwardScratch(context: BackwardContext): Record<string, number> {
   };
 }
 
-/** Bytes of the terms of gates' gradients of so many tokens. */
+/** Bytes of the terms of gradients of so many tokens. */
 function termBytes(
-  { decay, stateHeads, outputHeads }: LinearProblem,
-  { head_vecs }: Readonly<Record<string, number>>,
+  { decay, beta, stateHeads, outputHeads }: LinearProblem,
+  { head_vecs, value_vecs, score_vecs }: Readonly<Record<string, number>>,
   tokens: number,
 ): Record<string, number> {
-  if (!decay) return {};
+  const rows = tokens * stateHeads;
   return {
-    query_terms: 16 * tokens * outputHeads * head_vecs,
-    key_terms: 16 * tokens * stateHeads * 2 * head_vecs,
+    ...decay && { query_terms: 16 * tokens * outputHeads * head_vecs },
+    ...(decay || beta) && { key_terms: 16 * rows * 3 * head_vecs },
+    ...beta && {
+      rest: 16 * rows * value_vecs,
+      residual: 16 * rows * value_vecs,
+      pushed: 16 * rows * value_vecs,
+      recall_gradients: 16 * rows * score_vecs,
+    },
   };
 }

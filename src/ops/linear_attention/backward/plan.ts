@@ -1,4 +1,3 @@
-// deno-lint-ignore-file camelcase -- bindings have the names of WGSL
 /**
  * A plan of linear attention's gradients: compiled, sized, reusable, disposable.
  *
@@ -17,21 +16,10 @@ import { checkGradientPlan } from "./options.ts";
 import { linearBackwardParts } from "./parts.ts";
 import {
   checkLinearBackwardTensors,
+  GRADIENT_NAMES,
+  gradientResources,
   type LinearBackwardTensors,
 } from "./plan_tensors.ts";
-
-/** What errors call resources. */
-const NAMES = {
-  initial_state: "initialState",
-  output_gradient: "outputGradient",
-  state_gradient: "stateGradient",
-  query_gradient: "queryGradient",
-  key_gradient: "keyGradient",
-  value_gradient: "valueGradient",
-  decay_gradient: "decayGradient",
-  beta_gradient: "betaGradient",
-  initial_state_gradient: "initialStateGradient",
-};
 
 /**
  * What a plan of linear attention's gradients is for, besides the problem.
@@ -159,22 +147,10 @@ export class LinearAttentionBackwardPlan implements Disposable {
     const { gpu, problem } = this.#plan;
     const stateGradient = this.#stateGradient;
     checkLinearBackwardTensors(gpu, { problem, stateGradient }, tensors);
-    this.#plan.encode(encoder, {
-      query: tensors.query,
-      key: tensors.key,
-      value: tensors.value,
-      decay: tensors.decay,
-      beta: tensors.beta,
-      initial_state: tensors.initialState,
-      output_gradient: tensors.outputGradient,
-      state_gradient: tensors.stateGradient,
-      query_gradient: tensors.queryGradient,
-      key_gradient: tensors.keyGradient,
-      value_gradient: tensors.valueGradient,
-      decay_gradient: tensors.decayGradient,
-      beta_gradient: tensors.betaGradient,
-      initial_state_gradient: tensors.initialStateGradient,
-    }, { describe, names: NAMES });
+    this.#plan.encode(encoder, gradientResources(tensors), {
+      describe,
+      names: GRADIENT_NAMES,
+    });
   }
 
   /** Frees the plan's buffers; further calls do nothing. */

@@ -71,6 +71,38 @@ const WRITTEN = [
   "initialStateGradient",
 ] as const;
 
+/** What errors call resources. */
+export const GRADIENT_NAMES = {
+  initial_state: "initialState",
+  output_gradient: "outputGradient",
+  state_gradient: "stateGradient",
+  query_gradient: "queryGradient",
+  key_gradient: "keyGradient",
+  value_gradient: "valueGradient",
+  decay_gradient: "decayGradient",
+  beta_gradient: "betaGradient",
+  initial_state_gradient: "initialStateGradient",
+} as const;
+
+/** Tensors by the names of resources. */
+export function gradientResources(
+  tensors: LinearBackwardTensors,
+): Record<string, GpuTensor | undefined> {
+  const { query, key, value, decay, beta } = tensors;
+  return {
+    query,
+    key,
+    value,
+    decay,
+    beta,
+    ...Object.fromEntries(
+      Object.entries(GRADIENT_NAMES).map((
+        [resource, name],
+      ) => [resource, tensors[name]]),
+    ),
+  };
+}
+
 /**
  * Throws unless tensors are there, of the plan's device, dtypes and sizes, and
  * what is written shares no buffer with another.
