@@ -24,7 +24,7 @@ Deno.test("soak() leaks nothing in 20,000 operations over 2,000 blocks", () => {
 
 Deno.test("soak() leaks neither blocks nor states beside them", () => {
   const { leaks, done, counts } = soak({
-    operations: 3000,
+    operations: 2000,
     blocks: 1000,
     blockSize: 4,
     states: 60,

@@ -161,7 +161,9 @@ export class SequenceStates {
   }
 
   /** Notes the committed states that are kept and the index does not know yet. */
-  store({ stateCursors, states, tokens, committed, snapshots }: SequenceState) {
+  store(
+    { stateCursors, states, tokens, committed, snapshots }: SequenceState,
+  ): void {
     const blockSize = this.#options?.pool.blockSize ?? 1;
     stateCursors.forEach((cursor, i) => {
       while ((cursor.blocks + 1) * blockSize <= committed) {

@@ -269,6 +269,9 @@ Deno.test("CacheManager.canAdmit() counts states", () => {
   run([2]);
   assertEquals([slots.freeBlocks, cache.belowWatermark], [1, false]);
   assertEquals(cache.canAdmit([1]), "later");
+  const third = run([3]).sequence;
+  assertEquals([slots.freeBlocks, cache.belowWatermark], [0, true]);
+  cache.free(third);
   cache.free(sequence);
   assertEquals(cache.canAdmit([1]), "now");
   assertEquals(

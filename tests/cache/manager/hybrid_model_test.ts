@@ -301,6 +301,7 @@ modelProperty(
       }, { every: 2, promptEnd: false }),
     }),
     begin: (options) => new HybridModel(options),
+    runs: 120,
     commands: [
       create,
       serve,

@@ -7,6 +7,8 @@
 
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { glaLayerBackward as oracle } from "../../../reference/mod.ts";
+import { EXACT } from "../../../reference/layers/rounding.ts";
+import { roundTo } from "../../../reference/naive.ts";
 import type { HostTensor } from "../../../src/gpu/mod.ts";
 import {
   glaLayerBackward,
@@ -44,6 +46,23 @@ function named(
   ]);
 }
 
+/** What the reference has by those names. */
+function expectedOf(
+  own: GlaCase,
+  way: Pick<
+    Parameters<typeof oracle>[0],
+    "outputGradient" | "stateGradient" | "round"
+  >,
+): Record<string, ArrayLike<number>> {
+  const expected = oracle({ ...problemOf(own), ...way });
+  return Object.fromEntries([
+    ["input", expected.inputGradient],
+    ["initialState", expected.initialStateGradient],
+    ...Object.entries<ArrayLike<number>>({ ...expected.weightGradients })
+      .map(([name, data]) => [`weights.${name}`, data]),
+  ]);
+}
+
 gpuTest("glaLayerBackward() is float64's", async (_, gpu) => {
   for (
     const own of [
@@ -56,22 +75,32 @@ gpuTest("glaLayerBackward() is float64's", async (_, gpu) => {
       outputGradient,
       stateGradient,
     });
-    checkResult("glaLayerBackward", named(gradients), (round) => {
-      const expected = oracle({
-        ...problemOf(own),
-        outputGradient: outputGradient.data,
-        stateGradient: stateGradient.data,
-        round,
-      });
-      return Object.fromEntries([
-        ["input", expected.inputGradient],
-        ["initialState", expected.initialStateGradient],
-        ...Object.entries<ArrayLike<number>>({ ...expected.weightGradients })
-          .map(([name, data]) => [`weights.${name}`, data]),
-      ]);
-    });
+    checkResult(
+      "glaLayerBackward",
+      named(gradients),
+      (round) =>
+        expectedOf(own, {
+          outputGradient: outputGradient.data,
+          stateGradient: stateGradient.data,
+          round,
+        }),
+    );
   }
 });
+
+gpuTest("glaLayerBackward() of halves", async (_, gpu) => {
+  const own = glaCase([7, 7], { dtype: "f16" });
+  const { outputGradient } = own;
+  const gradients = await glaLayerBackward(gpu, optionsOf(own), {
+    outputGradient,
+  });
+  // The naive version has all of its arithmetic in halves.
+  checkResult("glaLayerBackward", named(gradients), (round) =>
+    expectedOf(own, {
+      outputGradient: outputGradient.data,
+      round: round === EXACT ? round : (x) => roundTo("f16", round(x)),
+    }));
+}, { features: ["shader-f16"] });
 
 gpuTest(
   "gradients of a layer add up over several batches, and repeat",

@@ -249,6 +249,11 @@ export const STATE_FAULTS: readonly SourceFault[] = [
   ]),
   ...faultsIn("CacheManager", MANAGER, [
     [
+      "who comes back leaves no state free",
+      "|| freeBlocks < this.#stateWatermark",
+      "",
+    ],
+    [
       "a state that was not reserved is committed",
       "for (const held of state.states) held.checkCommit(end);",
       "",
