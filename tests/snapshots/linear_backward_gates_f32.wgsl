@@ -113,7 +113,7 @@ fn query_terms_at(row: u32, head: u32) -> u32 {
 }
 
 fn key_terms_at(row: u32, state_head: u32, part: u32) -> u32 {
-  return ((row * params.state_heads + state_head) * 2u + part) * params.head_vecs;
+  return ((row * params.state_heads + state_head) * 3u + part) * params.head_vecs;
 }
 
 fn first_reader(state_head: u32) -> u32 {

@@ -94,6 +94,10 @@ fn value_block(chunk: Chunk, head: u32, token: u32, vec: u32) -> mat4x4f {
   );
 }
 
+fn written_block(chunk: Chunk, state_head: u32, token: u32, vec: u32) -> mat4x4f {
+  return value_block(chunk, state_head, token, vec);
+}
+
 fn state_at(chunk_index: u32, state_head: u32, row: u32) -> u32 {
   return ((chunk_index * params.state_heads + state_head) * params.state_rows + row) * params.state_vecs;
 }
@@ -198,7 +202,7 @@ fn to_end(chunk: Chunk, state_head: u32, token: u32, vec: u32) -> mat4x4f {
 }
 
 fn key_terms_at(row: u32, state_head: u32, part: u32) -> u32 {
-  return ((row * params.state_heads + state_head) * 2u + part) * params.head_vecs;
+  return ((row * params.state_heads + state_head) * 3u + part) * params.head_vecs;
 }
 
 fn from_reference(chunk: Chunk, state_head: u32, token: u32, vec: u32, reference: u32) -> mat4x4f {
@@ -292,7 +296,7 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: v
     sum_2_0 = vec4f(0.0);
     sum_3_0 = vec4f(0.0);
     for (var depth = 0u; depth < 4u * params.state_vecs; depth += 4u) {
-      let left = transpose(value_block(chunk, state_head, row, depth / 4u));
+      let left = transpose(written_block(chunk, state_head, row, depth / 4u));
       {
         let column = column_0;
         let right = transpose(state_block(chunk_index, state_head, column, depth / 4u));

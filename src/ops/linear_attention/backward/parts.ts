@@ -114,7 +114,7 @@ export function linearBackwardParts(
       ...folds.scratch,
       ...strengths.scratch,
     },
-  });
+  }, "compute fewer tokens at a time, from state to state");
 }
 
 /** Throws where there is no kernel for a problem's gradients. */

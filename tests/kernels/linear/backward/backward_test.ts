@@ -57,7 +57,7 @@ gpuTest(
   async (t, gpu) => {
     await checkProperty(
       t.name,
-      [fc.array(PROBLEMS, { minLength: 12, maxLength: 12 })],
+      [fc.array(PROBLEMS, { minLength: 10, maxLength: 10 })],
       async (problems) => {
         const results = await linearGradients(
           gpu,
@@ -67,7 +67,7 @@ gpuTest(
           assertLinearGradients(c, { result: results[i], chunk })
         );
       },
-      { runs: 2 },
+      { runs: 1 },
     );
   },
 );
@@ -115,7 +115,7 @@ gpuTest("gradients are stored as float16", async (_, gpu) => {
     initialState: true,
   };
   const gated = { ...plain, decay: "channel" as const };
-  const cases = [plain, gated, { ...gated, beta: "one" as const }];
+  const cases = [plain, { ...gated, beta: "one" as const }];
   const results = await linearGradients(
     gpu,
     cases.map((c) => backwardRunOf(c)),
@@ -180,7 +180,8 @@ for (const c of [MIXED, DELTA]) {
       const [one, again, other, few, some, last] = await linearGradients(gpu, [
         run,
         run,
-        { ...run, device: { software: !gpu.software } },
+        // Other tiles, whose kernels take long to compile: once.
+        c.beta ? run : { ...run, device: { software: !gpu.software } },
         { ...run, device: small(5) },
         { ...run, device: small(20) },
         of(mates),
