@@ -156,6 +156,10 @@ export {
   type GlaLayerProblem,
   type GlaWeights,
 } from "./linear/gla_layer.ts";
+export {
+  type LinearGradientBound,
+  linearGradientBound,
+} from "./linear/gradient_bound.ts";
 export { recurrentLinearAttention } from "./linear/recurrent.ts";
 export { quadraticLinearAttention } from "./linear/quadratic.ts";
 export {

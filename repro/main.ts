@@ -10,23 +10,23 @@ import { readCommand, UsageError } from "../src/cli/arguments.ts";
 import { standardOutput, wrapped } from "../src/cli/terminal.ts";
 import { openGpu } from "../src/gpu/mod.ts";
 import { provenance, resultName } from "../bench/support/results.ts";
-import { density } from "./density.ts";
+import { density } from "./masks/density.ts";
 import type { Experiment, Report } from "./experiment.ts";
-import { flash1 } from "./flash1.ts";
-import { flex } from "./flex.ts";
-import { inference } from "./inference.ts";
-import { io } from "./io_complexity.ts";
-import { lean } from "./lean.ts";
+import { flash1 } from "./schedules/flash1.ts";
+import { flex } from "./paging/flex.ts";
+import { inference } from "./masks/inference.ts";
+import { io } from "./schedules/io_complexity.ts";
+import { lean } from "./schedules/lean.ts";
 import { linear } from "./linear/growth.ts";
 import { jrt } from "./linear/jrt.ts";
-import { memory } from "./memory.ts";
-import { mosaicbert } from "./mosaicbert.ts";
+import { memory } from "./schedules/memory.ts";
+import { mosaicbert } from "./packing/mosaicbert.ts";
 import { formatTable, writeReport } from "./output.ts";
-import { parallelism } from "./parallelism.ts";
+import { parallelism } from "./schedules/parallelism.ts";
 import { recall } from "./recall/recall.ts";
-import { sharing } from "./sharing.ts";
-import { utilisation } from "./utilisation.ts";
-import { vattention } from "./vattention.ts";
+import { sharing } from "./sharing/sharing.ts";
+import { utilisation } from "./paging/utilisation.ts";
+import { vattention } from "./paging/vattention.ts";
 
 const EXPERIMENTS: Readonly<Record<string, Experiment>> = {
   utilisation,

@@ -18,6 +18,8 @@ export interface SoakOptions {
   readonly seed: number;
   /** Tokens per block. Defaults to 16. */
   readonly blockSize?: number;
+  /** Slots of a group of states beside the blocks; none by default. */
+  readonly states?: number;
   /** Bytes of the heap in use, garbage left out. */
   readonly heapBytes?: () => number;
 }
@@ -77,7 +79,7 @@ function runTenth(world: World, operations: number) {
  * @throws {RangeError} naming the number.
  */
 export function checkSoakOptions(options: SoakOptions): void {
-  const { operations, blocks, seed } = options;
+  const { operations, blocks, seed, states = 0 } = options;
   checkInteger("operations", operations, 10);
   checkRange(
     operations % 10 === 0,
@@ -87,6 +89,7 @@ export function checkSoakOptions(options: SoakOptions): void {
   );
   checkInteger("blocks", blocks, 100);
   checkInteger("seed", seed, 0);
+  checkInteger("states", states, 0);
 }
 
 /**
@@ -97,11 +100,11 @@ export function checkSoakOptions(options: SoakOptions): void {
  * @throws {Error} if an invariant does not hold.
  */
 export function soak(options: SoakOptions): SoakResult {
-  const { operations, blocks, seed, blockSize = 16 } = options;
+  const { operations, blocks, seed, blockSize = 16, states = 0 } = options;
   const { heapBytes = () => 0 } = options;
   checkSoakOptions(options);
   const hostBlocks = Math.ceil(blocks / 10);
-  const world = new World({ blocks, hostBlocks, blockSize, seed });
+  const world = new World({ blocks, hostBlocks, blockSize, states, seed });
   world.fill();
   const total = zeros();
   const tenths = Array.from({ length: 10 }, (): Tenth => {

@@ -11,6 +11,7 @@ import {
   OutOfBlocksError,
   PrefixIndex,
   type SequenceReservation,
+  StatePool,
   type SwapTransfer,
 } from "../../src/cache/mod.ts";
 import { Prng } from "../../src/core/prng.ts";
@@ -26,6 +27,8 @@ export interface WorldOptions {
   readonly hostBlocks: number;
   /** Tokens per block. */
   readonly blockSize: number;
+  /** Slots of states that can be used; 0 for no group of them. */
+  readonly states: number;
   /** What all choices follow from. */
   readonly seed: number;
 }
@@ -46,6 +49,8 @@ interface Journey {
 export class World {
   readonly #pool: BlockPool;
   readonly #index: PrefixIndex;
+  readonly #slots: StatePool | undefined;
+  readonly #stateIndex: PrefixIndex | undefined;
   readonly #cache: CacheManager;
   readonly #random: Prng;
   readonly #hostBlocks: number;
@@ -66,17 +71,32 @@ export class World {
 
   /** Makes a world with no one in it. */
   constructor(options: WorldOptions) {
-    const { blocks, hostBlocks, blockSize, seed } = options;
+    const { blocks, hostBlocks, blockSize, states, seed } = options;
     this.#pool = new BlockPool({ numBlocks: blocks + 1, blockSize });
     this.#index = new PrefixIndex(this.#pool, {
       clock: () => this.#now,
       events: true,
     });
+    if (states > 0) {
+      this.#slots = new StatePool({ numStates: states + 1, blockSize });
+      this.#stateIndex = new PrefixIndex(this.#slots, {
+        clock: () => this.#now,
+      });
+    }
+    const groups = [{}, { left: 4 * blockSize }];
     this.#cache = new CacheManager({
       pool: this.#pool,
       index: this.#index,
-      groups: [{}, { left: 4 * blockSize }],
+      groups: this.#slots ? [...groups, { kind: "state" }] : groups,
       hostBlocks,
+      ...(this.#slots && this.#stateIndex && {
+        states: {
+          pool: this.#slots,
+          index: this.#stateIndex,
+          snapshots: { every: 8 },
+          hostStates: hostBlocks,
+        },
+      }),
     });
     this.#hostBlocks = hostBlocks;
     this.#random = new Prng(seed);
@@ -131,7 +151,9 @@ export class World {
     for (const crowd of [this.#running, this.#preempted, this.#swapped]) {
       for (const member of crowd) this.#end(member, crowd);
     }
-    for (const pin of this.#index.pins) this.#index.unpin(pin);
+    for (const index of [this.#index, this.#stateIndex]) {
+      for (const pin of index?.pins ?? []) index!.unpin(pin);
+    }
     this.verify();
     this.drain();
     const { made, freed, stored, removed } = this.#counts;
@@ -143,6 +165,12 @@ export class World {
       hostBlocksNotFree: this.#hostBlocks - this.#cache.freeHostBlocks,
       cachedBlocksNotFree: this.#index.cachedBlocks - evictableBlocks,
       eventsMissing: stored - removed - this.#index.cachedBlocks,
+      statesNotFree: this.#slots?.usedBlocks ?? 0,
+      hostStatesNotFree: this.#slots
+        ? this.#hostBlocks - this.#cache.freeHostStates
+        : 0,
+      cachedStatesNotFree: (this.#stateIndex?.cachedBlocks ?? 0) -
+        (this.#slots?.evictableBlocks ?? 0),
     };
     const handedOut = new Set(this.#pool.allocate(totalBlocks)).size;
     this.#index.verify();
@@ -195,7 +223,9 @@ export class World {
         { length: 1 + this.#random.below(8) },
         () => anyToken(this.#random),
       );
-      this.#note([this.#cache.reserve(sequence, drafts)]);
+      this.#note([
+        this.#cache.reserve(sequence, drafts, { drafts: true }),
+      ]);
       const right = this.#random.below(drafts.length + 1);
       this.#cache.truncate(sequence, sequence.committed + right);
       this.#cache.commit(sequence);
@@ -252,8 +282,9 @@ export class World {
       if (!member) return;
       const { sequence, domain } = member;
       const ttl = 1 + this.#random.below(2000);
-      const group = this.#random.below(2);
-      this.#index.pin(sequence.tokens, { ...DOMAINS[domain], group, ttl });
+      const group = this.#random.below(this.#slots ? 3 : 2);
+      const index = group === 2 ? this.#stateIndex! : this.#index;
+      index.pin(sequence.tokens, { ...DOMAINS[domain], group, ttl });
     },
     evict: () => {
       this.#index.evict(1 + this.#random.below(this.#pool.totalBlocks));

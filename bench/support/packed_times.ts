@@ -6,7 +6,7 @@
 
 import type { Gpu } from "../../src/gpu/mod.ts";
 import { AttentionPlan, type Packing } from "../../src/ops/mod.ts";
-import { batchProblem, HEADS } from "../../repro/mosaicbert_counts.ts";
+import { batchProblem, HEADS } from "../../repro/packing/mosaicbert_counts.ts";
 import { type Contestant, timeInTurns } from "./gpu_time.ts";
 import { normals } from "./inputs.ts";
 import { median } from "./statistics.ts";

@@ -89,13 +89,15 @@ export type KeptStates = "kept_states" | "states";
 /**
  * `entering_state(run, state_head, row, vec)`, four elements of the state that a
  * run begins with, zeros where it has none, and `leave_state(run, state_head,
- * row, vec, state)`, which writes those of the one that it ends with; in `reverse`
- * the other way round.
+ * row, vec, state)`, which writes those of the one that it ends with. In reverse a
+ * run begins with its final slot.
  */
 export function runStates(
   spec: GivenStatesSpec,
-  kept?: KeptStates,
-  reverse: boolean = false,
+  { kept, reverse = false }: {
+    readonly kept?: KeptStates | undefined;
+    readonly reverse?: boolean;
+  } = {},
 ): Fragment {
   return {
     needs: [
@@ -155,10 +157,10 @@ export function runStates(
         initial: spec.initial,
         final: spec.final,
         places: spec.featureMap === "taylor",
-        begin: reverse ? "final_slot" : "initial_slot",
-        end: reverse ? "initial_slot" : "final_slot",
         keeps: kept !== undefined,
         kept: kept ?? "",
+        begin: reverse ? "final_slot" : "initial_slot",
+        end: reverse ? "initial_slot" : "final_slot",
         none: `${NO_STATE}u`,
         keptState: `${KEPT_STATE}u`,
       },

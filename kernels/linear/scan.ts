@@ -90,7 +90,8 @@ export function scanKernel(spec: ScanSpec): KernelSource {
     kept,
     taylor,
     reverse,
-  }).filter(([, is]) => is).map(([name]) => `.${name}`);
+  })
+    .filter(([, is]) => is).map(([name]) => `.${name}`);
   return kernelOf({
     label: `linear.scan/${items}.${gate}${traits.join("")}`,
     fragments: [
@@ -99,11 +100,10 @@ export function scanKernel(spec: ScanSpec): KernelSource {
       chunkStates("read_write"),
       ...gated ? [gateSums(gate)] : [],
       ...gated && reduce ? [blockGates] : [],
-      runStates(
-        spec,
-        kept ? items === "chunks" ? "kept_states" : "states" : undefined,
+      runStates(spec, {
+        kept: kept ? items === "chunks" ? "kept_states" : "states" : undefined,
         reverse,
-      ),
+      }),
     ],
     main: wgsl(SCAN, {
       lanes: SCAN_LANES,

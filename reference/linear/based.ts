@@ -75,16 +75,18 @@ export function taylorAttention(problem: TaylorAttentionProblem): Float64Array {
   return weighTokens(problem, linearGeometryOf(problem), {});
 }
 
+/** Keys and values. */
+interface Tokens extends Pick<LinearAttentionProblem, "key" | "value"> {
+  /** 1 for those that nobody sees; default 0. */
+  readonly padding?: ArrayLike<number> | undefined;
+}
+
 /** What is seen beside the tokens up to a query's own, and what is not. */
 export interface SeenBeside {
-  /** Keys and values that every token of a sequence sees, `count` of each. */
-  readonly encoder?: {
-    readonly count: number;
-    readonly key: ArrayLike<number>;
-    readonly value: ArrayLike<number>;
-  };
-  /** How many tokens of each sequence, from its first, nobody sees. */
+  /** 1 for tokens that nobody sees; default 0. */
   readonly padding?: ArrayLike<number> | undefined;
+  /** Keys and values that every token of a sequence sees, `count` of each. */
+  readonly encoder?: Tokens & { readonly count: number };
 }
 
 /** The means of values under the polynomial weights of their keys. */
@@ -100,18 +102,16 @@ export function weighTokens(
     geometry.tokens * geometry.outputHeads * valueHeadDim,
   );
 
+  const { key, value } = problem;
   geometry.sequences.forEach(({ first, end }, n) => {
-    const padded = padding?.[n] ?? 0;
     for (let s = 0; s < valueHeads; s++) {
       for (let token = first; token < end; token++) {
         for (const h of geometry.readersOf(s)) {
           const queryAt = geometry.queryAt(token, h);
           const outputAt = geometry.outputAt(token, h);
           let weights = 0;
-          const see = (
-            { key, value }: Pick<LinearAttentionProblem, "key" | "value">,
-            other: number,
-          ) => {
+          const see = ({ key, value, padding }: Tokens, other: number) => {
+            if (padding?.[other]) return;
             const keyAt = geometry.keyAt(other, s);
             const valueAt = geometry.valueAt(other, s);
             const product = dot(query, queryAt, key, keyAt, headDim);
@@ -121,14 +121,11 @@ export function weighTokens(
               output[outputAt + c] += weight * value[valueAt + c];
             }
           };
-          for (let other = first + padded; other <= token; other++) {
-            see(problem, other);
+          for (let other = first; other <= token; other++) {
+            see({ key, value, padding }, other);
           }
-          if (encoder) {
-            const from = n * encoder.count;
-            for (let other = padded; other < encoder.count; other++) {
-              see(encoder, from + other);
-            }
+          for (let other = 0; encoder && other < encoder.count; other++) {
+            see(encoder, n * encoder.count + other);
           }
           for (let c = 0; c < valueHeadDim; c++) {
             output[outputAt + c] /= weights + eps;

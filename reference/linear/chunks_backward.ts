@@ -14,8 +14,18 @@
  * dk_s = exp(G_end - G_s) (D u_s) + scale sum_{t >= s} P_ts exp(G_t - G_s) q_t
  * du_s = D^T (exp(G_end - G_s) k_s) + sum_{t >= s} A_ts do_t
  * D    = exp(G_end) D + scale sum_t (exp(G_t) q_t) do_t^T
- * dg   = reverse cumsum in the chunk of (q dq - k dk), + the row sums of h_out D
  * ```
+ *
+ * A gate weighs what was written before it and is read after it: what leaves the
+ * chunk, what goes through it, and pairs within it,
+ *
+ * ```text
+ * dg_t = sum_{s < t} k_s exp(G_end - G_s) (D u_s) + exp(G_end) sum_e h D
+ *      + sum_{s >= t} (q_s dq'_s - k_s dk'_s)
+ * ```
+ *
+ * where `dq'` and `dk'` lack a token's pair with itself, and `dk'` what leaves:
+ * both would be put in to be taken away again, and leave their rounding errors.
  *
  * Without a delta rule `dv = du`. With one, `du` of the outputs' streams gives
  *
@@ -64,9 +74,8 @@ interface Stream {
 /** A chunk as the way back finds it. */
 interface Passed {
   readonly part: Chunk;
-  /** The state that it found, and the one that it left. */
+  /** The state that it found. */
   readonly before: Matrix;
-  readonly after: Matrix;
   readonly own: Updates;
 }
 
@@ -111,7 +120,7 @@ export function runChunksBackward(
         const own = updatesOf(run, part, state);
         const before = copied(state);
         passOn(run, part, { state, updates: own.updates });
-        passed.push({ part, before, after: copied(state), own });
+        passed.push({ part, before, own });
       }
       const D = rowsOf(gradients.initialStateGradient);
       for (const chunk of passed.reverse()) {
@@ -130,13 +139,13 @@ export function runChunksBackward(
 function chunkGradients(
   run: Run,
   problem: LinearBackwardProblem,
-  { part, before, after, own }: Passed,
+  { part, before, own }: Passed,
   { D, gradients }: {
     readonly D: Matrix;
     readonly gradients: LinearGradients<Float64Array>;
   },
 ): void {
-  const { geometry, arithmetic: { round } } = run;
+  const { geometry, arithmetic: { round, fma } } = run;
   const { first, count, s, keys, sums } = part;
   const { updates } = own;
   const add = (array: Float64Array, at: number, x: number) => {
@@ -154,7 +163,10 @@ function chunkGradients(
   const keyGradients = product(run, updates, transposed(D)).map((row, t) =>
     row.map((x, d) => round(toEnd[t][d] * x))
   );
-  // q dq - k dk, of which the sums up to the chunk's end are dg.
+  // k_s exp(G_end - G_s) (D u_s), and q dq' - k dk'.
+  const leaving = keys.map((k, t) =>
+    k.map((x, d) => round(x * keyGradients[t][d]))
+  );
   const gates = keys.map((k) => new Float64Array(k.length));
   const values = (t: number) => geometry.valueAt(first + t, s);
   if (own.delta) {
@@ -185,15 +197,14 @@ function chunkGradients(
       row.forEach((x, c) => add(gradients.valueGradient, values(t) + c, x))
     );
   }
-  // h_out D, before D is that of the state that entered.
-  const left = after.map((row, d) => {
-    let sum = 0;
-    row.forEach((h, c) => sum = round(sum + round(h * D[d][c])));
-    return sum;
-  });
-  D.forEach((row, d) => {
+  const through = D.map((row, d) => {
     const decay = exp(run, end[d]);
-    row.forEach((x, c) => row[c] = round(decay * x));
+    let sum = 0;
+    row.forEach((x, c) => {
+      row[c] = round(decay * x);
+      sum = fma(before[d][c], row[c], sum);
+    });
+    return sum;
   });
   for (const stream of streams) {
     streamGradients(run, part, stream, {
@@ -208,17 +219,23 @@ function chunkGradients(
     row.forEach((x, d) => {
       const at = geometry.keyAt(first + t, s) + d;
       add(gradients.keyGradient, at, x);
-      gates[t][d] = round(gates[t][d] - round(keys[t][d] * x));
     })
   );
   if (!geometry.gated) return;
-  for (let t = count - 1; t >= 0; t--) {
-    gates[t].forEach((x, d) => {
-      left[d] = round(left[d] + x);
-      const at = geometry.gateAt(first + t, s, d);
-      add(gradients.decayGradient, at, left[d]);
+  through.forEach((sum, d) => {
+    let left = 0;
+    const written = leaving.map((row) => {
+      const before = left;
+      left = round(left + row[d]);
+      return before;
     });
-  }
+    let read = sum;
+    for (let t = count - 1; t >= 0; t--) {
+      read = round(read + gates[t][d]);
+      const at = geometry.gateAt(first + t, s, d);
+      add(gradients.decayGradient, at, round(written[t] + read));
+    }
+  });
 }
 
 /** The stream of output head `h`. */
@@ -282,28 +299,32 @@ function streamGradients(
   const { round, fma } = run.arithmetic;
   const pairs = product(run, upstream, transposed(updates));
   const ofState = product(run, upstream, transposed(before));
-  const seen = (s: number, t: number) => strict ? s < t : s <= t;
+  const between = (t: number, s: number, d: number) =>
+    exp(run, round(sums[t][d] - sums[s][d]));
   left.forEach((q, t) =>
     q.forEach((_, d) => {
       let sum = round(exp(run, sums[t][d]) * ofState[t][d]);
-      for (let s = 0; seen(s, t); s++) {
-        const decay = exp(run, round(sums[t][d] - sums[s][d]));
-        sum = fma(pairs[t][s], round(decay * keys[s][d]), sum);
+      for (let s = 0; s < t; s++) {
+        const key = round(between(t, s, d) * keys[s][d]);
+        sum = fma(pairs[t][s], key, sum);
       }
-      const gradient = round(scale * sum);
-      give(t, d, gradient);
-      gates[t][d] = fma(q[d], gradient, gates[t][d]);
+      const other = round(scale * sum);
+      gates[t][d] = fma(q[d], other, gates[t][d]);
+      if (!strict) sum = fma(pairs[t][t], keys[t][d], sum);
+      give(t, d, round(scale * sum));
     })
   );
-  keys.forEach((_, s) =>
-    keyGradients[s].forEach((before, d) => {
+  keys.forEach((k, s) =>
+    k.forEach((_, d) => {
       let sum = 0;
-      for (let t = s; t < keys.length; t++) {
-        if (!seen(s, t)) continue;
-        const decay = exp(run, round(sums[t][d] - sums[s][d]));
-        sum = fma(pairs[t][s], round(decay * left[t][d]), sum);
+      for (let t = s + 1; t < keys.length; t++) {
+        const query = round(between(t, s, d) * left[t][d]);
+        sum = fma(pairs[t][s], query, sum);
       }
-      keyGradients[s][d] = fma(scale, sum, before);
+      const other = round(scale * sum);
+      gates[s][d] = fma(-k[d], other, gates[s][d]);
+      if (!strict) sum = fma(pairs[s][s], left[s][d], sum);
+      keyGradients[s][d] = fma(scale, sum, keyGradients[s][d]);
     })
   );
   D.forEach((row, d) => {

@@ -108,9 +108,9 @@ export interface TaylorProblemOptions extends Pick<TaylorOptions, "layout"> {
    */
   normalize?: boolean | undefined;
   /**
-   * Whether a token counts; default all do. One that does not has features of 0.
-   * A key of 0 would not do: its first feature is 1, and so it would be a weight
-   * in numerator and denominator.
+   * Whether a token counts; default all do. One that does not has features and a
+   * value of 0. A key of 0 would not do: its first feature is 1, and so it would
+   * have a weight in numerator and denominator.
    */
   counts?: ((token: number) => boolean) | undefined;
 }
@@ -153,7 +153,7 @@ export function taylorProblem(
   problem: LinearAttentionProblem,
   { layout, normalize = false, counts = () => true }: TaylorProblemOptions = {},
 ): LinearAttentionProblem {
-  const { headDim, keyHeads } = problem;
+  const { headDim, keyHeads, valueHeads } = problem;
   const { scale, valueHeadDim } = linearGeometryOf({
     ...problem,
     // One of features, not of what they are made of.
@@ -167,8 +167,11 @@ export function taylorProblem(
     const features = taylorFeatures(vector, options);
     return counts(token) ? features : features.fill(0);
   });
-  const value = vectorsOf(problem.value, valueHeadDim)
-    .map((vector) => normalize ? [...vector, 1] : vector);
+  // What does not count may be anything, NaN too, which no weight of 0 hides.
+  const value = vectorsOf(problem.value, valueHeadDim).map((vector, row) => {
+    const own = counts(Math.floor(row / valueHeads)) ? vector : vector.fill(0);
+    return normalize ? [...own, 1] : own;
+  });
   return {
     ...problem,
     query: joined(query),

@@ -32,17 +32,19 @@ import { recurrentLinearAttention } from "./recurrent.ts";
  * @category Linear attention
  */
 export interface PrefixLinearProblem extends TaylorAttentionProblem {
-  /** Tokens of each sequence's prefix: at most as many as the sequence has. */
+  /** Tokens of each sequence's encoder. */
   prefix: number;
   /** `[sequences, prefix, keyHeads, headDim]`. */
   encoderKey: ArrayLike<number>;
   /** `[sequences, prefix, valueHeads, valueHeadDim]`. */
   encoderValue: ArrayLike<number>;
-  /**
-   * How many of each sequence's tokens, from its first, are padding and count
-   * nowhere; default none. A prompt shorter than the prefix is padded so.
-   */
+  /** `[tokens]`: 1 for tokens of padding, which nobody sees; default 0. */
   padding?: ArrayLike<number> | undefined;
+  /**
+   * `[sequences, prefix]`: the same of the encoder's. What is not padding is a
+   * prefix, and so not longer than the sequence.
+   */
+  encoderPadding?: ArrayLike<number> | undefined;
 }
 
 /**
@@ -83,10 +85,16 @@ export function prefixLinearAttention(
 ): Float64Array {
   const geometry = linearGeometryOf(problem);
   checkPrefix(problem, geometry);
-  const { prefix, encoderKey, encoderValue, padding } = problem;
+  const { prefix, encoderKey, encoderValue } = problem;
+  const { padding, encoderPadding } = problem;
   return weighTokens(problem, geometry, {
-    encoder: { count: prefix, key: encoderKey, value: encoderValue },
     padding,
+    encoder: {
+      count: prefix,
+      key: encoderKey,
+      value: encoderValue,
+      padding: encoderPadding,
+    },
   });
 }
 
@@ -139,16 +147,11 @@ export function prefixLinearProblem(
   const geometry = linearGeometryOf(problem);
   checkPrefix(problem, geometry);
   const { padding } = problem;
-  const { sequences } = geometry;
-  const unpadded = sequences.map(({ first }, n) => first + (padding?.[n] ?? 0));
   return {
     ...taylorProblem(problem, {
       layout,
       normalize: true,
-      counts: (token) =>
-        sequences.every(({ first, end }, n) =>
-          token < first || token >= end || token >= unpadded[n]
-        ),
+      counts: (token) => !padding?.[token],
     }),
     initialState: encoderState(problem, geometry, { layout }),
   };
@@ -160,7 +163,7 @@ function encoderState(
   { sequences }: LinearGeometry,
   { layout }: Pick<TaylorProblemOptions, "layout">,
 ): Float64Array {
-  const { prefix, encoderKey, encoderValue, padding } = problem;
+  const { prefix, encoderKey, encoderValue, encoderPadding } = problem;
   const { queryHeads, headDim } = problem;
   const encoder = {
     ...problem,
@@ -174,27 +177,19 @@ function encoderState(
   const features = taylorProblem(encoder, {
     layout,
     normalize: true,
-    counts: (token) =>
-      token % prefix >= (padding?.[Math.floor(token / prefix)] ?? 0),
+    counts: (token) => !encoderPadding?.[token],
   });
   return recurrentLinearAttention(features).state;
 }
 
 function checkPrefix(
   problem: PrefixLinearProblem,
-  { sequences, valueHeadDim }: LinearGeometry,
+  { sequences, tokens, valueHeadDim }: LinearGeometry,
 ): void {
-  const { prefix, encoderKey, encoderValue, padding } = problem;
+  const { prefix, encoderKey, encoderValue } = problem;
+  const { padding, encoderPadding } = problem;
   const { keyHeads, valueHeads, headDim } = problem;
   checkInteger("prefix", prefix, 0);
-  const lengths = sequences.map(({ first, end }) => end - first);
-  checkRange(
-    lengths.every((length) => prefix <= length),
-    "prefix",
-    `must be at most the tokens of each sequence (${Math.min(...lengths)}); ` +
-      "a shorter prompt is padded at its left",
-    prefix,
-  );
   const each = [sequences.length, prefix];
   checkLength("encoderKey", encoderKey, [...each, keyHeads, headDim]);
   checkLength("encoderValue", encoderValue, [
@@ -202,9 +197,21 @@ function checkPrefix(
     valueHeads,
     valueHeadDim,
   ]);
-  if (padding === undefined) return;
-  checkLength("padding", padding, [sequences.length]);
-  lengths.forEach((length, n) =>
-    checkInteger(`padding[${n}]`, padding[n], 0, length)
-  );
+  if (encoderPadding !== undefined) {
+    checkLength("encoderPadding", encoderPadding, each);
+  }
+  if (padding !== undefined) checkLength("padding", padding, [tokens]);
+  sequences.forEach(({ first, end }, n) => {
+    let real = 0;
+    for (let token = n * prefix; token < (n + 1) * prefix; token++) {
+      if (!encoderPadding?.[token]) real++;
+    }
+    checkRange(
+      real <= end - first,
+      "prefix",
+      `must be at most the ${end - first} tokens of sequence ${n}, but for ` +
+        "what encoderPadding says is padding",
+      real,
+    );
+  });
 }

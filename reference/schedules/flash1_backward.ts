@@ -6,6 +6,7 @@
  */
 
 import type { BackwardProblem } from "../attention_backward.ts";
+import { goAlongKeys, type KeyTileOperands } from "./along_keys.ts";
 import { flash1Heads } from "./flash1.ts";
 import {
   type BackwardHead,
@@ -19,7 +20,7 @@ import {
 } from "./gradients.ts";
 import { addProduct, addTransposed } from "./products.ts";
 import { ScheduleRun, stretches } from "./run.ts";
-import type { ScheduleTiles } from "./types.ts";
+import type { ScheduleTiles, Stretch } from "./types.ts";
 import type { SlowMatrix } from "./slow_memory.ts";
 
 /** A head with m and l of its rows. */
@@ -67,7 +68,7 @@ export function flash1BackwardSchedule(
   const heads = forward.map((head) => backwardHead(run, head, problem));
   for (const head of heads) {
     begin(run, head, tiles.rows);
-    goAlongKeys(run, head, tiles);
+    goAlongKeys(run, head, tiles, (at, keys) => visit(run, head, at, keys));
   }
   return finishBackward(run, heads);
 }
@@ -85,53 +86,35 @@ function begin(
   }
 }
 
-function goAlongKeys(
+/** One tile of rows against one of keys. */
+function visit(
   run: ScheduleRun,
   head: StatisticsHead,
-  tiles: ScheduleTiles,
+  at: Stretch,
+  { at: keys, key, value, keyGradient, valueGradient }: KeyTileOperands,
 ): void {
   const { memory, flops } = run;
-  const { visits = () => true } = tiles;
-  for (const keys of stretches(head.keys, tiles.keys)) {
-    const part = { row: keys.first, rows: keys.count };
-    const keyGradient = memory.hold(keys.count, head.key.columns);
-    const valueGradient = memory.hold(keys.count, head.value.columns);
-    const visiting = stretches(head.rows, tiles.rows)
-      .filter(({ index }) =>
-        visits(index, keys.index, head.batch, head.kvHead)
-      );
-    const operands = visiting.length === 0 ? [] : [
-      memory.load(head.key, part),
-      memory.load(head.value, part),
-    ];
-    const [key, value] = operands;
-    for (const at of visiting) {
-      const own = { row: at.first, rows: at.count };
-      const query = memory.load(head.query, own);
-      const output = memory.load(head.output, own);
-      const outputGradient = memory.load(head.outputGradient, own);
-      const queryGradient = memory.load(head.queryGradient, own);
-      const stats = memory.load(head.statistics, own);
-      const scores = run.scores(head, { at, query }, { at: keys, key });
-      const weights = weightsOf(run, scores, (r) => {
-        const [max, sum] = stats.data.subarray(2 * r, 2 * r + 2);
-        return { shift: max, factor: sum === 0 ? 0 : 1 / sum };
-      });
-      const delta = deltaOf(run, output, outputGradient);
-      const scoreGradient = scoreGradientOf(run, weights, {
-        outputGradient,
-        value,
-        delta,
-      });
-      flops.matmul += addTransposed(valueGradient, weights, outputGradient) +
-        addProduct(queryGradient, scoreGradient, key) +
-        addTransposed(keyGradient, scoreGradient, query);
-      memory.store(head.queryGradient, own, queryGradient);
-      memory.drop(query, output, outputGradient, queryGradient, stats);
-      memory.drop(weights, delta, scoreGradient);
-    }
-    memory.store(head.keyGradient, part, keyGradient);
-    memory.store(head.valueGradient, part, valueGradient);
-    memory.drop(keyGradient, valueGradient, ...operands);
-  }
+  const own = { row: at.first, rows: at.count };
+  const query = memory.load(head.query, own);
+  const output = memory.load(head.output, own);
+  const outputGradient = memory.load(head.outputGradient, own);
+  const queryGradient = memory.load(head.queryGradient, own);
+  const stats = memory.load(head.statistics, own);
+  const scores = run.scores(head, { at, query }, { at: keys, key });
+  const weights = weightsOf(run, scores, (r) => {
+    const [max, sum] = stats.data.subarray(2 * r, 2 * r + 2);
+    return { shift: max, factor: sum === 0 ? 0 : 1 / sum };
+  });
+  const delta = deltaOf(run, output, outputGradient);
+  const scoreGradient = scoreGradientOf(run, weights, {
+    outputGradient,
+    value,
+    delta,
+  });
+  flops.matmul += addTransposed(valueGradient, weights, outputGradient) +
+    addProduct(queryGradient, scoreGradient, key) +
+    addTransposed(keyGradient, scoreGradient, query);
+  memory.store(head.queryGradient, own, queryGradient);
+  memory.drop(query, output, outputGradient, queryGradient, stats);
+  memory.drop(weights, delta, scoreGradient);
 }

@@ -7,6 +7,7 @@
  */
 
 import type { BackwardProblem } from "../attention_backward.ts";
+import { goAlongKeys } from "./along_keys.ts";
 import { flash2Heads } from "./flash2.ts";
 import {
   type BackwardHead,
@@ -171,31 +172,12 @@ function writeKeyGradients(
   tiles: ScheduleTiles,
 ): void {
   const { memory, flops } = run;
-  const { visits = () => true } = tiles;
-  for (const keys of stretches(head.keys, tiles.keys)) {
-    const part = { row: keys.first, rows: keys.count };
-    const keyGradient = memory.hold(keys.count, head.key.columns);
-    const valueGradient = memory.hold(keys.count, head.value.columns);
-    const visiting = stretches(head.rows, tiles.rows)
-      .filter(({ index }) =>
-        visits(index, keys.index, head.batch, head.kvHead)
-      );
-    if (visiting.length > 0) {
-      const key = memory.load(head.key, part);
-      const value = memory.load(head.value, part);
-      for (const at of visiting) {
-        const own = loadRows(run, head, at);
-        const operands = { at: keys, key, value };
-        const tile = tileOf(run, head, { at, own }, operands);
-        flops.matmul +=
-          addTransposed(valueGradient, tile.weights, own.outputGradient) +
-          addTransposed(keyGradient, tile.scoreGradient, own.query);
-        memory.drop(...Object.values(own), tile.weights, tile.scoreGradient);
-      }
-      memory.drop(key, value);
-    }
-    memory.store(head.keyGradient, part, keyGradient);
-    memory.store(head.valueGradient, part, valueGradient);
-    memory.drop(keyGradient, valueGradient);
-  }
+  goAlongKeys(run, head, tiles, (at, keys) => {
+    const own = loadRows(run, head, at);
+    const tile = tileOf(run, head, { at, own }, keys);
+    flops.matmul +=
+      addTransposed(keys.valueGradient, tile.weights, own.outputGradient) +
+      addTransposed(keys.keyGradient, tile.scoreGradient, own.query);
+    memory.drop(...Object.values(own), tile.weights, tile.scoreGradient);
+  });
 }

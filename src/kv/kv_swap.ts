@@ -5,18 +5,12 @@
  * @module
  */
 
-import { checkInteger, checkRange, checkType } from "../core/check.ts";
-import { HostBlocks } from "../cache/swap/host_blocks.ts";
+import type { SwapTransfer } from "../cache/swap/swap_space.ts";
+import { checkInteger } from "../core/check.ts";
 import type { KvArenas } from "./arenas.ts";
-import { BlockStaging, mostPacked, packedBytes } from "./staging.ts";
-import {
-  SwapClaims,
-  type SwapMoves,
-  swapMoves,
-  type SwapSizes,
-} from "../cache/swap/swap_moves.ts";
-import { type SwapRounds, swapRounds } from "../cache/swap/swap_rounds.ts";
-import type { SwapCopy, SwapTransfer } from "../cache/swap/swap_space.ts";
+import { type BlockSlot, HostSwap, type SwapOptions } from "./host_swap.ts";
+
+export type { BlockSlot, SwapOptions } from "./host_swap.ts";
 
 /**
  * How large a `KvSwap` is.
@@ -33,25 +27,6 @@ export interface KvSwapOptions {
    */
   readonly stagingBlocks?: number;
 }
-
-/**
- * How a transfer is made.
- *
- * @category Cache
- */
-export interface SwapOptions {
-  /** Ends the transfer early; it then rejects with the signal's reason. */
-  readonly signal?: AbortSignal;
-}
-
-/**
- * A block and its slot; the group of layers does not matter here.
- *
- * @category Cache
- */
-export type BlockSlot = Pick<SwapCopy, "block" | "slot">;
-
-const STAGING_BYTES = 32 * 2 ** 20;
 
 /**
  * Host memory for blocks of a KV cache, and the transfers there and back, which
@@ -101,21 +76,13 @@ export class KvSwap implements Disposable {
   readonly hostBlocks: number;
   /** Blocks that are moved at a time. */
   readonly stagingBlocks: number;
-  readonly #host: HostBlocks;
-  readonly #staging: BlockStaging;
-  readonly #claims = new SwapClaims();
-  #destroyed = false;
+  readonly #swap: HostSwap;
 
-  private constructor(
-    cache: KvArenas,
-    options: Required<KvSwapOptions>,
-    staging: BlockStaging,
-  ) {
+  private constructor(cache: KvArenas, swap: HostSwap) {
     this.cache = cache;
-    this.hostBlocks = options.hostBlocks;
-    this.stagingBlocks = options.stagingBlocks;
-    this.#host = new HostBlocks(packedBytes(cache));
-    this.#staging = staging;
+    this.hostBlocks = swap.hostBlocks;
+    this.stagingBlocks = swap.stagingBlocks;
+    this.#swap = swap;
   }
 
   /**
@@ -133,29 +100,31 @@ export class KvSwap implements Disposable {
     cache.arenas(); // Throws where it is destroyed.
     const { hostBlocks } = options;
     checkInteger("hostBlocks", hostBlocks, 1, 2 ** 31 - 2);
-    const bytes = packedBytes(cache);
-    const most = mostPacked(cache);
-    checkRange(
-      most >= 1,
-      "a block's bytes in all layers",
-      "must be <= what the device can bind",
-      bytes,
-    );
-    const usual = Math.max(1, Math.floor(STAGING_BYTES / bytes));
-    const { stagingBlocks = Math.min(usual, most, hostBlocks) } = options;
-    checkInteger("stagingBlocks", stagingBlocks, 1, most);
-    const staging = await BlockStaging.create(cache, stagingBlocks);
-    return new KvSwap(cache, { hostBlocks, stagingBlocks }, staging);
+    const { firstBlock, numBlocks } = cache;
+    const swap = await HostSwap.create({
+      arenas: [cache],
+      blocks: { firstBlock, numBlocks },
+      // Throws where it is destroyed, or the device lost.
+      check: () => cache.arenas(),
+    }, {
+      hostBlocks,
+      stagingBlocks: options.stagingBlocks,
+      names: {
+        bytes: "a block's bytes in all layers",
+        staging: "stagingBlocks",
+      },
+    });
+    return new KvSwap(cache, swap);
   }
 
   /** Bytes of a slot: a block's keys and values of all layers. */
   get slotBytes(): number {
-    return this.#host.slotBytes;
+    return this.#swap.slotBytes;
   }
 
   /** Bytes of host memory that slots take now; they are kept until the end. */
   get byteLength(): number {
-    return this.#host.byteLength;
+    return this.#swap.byteLength;
   }
 
   /**
@@ -168,16 +137,7 @@ export class KvSwap implements Disposable {
     transfer: Pick<SwapTransfer, "direction" | "copies">,
     options: SwapOptions = {},
   ): Promise<void> {
-    const { direction, copies } = transfer;
-    checkType(
-      direction === "out" || direction === "in",
-      "transfer.direction",
-      'must be "out" or "in"',
-      direction,
-    );
-    await (direction === "out"
-      ? this.out(copies, options)
-      : this.in(copies, options));
+    await this.#swap.run(transfer.direction, transfer.copies, options);
   }
 
   /**
@@ -192,18 +152,7 @@ export class KvSwap implements Disposable {
     copies: readonly BlockSlot[],
     options: SwapOptions = {},
   ): Promise<void> {
-    this.#check();
-    const moves = swapMoves("out", copies, this.#sizes);
-    this.#claims.check(moves);
-    options.signal?.throwIfAborted();
-    await this.#claims.hold(moves, async () => {
-      this.#host.open(moves.slots);
-      await this.#inRounds(moves, options, {
-        begin: ({ blocks }) => this.#staging.read(blocks, options),
-        end: ({ slots }, packed) => this.#host.write(slots, packed),
-      });
-      this.#host.seal(moves.slots);
-    });
+    await this.#swap.out(copies, options);
   }
 
   /**
@@ -218,25 +167,7 @@ export class KvSwap implements Disposable {
     copies: readonly BlockSlot[],
     options: SwapOptions = {},
   ): Promise<void> {
-    this.#check();
-    const moves = swapMoves("in", copies, this.#sizes);
-    this.#claims.check(moves);
-    moves.slots.forEach((slot, i) => {
-      const name = `copies[${i}].slot`;
-      const holds = this.#host.has(slot);
-      checkRange(holds, name, "must hold what was moved out", slot);
-    });
-    options.signal?.throwIfAborted();
-    const most = Math.min(this.stagingBlocks, moves.slots.length);
-    const packed = new Uint8Array(Math.ceil(most * this.slotBytes / 4) * 4);
-    await this.#claims.hold(moves, () =>
-      this.#inRounds(moves, options, {
-        begin: ({ blocks, slots }) => {
-          this.#host.read(slots, packed);
-          return this.#staging.write(blocks, packed, options);
-        },
-        end: () => {},
-      }));
+    await this.#swap.in(copies, options);
   }
 
   /**
@@ -244,35 +175,11 @@ export class KvSwap implements Disposable {
    * Transfers that are under way reject.
    */
   destroy(): void {
-    this.#destroyed = true;
-    this.#staging.destroy();
-    this.#host.clear();
+    this.#swap.destroy();
   }
 
   /** The same as {@linkcode KvSwap.destroy}. */
   [Symbol.dispose](): void {
     this.destroy();
-  }
-
-  async #inRounds<T>(
-    moves: SwapMoves,
-    { signal }: SwapOptions,
-    round: Pick<SwapRounds<T>, "begin" | "end">,
-  ): Promise<void> {
-    const check = () => {
-      signal?.throwIfAborted();
-      this.#check();
-    };
-    await swapRounds(moves, { ...round, check, size: this.stagingBlocks });
-  }
-
-  get #sizes(): SwapSizes {
-    const { firstBlock, numBlocks } = this.cache;
-    return { firstBlock, numBlocks, hostBlocks: this.hostBlocks };
-  }
-
-  #check(): void {
-    checkType(!this.#destroyed, "swap", "must not be destroyed", "destroyed");
-    this.cache.arenas(); // Throws where it is destroyed, or the device lost.
   }
 }

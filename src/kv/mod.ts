@@ -1,6 +1,7 @@
 /**
  * KV caches on a device: arenas of rows, and what writes, copies and swaps
- * them. Which rows belong to whom is bookkeeping of `src/cache`.
+ * them; and those of recurrent states. Which rows and states belong to whom is
+ * bookkeeping of `src/cache`.
  *
  * @module
  */
@@ -23,3 +24,6 @@ export type { AllLayerRows, KeyRotation, LayerRows } from "./rows.ts";
 export type { ExtentKeys, TableKeys } from "./sequence_keys.ts";
 export type { KvCacheOptions } from "./sizes.ts";
 export type { CacheStep } from "./step.ts";
+export { StateCache, type StateCopy } from "./states/state_cache.ts";
+export type { StateCacheOptions } from "./states/state_sizes.ts";
+export { StateSwap, type StateSwapOptions } from "./states/state_swap.ts";

@@ -5,13 +5,19 @@
  * @module
  */
 
-import type { GpuBuffer, GpuTensor, ReadOptions } from "../gpu/mod.ts";
+import type {
+  BindingResource,
+  Gpu,
+  GpuBuffer,
+  GpuTensor,
+  ReadOptions,
+} from "../gpu/mod.ts";
 import { TENSOR_USAGE } from "../gpu/buffers/usage.ts";
-import type { KvArenas } from "./arenas.ts";
 import { arenaName, arenasByName } from "./arena_names.ts";
 import {
   arenaLayout,
   BlockCopier,
+  type BlockShape,
   type NamedCopies,
   packedLayout,
 } from "./copier.ts";
@@ -20,13 +26,27 @@ import { arenaLimit } from "./sizes.ts";
 /** The name of the staging among a program's resources. */
 const STAGING = "staging";
 
+/** Arenas of blocks, layer by layer, as far as they are packed. */
+export interface StagedArenas extends BlockShape {
+  /** The device. */
+  readonly gpu: Gpu;
+  /** Layers, all of one shape. */
+  readonly layers: number;
+  /** Blocks of an arena. */
+  readonly segmentBlocks: number;
+  /** The arenas of a layer, in order; throws where there are none any more. */
+  arenas(layer?: number): readonly BindingResource[];
+  /** Carries out what has to be copied before anything is read or written. */
+  copyPending(): void;
+}
+
 /** A block's bytes in all layers. */
-export function packedBytes(cache: KvArenas): number {
+export function packedBytes(cache: StagedArenas): number {
   return cache.layers * packedLayout(cache).keyBlock;
 }
 
 /** How many blocks one staging buffer can hold on a device; may be 0. */
-export function mostPacked(cache: KvArenas): number {
+export function mostPacked(cache: StagedArenas): number {
   const bytes = Math.floor(arenaLimit(cache.gpu) / 16) * 16;
   return Math.min(
     Math.floor(bytes / packedBytes(cache)),
@@ -40,12 +60,12 @@ export function mostPacked(cache: KvArenas): number {
  * is still under way, as the device keeps the order of what is submitted.
  */
 export class BlockStaging implements Disposable {
-  readonly #cache: KvArenas;
+  readonly #cache: StagedArenas;
   readonly #buffer: GpuBuffer;
   #pack: BlockCopier | undefined;
   #unpack: BlockCopier | undefined;
 
-  private constructor(cache: KvArenas, blocks: number) {
+  private constructor(cache: StagedArenas, blocks: number) {
     this.#cache = cache;
     this.#buffer = cache.gpu.createBuffer({
       label: "kv.staging",
@@ -59,7 +79,10 @@ export class BlockStaging implements Disposable {
    *
    * @throws {Error} if the device has no memory for it
    */
-  static async create(cache: KvArenas, blocks: number): Promise<BlockStaging> {
+  static async create(
+    cache: StagedArenas,
+    blocks: number,
+  ): Promise<BlockStaging> {
     const { gpu } = cache;
     let staging: BlockStaging | undefined;
     try {
@@ -171,9 +194,9 @@ export class BlockStaging implements Disposable {
   }
 
   /** All arenas and the staging, by their names. */
-  #buffers(): Record<string, GpuBuffer> {
+  #buffers(): Record<string, BindingResource> {
     const { layers } = this.#cache;
-    const all: Record<string, GpuBuffer> = { [STAGING]: this.#buffer };
+    const all: Record<string, BindingResource> = { [STAGING]: this.#buffer };
     for (let layer = 0; layer < layers; layer++) {
       Object.assign(all, arenasByName(this.#cache.arenas(layer), layer));
     }

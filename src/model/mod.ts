@@ -1,6 +1,6 @@
 /**
- * Parts of models around attention, without a GPU: prompts that are read twice,
- * prefixes, losses as data, and the layers of hybrids.
+ * Parts of models around attention: layers, and without a GPU prompts that are
+ * read twice, prefixes, losses as data, and the layers of hybrids.
  *
  * @example A prompt that is read twice
  * ```ts
@@ -28,3 +28,29 @@ export {
   basedLayers,
   type BasedLayersOptions,
 } from "./based/layers.ts";
+export {
+  type GlaBackwardPlanOptions,
+  type GlaBackwardTensors,
+  GlaLayerBackwardPlan,
+} from "./gla/backward_plan.ts";
+export {
+  glaLayer,
+  type GlaLayerOptions,
+  type GlaLayerResult,
+} from "./gla/gla_layer.ts";
+export {
+  glaLayerBackward,
+  type GlaLayerGradients,
+  type GlaOutputGradients,
+} from "./gla/gla_layer_backward.ts";
+export {
+  type GlaActivations,
+  GlaLayerPlan,
+  type GlaTensors,
+} from "./gla/plan.ts";
+export type { GlaActivationsOf, GlaPlanOptions } from "./gla/problem.ts";
+export {
+  type GlaConfig,
+  type GlaWeights,
+  glaWeightShapes,
+} from "./gla/sizes.ts";

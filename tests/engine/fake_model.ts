@@ -211,7 +211,7 @@ export class FakeDevice {
     const rounds = stateRounds(all.map(({ parts }) => parts));
     for (const { sequences, starts, counts, read, write } of rounds) {
       const before = [...read].map((slot) =>
-        slot === 0 ? [] : this.#states.get(slot) ?? SPOILT
+        slot < 0 ? [] : this.#states.get(slot) ?? SPOILT
       );
       for (const slot of write) {
         assert(slot > 0, "the null state is written");

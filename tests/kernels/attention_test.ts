@@ -1,11 +1,11 @@
-import type { AttentionCase } from "../support/attention_cases.ts";
+import type { AttentionCase } from "../support/attention/cases.ts";
 import {
   assertSameBits,
   checkCase,
   replayLine,
-} from "../support/attention_check.ts";
-import { drawCases, FAMILIES } from "../support/attention_families.ts";
-import { runCases } from "../support/attention_runner.ts";
+} from "../support/attention/check.ts";
+import { drawCases, FAMILIES } from "../support/attention/families.ts";
+import { runCases } from "../support/attention/runner.ts";
 import { gpuTest } from "../support/gpu.ts";
 import { runsOf, SEED } from "../support/property.ts";
 

@@ -1,9 +1,9 @@
 import { assertEquals } from "@std/assert";
 import { KvCache } from "../../src/kv/mod.ts";
 import type { Gpu } from "../../src/gpu/mod.ts";
-import { type AttentionCase, PLAIN } from "../support/attention_cases.ts";
-import { checkCase } from "../support/attention_check.ts";
-import { runCases } from "../support/attention_runner.ts";
+import { type AttentionCase, PLAIN } from "../support/attention/cases.ts";
+import { checkCase } from "../support/attention/check.ts";
+import { runCases } from "../support/attention/runner.ts";
 import { gpuTest } from "../support/gpu.ts";
 
 const CACHED: AttentionCase = {

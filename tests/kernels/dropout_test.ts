@@ -18,13 +18,13 @@ import {
   dataOf,
   PLAIN,
   type SequenceData,
-} from "../support/attention_cases.ts";
+} from "../support/attention/cases.ts";
 import {
   assertSameBits,
   checkCase,
   replayLine,
-} from "../support/attention_check.ts";
-import { runCases } from "../support/attention_runner.ts";
+} from "../support/attention/check.ts";
+import { runCases } from "../support/attention/runner.ts";
 import { gpuTest } from "../support/gpu.ts";
 
 gpuTest("keep() in WGSL is dropoutKeep(), bit by bit", async (_, gpu) => {

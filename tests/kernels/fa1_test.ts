@@ -3,27 +3,18 @@ import { UnsupportedError } from "../../src/core/errors.ts";
 import type { PlanDevice } from "../../src/ops/attention/variants/variant.ts";
 import { capture, scoreMod } from "../../src/mods/mod.ts";
 import { attentionProblem } from "../../src/ops/mod.ts";
-import { type AttentionCase, PLAIN } from "../support/attention_cases.ts";
+import { type AttentionCase, PLAIN } from "../support/attention/cases.ts";
 import {
   assertClose,
   assertSameBits,
   checkCase,
-} from "../support/attention_check.ts";
-import { partsFor } from "../support/attention_parts.ts";
-import { runCases } from "../support/attention_runner.ts";
+} from "../support/attention/check.ts";
+import { partsFor } from "../support/attention/parts.ts";
+import { runCases } from "../support/attention/runner.ts";
 import { gpuTest } from "../support/gpu.ts";
+import { planDevice } from "../support/plan_device.ts";
 
-/** With the default limits of WebGPU. */
-const DEVICE: PlanDevice = {
-  software: true,
-  maxLoopIterations: Infinity,
-  features: new Set(["shader-f16"]),
-  limits: {
-    maxComputeWorkgroupStorageSize: 16384,
-    maxComputeWorkgroupsPerDimension: 65535,
-    maxStorageBuffersPerShaderStage: 8,
-  },
-};
+const DEVICE = planDevice({ features: ["shader-f16"] });
 
 /** Tiles that end in the middle of rows, keys, heads and vec4s. */
 const TAIL: AttentionCase = {

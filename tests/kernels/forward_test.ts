@@ -1,6 +1,6 @@
-import { type AttentionCase, PLAIN } from "../support/attention_cases.ts";
-import { checkCase } from "../support/attention_check.ts";
-import { runCases } from "../support/attention_runner.ts";
+import { type AttentionCase, PLAIN } from "../support/attention/cases.ts";
+import { checkCase } from "../support/attention/check.ts";
+import { runCases } from "../support/attention/runner.ts";
 import { gpuTest } from "../support/gpu.ts";
 
 /** Tiles that end in the middle of rows, keys, heads and vec4s. */

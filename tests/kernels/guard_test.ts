@@ -2,9 +2,9 @@ import {
   type AttentionCase,
   dataOf,
   PLAIN,
-} from "../support/attention_cases.ts";
-import { assertClose } from "../support/attention_check.ts";
-import { runCases } from "../support/attention_runner.ts";
+} from "../support/attention/cases.ts";
+import { assertClose } from "../support/attention/check.ts";
+import { runCases } from "../support/attention/runner.ts";
 import { gpuTest } from "../support/gpu.ts";
 
 const CASE: AttentionCase = {

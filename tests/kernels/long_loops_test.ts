@@ -23,11 +23,11 @@ import {
   dataOf,
   PLAIN,
   type SequenceData,
-} from "../support/attention_cases.ts";
-import { checkCase } from "../support/attention_check.ts";
-import { runCases } from "../support/attention_runner.ts";
+} from "../support/attention/cases.ts";
+import { checkCase } from "../support/attention/check.ts";
+import { runCases } from "../support/attention/runner.ts";
 import { gpuTest } from "../support/gpu.ts";
-import { partsFor } from "../support/attention_parts.ts";
+import { partsFor } from "../support/attention/parts.ts";
 import { type LoopCount, loopCounts } from "../support/loop_counts.ts";
 
 const LONG: AttentionCase = {

@@ -11,8 +11,8 @@ import {
   PLAIN,
   referenceProblem,
   type SequenceData,
-} from "../support/attention_cases.ts";
-import { runCases } from "../support/attention_runner.ts";
+} from "../support/attention/cases.ts";
+import { runCases } from "../support/attention/runner.ts";
 import { gpuTest } from "../support/gpu.ts";
 
 /** What scores are multiplied by, and the two scores that keys have before. */

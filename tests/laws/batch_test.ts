@@ -5,13 +5,13 @@ import {
   type Lengths,
   PLAIN,
   type SequenceData,
-} from "../support/attention_cases.ts";
+} from "../support/attention/cases.ts";
 import {
   assertClose,
   assertSameBits,
   replayLine,
-} from "../support/attention_check.ts";
-import { runCases, sliceOf } from "../support/attention_runner.ts";
+} from "../support/attention/check.ts";
+import { runCases, sliceOf } from "../support/attention/runner.ts";
 import { gpuTest } from "../support/gpu.ts";
 import { runsOf, SEED } from "../support/property.ts";
 

@@ -23,21 +23,13 @@ import {
   maskFunction,
 } from "../../src/mods/mod.ts";
 import { Prng } from "../../src/core/prng.ts";
-import type { PlanDevice } from "../../src/ops/attention/variants/variant.ts";
 import { SOFTWARE_TILES } from "../../src/ops/attention/variants/tiles.ts";
 import { inputs, random } from "../ops/attention/tensors.ts";
 import { gpuTest } from "../support/gpu.ts";
 import type { Gpu, GpuTensor, HostTensor } from "../../mod.ts";
+import { planDevice } from "../support/plan_device.ts";
 
-const DEVICE: PlanDevice = {
-  software: true,
-  maxLoopIterations: Infinity,
-  features: new Set(),
-  limits: {
-    maxComputeWorkgroupStorageSize: 32768,
-    maxComputeWorkgroupsPerDimension: 65535,
-  },
-};
+const DEVICE = planDevice({ workgroupBytes: 32768 });
 
 /** 64 rows x 16 keys for dQ, 64 keys x 16 rows for dK and dV. */
 const ALIGNED = {

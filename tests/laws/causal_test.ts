@@ -6,10 +6,10 @@ import {
   dataOf,
   PLAIN,
   type SequenceData,
-} from "../support/attention_cases.ts";
-import { assertClose, assertSameBits } from "../support/attention_check.ts";
-import { runCases } from "../support/attention_runner.ts";
-import { appendRows, hostOf } from "../support/attention_storage.ts";
+} from "../support/attention/cases.ts";
+import { assertClose, assertSameBits } from "../support/attention/check.ts";
+import { runCases } from "../support/attention/runner.ts";
+import { appendRows, hostOf } from "../support/attention/storage.ts";
 import { gpuTest } from "../support/gpu.ts";
 
 const BASE: AttentionCase = { ...PLAIN, causal: true, sequences: [[64, 64]] };

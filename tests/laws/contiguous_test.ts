@@ -20,14 +20,14 @@ import {
   type AttentionCase,
   PLAIN,
   type SequenceData,
-} from "../support/attention_cases.ts";
-import { assertSameBits, checkCase } from "../support/attention_check.ts";
-import { runCases } from "../support/attention_runner.ts";
+} from "../support/attention/cases.ts";
+import { assertSameBits, checkCase } from "../support/attention/check.ts";
+import { runCases } from "../support/attention/runner.ts";
 import {
   appendRows,
   queryStarts,
   type Storage,
-} from "../support/attention_storage.ts";
+} from "../support/attention/storage.ts";
 import { gpuTest } from "../support/gpu.ts";
 import { runsOf, SEED } from "../support/property.ts";
 

@@ -3,9 +3,9 @@ import {
   dataOf,
   PLAIN,
   type SequenceData,
-} from "../support/attention_cases.ts";
-import { assertSameBits, replayLine } from "../support/attention_check.ts";
-import { runCases } from "../support/attention_runner.ts";
+} from "../support/attention/cases.ts";
+import { assertSameBits, replayLine } from "../support/attention/check.ts";
+import { runCases } from "../support/attention/runner.ts";
 import { gpuTest } from "../support/gpu.ts";
 
 /** Each head of `[rows, heads, dim]` `times` times in a row. */

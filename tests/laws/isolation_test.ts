@@ -4,9 +4,9 @@ import {
   dataOf,
   PLAIN,
   type SequenceData,
-} from "../support/attention_cases.ts";
-import { assertClose, replayLine } from "../support/attention_check.ts";
-import { type CaseResult, runCases } from "../support/attention_runner.ts";
+} from "../support/attention/cases.ts";
+import { assertClose, replayLine } from "../support/attention/check.ts";
+import { type CaseResult, runCases } from "../support/attention/runner.ts";
 import { gpuTest } from "../support/gpu.ts";
 
 /** Forward, decode, standard and FlashAttention-1; masks whose tiles are partly visible. */

@@ -2,9 +2,9 @@ import {
   type AttentionCase,
   dataOf,
   PLAIN,
-} from "../support/attention_cases.ts";
-import { assertSameBits, replayLine } from "../support/attention_check.ts";
-import { runCases, sliceOf } from "../support/attention_runner.ts";
+} from "../support/attention/cases.ts";
+import { assertSameBits, replayLine } from "../support/attention/check.ts";
+import { runCases, sliceOf } from "../support/attention/runner.ts";
 import { gpuTest } from "../support/gpu.ts";
 import { runsOf, SEED } from "../support/property.ts";
 import { Prng } from "../../src/core/prng.ts";

@@ -111,7 +111,13 @@ gpuTest("a state hands a sequence over", async (_, gpu) => {
 });
 
 gpuTest("heads that share are heads that are repeated", async (_, gpu) => {
-  const shared: LinearCase = { ...CASE, ...LINEAR_HEADS[3], sequences: [40] };
+  const shared: LinearCase = {
+    ...CASE,
+    queryHeads: 8,
+    keyHeads: 2,
+    valueHeads: 4,
+    sequences: [40],
+  };
   const data = linearDataOf(shared);
   const repeat = (
     rows: Float32Array,
@@ -131,9 +137,9 @@ gpuTest("heads that share are heads that are repeated", async (_, gpu) => {
   const [one, other] = await linearResults(gpu, [{ options: plain }, {
     options: {
       ...plain,
-      key: repeat(data.key, { heads: 1, times: 4, dim: 8 }),
-      value: repeat(data.value, { heads: 2, times: 2, dim: 12 }),
-      decay: repeat(data.decay!, { heads: 2, times: 2, dim: 8 }),
+      key: repeat(data.key, { heads: 2, times: 4, dim: 8 }),
+      value: repeat(data.value, { heads: 4, times: 2, dim: 12 }),
+      decay: repeat(data.decay!, { heads: 4, times: 2, dim: 8 }),
     },
   }]);
   assertEquals(other.output, one.output);

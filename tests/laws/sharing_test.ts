@@ -5,9 +5,9 @@
  */
 
 import { assert, assertEquals } from "@std/assert";
-import { type AttentionCase, PLAIN } from "../support/attention_cases.ts";
-import { assertClose, checkCase } from "../support/attention_check.ts";
-import { runCases } from "../support/attention_runner.ts";
+import { type AttentionCase, PLAIN } from "../support/attention/cases.ts";
+import { assertClose, checkCase } from "../support/attention/check.ts";
+import { runCases } from "../support/attention/runner.ts";
 import { gpuTest } from "../support/gpu.ts";
 
 /** One prompt and many continuations, of which some share more. */

@@ -8,13 +8,13 @@ import {
   PLAIN,
   referenceProblem,
   type SequenceData,
-} from "../support/attention_cases.ts";
+} from "../support/attention/cases.ts";
 import {
   assertClose,
   assertSameBits,
   checkCase,
-} from "../support/attention_check.ts";
-import { runCases } from "../support/attention_runner.ts";
+} from "../support/attention/check.ts";
+import { runCases } from "../support/attention/runner.ts";
 import { gpuTest } from "../support/gpu.ts";
 import type { Gpu } from "../../src/gpu/mod.ts";
 

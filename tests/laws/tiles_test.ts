@@ -5,8 +5,8 @@ import {
   offsetOf,
   PLAIN,
   referenceProblem,
-} from "../support/attention_cases.ts";
-import { runCases } from "../support/attention_runner.ts";
+} from "../support/attention/cases.ts";
+import { runCases } from "../support/attention/runner.ts";
 import { gpuTest } from "../support/gpu.ts";
 
 /** One head a kv head, so that a row of a tile is a query. */

@@ -5,8 +5,8 @@
  * @module
  */
 
-import { checkBackward } from "../support/backward_check.ts";
-import { type BackwardCase, runBackward } from "../support/backward_runner.ts";
+import { checkBackward } from "../support/backward/check.ts";
+import { type BackwardCase, runBackward } from "../support/backward/runner.ts";
 import { gpuTest } from "../support/gpu.ts";
 
 const CASES: readonly (readonly [why: string, c: BackwardCase])[] = [

@@ -6,9 +6,9 @@
  */
 
 import type { Gpu } from "../../mod.ts";
-import { type AttentionCase, PLAIN } from "../support/attention_cases.ts";
-import { checkCase } from "../support/attention_check.ts";
-import { runCases } from "../support/attention_runner.ts";
+import { type AttentionCase, PLAIN } from "../support/attention/cases.ts";
+import { checkCase } from "../support/attention/check.ts";
+import { runCases } from "../support/attention/runner.ts";
 import { EXAMPLE_CHECKS } from "./example_checks.ts";
 import {
   ignoresBatch,

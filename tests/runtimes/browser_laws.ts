@@ -11,10 +11,10 @@ import {
   dataOf,
   PLAIN,
   type SequenceData,
-} from "../support/attention_cases.ts";
-import { checkCase } from "../support/attention_check.ts";
-import { type CaseResult, runCases } from "../support/attention_runner.ts";
-import { appendRows } from "../support/attention_storage.ts";
+} from "../support/attention/cases.ts";
+import { checkCase } from "../support/attention/check.ts";
+import { type CaseResult, runCases } from "../support/attention/runner.ts";
+import { appendRows } from "../support/attention/storage.ts";
 
 /** Sequences of all kinds: short, long, without queries, without keys. */
 export const RAGGED = [[5, 5], [0, 3], [1, 40], [33, 0], [19, 70]] as const;

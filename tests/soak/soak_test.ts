@@ -22,6 +22,22 @@ Deno.test("soak() leaks nothing in 20,000 operations over 2,000 blocks", () => {
   assert(counts.hitTokens < counts.queriedTokens);
 });
 
+Deno.test("soak() leaks neither blocks nor states beside them", () => {
+  const { leaks, done, counts } = soak({
+    operations: 3000,
+    blocks: 1000,
+    blockSize: 4,
+    states: 60,
+    seed: 2,
+  });
+  for (const [name, count] of Object.entries(leaks)) {
+    assertEquals(count, 0, name);
+  }
+  for (const [name, count] of Object.entries({ ...done, ...counts })) {
+    assert(count > 10, `${count} of ${name}`);
+  }
+});
+
 Deno.test("soak() counts the same for the same seed", () => {
   const run = (seed: number) => {
     const { done, counts } = soak({
@@ -44,6 +60,7 @@ Deno.test("soak() throws on bad sizes", () => {
   refused({ operations: 0 }, "operations must be an integer >= 10");
   refused({ blocks: 1.5 }, "blocks must be an integer >= 100");
   refused({ seed: NaN }, "seed must be an integer >= 0");
+  refused({ states: -1 }, "states must be an integer >= 0");
 });
 
 Deno.test("Crowd picks whoever is in it, and no one else", () => {

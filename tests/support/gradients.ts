@@ -13,8 +13,8 @@ import {
   type HostTensor,
 } from "../../mod.ts";
 import { Prng } from "../../src/core/prng.ts";
-import { SMALL_BACKWARD_TILES } from "./backward_runner.ts";
-import { TILES } from "./attention_runner.ts";
+import { SMALL_BACKWARD_TILES } from "./backward/runner.ts";
+import { TILES } from "./attention/runner.ts";
 
 /** A host tensor of normal numbers. */
 export function normals(shape: readonly number[], seed: number): HostTensor {

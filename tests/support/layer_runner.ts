@@ -39,7 +39,7 @@ export interface LayerCase {
   /** What tensors have that options do not take. */
   readonly tensors?: Readonly<Record<string, HostValue>>;
   /** What there is to be, in given numbers; names as the op has them. */
-  expect?(round: Rounding): Readonly<Record<string, ArrayLike<number>>>;
+  readonly expect?: Expectation;
 }
 
 /** What a run gave, by name. */
@@ -115,49 +115,63 @@ export async function runLayers(
 /** Runs of the naive version whose roundings go by chance. */
 const RANDOM_RUNS = 4;
 
-/** Runs cases and holds each result against its reference, by the error rule. */
+/** A reference, in given numbers; names as results have them. */
+export type Expectation = (
+  round: Rounding,
+) => Readonly<Record<string, ArrayLike<number>>>;
+
+/**
+ * Fails with a table unless a result is the reference's, by the error rule. The
+ * naive version is the reference in float32; where its luck counts, the worst of
+ * some that round by chance.
+ */
+export function checkResult(
+  label: string,
+  result: LayerResult,
+  expect: Expectation,
+): void {
+  const random = new Prng(1);
+  const atRandom = roundAtRandom(() => random.uniform());
+  const expected = expect(EXACT);
+  const naive = expect(Math.fround);
+  const runs = Array.from({ length: RANDOM_RUNS }, () => expect(atRandom));
+  for (const [name, actual] of Object.entries(result)) {
+    const precision = actual instanceof Float16Array ? "f16" : "f32";
+    const arrays = { actual, expected: expected[name] };
+    const stored = roundAll(precision, naive[name]);
+    const lucky = differenceOf(stored, expected[name]);
+    const lost = { max: 0, mean: 0 };
+    for (const run of runs) {
+      const one = roundAll(precision, run[name]);
+      const { max, mean } = differenceOf(one, expected[name]);
+      lost.max = Math.max(lost.max, 2 * (max - lucky.max));
+      lost.mean = Math.max(lost.mean, 1.1 * (mean - lucky.mean));
+    }
+    const comparison = compareErrors({
+      ...arrays,
+      naive: stored,
+      precision,
+      lost,
+    });
+    if (comparison.ok) continue;
+    const { where, maxBound: bound } = comparison;
+    const table = mismatchTable({ ...arrays, where, bound });
+    throw new Error(
+      `${label}: ${name} ${JSON.stringify(comparison)}\n${table}`,
+    );
+  }
+}
+
+/** Runs cases and holds each result against its reference. */
 export async function checkLayers(
   gpu: Gpu,
   cases: readonly LayerCase[],
 ): Promise<void> {
   const results = await runLayers(gpu, cases);
-  const random = new Prng(1);
-  const atRandom = roundAtRandom(() => random.uniform());
-  cases.forEach((own, i) => {
-    const expected = own.expect!(EXACT);
-    const naive = own.expect!(Math.fround);
-    const runs = Array.from(
-      { length: RANDOM_RUNS },
-      () => own.expect!(atRandom),
+  cases.forEach(({ op, options, expect }, i) => {
+    const shapes = Object.entries(options).map(([key, value]) =>
+      `${key} ${(value as HostValue)?.shape ?? value}`
     );
-    for (const [name, actual] of Object.entries(results[i])) {
-      const precision = actual instanceof Float16Array ? "f16" : "f32";
-      const arrays = { actual, expected: expected[name] };
-      const stored = roundAll(precision, naive[name]);
-      const lucky = differenceOf(stored, expected[name]);
-      const lost = { max: 0, mean: 0 };
-      for (const run of runs) {
-        const one = roundAll(precision, run[name]);
-        const { max, mean } = differenceOf(one, expected[name]);
-        lost.max = Math.max(lost.max, 2 * (max - lucky.max));
-        lost.mean = Math.max(lost.mean, 1.1 * (mean - lucky.mean));
-      }
-      const comparison = compareErrors({
-        ...arrays,
-        naive: stored,
-        precision,
-        lost,
-      });
-      if (comparison.ok) continue;
-      const { where, maxBound: bound } = comparison;
-      const shapes = Object.entries(own.options).map(([key, value]) =>
-        `${key} ${(value as HostValue)?.shape ?? value}`
-      );
-      throw new Error(
-        `${own.op} of ${shapes.join(", ")}: ${name} ${
-          JSON.stringify(comparison)
-        }\n${mismatchTable({ ...arrays, where, bound })}`,
-      );
-    }
+    checkResult(`${op} of ${shapes.join(", ")}`, results[i], expect!);
   });
 }

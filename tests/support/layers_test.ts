@@ -19,7 +19,7 @@ Deno.test("importFault() allows leftward imports only", () => {
     ["src/planning/traffic.ts", "../core/check.ts"],
     ["tests/gpu/gpu_test.ts", "../../reference/mod.ts"],
     ["demo/measure.ts", "../reference/mod.ts"],
-    ["repro/flex.ts", "../bench/support/results.ts"],
+    ["repro/paging/flex.ts", "../bench/support/results.ts"],
     ["examples/decode.ts", "../src/engine/mod.ts"],
   ];
   for (const [path, specifier] of allowed) {

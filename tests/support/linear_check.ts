@@ -5,6 +5,7 @@
  * @module
  */
 
+import { assert, assertEquals } from "@std/assert";
 import {
   compareWithBound,
   LINEAR_GATES,
@@ -124,6 +125,30 @@ export async function linearResults(
     }));
   } finally {
     for (const one of made) one.destroy();
+  }
+}
+
+/**
+ * Throws unless two arrays are bitwise alike, NaN or not: with the first place
+ * where they are not, as a picture of thousands of elements takes minutes.
+ */
+export function assertSameBits(
+  actual: Float32Array,
+  expected: Float32Array,
+  name = "element",
+): void {
+  assertEquals(actual.length, expected.length, `${name}.length`);
+  const at = actual.findIndex((x, i) => !Object.is(x, expected[i]));
+  assert(at < 0, `${name} ${at} is ${actual[at]}, not ${expected[at]}`);
+}
+
+/** The same of what two runs gave. */
+export function assertSameResult(
+  actual: LinearResult,
+  expected: LinearResult,
+): void {
+  for (const part of ["output", "state"] as const) {
+    assertSameBits(actual[part], expected[part], part);
   }
 }
 

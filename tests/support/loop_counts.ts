@@ -14,7 +14,7 @@ import {
 } from "../../src/gpu/mod.ts";
 import type { PlanChoices } from "../../src/ops/attention/options/choices.ts";
 import type { AttentionProblem } from "../../src/ops/attention/problem.ts";
-import { partsFor } from "./attention_parts.ts";
+import { partsFor } from "./attention/parts.ts";
 
 const COUNTER = "counted";
 

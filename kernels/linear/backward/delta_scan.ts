@@ -91,7 +91,10 @@ export function deltaGradientScanKernel(spec: DeltaScanSpec): KernelSource {
       }),
       scratchRows({ name: "erased", vecs: "head_vecs", access: "read" }),
       ...gated ? [gateSums(gate), gateWeights(gate, "from_start")] : [],
-      runStates(spec, kept ? "kept_states" : undefined, true),
+      runStates(spec, {
+        kept: kept ? "kept_states" : undefined,
+        reverse: true,
+      }),
       {
         uniforms: { column_tiles: "u32" },
         code: `var<workgroup> gradient: array<vec4f, ${

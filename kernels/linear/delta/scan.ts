@@ -102,7 +102,7 @@ export function deltaScanKernel(spec: DeltaScanSpec): KernelSource {
       }),
       scratchRows({ name: "erased", vecs: "head_vecs", access: "read" }),
       ...gated ? [gateSums(gate), gateWeights(gate, "to_end")] : [],
-      runStates(spec, kept ? "kept_states" : undefined),
+      runStates(spec, kept ? { kept: "kept_states" } : {}),
       { uniforms: { column_tiles: "u32" } },
     ],
     main: wgsl(SCAN, {

@@ -5,6 +5,7 @@
  */
 
 import { checkType } from "../../core/check.ts";
+import { NULL_STATE } from "./state_pool.ts";
 import type { StatePart } from "./state_types.ts";
 
 /**
@@ -19,10 +20,13 @@ export interface StateRound {
   readonly starts: Uint32Array;
   /** Tokens of each part. */
   readonly counts: Uint32Array;
-  /** The slot that each part reads: a linear attention's `stateIndices`. */
-  readonly read: Uint32Array;
+  /**
+   * The slot that each part reads, -1 for zeros: `stateIndices` of
+   * `linearAttention()`.
+   */
+  readonly read: Int32Array;
   /** The slot that each part writes: its `finalStateIndices`. */
-  readonly write: Uint32Array;
+  readonly write: Int32Array;
 }
 
 /**
@@ -70,12 +74,14 @@ export function stateRounds(
     );
     const column = (of: (part: typeof parts[number]) => number) =>
       Uint32Array.from(parts, of);
+    const slots = (of: (part: typeof parts[number]) => number) =>
+      Int32Array.from(parts, of);
     return {
       sequences: column(({ sequence }) => sequence),
       starts: column(({ start }) => start),
       counts: column(({ count }) => count),
-      read: column(({ read }) => read),
-      write: column(({ write }) => write),
+      read: slots(({ read }) => read === NULL_STATE ? -1 : read),
+      write: slots(({ write }) => write),
     };
   });
 }

@@ -332,9 +332,10 @@ export class StateSequence {
 
   /** Whether the next state may be written where the present one is. */
   #writesInPlace({ keep = false }: StateReserveOptions): boolean {
-    const { slot } = this.#last;
-    if (keep || slot === NULL_STATE) return false;
-    return this.#pool.refCount(slot!) === 1 && !this.#pool.isCached(slot!);
+    // No one holds the null state.
+    const slot = this.#last.slot!;
+    return !keep && this.#pool.refCount(slot) === 1 &&
+      !this.#pool.isCached(slot);
   }
 
   #checkReserve(count: number, at: readonly number[]): void {

@@ -19,6 +19,7 @@ import type {
   UnaryOperation,
 } from "../nodes.ts";
 import { elementRange } from "./range_table.ts";
+import { haveNothingInCommon, loadedFrom } from "./value_sets.ts";
 import { compile, type Environment, type Reading } from "../reading.ts";
 import type { MaskMod } from "../trace.ts";
 
@@ -93,9 +94,17 @@ const COMPARE: Record<Comparison, Binary> = {
   le: arithmetic.lessOrEqual,
   gt: (a, b) => arithmetic.less(b, a),
   ge: (a, b) => arithmetic.lessOrEqual(b, a),
-  eq: arithmetic.equal,
-  ne: (a, b) => arithmetic.not(arithmetic.equal(a, b)),
+  eq: equal,
+  ne: (a, b) => arithmetic.not(equal(a, b)),
 };
+
+/** Equality; of look-ups also by the values that there are. */
+function equal(a: Interval, b: Interval): Interval {
+  const found = arithmetic.equal(a, b);
+  return found === arithmetic.UNDECIDED && haveNothingInCommon(a, b)
+    ? arithmetic.FALSE
+    : found;
+}
 
 const INTERVALS: Reading<Interval> = {
   literal: ({ value }) => [value, value],
@@ -114,19 +123,19 @@ const INTERVALS: Reading<Interval> = {
 };
 
 function loadRange(node: LoadNode): (indices: readonly Interval[]) => Interval {
-  const { shape, data } = node.buffer;
+  const { shape, data, type } = node.buffer;
   if (isOnDevice(data)) {
     const range = deviceRange(data);
     return () => range;
   }
-  return (indices) =>
-    elementRange(
-      node.buffer,
-      indices.map(([low, high], axis): Interval => [
-        Math.min(Math.max(low, 0), shape[axis] - 1),
-        Math.min(Math.max(high, 0), shape[axis] - 1),
-      ]),
-    );
+  return (indices) => {
+    const ranges = indices.map(([low, high], axis): Interval => [
+      Math.min(Math.max(low, 0), shape[axis] - 1),
+      Math.min(Math.max(high, 0), shape[axis] - 1),
+    ]);
+    const found = elementRange(node.buffer, ranges);
+    return type === "i32" ? loadedFrom(found, node.buffer, ranges) : found;
+  };
 }
 
 /** What elements may be that only a device sees. */

@@ -91,8 +91,8 @@ export function linearParts(
     ...prefix ? own.map((dispatch) => renamed(dispatch, names)) : own,
   ];
   return partsOf(context, all, {
-    words: { schedule: schedule.words, ...encoder?.words },
     scratch: { ...linearScratch(context), ...encoder?.scratch },
+    words: encoder?.words,
   });
 }
 
@@ -104,9 +104,10 @@ export function linearParts(
 export function partsOf(
   { problem, schedule, spec, device }: LinearContext,
   dispatches: readonly LinearDispatch[],
-  { words, scratch }: {
-    readonly words: NonNullable<ProgramParts["words"]>;
-    readonly scratch: NonNullable<ProgramParts["scratch"]>;
+  { scratch, words }: {
+    readonly scratch: Readonly<Record<string, number>>;
+    /** Words besides the schedule. */
+    readonly words?: ProgramParts["words"] | undefined;
   },
   cure: string =
     "give states, a pool, in place of initialState and returnState",
@@ -116,7 +117,7 @@ export function partsOf(
   return {
     parts: {
       dispatches: all.map(({ does: _, ...dispatch }) => dispatch),
-      words,
+      words: { schedule: schedule.words, ...words },
       scratch,
     },
     explanation: {

@@ -22,7 +22,7 @@ type Values = Readonly<Record<string, number>>;
 function chunkBytes(
   { chunk, stateHeads, outputHeads, decay, beta }: LinearProblem,
   values: Values,
-): Record<string, number> {
+): Readonly<Record<string, number>> {
   return {
     states: stateBytes(stateHeads, values),
     gates: decay ? 4 * chunk * stateHeads * values.gate_width : 0,

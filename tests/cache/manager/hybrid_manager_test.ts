@@ -144,9 +144,56 @@ Deno.test("CacheManager.truncate() goes back to any draft", () => {
     assertThrows(() => cache.truncate(sequence, end), RangeError, "5, 7");
   }
   assertThrows(() => cache.truncate(sequence, 5), TypeError, "is kept");
+  cache.verify();
   assertEquals(sequence.length, 7);
   cache.truncate(sequence, 5, { unwritten: true });
   cache.verify();
+});
+
+Deno.test("CacheManager.create() needs the blocks where the state is", () => {
+  const { cache, run } = hybrid({
+    groups: [{ left: 2 }, { kind: "state" }],
+    snapshots: { every: 2, promptEnd: false, branches: false },
+  });
+  const tokens = [1, 2, 3, 4, 5, 6, 7, 8, 9];
+  const { sequence, parts } = run(tokens);
+  assertEquals(parts.map(({ count }) => count), [4, 4, 1]);
+  cache.free(sequence);
+  // Behind 8 tokens there are blocks, and behind 4 a state.
+  cache.stateIndex!.evict(parts[1].write);
+  assertEquals(cache.create(tokens).cached, 4);
+  cache.index!.evict(cache.index!.walk(tokens)[1]);
+  assertEquals(cache.create(tokens).cached, 0);
+  cache.verify();
+});
+
+Deno.test("CacheManager.create() needs the state of every group", () => {
+  const { cache, run, index } = hybrid({
+    groups: [{}, { kind: "state" }, { kind: "state" }],
+  });
+  run([1, 2, 3]);
+  assertEquals(cache.create([1, 2, 3]).cached, 2);
+  assertEquals(index.evict(index.walk([1, 2], { group: 2 })[0]), true);
+  assertEquals(cache.create([1, 2, 3]).cached, 0);
+});
+
+Deno.test("CacheManager.reorder() gives up found states of who is alone", () => {
+  const { cache, run, slots, index } = hybrid({
+    numStates: 5,
+    snapshots: { every: 1 },
+  });
+  const [a, b] = [run([1, 2]), run([5, 6])].map(({ sequence }) => sequence);
+  const [fork] = cache.fork(a);
+  assertEquals([slots.freeBlocks, index.cachedBlocks], [2, 2]);
+  const beams = [a, fork, b];
+  cache.reorder({ beams, parents: [0, 1, 2], tokens: [[9], [9], [9]] });
+  // Of the two that are found, one was shared, and the other is written over.
+  assertEquals(slots.freeBlocks, 0);
+  for (const beam of beams) cache.commit(beam);
+  cache.verify();
+  const group = { group: 1 };
+  assertEquals(index.match([1, 2, 3], group).length, 2);
+  assertEquals(index.match([5, 6, 3], group).length, 0);
 });
 
 Deno.test("CacheManager.fork() shares states until each goes on", () => {

@@ -22,8 +22,12 @@ const command = (label: string, step: CommandStep<HybridModel>) =>
 const token = fc.nat(1);
 const tokens = fc.array(token, { maxLength: 14, size: "max" });
 const MOST_SEQUENCES = 20;
+/** Prompts that begin alike, and part at some place. */
+const prompt = fc.tuple(fc.nat(13), tokens).map(([same, rest]) =>
+  [...new Array<number>(same).fill(0), ...rest].slice(0, 15)
+);
 
-const create = fc.tuple(fc.nat(1), tokens).map(([domain, tokens]) =>
+const create = fc.tuple(fc.nat(1), prompt).map(([domain, tokens]) =>
   command(`create ${tokens} in ${domain}`, (model) => {
     if (model.tracked.length >= MOST_SEQUENCES) return "enough";
     const verdict = model.cache.canAdmit(tokens, {
@@ -31,6 +35,30 @@ const create = fc.tuple(fc.nat(1), tokens).map(([domain, tokens]) =>
     });
     return `${verdict}: ${model.begin(domain, [...tokens])}`;
   })
+);
+
+/** A prompt from its beginning to its end, or to that of its sequence. */
+const serve = fc.tuple(fc.nat(3), prompt, fc.boolean()).map(
+  ([domain, tokens, free]) =>
+    command(`serve ${tokens} in ${domain & 1}, free ${free}`, (model) => {
+      if (model.tracked.length >= MOST_SEQUENCES) return "enough";
+      const found = model.begin(domain & 1, [...tokens]);
+      const tracked = model.tracked.at(-1)!;
+      const { sequence } = tracked;
+      const pending = tokens.slice(tracked.reserved);
+      const done = model.attempt(() => model.cache.reserve(sequence, pending));
+      if (done) {
+        tracked.reserved = tokens.length;
+        model.run([tracked], [done]);
+        model.commit(tracked, tokens.length);
+        model.check();
+      }
+      if (!done || free) {
+        model.cache.free(sequence);
+        model.tracked.pop();
+      }
+      return found;
+    }),
 );
 
 /** What a sequence goes on with: what is pending, or new tokens. */
@@ -275,7 +303,9 @@ modelProperty(
     begin: (options) => new HybridModel(options),
     commands: [
       create,
-      create,
+      serve,
+      serve,
+      serve,
       step,
       step,
       step,

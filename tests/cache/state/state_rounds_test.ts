@@ -16,7 +16,7 @@ Deno.test("stateRounds() runs the next part of every sequence that has one", () 
   assertEquals(
     rounds.map((round) => Object.values(round).map((column) => [...column])),
     [
-      [[0, 2], [0, 0], [2, 4], [0, 0], [1, 4]],
+      [[0, 2], [0, 0], [2, 4], [-1, -1], [1, 4]],
       [[0], [2], [4], [1], [2]],
       [[0], [6], [1], [2], [3]],
     ],

@@ -2,16 +2,16 @@ import {
   backwardReplay,
   checkBackward,
   GRADIENT_NAMES,
-} from "../../support/backward_check.ts";
+} from "../../support/backward/check.ts";
 import {
   BACKWARD_FAMILIES,
   drawBackwardCases,
-} from "../../support/backward_families.ts";
+} from "../../support/backward/families.ts";
 import {
   type BackwardCase,
   type BackwardResults,
   runBackward,
-} from "../../support/backward_runner.ts";
+} from "../../support/backward/runner.ts";
 import { gpuTest } from "../../support/gpu.ts";
 import { runsOf, SEED } from "../../support/property.ts";
 

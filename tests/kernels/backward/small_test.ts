@@ -5,12 +5,13 @@
  * @module
  */
 
-import { PLAIN } from "../../support/attention_cases.ts";
-import { checkBackward } from "../../support/backward_check.ts";
+import { assertEquals } from "@std/assert";
+import { PLAIN } from "../../support/attention/cases.ts";
+import { checkBackward, GRADIENT_NAMES } from "../../support/backward/check.ts";
 import {
   type BackwardCase,
   runBackward,
-} from "../../support/backward_runner.ts";
+} from "../../support/backward/runner.ts";
 import { gpuTest } from "../../support/gpu.ts";
 
 const SHAPES: BackwardCase = {
@@ -49,7 +50,15 @@ const CASES: Readonly<Record<string, BackwardCase>> = {
 
 for (const [name, c] of Object.entries(CASES)) {
   gpuTest(`small gradients keep the error rule: ${name}`, async (_, gpu) => {
-    const [result] = await runBackward(gpu, [c]);
+    const stored = { ...c, scoreGradients: "stored" } as const;
+    const cases = c.parts ? [c] : [c, stored];
+    const [result, once] = await runBackward(gpu, cases);
     checkBackward(c, result);
+    if (once === undefined) return;
+    checkBackward(stored, once);
+    assertEquals(once.explanation.scoreGradients, "stored");
+    for (const gradient of GRADIENT_NAMES) {
+      assertEquals(once[gradient], result[gradient], gradient);
+    }
   });
 }

@@ -24,7 +24,7 @@ import {
   readRecord,
   type ReadRun,
 } from "../../ops/attention/work/schedule_reader.ts";
-import { partsFor } from "../../support/attention_parts.ts";
+import { partsFor } from "../../support/attention/parts.ts";
 import { gpuTest } from "../../support/gpu.ts";
 import { SEED } from "../../support/property.ts";
 

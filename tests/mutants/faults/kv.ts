@@ -285,7 +285,7 @@ export const KV_FAULTS: readonly SourceFault[] = [
       "",
     ],
   ]),
-  ...faultsIn("KvSwap", SWAP, [
+  ...faultsIn("HostSwap", SWAP, [
     [
       "a round is larger than the staging",
       "size: this.stagingBlocks }",
@@ -293,13 +293,13 @@ export const KV_FAULTS: readonly SourceFault[] = [
     ],
     [
       "slots are not emptied",
-      "this.#host.open(moves.slots)",
-      "if (!moves.slots.every((s) => this.#host.has(s))) this.#host.open(moves.slots)",
+      "host.open(moves.slots)",
+      "if (!moves.slots.every((s) => host.has(s))) host.open(moves.slots)",
     ],
-    ["slots stay empty", "this.#host.seal(moves.slots);", ""],
+    ["slots stay empty", "host.seal(moves.slots);", "host;"],
     [
       "what is not there is moved in",
-      "const holds = this.#host.has(slot)",
+      "const holds = this.#hosts.every((host) => host.has(slot))",
       "const holds = true",
     ],
     [
@@ -309,11 +309,15 @@ export const KV_FAULTS: readonly SourceFault[] = [
     ],
     [
       "a destroyed cache is swapped from",
-      "this.cache.arenas();",
+      "this.#swapped.check();",
       "",
     ],
-    ["the staging is not freed", "this.#staging.destroy();", ""],
-    ["the host's memory is not freed", "this.#host.clear();", ""],
+    [
+      "the staging is not freed",
+      "for (const staging of this.#stagings) staging.destroy();",
+      "",
+    ],
+    ["the host's memory is not freed", "host.clear();", "host;"],
     [
       "the default is more than the host has",
       "Math.min(usual, most, hostBlocks)",
@@ -325,7 +329,7 @@ export const KV_FAULTS: readonly SourceFault[] = [
       "Math.min(usual, hostBlocks)",
     ],
   ]),
-  ...faultsIn("KvSwap.out", SWAP, [
+  ...faultsIn("HostSwap.out", SWAP, [
     [
       "transfers out do not look at others",
       "this.#claims.check(moves);",
@@ -337,7 +341,7 @@ export const KV_FAULTS: readonly SourceFault[] = [
       "",
     ],
   ]),
-  ...faultsIn("KvSwap.in", SWAP, [
+  ...faultsIn("HostSwap.in", SWAP, [
     [
       "transfers in do not look at others",
       "this.#claims.check(moves);",

@@ -59,11 +59,6 @@ export const LINEAR_ATTENTION_FAULTS: readonly Fault[] = [
       "exp(min(vec4f(gate), vec4f(0.0)))",
       "all",
     ],
-    [
-      "a key head is a query's",
-      "let key_head = key_head_of(state_head);",
-      "let key_head = query_head % params.key_heads;",
-    ],
   ]),
   ...faultsInKernel("linear.output", CHUNKS, [
     [
@@ -82,18 +77,19 @@ export const LINEAR_ATTENTION_FAULTS: readonly Fault[] = [
       "depth < min(chunk.count, row_end); depth += 4u",
       "depth + 4u < min(chunk.count, row_end); depth += 4u",
     ],
-    [
-      "a state's rows past its end are the next one's",
-      "row + 3 <= last",
-      "row <= last",
-      "all",
-    ],
   ]),
   ...faultsInKernel("linear.output", LAWS, [
     [
       "sequences of a batch are not apart",
       "u32(batch) * params.query_batch_stride",
       "u32(batch)",
+    ],
+  ]),
+  ...faultsInKernel("linear.scores", LAWS, [
+    [
+      "a key head is a query's",
+      "let key_head = key_head_of(state_head);",
+      "let key_head = query_head % params.key_heads;",
     ],
   ]),
   ...faultsInKernel("linear.scan", CHUNKS, [

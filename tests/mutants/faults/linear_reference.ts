@@ -166,6 +166,49 @@ export const LINEAR_REFERENCE_FAULTS: readonly SourceFault[] = [
       "dh[at] *= 1",
     ],
   ]),
+  ...faultsIn("chunkGradients", BACKWARD, [
+    [
+      "a chunk's beta has the gradient of what the outputs give alone",
+      "round(du[t][c] - taken[t][c])",
+      "round(du[t][c])",
+    ],
+    [
+      "a gate weighs what its own token writes",
+      "return before;",
+      "return left;",
+    ],
+    [
+      "keys of a chunk recall their own token",
+      "strict: true",
+      "strict: false",
+    ],
+    [
+      "the triangular inverse is not transposed",
+      "transposed(inverse)",
+      "inverse",
+    ],
+  ]),
+  ...faultsIn("streamGradients", BACKWARD, [
+    [
+      "a chunk's queries give the state they found undecayed",
+      "round(exp(run, sums[t][d]) * q[d])",
+      "round(q[d])",
+    ],
+  ]),
+  ...faultsIn("changedGates", SHADOW, [
+    [
+      "the gradients' bound knows no rounding of the sums of gates",
+      "1 + Math.abs(gate) + Math.abs(sums[t])",
+      "1 + Math.abs(gate)",
+    ],
+  ]),
+  ...faultsIn("linearGradientBound", SHADOW, [
+    [
+      "the gates' bound knows no terms that cancel",
+      'boundOf("decayGradient") + gate * cancelled',
+      'boundOf("decayGradient")',
+    ],
+  ]),
   ...faultsIn("taylorFeatures", FEATURES, [
     [
       "packed squares count twice",
@@ -181,19 +224,19 @@ export const LINEAR_REFERENCE_FAULTS: readonly SourceFault[] = [
     ],
   ]),
   ...faultsIn("weighTokens", JRT, [
-    ["padding has weight as keys", "other = first + padded", "other = first"],
+    ["padding has weight", "if (padding?.[other]) return;", ""],
     [
-      "padding has weight in the encoder",
-      "let other = padded;",
-      "let other = 0;",
+      "all sequences have the first one's encoder",
+      "n * encoder.count + other",
+      "other",
     ],
     ["a token does not see itself", "other <= token", "other < token"],
   ]),
   ...faultsIn("encoderState", JRT, [
     [
-      "only the first sequence's encoder has padding",
-      "token % prefix >=",
-      "token >=",
+      "the encoder's padding has weight",
+      "!encoderPadding?.[token]",
+      "true",
     ],
   ]),
   ...faultsIn("glaLayerBackward", GLA, [

@@ -9,6 +9,7 @@ import { faultsIn, type SourceFault } from "../fault.ts";
 
 const INTERVAL_ARITHMETIC = ["mods/interval/interval_arithmetic"];
 const INTERVAL = ["mods/interval/interval"];
+const VALUE_SETS = ["mods/interval/value_sets"];
 const RANGE_TABLE = ["mods/interval/range_table"];
 const DRAW_MASK = ["mods/drawing/draw_mask"];
 
@@ -68,7 +69,52 @@ export const MODS_FAULTS: readonly SourceFault[] = [
       "scan(data, endChunk * CHUNK, high - 1)",
     ],
   ]),
-  ...faultsIn("buildLevels", RANGE_TABLE, [
+  ...faultsIn("addRange", VALUE_SETS, [
+    [
+      "values of the last chunks are missed",
+      "end - 2 ** level",
+      "first",
+    ],
+    [
+      "values of the last elements are missed",
+      "scan(set, data, end * CHUNK, high)",
+      "scan(set, data, end * CHUNK, high - 1)",
+    ],
+    [
+      "values of the elements before the chunks are missed",
+      "scan(set, data, low, first * CHUNK - 1)",
+      "scan(set, data, low + 1, first * CHUNK - 1)",
+    ],
+  ]),
+  ...faultsIn("src/mods/interval/value_sets.ts: valuesOf", VALUE_SETS, [
+    [
+      "one row stands for all",
+      "i <= high",
+      "i <= low",
+    ],
+  ]),
+  ...faultsIn("src/mods/interval/value_sets.ts: buildLevels", VALUE_SETS, [
+    [
+      "a level's sets are of half the chunks",
+      "half[i + width * WORDS]",
+      "half[i]",
+    ],
+  ]),
+  ...faultsIn("loadedFrom", VALUE_SETS, [
+    [
+      "the values of one range are those of the next",
+      "loaded.part = { buffer, ranges };",
+      "loaded.part = { buffer, ranges: ranges.map(([low]): Interval => [low, low]) };",
+    ],
+  ]),
+  ...faultsIn("haveNothingInCommon", VALUE_SETS, [
+    [
+      "one word in which they are apart is enough",
+      "a.every(",
+      "a.some(",
+    ],
+  ]),
+  ...faultsIn("src/mods/interval/range_table.ts: buildLevels", RANGE_TABLE, [
     [
       "the table lacks the last chunk",
       "Math.floor(data.length / CHUNK)",

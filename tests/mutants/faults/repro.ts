@@ -6,7 +6,7 @@
 
 import { faultsIn, type SourceFault } from "../fault.ts";
 
-const MAPPER = ["repro/mapper_simulator"];
+const MAPPER = ["repro/paging/mapper_simulator"];
 
 /** Every fault listed for it. */
 export const REPRO_FAULTS: readonly SourceFault[] = [

@@ -6,18 +6,10 @@
 
 import { assertEquals, assertThrows } from "@std/assert";
 import { attentionProblem, UnsupportedError } from "../../../mod.ts";
-import type { PlanDevice } from "../../../src/ops/attention/variants/variant.ts";
-import { partsFor } from "../../support/attention_parts.ts";
+import { partsFor } from "../../support/attention/parts.ts";
+import { planDevice } from "../../support/plan_device.ts";
 
-const DEVICE: PlanDevice = {
-  software: true,
-  maxLoopIterations: 65535,
-  features: new Set(),
-  limits: {
-    maxComputeWorkgroupStorageSize: 32768,
-    maxComputeWorkgroupsPerDimension: 65535,
-  },
-};
+const DEVICE = planDevice({ maxLoopIterations: 65535, workgroupBytes: 32768 });
 
 /** One query of 256 columns over keys in `splits` splits of a step. */
 function partsOf(splits: number, maxLoopIterations: number, heads = 1) {

@@ -16,9 +16,9 @@ import {
   type TensorShape,
 } from "../../../mod.ts";
 import { attention as oracle } from "../../../reference/mod.ts";
-import { type AttentionCase, PLAIN } from "../../support/attention_cases.ts";
-import { checkCase } from "../../support/attention_check.ts";
-import { runCases } from "../../support/attention_runner.ts";
+import { type AttentionCase, PLAIN } from "../../support/attention/cases.ts";
+import { checkCase } from "../../support/attention/check.ts";
+import { runCases } from "../../support/attention/runner.ts";
 import { gpuTest } from "../../support/gpu.ts";
 import { random } from "./tensors.ts";
 

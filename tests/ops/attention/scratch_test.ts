@@ -8,7 +8,7 @@
 import { assert, assertEquals, assertGreater } from "@std/assert";
 import { attentionProblem, type Gpu, type PlanChoices } from "../../../mod.ts";
 import { Program } from "../../../src/gpu/mod.ts";
-import { partsFor } from "../../support/attention_parts.ts";
+import { partsFor } from "../../support/attention/parts.ts";
 import { gpuTest } from "../../support/gpu.ts";
 import { inputs, upload } from "./tensors.ts";
 

@@ -8,17 +8,9 @@ import { assertEquals } from "@std/assert";
 import { attentionProblem } from "../../../src/ops/mod.ts";
 import { backwardParts } from "../../../src/ops/attention_backward/parts.ts";
 import { SOFTWARE_BACKWARD_TILES } from "../../../src/ops/attention_backward/tiles.ts";
-import type { PlanDevice } from "../../../src/ops/attention/variants/variant.ts";
+import { planDevice } from "../../support/plan_device.ts";
 
-const DEVICE: PlanDevice = {
-  software: true,
-  maxLoopIterations: Infinity,
-  features: new Set(),
-  limits: {
-    maxComputeWorkgroupStorageSize: 32768,
-    maxComputeWorkgroupsPerDimension: 65535,
-  },
-};
+const DEVICE = planDevice({ workgroupBytes: 32768 });
 
 /** 32 keys a tile, 16 rows a step. */
 const TILES = {

@@ -366,6 +366,21 @@ gpuTest("layers that cannot be are refused", async (_, gpu) => {
   assertThrows(encode({ input: weight }), TypeError, "input must have 18 elem");
   assertThrows(encode({ scale: weight }), TypeError, "scale must not be given");
   await assertRejects(() => plan.update({ ...rows, eps: -1 }), RangeError);
+  // No dispatch has both of these, and all the same neither is the other.
+  using backward = await planLayer(gpu, "rmsNormBackward", rows);
+  using inputGradient = gpu.empty("f32", [3, 6]);
+  assertThrows(
+    () =>
+      backward.encode(encoder, {
+        input,
+        weight,
+        outputGradient: output,
+        inputGradient,
+        weightGradient: weight,
+      }),
+    TypeError,
+    "weightGradient must not share a buffer with weight",
+  );
   encode({})();
   plan.destroy();
   assertThrows(encode({}), TypeError, "plan must not be destroyed");

@@ -54,7 +54,29 @@ property(
   [prompts, fc.constantFrom("full", "packed"), fc.boolean()],
   ([c, prefix], layout, padded) => {
     const problem = problemOf(c, prefix);
-    if (padded) problem.padding = c.sequences.map((_, n) => (n + 1) % 3);
+    if (padded) {
+      const random = new Prng(c.seed + 9);
+      const some = (array: ArrayLike<number>) =>
+        Array.from(
+          { length: array.length / c.headDim / c.keyHeads },
+          () => random.below(2),
+        );
+      problem.padding = some(problem.key);
+      problem.encoderPadding = some(problem.encoderKey);
+      const nowhere = (array: ArrayLike<number>, padding: ArrayLike<number>) =>
+        Float32Array.from(
+          array,
+          (x, n) =>
+            padding[Math.floor(n * padding.length / array.length)] ? NaN : x,
+        );
+      problem.key = nowhere(problem.key, problem.padding);
+      problem.value = nowhere(problem.value, problem.padding);
+      problem.encoderKey = nowhere(problem.encoderKey, problem.encoderPadding);
+      problem.encoderValue = nowhere(
+        problem.encoderValue,
+        problem.encoderPadding,
+      );
+    }
     const expected = prefixLinearAttention(problem);
     const features = prefixLinearProblem(problem, { layout });
     for (
@@ -127,6 +149,23 @@ property(
   },
 );
 
+Deno.test("prefixLinearAttention() takes an encoder longer than its sequence, if that is padding", () => {
+  const problem = problemOf({ ...PLAIN_LINEAR, sequences: [2] }, 5);
+  const output = prefixLinearAttention({
+    ...problem,
+    encoderPadding: [0, 0, 1, 1, 1],
+  });
+  const cut = (array: ArrayLike<number>) =>
+    Array.from(array).slice(0, array.length * 2 / 5);
+  const expected = prefixLinearAttention({
+    ...problem,
+    prefix: 2,
+    encoderKey: cut(problem.encoderKey),
+    encoderValue: cut(problem.encoderValue),
+  });
+  assertEquals(output, expected);
+});
+
 property(
   "prefixLinearAttention() without a prefix is BASED",
   [prompts],
@@ -166,7 +205,10 @@ property(
   ([c, prefix], padded) => {
     const tokens = c.sequences[0];
     const own = problemOf({ ...c, sequences: [tokens] }, prefix);
-    const padding = [padded];
+    const flags = (length: number) => [
+      ...new Array(padded).fill(1),
+      ...new Array(length).fill(0),
+    ];
     const { headDim, queryHeads, keyHeads, valueHeads, valueHeadDim } = c;
     const pad = (array: ArrayLike<number>, width: number) => [
       ...new Array(padded * width).fill(9),
@@ -183,7 +225,8 @@ property(
       prefix: prefix + padded,
       encoderKey: pad(own.encoderKey, keyHeads * headDim),
       encoderValue: pad(own.encoderValue, valueHeads * valueHeadDim),
-      padding,
+      padding: flags(tokens),
+      encoderPadding: flags(prefix),
     });
     const expected = prefixLinearAttention(own);
     assertEquals([...output.subarray(-expected.length)], [...expected]);
@@ -194,14 +237,19 @@ Deno.test("prefixLinearAttention() says what is wrong with a prefix", () => {
   const problem = problemOf({ ...PLAIN_LINEAR, sequences: [4, 4] }, 3);
   const wrong: [Partial<PrefixLinearProblem>, typeof Error, string][] = [
     [
-      { prefix: 5 },
+      {
+        batch: 4,
+        sequence: 2,
+        encoderKey: range(192),
+        encoderValue: range(192),
+      },
       RangeError,
-      "prefix must be at most the tokens of each sequence (4)",
+      "prefix must be at most the 2 tokens of sequence 0",
     ],
     [{ prefix: 2 }, TypeError, "encoderKey must have 64 elements"],
     [{ encoderValue: [1] }, TypeError, "encoderValue must have 96 elements"],
-    [{ padding: [1] }, TypeError, "padding must have 2 elements"],
-    [{ padding: [1, 5] }, RangeError, "padding[1] must be an integer in 0..4"],
+    [{ padding: [1] }, TypeError, "padding must have 8 elements"],
+    [{ encoderPadding: [1] }, TypeError, "encoderPadding must have 6 elements"],
     [{ eps: 0 }, RangeError, "eps must be above 0"],
   ];
   for (const [change, kind, message] of wrong) {

@@ -76,7 +76,7 @@ export function linearBackwardParts(
   device: LinearDevice,
 ): LinearParts {
   checkSupported(backward.problem);
-  checkDifferentiable(backward.problem);
+  checkPlain(backward.problem);
   const context = backwardContext(backward, device);
   const { problem, schedule } = context;
   const { segments } = schedule;
@@ -108,7 +108,6 @@ export function linearBackwardParts(
     ...strengths.dispatches,
   ];
   return partsOf(context, all, {
-    words: { schedule: schedule.words },
     scratch: {
       ...backwardScratch(context),
       ...folds.scratch,
@@ -117,18 +116,20 @@ export function linearBackwardParts(
   }, "compute fewer tokens at a time, from state to state");
 }
 
-/** Throws where there is no kernel for a problem's gradients. */
-function checkDifferentiable(
-  { featureMap, eps, prefix }: LinearProblem,
-): void {
-  const lacking = featureMap !== "identity" || eps !== undefined
-    ? "of features"
-    : prefix
-    ? "with a prefix"
-    : undefined;
-  if (lacking === undefined) return;
+/**
+ * Throws where forward has what gradients here do not go through.
+ *
+ * @throws {UnsupportedError} naming it
+ */
+function checkPlain({ featureMap, eps, prefix }: LinearProblem): void {
+  const other = featureMap !== "identity"
+    ? `featureMap "${featureMap}"`
+    : eps !== undefined
+    ? "normalize"
+    : prefix && "a prefix";
+  if (other === undefined) return;
   throw new UnsupportedError(
-    `compute gradients of linear attention ${lacking}`,
+    `compute gradients of linear attention with ${other}`,
     "there is no kernel for it in this version",
   );
 }

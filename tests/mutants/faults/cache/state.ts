@@ -17,6 +17,8 @@ const LOOKUP = ["cache/prefix/state_lookup"];
 const HYBRID = ["cache/manager/hybrid_model"];
 const MANAGER = ["cache/manager/hybrid_manager"];
 const VERIFY = ["cache/manager/manager_invariants"];
+const DEVICE = ["kv/states/state_cache"];
+const SWAP = ["kv/states/state_swap"];
 const SIMULATION = ["engine/simulation"];
 
 /** Every fault listed for it. */
@@ -31,18 +33,18 @@ export const STATE_FAULTS: readonly SourceFault[] = [
   ...faultsIn("StateSequence", MODEL, [
     [
       "a shared state is written over",
-      "return this.#pool.refCount(slot!) === 1 &&",
-      "return this.#pool.refCount(slot!) >= 1 &&",
+      "return !keep && this.#pool.refCount(slot) === 1 &&",
+      "return !keep && this.#pool.refCount(slot) >= 1 &&",
     ],
     [
       "a state that is to be kept is written over",
-      "if (keep || slot === NULL_STATE) return false",
-      "if (slot === NULL_STATE) return false",
+      "return !keep && this.#pool.refCount(slot) === 1 &&",
+      "return this.#pool.refCount(slot) === 1 &&",
     ],
     [
       "the null state is written over",
-      "if (keep || slot === NULL_STATE) return false",
-      "if (keep) return false",
+      "return !keep && this.#pool.refCount(slot) === 1 &&",
+      "return !keep && this.#pool.refCount(slot) <= 1 &&",
     ],
     [
       "a part reads what the first one read",
@@ -94,7 +96,7 @@ export const STATE_FAULTS: readonly SourceFault[] = [
   ...faultsIn("StateSequence", SEQUENCE, [
     [
       "what an index finds is written over",
-      "&& !this.#pool.isCached(slot!)",
+      "&& !this.#pool.isCached(slot)",
       "",
     ],
     [
@@ -167,19 +169,21 @@ export const STATE_FAULTS: readonly SourceFault[] = [
       "while (depth > 0 && !fits(depth)) depth--",
     ],
     [
-      "a hit needs a state but no blocks",
-      "while (depth > 0 && !(fits(depth) && goesOn(depth))) depth--",
-      "while (depth > 0 && !goesOn(depth)) depth--",
+      "part of a block is taken with a state",
+      "index === undefined || walks.length > 0",
+      "index === undefined",
     ],
+  ]),
+  ...faultsIn("matchGroups", MANAGER, [
     [
       "a hit needs the state of one group",
       "walks.every((walk)",
       "walks.some((walk)",
     ],
     [
-      "part of a block is taken with a state",
-      "index === undefined || walks.length > 0",
-      "index === undefined",
+      "a hit needs a state but no blocks",
+      "while (depth > 0 && !(fits(depth) && goesOn(depth))) depth--",
+      "while (depth > 0 && !goesOn(depth)) depth--",
     ],
   ]),
   ...faultsIn("SequenceStates", HYBRID, [
@@ -194,11 +198,6 @@ export const STATE_FAULTS: readonly SourceFault[] = [
       "",
     ],
     [
-      "slots of beams that end are not counted on",
-      "this.#options?.pool.checkAllocate(plan.needed, { release })",
-      "this.#options?.pool.checkAllocate(plan.needed)",
-    ],
-    [
       "a shared state is counted as one's own",
       "pool.refCount(slot) - (gone.get(slot) ?? 0) === 1 &&",
       "pool.refCount(slot) >= 1 &&",
@@ -208,13 +207,18 @@ export const STATE_FAULTS: readonly SourceFault[] = [
       "!drafts && alone(sequence) ? 0 : 1",
       "alone(sequence) ? 0 : 1",
     ],
+  ]),
+  ...faultsIn("SequenceStates", MANAGER, [
     [
       "a shared state is evicted",
       "pool.refCount(slot) === 1; if (evict",
       "true; if (evict",
     ],
-  ]),
-  ...faultsIn("SequenceStates", MANAGER, [
+    [
+      "slots of beams that end are not counted on",
+      "this.#options?.pool.checkAllocate(plan.needed, { release })",
+      "this.#options?.pool.checkAllocate(plan.needed)",
+    ],
     [
       "every state is found",
       "snapshots!.has(end) ? states[i].slotAt(end) : NULL_STATE",
@@ -243,14 +247,12 @@ export const STATE_FAULTS: readonly SourceFault[] = [
       "",
     ],
   ]),
-  ...faultsIn("CacheManager", HYBRID, [
+  ...faultsIn("CacheManager", MANAGER, [
     [
       "a state that was not reserved is committed",
       "for (const held of state.states) held.checkCommit(end);",
       "",
     ],
-  ]),
-  ...faultsIn("CacheManager", MANAGER, [
     [
       "blocks are cut off before a state is refused",
       "for (const held of state.states) held.checkTruncate(length, options);",
@@ -270,6 +272,54 @@ export const STATE_FAULTS: readonly SourceFault[] = [
       "what has too few slots is told to wait",
       'if (totalBlocks - states < this.#stateWatermark) return "never";',
       "",
+    ],
+  ]),
+  ...faultsIn("StateCache.copy", DEVICE, [
+    [
+      "a state is copied in one layer",
+      "layers.map((layer) => ({ from: layer, to: layer, triples }))",
+      "layers.slice(0, 1).map((layer) => ({ from: layer, to: layer, triples }))",
+    ],
+    [
+      "the null state is written",
+      "checkInteger(`copies[${i}].destination`, destination, 1, last)",
+      "checkInteger(`copies[${i}].destination`, destination, 0, last)",
+    ],
+  ]),
+  ...faultsIn("stateSizes", DEVICE, [
+    [
+      "extras need not fit a binding",
+      "for (const [name, shape] of shapes) {",
+      "for (const [name, shape] of [...shapes].slice(0, 1)) {",
+    ],
+  ]),
+  ...faultsIn("HostSwap", SWAP, [
+    [
+      "a slot holds a part of a state",
+      "this.#hosts.every((host) => host.has(slot))",
+      "true",
+    ],
+    [
+      "extras are not sealed",
+      "for (const host of this.#hosts) host.seal(moves.slots);",
+      "this.#hosts[0].seal(moves.slots);",
+    ],
+    [
+      "extras come back as zeros",
+      "this.#hosts[i].read(slots, packed[i]);",
+      "if (i === 0) this.#hosts[i].read(slots, packed[i]);",
+    ],
+    [
+      "only the first part comes home",
+      "host.write(slots, packed[i])",
+      "i === 0 && host.write(slots, packed[i])",
+    ],
+  ]),
+  ...faultsIn("stateRounds", DEVICE, [
+    [
+      "the null state is read where it lies",
+      "read === NULL_STATE ? -1 : read",
+      "read",
     ],
   ]),
   ...faultsIn("reorderBeams", HYBRID, [

@@ -15,19 +15,11 @@ import {
   causal,
 } from "../../../../src/mods/mod.ts";
 import { Prng } from "../../../../src/core/prng.ts";
-import { partsFor } from "../../../support/attention_parts.ts";
+import { partsFor } from "../../../support/attention/parts.ts";
 import { SOFTWARE_TILES } from "../../../../src/ops/attention/variants/tiles.ts";
-import type { PlanDevice } from "../../../../src/ops/attention/variants/variant.ts";
+import { planDevice } from "../../../support/plan_device.ts";
 
-const DEVICE: PlanDevice = {
-  software: true,
-  maxLoopIterations: Infinity,
-  features: new Set(),
-  limits: {
-    maxComputeWorkgroupStorageSize: 32768,
-    maxComputeWorkgroupsPerDimension: 65535,
-  },
-};
+const DEVICE = planDevice({ workgroupBytes: 32768 });
 
 /** Row tiles of 64 packed rows, steps of 16 keys. */
 const TILES = {

@@ -16,20 +16,12 @@ import {
 import {
   type Candidate,
   chooseVariant,
-  type PlanDevice,
   type Variant,
 } from "../../../../src/ops/attention/variants/variant.ts";
 import { property } from "../../../support/property.ts";
+import { planDevice } from "../../../support/plan_device.ts";
 
-const DEVICE: PlanDevice = {
-  software: false,
-  maxLoopIterations: Infinity,
-  features: new Set(["subgroups"]),
-  limits: {
-    maxComputeWorkgroupStorageSize: 16384,
-    maxComputeWorkgroupsPerDimension: 65535,
-  },
-};
+const DEVICE = planDevice({ software: false, features: ["subgroups"] });
 const ON = { tiles: HARDWARE_TILES, device: DEVICE };
 
 function candidate(rows: number): Candidate {
