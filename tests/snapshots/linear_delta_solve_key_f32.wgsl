@@ -159,7 +159,8 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: v
     return;
   }
   let chunk = chunk_of(chunk_index);
-  for (var row = 0u; row < chunk.count; row += 4u) {
+  for (var first = 0u; first < chunk.count; first += 4u) {
+    let row = first;
     let beta_0 = f32(beta[beta_at(chunk, min(row + 0, chunk.count - 1u), state_head)]);
     let beta_1 = f32(beta[beta_at(chunk, min(row + 1, chunk.count - 1u), state_head)]);
     let beta_2 = f32(beta[beta_at(chunk, min(row + 2, chunk.count - 1u), state_head)]);

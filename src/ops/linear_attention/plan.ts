@@ -26,7 +26,7 @@ import type { LinearProblem } from "./problem.ts";
  * import { openGpu, planLinearAttention } from "@quire/attention";
  *
  * using gpu = await openGpu();
- * const rows = { dtype: "f32", shape: [2, 4, 2, 16] } as const;
+ * const rows = { dtype: "f32", shape: [2, 40, 2, 16] } as const;
  * const pool = [3, 2, 16, 16];
  * using plan = await planLinearAttention(gpu, {
  *   query: rows,
