@@ -19,7 +19,7 @@ import type { KernelSource } from "../../../src/core/kernel.ts";
 import { kernelOf } from "../../fragment.ts";
 import { wgsl } from "../../wgsl.ts";
 import { chunks, heads, stateRuns } from "../chunks.ts";
-import { type DeltaScanSpec } from "../delta/scan.ts";
+import type { DeltaScanSpec } from "../delta/scan.ts";
 import { runStates } from "../given_states.ts";
 import { stateBlocks, tokenBlocks } from "../operands.ts";
 import { linearLabel } from "../spec.ts";

@@ -15,10 +15,7 @@ import {
 } from "../../../../kernels/linear/backward/gate_gradient.ts";
 import { keyGradientKernel } from "../../../../kernels/linear/backward/key_gradient.ts";
 import { queryGradientKernel } from "../../../../kernels/linear/backward/query_gradient.ts";
-import {
-  gradientTile,
-  type LinearBackwardSpec,
-} from "../../../../kernels/linear/backward/spec.ts";
+import { gradientTile } from "../../../../kernels/linear/backward/spec.ts";
 import { stateGradientKernel } from "../../../../kernels/linear/backward/state_gradient.ts";
 import { valueGradientKernel } from "../../../../kernels/linear/backward/value_gradient.ts";
 import type { LinearSpec } from "../../../../kernels/linear/spec.ts";
