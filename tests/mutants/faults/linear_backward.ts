@@ -49,9 +49,9 @@ export const LINEAR_BACKWARD_FAULTS: readonly Fault[] = [
       "let end = head * params.state_heads / params.key_heads + 1u;",
     ],
     [
-      "the next sub-chunk begins a token late",
+      "the next sub-chunk is the token's own",
       "(row / params.sub_chunk + 1u) * params.sub_chunk;",
-      "(row / params.sub_chunk + 1u) * params.sub_chunk + 4u;",
+      "row / params.sub_chunk * params.sub_chunk;",
     ],
     [
       "what leaves the chunk is not kept for gates",
