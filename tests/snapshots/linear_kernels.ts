@@ -8,6 +8,8 @@ import {
   chunkOutputKernel,
   chunkScoresKernel,
   chunkStateKernel,
+  deltaGradientScanKernel,
+  deltaRowsKernel,
   deltaScanKernel,
   deltaSolveKernel,
   foldSumsKernel,
@@ -16,9 +18,11 @@ import {
   keyGradientKernel,
   queryGradientKernel,
   recurrentKernel,
+  restKernel,
   rowFormat,
   scanKernel,
   stateGradientKernel,
+  strengthGradientKernel,
   throughGradientKernel,
   valueGradientKernel,
 } from "../../kernels/mod.ts";
@@ -54,6 +58,25 @@ export const LINEAR_SNAPSHOTS: readonly (readonly [string, KernelSource])[] = [
   ["linear_backward_through_f32", throughGradientKernel("channel")],
   ["linear_backward_gates_f32", gateGradientKernel(backward)],
   ["linear_backward_fold", foldSumsKernel()],
+  ["linear_backward_rest_f32", restKernel(spec)],
+  ["linear_backward_rows_f32", deltaRowsKernel({ ...spec, of: "rest" })],
+  [
+    "linear_backward_residual_f32",
+    deltaRowsKernel({ ...spec, of: "residual" }),
+  ],
+  [
+    "linear_backward_scan_f32",
+    deltaGradientScanKernel({ ...spec, ...given, kept: true }),
+  ],
+  ["linear_backward_strength_f32", strengthGradientKernel(spec)],
+  [
+    "linear_backward_recall_f32",
+    queryGradientKernel({ ...backward, recall: true }),
+  ],
+  [
+    "linear_backward_recalled_f32",
+    keyGradientKernel({ ...backward, recall: true }),
+  ],
   [
     "linear_scan_chunks_f32",
     scanKernel({

@@ -109,9 +109,11 @@ export function partsOf(
     /** Words besides the schedule. */
     readonly words?: ProgramParts["words"] | undefined;
   },
+  cure: string =
+    "give states, a pool, in place of initialState and returnState",
 ): LinearParts {
   const all = dispatches.filter(({ grid }) => grid.every((count) => count > 0));
-  for (const { source } of all) checkBindings(source, device);
+  for (const { source } of all) checkBindings(source, device, cure);
   return {
     parts: {
       dispatches: all.map(({ does: _, ...dispatch }) => dispatch),
@@ -144,12 +146,13 @@ export function partsOf(
 function checkBindings(
   { label, bindings }: KernelSource,
   { limits: { maxStorageBuffersPerShaderStage: most } }: LinearDevice,
+  cure: string,
 ): void {
   const bound = bindings.filter(({ access }) => access !== "uniform").length;
   if (bound <= most) return;
   throw new UnsupportedError(
     "compute linear attention of so many chunks",
-    `${label} binds ${bound} buffers, and maxStorageBuffersPerShaderStage is ${most}; give states, a pool, in place of initialState and returnState`,
+    `${label} binds ${bound} buffers, and maxStorageBuffersPerShaderStage is ${most}; ${cure}`,
   );
 }
 

@@ -49,9 +49,9 @@ export const LINEAR_BACKWARD_FAULTS: readonly Fault[] = [
       "let end = head * params.state_heads / params.key_heads + 1u;",
     ],
     [
-      "the next sub-chunk begins a token late",
+      "the next sub-chunk is the token's own",
       "(row / params.sub_chunk + 1u) * params.sub_chunk;",
-      "(row / params.sub_chunk + 1u) * params.sub_chunk + 4u;",
+      "row / params.sub_chunk * params.sub_chunk;",
     ],
     [
       "what leaves the chunk is not kept for gates",
@@ -102,6 +102,57 @@ export const LINEAR_BACKWARD_FAULTS: readonly Fault[] = [
       "(run + 1u) * 256 - 1u);",
     ],
   ]),
+  ...faultsInKernel("linear.delta_solve", GRADIENTS, [
+    [
+      "gradients are solved for without later blocks",
+      "var after = row + 4u;",
+      "var after = chunk.count;",
+    ],
+    [
+      "a token's later ones in its block have the strengths of the system",
+      "x_2 -= beta_2 * (own[3][2] * x_3);",
+      "x_2 -= beta_3 * (own[3][2] * x_3);",
+    ],
+  ]),
+  ...faultsInKernel("linear.backward.delta_scan", GRADIENTS, [
+    [
+      "gradients of states decay as those before the chunk",
+      "d_0 = fma(vec4f(kept[0]), leaving, d_0);",
+      "d_0 += leaving;",
+    ],
+    [
+      "what outputs add to a state's gradient is lost",
+      "var d_1 = added[1];",
+      "var d_1 = vec4f(0.0);",
+    ],
+    [
+      "values' gradients see no state",
+      "w_3 = fma(vec4f(pushing[2][3]), leaving, w_3);",
+      "",
+    ],
+  ]),
+  ...faultsInKernel("linear.backward.residual", GRADIENTS, [
+    [
+      "strengths see the value alone",
+      "base[0] + sum_0",
+      "base[0]",
+      "all",
+    ],
+  ]),
+  ...faultsInKernel("linear.backward.rest", GRADIENTS, [
+    [
+      "what is written has gradients of one reader",
+      "reader < first_reader(head + 1u)",
+      "reader < first_reader(head) + 1u",
+    ],
+  ]),
+  ...faultsInKernel("linear.backward.strength", GRADIENTS, [
+    [
+      "strengths of all sequences are the first one's",
+      "let place = chunk.batch * params.sequence_tokens + chunk.token + token;",
+      "let place = chunk.token + token;",
+    ],
+  ]),
   ...faultsInKernel("linear.scan", GRADIENTS, [
     [
       "gradients of states go forwards",
@@ -121,13 +172,24 @@ export const LINEAR_BACKWARD_FAULTS: readonly Fault[] = [
     ],
   ),
   ...faultsIn(
-    "src/ops/linear_attention/backward/parts.ts: scoreGradients",
+    "src/ops/linear_attention/backward/context.ts: scoreGate",
     GRADIENTS,
     [
       [
         "gates of channels weigh gradients of scores",
-        'spec.gate === "head" ? "head" : "none"',
-        "spec.gate",
+        'gate === "head" ? "head" : "none"',
+        "gate",
+      ],
+    ],
+  ),
+  ...faultsIn(
+    "src/ops/linear_attention/backward/delta.ts: recallDispatches",
+    GRADIENTS,
+    [
+      [
+        "a key recalls what it writes",
+        "strict: true,",
+        "strict: false,",
       ],
     ],
   ),

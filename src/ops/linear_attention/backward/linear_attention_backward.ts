@@ -102,7 +102,8 @@ const INPUTS = [
  * a pool of states
  * @throws {RangeError} for values out of range or beyond the device's limits,
  * and for log gates above 0 on the host
- * @throws {UnsupportedError} for f16 on a device without `shader-f16`
+ * @throws {UnsupportedError} for a feature map, a normaliser or a prefix, and for
+ * f16 on a device without `shader-f16`
  * @throws {DeviceLostError} if the device is lost
  *
  * @example The gradient of the last output, by a gate that halves

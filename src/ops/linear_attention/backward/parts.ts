@@ -110,7 +110,7 @@ export function linearBackwardParts(
       ...folds.scratch,
       ...strengths.scratch,
     },
-  });
+  }, "compute fewer tokens at a time, from state to state");
 }
 
 /**

@@ -6,7 +6,6 @@
  */
 
 import { assertEquals } from "@std/assert";
-import fc from "fast-check";
 import { linearBackwardParts } from "../../../../src/ops/linear_attention/backward/parts.ts";
 import { linearProblem } from "../../../../src/ops/mod.ts";
 import { gpuTest } from "../../../support/gpu.ts";
@@ -19,58 +18,8 @@ import {
   GATE_SIZES,
   LINEAR_HEADS,
   type LinearCase,
-  linearCases,
   PLAIN_LINEAR,
 } from "../../../support/linear_cases.ts";
-import { checkProperty } from "../../../support/property.ts";
-
-/** Sizes of chunks that a case is run with. */
-const SIZES = fc.constantFrom(
-  { chunk: 4, subChunk: 4 },
-  { chunk: 16, subChunk: 4 },
-  { chunk: 24, subChunk: 12 },
-  { chunk: 64, subChunk: 16 },
-);
-
-/** Rows of whole vec4s or not, as sources differ in that. */
-const DIMS = fc.constantFrom(
-  { headDim: 8, valueHeadDim: 12 },
-  { headDim: 36, valueHeadDim: 40 },
-  { headDim: 7, valueHeadDim: 5 },
-  { headDim: 33, valueHeadDim: 1 },
-);
-
-const PROBLEMS = fc.record({
-  c: linearCases({
-    sequences: fc.array(fc.integer({ min: 0, max: 50 }), {
-      minLength: 1,
-      maxLength: 3,
-    }),
-    rule: fc.constantFrom("linear", "gated", "gated", "delta", "gated_delta"),
-  }),
-  dims: DIMS,
-  sizes: SIZES,
-}).map(({ c, dims, sizes }) => ({ c: { ...c, ...dims }, sizes }));
-
-gpuTest(
-  "linearAttentionBackward() is the recurrence run backwards",
-  async (t, gpu) => {
-    await checkProperty(
-      t.name,
-      [fc.array(PROBLEMS, { minLength: 12, maxLength: 12 })],
-      async (problems) => {
-        const results = await linearGradients(
-          gpu,
-          problems.map(({ c, sizes }) => backwardRunOf(c, sizes)),
-        );
-        problems.forEach(({ c, sizes: { chunk } }, i) =>
-          assertLinearGradients(c, { result: results[i], chunk })
-        );
-      },
-      { runs: 2 },
-    );
-  },
-);
 
 gpuTest("gradients of every gate, size of chunk and head", async (_, gpu) => {
   const cases: { c: LinearCase; chunk: number; subChunk: number }[] = [];
@@ -115,7 +64,7 @@ gpuTest("gradients are stored as float16", async (_, gpu) => {
     initialState: true,
   };
   const gated = { ...plain, decay: "channel" as const };
-  const cases = [plain, gated, { ...gated, beta: "one" as const }];
+  const cases = [plain, { ...gated, beta: "one" as const }];
   const results = await linearGradients(
     gpu,
     cases.map((c) => backwardRunOf(c)),
@@ -180,7 +129,8 @@ for (const c of [MIXED, DELTA]) {
       const [one, again, other, few, some, last] = await linearGradients(gpu, [
         run,
         run,
-        { ...run, device: { software: !gpu.software } },
+        // Other tiles, whose kernels take long to compile: once.
+        c.beta ? run : { ...run, device: { software: !gpu.software } },
         { ...run, device: small(5) },
         { ...run, device: small(20) },
         of(mates),

@@ -1,0 +1,363 @@
+struct Params {
+  chunks_at: u32,
+  chunk_count: u32,
+  heads: u32,
+  query_heads: u32,
+  key_heads: u32,
+  state_heads: u32,
+  score_vecs: u32,
+  query_at: u32,
+  query_token_stride: u32,
+  query_head_stride: u32,
+  query_batch_stride: u32,
+  head_vecs: u32,
+  sub_chunk: u32,
+  grid_heads: u32,
+  row_tiles: u32,
+  column_tiles: u32,
+}
+
+@group(0) @binding(0) var<storage, read> schedule: array<u32>;
+@group(0) @binding(1) var<storage, read> scores: array<vec4f>;
+@group(0) @binding(2) var<storage, read> query: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> gates: array<vec4f>;
+@group(0) @binding(4) var<storage, read_write> key_terms: array<vec4f>;
+@group(0) @binding(5) var<uniform> params: Params;
+
+struct Chunk {
+  batch: u32,
+  token: u32,
+  row: u32,
+  count: u32,
+}
+
+fn read_chunk(at: u32) -> Chunk {
+  return Chunk(
+    schedule[at + 0],
+    schedule[at + 1],
+    schedule[at + 2],
+    schedule[at + 3],
+  );
+}
+
+fn chunk_of(index: u32) -> Chunk {
+  return read_chunk(params.chunks_at + 4 * index);
+}
+
+fn query_head_of(head: u32) -> u32 {
+  return head * params.query_heads / params.heads;
+}
+
+fn state_head_of(head: u32) -> u32 {
+  return head * params.state_heads / params.heads;
+}
+
+fn key_head_of(state_head: u32) -> u32 {
+  return state_head * params.key_heads / params.state_heads;
+}
+
+fn score_at(row: u32, head: u32) -> u32 {
+  return (row * params.heads + head) * params.score_vecs;
+}
+
+fn score_block(chunk: Chunk, head: u32, token: u32, vec: u32) -> mat4x4f {
+  let last = chunk.count - 1u;
+  return mat4x4f(
+    select(vec4f(0.0), scores[score_at(chunk.row + min(token + 0, last), head) + vec], token + 0 <= last),
+    select(vec4f(0.0), scores[score_at(chunk.row + min(token + 1, last), head) + vec], token + 1 <= last),
+    select(vec4f(0.0), scores[score_at(chunk.row + min(token + 2, last), head) + vec], token + 2 <= last),
+    select(vec4f(0.0), scores[score_at(chunk.row + min(token + 3, last), head) + vec], token + 3 <= last),
+  );
+}
+
+fn query_place(batch: i32, token: u32, head: u32) -> u32 {
+  return params.query_at + u32(batch) * params.query_batch_stride + token * params.query_token_stride + head * params.query_head_stride;
+}
+
+fn query_at(chunk: Chunk, token: u32, head: u32) -> u32 {
+  return query_place(i32(chunk.batch), chunk.token + token, head);
+}
+
+fn load_query(base: u32, vec: u32) -> vec4f {
+  let at = base;
+  return vec4f(query[at + vec]);
+}
+
+fn query_block(chunk: Chunk, head: u32, token: u32, vec: u32) -> mat4x4f {
+  let last = chunk.count - 1u;
+  return mat4x4f(
+    select(vec4f(0.0), load_query(query_at(chunk, min(token + 0, last), head), vec), token + 0 <= last),
+    select(vec4f(0.0), load_query(query_at(chunk, min(token + 1, last), head), vec), token + 1 <= last),
+    select(vec4f(0.0), load_query(query_at(chunk, min(token + 2, last), head), vec), token + 2 <= last),
+    select(vec4f(0.0), load_query(query_at(chunk, min(token + 3, last), head), vec), token + 3 <= last),
+  );
+}
+
+fn first_reader(state_head: u32) -> u32 {
+  return state_head * params.heads / params.state_heads;
+}
+
+fn gate_of(row: u32, state_head: u32, vec: u32) -> vec4f {
+  return gates[(row * params.state_heads + state_head) * params.head_vecs + vec];
+}
+
+fn weighted(block: mat4x4f, weights: mat4x4f) -> mat4x4f {
+  return mat4x4f(
+    block[0] * weights[0],
+    block[1] * weights[1],
+    block[2] * weights[2],
+    block[3] * weights[3],
+  );
+}
+
+fn to_end(chunk: Chunk, state_head: u32, token: u32, vec: u32) -> mat4x4f {
+  let last = chunk.row + chunk.count - 1u;
+  let end = gate_of(last, state_head, vec);
+  var weights = mat4x4f();
+  {
+    let own = gate_of(min(chunk.row + token + 0, last), state_head, vec);
+    weights[0] = exp(end - own);
+  }
+  {
+    let own = gate_of(min(chunk.row + token + 1, last), state_head, vec);
+    weights[1] = exp(end - own);
+  }
+  {
+    let own = gate_of(min(chunk.row + token + 2, last), state_head, vec);
+    weights[2] = exp(end - own);
+  }
+  {
+    let own = gate_of(min(chunk.row + token + 3, last), state_head, vec);
+    weights[3] = exp(end - own);
+  }
+  return weights;
+}
+
+fn key_terms_at(row: u32, state_head: u32, part: u32) -> u32 {
+  return ((row * params.state_heads + state_head) * 3u + part) * params.head_vecs;
+}
+
+fn from_reference(chunk: Chunk, state_head: u32, token: u32, vec: u32, reference: u32) -> mat4x4f {
+  let last = chunk.row + chunk.count - 1u;
+  let base = gate_of(chunk.row + reference, state_head, vec);
+  var weights = mat4x4f();
+  {
+    let own = gate_of(min(chunk.row + token + 0, last), state_head, vec);
+    weights[0] = exp(own - base);
+  }
+  {
+    let own = gate_of(min(chunk.row + token + 1, last), state_head, vec);
+    weights[1] = exp(own - base);
+  }
+  {
+    let own = gate_of(min(chunk.row + token + 2, last), state_head, vec);
+    weights[2] = exp(own - base);
+  }
+  {
+    let own = gate_of(min(chunk.row + token + 3, last), state_head, vec);
+    weights[3] = exp(own - base);
+  }
+  return weights;
+}
+
+fn to_reference(chunk: Chunk, state_head: u32, token: u32, vec: u32, reference: u32) -> mat4x4f {
+  let last = chunk.row + chunk.count - 1u;
+  let base = gate_of(chunk.row + reference, state_head, vec);
+  var weights = mat4x4f();
+  {
+    let own = gate_of(min(chunk.row + token + 0, last), state_head, vec);
+    weights[0] = exp(base - own);
+  }
+  {
+    let own = gate_of(min(chunk.row + token + 1, last), state_head, vec);
+    weights[1] = exp(base - own);
+  }
+  {
+    let own = gate_of(min(chunk.row + token + 2, last), state_head, vec);
+    weights[2] = exp(base - own);
+  }
+  {
+    let own = gate_of(min(chunk.row + token + 3, last), state_head, vec);
+    weights[3] = exp(base - own);
+  }
+  return weights;
+}
+
+@compute @workgroup_size(8)
+fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: vec3u,
+  @builtin(local_invocation_index) lane: u32) {
+  let group = group_id.x + grid.x * (group_id.y + grid.y * group_id.z);
+  let column_tile = group % params.column_tiles;
+  let row_tile = group / params.column_tiles % params.row_tiles;
+  let place = group / (params.column_tiles * params.row_tiles);
+  let head = place % params.grid_heads;
+  let chunk_index = place / params.grid_heads;
+  if (chunk_index >= params.chunk_count) {
+    return;
+  }
+  let chunk = chunk_of(chunk_index);
+  let row_end = (row_tile + 1u) * 32;
+  let columns = 4u * params.head_vecs;
+  if (column_tile * 4 >= columns) {
+    return;
+  }
+  let last_column = (columns - 1u) / 4u * 4u;
+  let row = row_tile * 32 + 4u * lane;
+  let first_column = column_tile * 4;
+  if (row >= chunk.count) {
+    return;
+  }
+  let column_0 = min(first_column + 0 * 4u * 1, last_column);
+  var sum_0_0 = vec4f(0.0);
+  var sum_1_0 = vec4f(0.0);
+  var sum_2_0 = vec4f(0.0);
+  var sum_3_0 = vec4f(0.0);
+  if (first_column > last_column) {
+    return;
+  }
+  let column = column_0;
+  let vec = column / 4u;
+  var total_0 = vec4f(0.0);
+  var total_1 = vec4f(0.0);
+  var total_2 = vec4f(0.0);
+  var total_3 = vec4f(0.0);
+  let end = (head + 1u) * params.state_heads / params.key_heads;
+  for (var state_head = head * params.state_heads / params.key_heads; state_head < end; state_head++) {
+    sum_0_0 = vec4f(0.0);
+    sum_1_0 = vec4f(0.0);
+    sum_2_0 = vec4f(0.0);
+    sum_3_0 = vec4f(0.0);
+    total_0 += sum_0_0;
+    var others_0 = vec4f(0.0);
+    total_1 += sum_1_0;
+    var others_1 = vec4f(0.0);
+    total_2 += sum_2_0;
+    var others_2 = vec4f(0.0);
+    total_3 += sum_3_0;
+    var others_3 = vec4f(0.0);
+    for (var reader = first_reader(state_head); reader < first_reader(state_head + 1u); reader++) {
+      let query_head = query_head_of(reader);
+      sum_0_0 = vec4f(0.0);
+      sum_1_0 = vec4f(0.0);
+      sum_2_0 = vec4f(0.0);
+      sum_3_0 = vec4f(0.0);
+      let reference = (row / params.sub_chunk + 1u) * params.sub_chunk;
+      if (reference < chunk.count) {
+        for (var depth = reference; depth < chunk.count; depth += 4u) {
+          let left = score_block(chunk, reader, depth, row / 4u);
+          {
+            let column = column_0;
+            let right = weighted(query_block(chunk, query_head, depth, vec), from_reference(chunk, state_head, depth, vec, reference));
+            sum_0_0 = fma(vec4f(left[0][0]), right[0], sum_0_0);
+            sum_1_0 = fma(vec4f(left[0][1]), right[0], sum_1_0);
+            sum_2_0 = fma(vec4f(left[0][2]), right[0], sum_2_0);
+            sum_3_0 = fma(vec4f(left[0][3]), right[0], sum_3_0);
+            sum_0_0 = fma(vec4f(left[1][0]), right[1], sum_0_0);
+            sum_1_0 = fma(vec4f(left[1][1]), right[1], sum_1_0);
+            sum_2_0 = fma(vec4f(left[1][2]), right[1], sum_2_0);
+            sum_3_0 = fma(vec4f(left[1][3]), right[1], sum_3_0);
+            sum_0_0 = fma(vec4f(left[2][0]), right[2], sum_0_0);
+            sum_1_0 = fma(vec4f(left[2][1]), right[2], sum_1_0);
+            sum_2_0 = fma(vec4f(left[2][2]), right[2], sum_2_0);
+            sum_3_0 = fma(vec4f(left[2][3]), right[2], sum_3_0);
+            sum_0_0 = fma(vec4f(left[3][0]), right[3], sum_0_0);
+            sum_1_0 = fma(vec4f(left[3][1]), right[3], sum_1_0);
+            sum_2_0 = fma(vec4f(left[3][2]), right[3], sum_2_0);
+            sum_3_0 = fma(vec4f(left[3][3]), right[3], sum_3_0);
+          }
+        }
+        let passed = to_reference(chunk, state_head, row, vec, reference);
+        sum_0_0 *= passed[0];
+        sum_1_0 *= passed[1];
+        sum_2_0 *= passed[2];
+        sum_3_0 *= passed[3];
+      }
+      let last = chunk.count - 1u;
+      let gate_0 = gate_of(chunk.row + min(row + 0, last), state_head, vec);
+      let gate_1 = gate_of(chunk.row + min(row + 1, last), state_head, vec);
+      let gate_2 = gate_of(chunk.row + min(row + 2, last), state_head, vec);
+      let gate_3 = gate_of(chunk.row + min(row + 3, last), state_head, vec);
+      for (var depth = row; depth < min(reference, chunk.count); depth += 4u) {
+        let weights = score_block(chunk, reader, depth, row / 4u);
+        let query = query_block(chunk, query_head, depth, vec);
+        {
+          let own = gate_of(chunk.row + min(depth + 0, last), state_head, vec);
+          sum_0_0 = fma(vec4f(select(0.0, weights[0][0], depth + 0 > row + 0)),
+            query[0] * exp(min(own - gate_0, vec4f(0.0))), sum_0_0);
+          sum_1_0 = fma(vec4f(select(0.0, weights[0][1], depth + 0 > row + 1)),
+            query[0] * exp(min(own - gate_1, vec4f(0.0))), sum_1_0);
+          sum_2_0 = fma(vec4f(select(0.0, weights[0][2], depth + 0 > row + 2)),
+            query[0] * exp(min(own - gate_2, vec4f(0.0))), sum_2_0);
+          sum_3_0 = fma(vec4f(select(0.0, weights[0][3], depth + 0 > row + 3)),
+            query[0] * exp(min(own - gate_3, vec4f(0.0))), sum_3_0);
+        }
+        {
+          let own = gate_of(chunk.row + min(depth + 1, last), state_head, vec);
+          sum_0_0 = fma(vec4f(select(0.0, weights[1][0], depth + 1 > row + 0)),
+            query[1] * exp(min(own - gate_0, vec4f(0.0))), sum_0_0);
+          sum_1_0 = fma(vec4f(select(0.0, weights[1][1], depth + 1 > row + 1)),
+            query[1] * exp(min(own - gate_1, vec4f(0.0))), sum_1_0);
+          sum_2_0 = fma(vec4f(select(0.0, weights[1][2], depth + 1 > row + 2)),
+            query[1] * exp(min(own - gate_2, vec4f(0.0))), sum_2_0);
+          sum_3_0 = fma(vec4f(select(0.0, weights[1][3], depth + 1 > row + 3)),
+            query[1] * exp(min(own - gate_3, vec4f(0.0))), sum_3_0);
+        }
+        {
+          let own = gate_of(chunk.row + min(depth + 2, last), state_head, vec);
+          sum_0_0 = fma(vec4f(select(0.0, weights[2][0], depth + 2 > row + 0)),
+            query[2] * exp(min(own - gate_0, vec4f(0.0))), sum_0_0);
+          sum_1_0 = fma(vec4f(select(0.0, weights[2][1], depth + 2 > row + 1)),
+            query[2] * exp(min(own - gate_1, vec4f(0.0))), sum_1_0);
+          sum_2_0 = fma(vec4f(select(0.0, weights[2][2], depth + 2 > row + 2)),
+            query[2] * exp(min(own - gate_2, vec4f(0.0))), sum_2_0);
+          sum_3_0 = fma(vec4f(select(0.0, weights[2][3], depth + 2 > row + 3)),
+            query[2] * exp(min(own - gate_3, vec4f(0.0))), sum_3_0);
+        }
+        {
+          let own = gate_of(chunk.row + min(depth + 3, last), state_head, vec);
+          sum_0_0 = fma(vec4f(select(0.0, weights[3][0], depth + 3 > row + 0)),
+            query[3] * exp(min(own - gate_0, vec4f(0.0))), sum_0_0);
+          sum_1_0 = fma(vec4f(select(0.0, weights[3][1], depth + 3 > row + 1)),
+            query[3] * exp(min(own - gate_1, vec4f(0.0))), sum_1_0);
+          sum_2_0 = fma(vec4f(select(0.0, weights[3][2], depth + 3 > row + 2)),
+            query[3] * exp(min(own - gate_2, vec4f(0.0))), sum_2_0);
+          sum_3_0 = fma(vec4f(select(0.0, weights[3][3], depth + 3 > row + 3)),
+            query[3] * exp(min(own - gate_3, vec4f(0.0))), sum_3_0);
+        }
+      }
+      let own_weights = score_block(chunk, reader, row, row / 4u);
+      let own_query = query_block(chunk, query_head, row, vec);
+      others_0 += sum_0_0;
+      total_0 = fma(vec4f(own_weights[0][0]), own_query[0], total_0);
+      others_1 += sum_1_0;
+      total_1 = fma(vec4f(own_weights[1][1]), own_query[1], total_1);
+      others_2 += sum_2_0;
+      total_2 = fma(vec4f(own_weights[2][2]), own_query[2], total_2);
+      others_3 += sum_3_0;
+      total_3 = fma(vec4f(own_weights[3][3]), own_query[3], total_3);
+    }
+    total_0 += others_0;
+    if (row + 0 < chunk.count) {
+      key_terms[key_terms_at(chunk.row + row + 0, state_head, 0u) + vec] = others_0;
+    }
+    total_1 += others_1;
+    if (row + 1 < chunk.count) {
+      key_terms[key_terms_at(chunk.row + row + 1, state_head, 0u) + vec] = others_1;
+    }
+    total_2 += others_2;
+    if (row + 2 < chunk.count) {
+      key_terms[key_terms_at(chunk.row + row + 2, state_head, 0u) + vec] = others_2;
+    }
+    total_3 += others_3;
+    if (row + 3 < chunk.count) {
+      key_terms[key_terms_at(chunk.row + row + 3, state_head, 0u) + vec] = others_3;
+    }
+  }
+  if (first_column + 0 * 4u * 1 <= last_column) {
+    let column = column_0;
+    let sum_0 = sum_0_0;
+    let sum_1 = sum_1_0;
+    let sum_2 = sum_2_0;
+    let sum_3 = sum_3_0;
+  }
+}
