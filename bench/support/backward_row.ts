@@ -35,8 +35,10 @@ export interface BackwardRow {
   readonly forwardMs: number;
   /** `ms` over `forwardMs`. */
   readonly ratio: number;
-  /** GFLOP/s: five products, as flash-attn counts them, of seven that run. */
+  /** GFLOP/s of five products, as flash-attn counts them. */
   readonly rate: number;
+  /** Whether gradients of scores were stored: five products run, else seven. */
+  readonly scoreGradients: "stored" | "recomputed";
   /** `rate` over the adapter's measured peak. */
   readonly fractionOfPeak: number;
 }
@@ -95,6 +97,7 @@ export async function measureBackward(
       forwardMs: significant(forwardMs),
       ratio: significant(ms / forwardMs, 3),
       rate: significant(flops / ms / 1e6),
+      scoreGradients: backward.explain().scoreGradients,
     };
   } finally {
     for (const one of made) one.destroy();
@@ -109,6 +112,7 @@ export const BACKWARD_COLUMNS: readonly Column[] = [
   { title: "ratio", align: "right" },
   { title: "rate", align: "right" },
   { title: "of peak", align: "right" },
+  { title: "dS" },
 ];
 
 /** A row for a reader. */
@@ -120,5 +124,6 @@ export function backwardCells(row: BackwardRow): string[] {
     `${row.ratio.toFixed(2)}x`,
     `${row.rate.toFixed(1)} GFLOP/s`,
     `${(100 * row.fractionOfPeak).toFixed(0)} %`,
+    row.scoreGradients,
   ];
 }

@@ -11,6 +11,10 @@ import { Packing } from "../../src/ops/mod.ts";
 import { fittedLine, type Line } from "../../repro/fit.ts";
 import { textLengths } from "../../repro/packing/mosaicbert_counts.ts";
 import { type PackedTimes, timePacked } from "./packed_times.ts";
+import {
+  type SparseBackwardTimes,
+  timeSparseBackward,
+} from "./sparse_backward_times.ts";
 import { type SparseTimes, timeSparse } from "./sparse_times.ts";
 import { significant } from "./statistics.ts";
 
@@ -19,6 +23,12 @@ export interface SparseTable extends SparseTimes {
   /** Queries and keys. */
   readonly length: number;
   /** The line nearest to the times of blocks that the host knows. */
+  readonly line: Line;
+}
+
+/** Gradients by density. */
+export interface SparseBackwardTable extends SparseBackwardTimes {
+  /** The line nearest to them. */
   readonly line: Line;
 }
 
@@ -44,21 +54,24 @@ export interface SkippedExtent {
   readonly repeats: number;
 }
 
-/** Both. */
+/** All of it. */
 export interface SkippedWork {
   /** By density. */
   readonly sparse: SparseTable;
+  /** Gradients by density, of the same length. */
+  readonly gradients: SparseBackwardTable;
   /** By where texts are cut off. */
   readonly packed: readonly PackedRow[];
 }
 
-/** Measures both. */
+/** Measures it. */
 export async function measureSkipped(
   gpu: Gpu,
   { sparseLength: length, texts, cutOffs, repeats }: SkippedExtent,
 ): Promise<SkippedWork> {
   const { dense, rows } = await timeSparse(gpu, { length, repeats });
   const line = fittedLine(rows.map(({ density, host }) => [density, host]));
+  const gradients = await timeSparseBackward(gpu, { length, repeats });
   const packed: PackedRow[] = [];
   for (const cutOff of cutOffs) {
     packed.push(
@@ -77,13 +90,27 @@ export async function measureSkipped(
         host: significant(host),
         device: significant(device),
       })),
-      line: {
-        atZero: significant(line.atZero),
-        slope: significant(line.slope),
-        r2: significant(line.r2),
-      },
+      line: significantLine(line),
+    },
+    gradients: {
+      dense: significant(gradients.dense),
+      rows: gradients.rows.map(({ density, ms }) => ({
+        density,
+        ms: significant(ms),
+      })),
+      line: significantLine(
+        fittedLine(gradients.rows.map(({ density, ms }) => [density, ms])),
+      ),
     },
     packed,
+  };
+}
+
+function significantLine({ atZero, slope, r2 }: Line): Line {
+  return {
+    atZero: significant(atZero),
+    slope: significant(slope),
+    r2: significant(r2),
   };
 }
 
@@ -109,9 +136,9 @@ export function pairsRatio(lengths: readonly number[]): number {
   return lengths.length * Math.max(...lengths) ** 2 / pairs;
 }
 
-/** Both tables for a reader. */
+/** The tables for a reader. */
 export function skippedTables(
-  { sparse, packed }: SkippedWork,
+  { sparse, gradients, packed }: SkippedWork,
   width: number,
 ): string {
   const right = (title: string): Column => ({ title, align: "right" });
@@ -122,14 +149,25 @@ export function skippedTables(
       right("ms"),
       right("selected on the device, ms"),
       right("dense / sparse"),
+      right("gradients, ms"),
+      right("dense / sparse"),
     ],
     [
-      ["all, without a mask", dense.toFixed(2), "", ""],
-      ...sparse.rows.map(({ density, host, device }) => [
+      [
+        "all, without a mask",
+        dense.toFixed(2),
+        "",
+        "",
+        gradients.dense.toFixed(2),
+        "",
+      ],
+      ...sparse.rows.map(({ density, host, device }, i) => [
         `${100 * density} %`,
         host.toFixed(2),
         device.toFixed(2),
         `${(dense / host).toFixed(2)}x`,
+        gradients.rows[i].ms.toFixed(2),
+        `${(gradients.dense / gradients.rows[i].ms).toFixed(2)}x`,
       ]),
     ],
     { width },
@@ -152,7 +190,12 @@ export function skippedTables(
     { width },
   );
   return `${bySparsity}\n` +
-    `Nearest line: ${line.atZero.toFixed(2)} ms + ` +
-    `${line.slope.toFixed(2)} ms * density, R^2 ${line.r2.toFixed(4)}\n\n` +
+    `Nearest line: ${lineText(line)}\n` +
+    `Of gradients: ${lineText(gradients.line)}\n\n` +
     byPadding;
+}
+
+function lineText({ atZero, slope, r2 }: Line): string {
+  return `${atZero.toFixed(2)} ms + ` +
+    `${slope.toFixed(2)} ms * density, R^2 ${r2.toFixed(4)}`;
 }

@@ -27,7 +27,7 @@ export const SPARSE_HEAD_DIM = 64;
 export const SPARSE_BLOCK = 64;
 
 /** Blocks that a mask has, of all. */
-const DENSITIES: readonly number[] = [1, 0.75, 0.5, 0.25, 0.125, 0.0625];
+export const DENSITIES: readonly number[] = [1, 0.75, 0.5, 0.25, 0.125, 0.0625];
 
 /** Median milliseconds with masks of one density. */
 export interface SparseRow {
@@ -56,6 +56,21 @@ export function blocksOf(density: number, blocks: number): Uint8Array {
   return Uint8Array.from(new Prng(blocks).shuffle(kept));
 }
 
+/** Queries, keys or values of a length. */
+export function sparseShape(length: number): number[] {
+  return [1, length, SPARSE_HEADS, SPARSE_HEAD_DIM];
+}
+
+/** The blocks of a length, and as many of them as a density says. */
+export function sparseBlocks(length: number, density: number) {
+  const aside = Math.ceil(length / SPARSE_BLOCK);
+  return {
+    aside,
+    blocks: blocksOf(density, aside ** 2),
+    geometry: { queries: length, keys: length, queryBlock: SPARSE_BLOCK },
+  };
+}
+
 /** Times `length` queries over as many keys, in f32. */
 export async function timeSparse(
   gpu: Gpu,
@@ -66,9 +81,7 @@ export async function timeSparse(
     owned.push(made);
     return made;
   };
-  const geometry = { queries: length, keys: length, queryBlock: SPARSE_BLOCK };
-  const aside = Math.ceil(length / SPARSE_BLOCK);
-  const shape = [1, length, SPARSE_HEADS, SPARSE_HEAD_DIM];
+  const shape = sparseShape(length);
   const size = length * SPARSE_HEADS * SPARSE_HEAD_DIM;
   const upload = (seed: number) =>
     own(gpu.tensor(normals("f32", size, seed), shape));
@@ -84,7 +97,7 @@ export async function timeSparse(
     };
     await contest({});
     for (const density of DENSITIES) {
-      const blocks = blocksOf(density, aside ** 2);
+      const { aside, blocks, geometry } = sparseBlocks(length, density);
       await contest({ blockMask: blockMaskFromPattern(blocks, geometry) });
       const scores = own(
         gpu.tensor(Uint32Array.from(blocks), [1, 1, aside, aside]),

@@ -98,17 +98,19 @@ export function dropWeights(
   );
 }
 
-/** Names for the places of a step's keys and values. */
-export function placeKeys(keys: number): string {
+/** Names for the places of a step's keys, and of its values. */
+export function placeKeys(keys: number, values = true): string {
   return wgsl(
     `
     @each j in keys
     let key_$j = key_place(cursor, kv_head);
+    @if values
     let value_$j = value_place(cursor, kv_head);
+    @end
     cursor = advance(cursor, first_key + $j + 1u < sequence.key_count);
     @end
     `,
-    { keys },
+    { keys, values },
   );
 }
 

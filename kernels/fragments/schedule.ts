@@ -121,9 +121,12 @@ const KEY_RUN_FIELDS = {
   first_key: "u32",
   /** One past the last key; maybe beyond the sequence's. */
   end_key: "u32",
-  /** Whether every row sees every key: 1, or 0. */
+  /** Whether every row sees every key: 1, or 0; or {@linkcode BLANK_RUN}. */
   full: "u32",
 } as const;
+
+/** `full` of a run without a pair, where something is written all the same. */
+export const BLANK_RUN = 2;
 
 /** Keys that a work tile visits one after the other. */
 export const KEY_RUN: WordRecord<typeof KEY_RUN_FIELDS> = new WordRecord(

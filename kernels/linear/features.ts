@@ -19,7 +19,7 @@
 import type { Fragment } from "../fragment.ts";
 import { WordRecord } from "../record.ts";
 import { wgsl } from "../wgsl.ts";
-import { tokenBlocks, type TokenRows } from "./operands.ts";
+import { loadedTokens, type TokenRows } from "./operands.ts";
 
 const GROUP_FIELDS = {
   /** i; the head dim for features without it. */
@@ -105,36 +105,36 @@ export const featurePlaces: Fragment = {
 };
 
 /**
- * `{name}_features(chunk, head, token, feature)`: 4 tokens from `token`, each of
- * the four features from `feature`; 0 past the chunk's end, even of the feature
- * that is 1.
+ * `{name}_feature(at, group)`: the four features of a group, of the row at `at`,
+ * but for their weights. `{name}_features(chunk, head, token, feature)`: 4 tokens
+ * from `token`, each of the four features from `feature`. Past the chunk's end
+ * they are its last token's, as what they are multiplied with is 0 there: a row
+ * of zeros would not do, whose first feature is 1.
  */
 export function featureBlocks(rows: TokenRows): Fragment {
   const { name } = rows;
   return {
-    needs: [featureTable, featureWeights, tokenBlocks(rows)],
+    needs: [featureTable, featureWeights, loadedTokens(rows)],
     uniforms: { feature_root: "f32" },
     code: wgsl(
       `
+      fn $name_feature(at: u32, group: FeatureGroup) -> vec4f {
+        let last = params.head_vecs - 1u;
+        let i = load_$name(at, min(group.element / 4u, last))[group.element % 4u];
+        let j = load_$name(at, min(group.vec, last));
+        let factor = select(1.0, params.feature_root * i, group.element < params.head_dim);
+        return factor * select(vec4f(1.0, 0.0, 0.0, 0.0), params.feature_root * j, group.vec <= last);
+      }
+
       fn $name_features(chunk: Chunk, head: u32, token: u32, feature: u32) -> mat4x4f {
         let group = feature_group_of(feature / 4u);
         let weights = feature_weights(group);
-        var block = mat4x4f();
-        @each j in quad
-        if (token + $j < chunk.count) {
-          let at = $name_at(chunk, token + $j, head);
-          var factor = 1.0;
-          if (group.element < params.head_dim) {
-            factor = params.feature_root * load_$name(at, group.element / 4u)[group.element % 4u];
-          }
-          var others = vec4f(1.0, 0.0, 0.0, 0.0);
-          if (group.vec < params.head_vecs) {
-            others = params.feature_root * load_$name(at, group.vec);
-          }
-          block[$j] = weights * (factor * others);
-        }
-        @end
-        return block;
+        let last = chunk.count - 1u;
+        return mat4x4f(
+          @each j in quad
+          weights * $name_feature($name_at(chunk, min(token + $j, last), head), group),
+          @end
+        );
       }
       `,
       { name, quad: 4 },

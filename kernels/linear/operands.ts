@@ -114,18 +114,13 @@ export const valueColumns: Fragment = {
   code: wgsl(
     `
     fn value_columns(chunk: Chunk, head: u32, token: u32, vec: u32) -> mat4x4f {
-      var block = mat4x4f();
-      if (vec < params.value_vecs) {
-        block = value_block(chunk, head, token, vec);
-      }
-      if (vec == params.value_dim / 4u) {
+      let values = value_block(chunk, head, token, min(vec, params.value_vecs - 1u));
+      let sums = vec4f(4u * vec + vec4u(0u, 1u, 2u, 3u) == vec4u(params.value_dim));
+      return mat4x4f(
         @each j in quad
-        if (token + $j < chunk.count) {
-          block[$j][params.value_dim % 4u] = 1.0;
-        }
+        select(vec4f(0.0), values[$j], vec < params.value_vecs) + select(vec4f(0.0), sums, token + $j < chunk.count),
         @end
-      }
-      return block;
+      );
     }
     `,
     { quad: 4 },
@@ -178,14 +173,13 @@ export const stateSums: Fragment = {
   code: wgsl(
     `
     fn state_sums(chunk_index: u32, state_head: u32, row: u32) -> vec4f {
+      let last = params.state_rows - 1u;
       let vec = params.value_dim / 4u;
-      var sums = vec4f(0.0);
-      @each j in quad
-      if (row + $j < params.state_rows) {
-        sums[$j] = states[state_at(chunk_index, state_head, row + $j) + vec][params.value_dim % 4u];
-      }
-      @end
-      return sums;
+      return vec4f(
+        @each j in quad
+        select(0.0, states[state_at(chunk_index, state_head, min(row + $j, last)) + vec][params.value_dim % 4u], row + $j <= last),
+        @end
+      );
     }
     `,
     { quad: 4 },

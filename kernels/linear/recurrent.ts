@@ -6,6 +6,9 @@
  * u_t = v_t, or of the delta rules b_t (v_t - h'^T k_t)
  * ```
  *
+ * with features of queries and keys where there is a feature map, and divided by
+ * the sum of weights where that is asked for,
+ *
  * for sequences of few tokens (decode), which make no chunk worth its products.
  * A workgroup has 16 columns of a state for all of its rows: 4 lanes along
  * columns, 16 along rows, so that neighbours read what lies side by side. Each
@@ -18,9 +21,11 @@
 import type { DType } from "../../src/core/dtype.ts";
 import type { KernelSource } from "../../src/core/kernel.ts";
 import { type Fragment, kernelOf } from "../fragment.ts";
+import { dot4 } from "../fragments/dot.ts";
 import { wgsl } from "../wgsl.ts";
 import { chunks, heads, stateRuns } from "./chunks.ts";
 import { decayGates, givenGates } from "./given_gates.ts";
+import { featureBlocks, featureRows } from "./features.ts";
 import { type GivenStatesSpec, runStates } from "./given_states.ts";
 import { loadedTokens, storedTokens } from "./operands.ts";
 import { type GateKind, linearLabel, type LinearSpec } from "./spec.ts";
@@ -88,14 +93,31 @@ export interface RecurrentSpec
  * @category Kernels
  */
 export function recurrentKernel(spec: RecurrentSpec): KernelSource {
-  const { gate, decay, beta, initial, final } = spec;
-  const quads = Math.ceil(spec.headDim / (4 * ROW_LANES));
+  const { gate, decay, beta, initial, final, normalize = false } = spec;
+  const features = spec.featureMap === "taylor";
+  const rows = features ? featureRows(spec.headDim) : spec.headDim;
+  const quads = Math.ceil(rows / (4 * ROW_LANES));
   const delta = beta !== undefined;
   const scope = {
     quads,
     quad: 4,
     rowLanes: ROW_LANES,
+    features,
+    normalize,
+    // Features have the scale in them.
+    scale: features ? "1.0" : "params.scale",
+    vecs: features ? "params.state_rows / 4u" : "params.head_vecs",
   };
+  const queryRows = {
+    name: "query",
+    format: spec.queryFormat,
+    dim: "head_dim",
+  } as const;
+  const keyRows = {
+    name: "key",
+    format: spec.keyFormat,
+    dim: "head_dim",
+  } as const;
   return kernelOf({
     label: linearLabel("recurrent", { ...spec, delta }) +
       `.${quads}` + (initial ? ".initial" : "") + (final ? ".final" : "") +
@@ -104,12 +126,9 @@ export function recurrentKernel(spec: RecurrentSpec): KernelSource {
       chunks,
       stateRuns,
       heads,
-      loadedTokens({
-        name: "query",
-        format: spec.queryFormat,
-        dim: "head_dim",
-      }),
-      loadedTokens({ name: "key", format: spec.keyFormat, dim: "head_dim" }),
+      ...features
+        ? [featureBlocks(queryRows), featureBlocks(keyRows)]
+        : [loadedTokens(queryRows), loadedTokens(keyRows)],
       loadedTokens({
         name: "value",
         format: spec.valueFormat,
@@ -123,14 +142,18 @@ export function recurrentKernel(spec: RecurrentSpec): KernelSource {
       ...decay && gate !== "none" ? [kept(gate, decay)] : [],
       ...beta ? [givenGates("beta", beta)] : [],
       runStates(spec),
+      ...normalize ? [dot4] : [],
       columnSums,
       {
         uniforms: {
           column_tiles: "u32",
           head_vecs: "u32",
           state_rows: "u32",
+          state_vecs: "u32",
           value_vecs: "u32",
-          scale: "f32",
+          value_dim: "u32",
+          ...!features && { scale: "f32" as const },
+          ...normalize && { eps: "f32" as const },
         },
       },
     ],
@@ -215,7 +238,7 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: v
   let key_head = key_head_of(state_head);
   let members = params.heads / params.state_heads;
   let row_lane = lane / $columnLanes;
-  let live = column < params.value_vecs;
+  let live = column < params.state_vecs;
   var turn = 0u;
   $begin
   for (var c = 0u; c < run.count; c++) {
@@ -231,9 +254,19 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: v
 const BEGIN = `
 @each n in quads
 let vec_$n = row_lane + $n * $rowLanes;
+@if features
+let group_$n = feature_group_of(min(vec_$n, $vecs - 1u));
+let weights_$n = feature_weights(group_$n);
+@end
 @each r in quad
 var h_$n_$r = vec4f(0.0);
 @end
+@if normalize
+var sums_$n = vec4f(0.0);
+@end
+@end
+@if normalize
+let ones = vec4f(4u * column + vec4u(0u, 1u, 2u, 3u) == vec4u(params.value_dim));
 @end
 @if initial
 if (live) {
@@ -245,6 +278,15 @@ if (live) {
   @end
   @end
 }
+@if normalize
+@each n in quads
+@each r in quad
+if (4u * vec_$n + $r < params.state_rows) {
+  sums_$n[$r] = entering_state(run, state_head, 4u * vec_$n + $r, params.value_dim / 4u)[params.value_dim % 4u];
+}
+@end
+@end
+@end
 @end
 `;
 
@@ -255,20 +297,33 @@ let gates = decay_at(chunk, token, state_head);
 @end
 @each n in quads
 var k_$n = vec4f(0.0);
-if (vec_$n < params.head_vecs) {
+if (vec_$n < $vecs) {
+  @if features
+  k_$n = weights_$n * key_feature(key_base, group_$n);
+  @else
   k_$n = load_key(key_base, vec_$n);
+  @end
   @if gated
   let kept = kept_of(gates, vec_$n);
   @each r in quad
   h_$n_$r *= kept[$r];
   @end
+  @if normalize
+  sums_$n *= kept;
+  @end
+  @end
+  @if normalize
+  sums_$n += k_$n;
   @end
 }
 @end
 var u = vec4f(0.0);
-if (live) {
+if (column < params.value_vecs) {
   u = load_value(value_at(chunk, token, state_head), column);
 }
+@if normalize
+u += ones;
+@end
 @if delta
 var part = vec4f(0.0);
 @each n in quads
@@ -289,18 +344,35 @@ for (var member = 0u; member < members; member++) {
   let head = state_head * members + member;
   let query_base = query_at(chunk, token, query_head_of(head));
   var part = vec4f(0.0);
+  @if normalize
+  var weight = 0.0;
+  @end
   @each n in quads
-  if (vec_$n < params.head_vecs) {
+  if (vec_$n < $vecs) {
+    @if features
+    let q = weights_$n * query_feature(query_base, group_$n);
+    @else
     let q = load_query(query_base, vec_$n);
+    @end
     @each r in quad
     part = fma(vec4f(q[$r]), h_$n_$r, part);
+    @end
+    @if normalize
+    weight = dot4(weight, q, sums_$n);
     @end
   }
   @end
   let sum = sum_of(turn % 2u, lane, part);
   turn++;
-  if (live && row_lane == 0u) {
-    store_output(output_at(chunk, token, head), column, params.scale * sum);
+  @if normalize
+  let weights = $scale * sum_of(turn % 2u, lane, vec4f(weight));
+  turn++;
+  let found = $scale * sum / (weights + params.eps);
+  @else
+  let found = $scale * sum;
+  @end
+  if (column < params.value_vecs && row_lane == 0u) {
+    store_output(output_at(chunk, token, head), column, found);
   }
 }
 `;

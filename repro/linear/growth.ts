@@ -17,6 +17,7 @@ import {
   KERNELS,
   LENGTHS,
 } from "./growth_counts.ts";
+import { linearTimes } from "./linear_times.ts";
 
 const NAMES = Object.keys(KERNELS) as KernelName[];
 const LINEAR = NAMES.filter((name) => name !== "softmax");
@@ -177,4 +178,7 @@ function reportOf(data: GrowthData): Report {
 }
 
 /** What linear attention promises of long sequences. */
-export const linear: Experiment = { count: () => reportOf(countGrowth()) };
+export const linear: Experiment = {
+  count: () => reportOf(countGrowth()),
+  timing: linearTimes,
+};

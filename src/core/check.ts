@@ -96,3 +96,17 @@ export function checkBoolean(name: string, value: unknown): void {
     value,
   );
 }
+
+/** Throws TypeError unless `value` is one of some words. */
+export function checkOneOf(
+  name: string,
+  value: unknown,
+  options: readonly string[],
+): void {
+  checkType(
+    options.includes(value as string),
+    name,
+    `must be ${options.map((option) => `"${option}"`).join(" or ")}`,
+    value,
+  );
+}

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { GpuBuffer } from "../gpu/mod.ts";
+import type { BindingResource, GpuBuffer } from "../gpu/mod.ts";
 
 /** The arenas of a layer, in order. */
 export type Arenas = readonly GpuBuffer[];
@@ -15,10 +15,10 @@ export function arenaName(segment: number, layer?: number): string {
 }
 
 /** The arenas of a layer as a program's resources. */
-export function arenasByName(
-  arenas: Arenas,
+export function arenasByName<T extends BindingResource>(
+  arenas: readonly T[],
   layer?: number,
-): Record<string, GpuBuffer> {
+): Record<string, T> {
   return Object.fromEntries(
     arenas.map((arena, segment) => [arenaName(segment, layer), arena]),
   );

@@ -5,9 +5,15 @@
  * @module
  */
 
-import type { Gpu, GpuBuffer, GpuTensor, ReadOptions } from "../gpu/mod.ts";
+import type {
+  BindingResource,
+  Gpu,
+  GpuBuffer,
+  GpuTensor,
+  ReadOptions,
+} from "../gpu/mod.ts";
 import { TENSOR_USAGE } from "../gpu/buffers/usage.ts";
-import { arenaName, type Arenas, arenasByName } from "./arena_names.ts";
+import { arenaName, arenasByName } from "./arena_names.ts";
 import {
   arenaLayout,
   BlockCopier,
@@ -29,7 +35,7 @@ export interface StagedArenas extends BlockShape {
   /** Blocks of an arena. */
   readonly segmentBlocks: number;
   /** The arenas of a layer, in order; throws where there are none any more. */
-  arenas(layer?: number): Arenas;
+  arenas(layer?: number): readonly BindingResource[];
   /** Carries out what has to be copied before anything is read or written. */
   copyPending(): void;
 }
@@ -188,9 +194,9 @@ export class BlockStaging implements Disposable {
   }
 
   /** All arenas and the staging, by their names. */
-  #buffers(): Record<string, GpuBuffer> {
+  #buffers(): Record<string, BindingResource> {
     const { layers } = this.#cache;
-    const all: Record<string, GpuBuffer> = { [STAGING]: this.#buffer };
+    const all: Record<string, BindingResource> = { [STAGING]: this.#buffer };
     for (let layer = 0; layer < layers; layer++) {
       Object.assign(all, arenasByName(this.#cache.arenas(layer), layer));
     }

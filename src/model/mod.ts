@@ -29,10 +29,20 @@ export {
   type BasedLayersOptions,
 } from "./based/layers.ts";
 export {
+  type GlaBackwardPlanOptions,
+  type GlaBackwardTensors,
+  GlaLayerBackwardPlan,
+} from "./gla/backward_plan.ts";
+export {
   glaLayer,
   type GlaLayerOptions,
   type GlaLayerResult,
 } from "./gla/gla_layer.ts";
+export {
+  glaLayerBackward,
+  type GlaLayerGradients,
+  type GlaOutputGradients,
+} from "./gla/gla_layer_backward.ts";
 export {
   type GlaActivations,
   GlaLayerPlan,

@@ -62,7 +62,11 @@ export {
   type OutputGradients,
   planAttentionBackward,
 } from "./attention_backward/attention_backward.ts";
-export type { BackwardChoices } from "./attention_backward/choices.ts";
+export type {
+  BackwardChoices,
+  ScoreGradients,
+} from "./attention_backward/choices.ts";
+export type { ExplainedBackwardTraffic } from "./attention_backward/traffic.ts";
 export type {
   BackwardExplanation,
   ExplainedBackwardKernel,

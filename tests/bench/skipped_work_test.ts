@@ -25,6 +25,11 @@ Deno.test("skippedTables() sets sparse against dense, and padded against packed"
       rows: [{ density: 0.25, host: 2, device: 2.5 }],
       line: { atZero: 0.5, slope: 5.5, r2: 0.99 },
     },
+    gradients: {
+      dense: 15,
+      rows: [{ density: 0.25, ms: 4 }],
+      line: { atZero: 1, slope: 14, r2: 0.98 },
+    },
     packed: [{
       cutOff: 64,
       lengths: [64, 32],
@@ -35,7 +40,8 @@ Deno.test("skippedTables() sets sparse against dense, and padded against packed"
   }, 200);
   for (
     const line of [
-      /^25 % +2\.00 +2\.50 +3\.00x *$/m,
+      /^25 % +2\.00 +2\.50 +3\.00x +4\.00 +3\.75x *$/m,
+      /^Of gradients: 1\.00 ms \+ 14\.00 ms \* density, R\^2 0\.9800$/m,
       /^Nearest line: 0\.50 ms \+ 5\.50 ms \* density, R\^2 0\.9900$/m,
       /^2 of up to 64 +9\.00 +6\.00 +1\.50x +1\.60x *$/m,
     ]

@@ -21,12 +21,22 @@ import {
   takeRowsKernel,
   topBlocksKernel,
 } from "../../kernels/mod.ts";
+import { chunkStateKernel } from "../../kernels/linear/chunk_state.ts";
+import { chunkOutputKernel } from "../../kernels/linear/output.ts";
+import { recurrentKernel } from "../../kernels/linear/recurrent.ts";
+import { scanKernel } from "../../kernels/linear/scan.ts";
+import { chunkScoresKernel } from "../../kernels/linear/scores.ts";
+import { PRODUCT_TILE } from "../../kernels/product.ts";
 import { deltaKernel } from "../../kernels/attention/backward/delta.ts";
 import { keyValueGradientKernel } from "../../kernels/attention/backward/key_value_gradient.ts";
 import {
   queryGradientKernel,
   queryGradientRows,
 } from "../../kernels/attention/backward/query_gradient.ts";
+import {
+  keyProductKernel,
+  queryProductKernel,
+} from "../../kernels/attention/backward/score_product.ts";
 import { sumKernel } from "../../kernels/attention/backward/sum.ts";
 import type { KernelSource } from "../../src/core/kernel.ts";
 import {
@@ -34,12 +44,25 @@ import {
   clearTablesKernel,
   sumTablesKernel,
 } from "../../kernels/attention/backward/capture_gradient.ts";
+import { LAYER_SNAPSHOTS } from "./layer_kernels.ts";
 import { LINEAR_SNAPSHOTS } from "./linear_kernels.ts";
 import { causal, emitMods, relativeBias, softcap } from "../../src/mods/mod.ts";
 
 const whole = rowFormat("f32", 64);
 const half = rowFormat("f16", 64);
 const tail = rowFormat("f32", 7);
+
+/** BASED's layer: features, and outputs divided by the sum of weights. */
+const taylor = {
+  queryFormat: rowFormat("f32", 16),
+  keyFormat: rowFormat("f32", 16),
+  valueFormat: whole,
+  outputFormat: whole,
+  gate: "none",
+  featureMap: "taylor",
+  normalize: true,
+  tile: PRODUCT_TILE,
+} as const;
 
 function formats(format: typeof whole) {
   return {
@@ -130,6 +153,13 @@ const backwardKeys = {
     headVecs: 16,
     valueVecs: 16,
   },
+};
+const productKeys = {
+  queryGradientFormat: whole,
+  keyGradientFormat: whole,
+  valueGradientFormat: whole,
+  tileKeys: 16,
+  tile: { lanes: 8, ownRows: 2, step: 4, headVecs: 16 },
 };
 const slopes = emitMods({
   scoreMods: [softcap(50)],
@@ -303,6 +333,34 @@ export const SNAPSHOTS: readonly (readonly [string, KernelSource])[] = [
   ["top_blocks_f32", topBlocksKernel({ dtype: "f32" })],
   ["copy_blocks", copyBlocksKernel({ unit: 16, crossing: true })],
   ["copy_blocks_halves", copyBlocksKernel({ unit: 2, crossing: false })],
+  ["linear_chunk_state_taylor_f32", chunkStateKernel(taylor)],
+  ["linear_scores_taylor_f32", chunkScoresKernel(taylor)],
+  ["linear_output_taylor_f32", chunkOutputKernel(taylor)],
+  [
+    "linear_recurrent_taylor_f32",
+    recurrentKernel({
+      ...taylor,
+      headDim: 16,
+      stateFormat: rowFormat("f32", 65),
+      initial: true,
+      final: true,
+      pool: false,
+    }),
+  ],
+  [
+    "linear_scan_taylor",
+    scanKernel({
+      gate: "none",
+      featureMap: "taylor",
+      stateFormat: rowFormat("f32", 65),
+      items: "chunks",
+      reduce: false,
+      initial: true,
+      final: true,
+      pool: false,
+      kept: false,
+    }),
+  ],
   ["take_rows", takeRowsKernel({ unit: 16 })],
   ["take_rows_halves", takeRowsKernel({ unit: 2 })],
   [
@@ -330,6 +388,41 @@ export const SNAPSHOTS: readonly (readonly [string, KernelSource])[] = [
       mods: undefined,
       stridedQueries: true,
       tile: rowTile,
+    }),
+  ],
+  [
+    "backward_value_f32",
+    keyValueGradientKernel({
+      ...backward,
+      ...backwardKeys,
+      storesScores: true,
+      tile: { ...backwardKeys.tile, rowsPerStep: 4, headVecs: 0 },
+    }),
+  ],
+  [
+    "backward_product_key_f32",
+    keyProductKernel({ ...backward, ...productKeys }),
+  ],
+  [
+    "backward_product_query_f32",
+    queryProductKernel({
+      ...backward,
+      ...productKeys,
+      resumes: false,
+      partial: false,
+      tile: { ...productKeys.tile, ownRows: 4, step: 2 },
+    }),
+  ],
+  [
+    "backward_product_query_resumed_paged_f32",
+    queryProductKernel({
+      ...backward,
+      ...productKeys,
+      layout: "paged",
+      shift: true,
+      resumes: true,
+      partial: true,
+      tile: { ...productKeys.tile, ownRows: 4, step: 2 },
     }),
   ],
   [
@@ -375,5 +468,6 @@ export const SNAPSHOTS: readonly (readonly [string, KernelSource])[] = [
       lanes: 8,
     }),
   ],
+  ...LAYER_SNAPSHOTS,
   ...LINEAR_SNAPSHOTS,
 ];

@@ -14,11 +14,11 @@ struct Params {
   value_head_stride: u32,
   value_batch_stride: u32,
   state_rows: u32,
-  value_vecs: u32,
+  state_vecs: u32,
   head_vecs: u32,
+  grid_heads: u32,
   row_tiles: u32,
   column_tiles: u32,
-  padding_0: u32,
 }
 
 @group(0) @binding(0) var<storage, read> schedule: array<u32>;
@@ -107,7 +107,7 @@ fn value_block(chunk: Chunk, head: u32, token: u32, vec: u32) -> mat4x4f {
 }
 
 fn state_at(chunk_index: u32, state_head: u32, row: u32) -> u32 {
-  return ((chunk_index * params.state_heads + state_head) * params.state_rows + row) * params.value_vecs;
+  return ((chunk_index * params.state_heads + state_head) * params.state_rows + row) * params.state_vecs;
 }
 
 fn gate_of(row: u32, state_head: u32, vec: u32) -> vec4f {
@@ -153,14 +153,14 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: v
   let column_tile = group % params.column_tiles;
   let row_tile = group / params.column_tiles % params.row_tiles;
   let place = group / (params.column_tiles * params.row_tiles);
-  let head = place % params.heads;
-  let chunk_index = place / params.heads;
+  let head = place % params.grid_heads;
+  let chunk_index = place / params.grid_heads;
   if (chunk_index >= params.chunk_count) {
     return;
   }
   let chunk = chunk_of(chunk_index);
   let row_end = (row_tile + 1u) * 32;
-  let columns = 4u * params.value_vecs;
+  let columns = 4u * params.state_vecs;
   if (column_tile * 4 >= columns) {
     return;
   }

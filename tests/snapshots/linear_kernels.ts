@@ -8,7 +8,10 @@ import {
   chunkOutputKernel,
   chunkScoresKernel,
   chunkStateKernel,
+  deltaScanKernel,
+  deltaSolveKernel,
   gateSumsKernel,
+  recurrentKernel,
   rowFormat,
   scanKernel,
 } from "../../kernels/mod.ts";
@@ -67,5 +70,36 @@ export const LINEAR_SNAPSHOTS: readonly (readonly [string, KernelSource])[] = [
       reduce: false,
       kept: true,
     }),
+  ],
+  [
+    "linear_recurrent_f32",
+    recurrentKernel({
+      ...spec,
+      ...given,
+      pool: true,
+      headDim: 64,
+      decay: "f32",
+      beta: "f32",
+    }),
+  ],
+  [
+    "linear_delta_solve_value_f32",
+    deltaSolveKernel({ ...spec, delta: true, of: "value", beta: "f32" }),
+  ],
+  [
+    "linear_delta_solve_key_f32",
+    deltaSolveKernel({ ...spec, delta: true, of: "key", beta: "f32" }),
+  ],
+  [
+    "linear_delta_scan_f32",
+    deltaScanKernel({ ...spec, ...given, delta: true, kept: true }),
+  ],
+  [
+    "linear_delta_output_f32",
+    chunkOutputKernel({ ...spec, delta: true }),
+  ],
+  [
+    "linear_delta_scores_f32",
+    chunkScoresKernel({ ...spec, gate: "none", strict: true }),
   ],
 ];

@@ -10,7 +10,7 @@ struct Params {
   query_head_stride: u32,
   query_batch_stride: u32,
   state_rows: u32,
-  value_vecs: u32,
+  state_vecs: u32,
   score_vecs: u32,
   value_at: u32,
   value_token_stride: u32,
@@ -21,12 +21,12 @@ struct Params {
   output_head_stride: u32,
   output_batch_stride: u32,
   head_vecs: u32,
+  value_vecs: u32,
   scale: f32,
+  grid_heads: u32,
   row_tiles: u32,
   column_tiles: u32,
   padding_0: u32,
-  padding_1: u32,
-  padding_2: u32,
 }
 
 @group(0) @binding(0) var<storage, read> schedule: array<u32>;
@@ -94,7 +94,7 @@ fn query_block(chunk: Chunk, head: u32, token: u32, vec: u32) -> mat4x4f {
 }
 
 fn state_at(chunk_index: u32, state_head: u32, row: u32) -> u32 {
-  return ((chunk_index * params.state_heads + state_head) * params.state_rows + row) * params.value_vecs;
+  return ((chunk_index * params.state_heads + state_head) * params.state_rows + row) * params.state_vecs;
 }
 
 fn state_block(chunk_index: u32, state_head: u32, row: u32, vec: u32) -> mat4x4f {
@@ -202,8 +202,8 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: v
   let column_tile = group % params.column_tiles;
   let row_tile = group / params.column_tiles % params.row_tiles;
   let place = group / (params.column_tiles * params.row_tiles);
-  let head = place % params.heads;
-  let chunk_index = place / params.heads;
+  let head = place % params.grid_heads;
+  let chunk_index = place / params.grid_heads;
   if (chunk_index >= params.chunk_count) {
     return;
   }

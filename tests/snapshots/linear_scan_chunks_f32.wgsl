@@ -8,9 +8,13 @@ struct Params {
   key_heads: u32,
   state_heads: u32,
   state_rows: u32,
-  value_vecs: u32,
+  state_vecs: u32,
   head_vecs: u32,
+  given_rows: u32,
   state_stride: u32,
+  padding_0: u32,
+  padding_1: u32,
+  padding_2: u32,
 }
 
 @group(0) @binding(0) var<storage, read> schedule: array<u32>;
@@ -74,7 +78,7 @@ fn key_head_of(state_head: u32) -> u32 {
 }
 
 fn state_at(chunk_index: u32, state_head: u32, row: u32) -> u32 {
-  return ((chunk_index * params.state_heads + state_head) * params.state_rows + row) * params.value_vecs;
+  return ((chunk_index * params.state_heads + state_head) * params.state_rows + row) * params.state_vecs;
 }
 
 fn gate_of(row: u32, state_head: u32, vec: u32) -> vec4f {
@@ -82,7 +86,7 @@ fn gate_of(row: u32, state_head: u32, vec: u32) -> vec4f {
 }
 
 fn given_state_at(slot: u32, state_head: u32, row: u32) -> u32 {
-  return ((slot * params.state_heads + state_head) * params.state_rows + row) * params.state_stride;
+  return ((slot * params.state_heads + state_head) * params.given_rows + row) * params.state_stride;
 }
 
 fn load_initial(base: u32, vec: u32) -> vec4f {
@@ -96,7 +100,8 @@ fn store_final(base: u32, vec: u32, value: vec4f) {
 
 fn entering_state(run: StateRun, state_head: u32, row: u32, vec: u32) -> vec4f {
   if (run.initial_slot < 2147483648u) {
-    return load_initial(given_state_at(run.initial_slot, state_head, row), vec);
+    let given_row = row;
+    return load_initial(given_state_at(run.initial_slot, state_head, given_row), vec);
   }
   if (run.initial_slot >= 2147483648u && run.initial_slot != 4294967295u) {
     return kept_states[state_at(run.initial_slot - 2147483648u, state_head, row) + vec];
@@ -106,7 +111,8 @@ fn entering_state(run: StateRun, state_head: u32, row: u32, vec: u32) -> vec4f {
 
 fn leave_state(run: StateRun, state_head: u32, row: u32, vec: u32, state: vec4f) {
   if (run.final_slot < 2147483648u) {
-    store_final(given_state_at(run.final_slot, state_head, row), vec, state);
+    let given_row = row;
+    store_final(given_state_at(run.final_slot, state_head, given_row), vec, state);
   }
   if (run.final_slot >= 2147483648u && run.final_slot != 4294967295u) {
     kept_states[state_at(run.final_slot - 2147483648u, state_head, row) + vec] = state;
@@ -118,9 +124,9 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: v
   @builtin(local_invocation_index) lane: u32) {
   let group = group_id.x + grid.x * (group_id.y + grid.y * group_id.z);
   let index = group * 64 + lane;
-  let vec = index % params.value_vecs;
-  let row = index / params.value_vecs % params.state_rows;
-  let place = index / (params.value_vecs * params.state_rows);
+  let vec = index % params.state_vecs;
+  let row = index / params.state_vecs % params.state_rows;
+  let place = index / (params.state_vecs * params.state_rows);
   let state_head = place % params.state_heads;
   let run_index = place / params.state_heads;
   if (run_index >= params.run_count) {

@@ -8,7 +8,7 @@ struct Params {
   key_heads: u32,
   state_heads: u32,
   state_rows: u32,
-  value_vecs: u32,
+  state_vecs: u32,
   head_vecs: u32,
   gate_width: u32,
 }
@@ -73,7 +73,7 @@ fn key_head_of(state_head: u32) -> u32 {
 }
 
 fn state_at(chunk_index: u32, state_head: u32, row: u32) -> u32 {
-  return ((chunk_index * params.state_heads + state_head) * params.state_rows + row) * params.value_vecs;
+  return ((chunk_index * params.state_heads + state_head) * params.state_rows + row) * params.state_vecs;
 }
 
 fn gate_of(row: u32, state_head: u32, vec: u32) -> vec4f {
@@ -98,9 +98,9 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: v
   @builtin(local_invocation_index) lane: u32) {
   let group = group_id.x + grid.x * (group_id.y + grid.y * group_id.z);
   let index = group * 64 + lane;
-  let vec = index % params.value_vecs;
-  let row = index / params.value_vecs % params.state_rows;
-  let place = index / (params.value_vecs * params.state_rows);
+  let vec = index % params.state_vecs;
+  let row = index / params.state_vecs % params.state_rows;
+  let place = index / (params.state_vecs * params.state_rows);
   let state_head = place % params.state_heads;
   let run_index = place / params.state_heads;
   if (run_index >= params.run_count) {

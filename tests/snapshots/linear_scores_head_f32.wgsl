@@ -16,9 +16,9 @@ struct Params {
   score_vecs: u32,
   head_vecs: u32,
   scale: f32,
+  grid_heads: u32,
   row_tiles: u32,
   column_tiles: u32,
-  padding_0: u32,
 }
 
 @group(0) @binding(0) var<storage, read> schedule: array<u32>;
@@ -121,8 +121,8 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: v
   let column_tile = group % params.column_tiles;
   let row_tile = group / params.column_tiles % params.row_tiles;
   let place = group / (params.column_tiles * params.row_tiles);
-  let head = place % params.heads;
-  let chunk_index = place / params.heads;
+  let head = place % params.grid_heads;
+  let chunk_index = place / params.grid_heads;
   if (chunk_index >= params.chunk_count) {
     return;
   }
@@ -186,26 +186,30 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: v
     if (row + 0 < chunk.count) {
       let gate = gate_of(chunk.row + row + 0, state_head, 0u);
       let weight = params.scale * exp(min(gate - key_gates, vec4f(0.0)));
+      let score_0 = sum_0;
       scores[score_at(chunk.row + row + 0, head) + column / 4u] =
-      select(vec4f(0.0), weight * sum_0, columns <= vec4u(row + 0));
+      select(vec4f(0.0), weight * score_0, columns <= vec4u(row + 0));
     }
     if (row + 1 < chunk.count) {
       let gate = gate_of(chunk.row + row + 1, state_head, 0u);
       let weight = params.scale * exp(min(gate - key_gates, vec4f(0.0)));
+      let score_1 = sum_1;
       scores[score_at(chunk.row + row + 1, head) + column / 4u] =
-      select(vec4f(0.0), weight * sum_1, columns <= vec4u(row + 1));
+      select(vec4f(0.0), weight * score_1, columns <= vec4u(row + 1));
     }
     if (row + 2 < chunk.count) {
       let gate = gate_of(chunk.row + row + 2, state_head, 0u);
       let weight = params.scale * exp(min(gate - key_gates, vec4f(0.0)));
+      let score_2 = sum_2;
       scores[score_at(chunk.row + row + 2, head) + column / 4u] =
-      select(vec4f(0.0), weight * sum_2, columns <= vec4u(row + 2));
+      select(vec4f(0.0), weight * score_2, columns <= vec4u(row + 2));
     }
     if (row + 3 < chunk.count) {
       let gate = gate_of(chunk.row + row + 3, state_head, 0u);
       let weight = params.scale * exp(min(gate - key_gates, vec4f(0.0)));
+      let score_3 = sum_3;
       scores[score_at(chunk.row + row + 3, head) + column / 4u] =
-      select(vec4f(0.0), weight * sum_3, columns <= vec4u(row + 3));
+      select(vec4f(0.0), weight * score_3, columns <= vec4u(row + 3));
     }
   }
 }

@@ -15,7 +15,11 @@ import {
 } from "../../reference/mod.ts";
 import { hostOf } from "./attention/storage.ts";
 import type { Gpu, GpuTensor } from "../../src/gpu/mod.ts";
-import { linearAttention, type LinearPrefix } from "../../src/ops/mod.ts";
+import {
+  linearAttention,
+  type LinearForm,
+  type LinearPrefix,
+} from "../../src/ops/mod.ts";
 import {
   type LinearCase,
   type LinearData,
@@ -30,6 +34,8 @@ export interface FeatureCase extends LinearCase {
   readonly eps?: number;
   /** Tokens of a chunk; the default's by default. */
   readonly chunk?: number;
+  /** By chunks or token by token; each by its length by default. */
+  readonly form?: LinearForm;
   /** Tokens of a sub-chunk, which divide those of a chunk. */
   readonly subChunk?: number;
 }
@@ -136,6 +142,7 @@ export async function runFeatures(
         ...c.eps !== undefined && { normalize: { eps: c.eps } },
         ...c.scale !== undefined && { scale: c.scale },
         ...c.chunk !== undefined && { chunk: c.chunk },
+        ...c.form !== undefined && { form: c.form },
         ...c.subChunk !== undefined && { subChunk: c.subChunk },
         ...initialState && {
           initialState: owned.own(gpu.tensor(initialState, [

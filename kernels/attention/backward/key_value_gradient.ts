@@ -16,12 +16,18 @@ import { kernelOf } from "../../fragment.ts";
 import { dotTile } from "../../fragments/dot.ts";
 import { dropTile } from "../../fragments/dropout.ts";
 import { placeOf, type RowFormat } from "../../fragments/rows.ts";
-import { entryPoint } from "../../fragments/schedule.ts";
+import { BLANK_RUN, entryPoint } from "../../fragments/schedule.ts";
 import { wgsl } from "../../wgsl.ts";
 import { accumulatorOf, addTile } from "../add_tile.ts";
-import { nameRow, namesOf } from "../query_rows.ts";
+import { nameRow } from "../query_rows.ts";
 import { beginTile, eachOwnStep } from "../spec.ts";
 import { hideScores, modifyScores, type TilePairs } from "../score_tile.ts";
+import {
+  placeScores,
+  scoreGradientRows,
+  storeScores,
+} from "./score_gradients.ts";
+import { nameStepRows, placeStepQuery, stepNamesOf } from "./step_rows.ts";
 import {
   backwardFragments,
   backwardLabel,
@@ -58,6 +64,11 @@ export interface KeyValueGradientSpec extends BackwardSpec {
   readonly keyGradientFormat: RowFormat;
   /** The format of rows of the values' gradient. */
   readonly valueGradientFormat: RowFormat;
+  /**
+   * Whether gradients of scores are stored, for kernels that make dQ and dK of
+   * them, and dK is not made here: a tile then needs no room for it.
+   */
+  readonly storesScores?: boolean | undefined;
 }
 
 /** Keys of one work tile. */
@@ -107,6 +118,8 @@ export function keyValueGradientKernel(
   const { lanes, keysPerLane: own, rowsPerStep: step } = tile;
   const dropout = spec.dropout ?? false;
   const derivatives = spec.mods?.hasScore ?? false;
+  const stores = spec.storesScores ?? false;
+  const scores = { own, step, tileKeys: tileKeys(tile) };
   const rowAt = (offset: string) =>
     ({ offset, queries: "consecutive", first: "first_row" }) as const;
   const pairs: TilePairs = {
@@ -125,20 +138,14 @@ export function keyValueGradientKernel(
   };
   const key = { own, step, vecs: "row_sizes.head_vecs", weights: "ds" };
   const valueColumn = `vec + ${tile.headVecs}u`;
-  const body = wgsl(STEP, {
+  const whole = wgsl(STEP, {
     step,
-    places: Array.from({ length: step }, (_, j) => {
-      const of = { ...namesOf(j), batch: "sequence.batch" };
-      const place = placeOf({
-        name: "query",
-        batches: spec.stridedQueries ?? false,
-      }, of);
-      return `let query_at_${j} = ${place};\n${placeGradients(j, spec, of)}`;
-    }).join("\n"),
-    others: Array.from(
-      { length: step - 1 },
-      (_, j) => wgsl(NEXT_ROW, { j: j + 1, before: j }),
-    ).join("\n"),
+    rows: nameStepRows(step),
+    places: Array.from({ length: step }, (_, j) =>
+      [
+        placeStepQuery(j, spec),
+        placeGradients(j, spec, stepNamesOf(j)),
+      ].join("\n")).join("\n"),
     dots: dotTile({
       own,
       step,
@@ -176,11 +183,18 @@ export function keyValueGradientKernel(
       column: valueColumn,
       row: ["g", "live_output_gradient(gradient_at_$j, vec, statistics_$j.x)"],
     }),
-    addKey: addTile({
+    toKey: stores ? storeScores(scores) : addTile({
       ...key,
       row: ["q", "live_query(query_at_$j, vec, statistics_$j.x)"],
     }),
   });
+  const body = stores
+    ? wgsl(UNLESS_BLANK, {
+      whole,
+      blank: storeScores(scores, "zeros"),
+      value: BLANK_RUN,
+    })
+    : whole;
   const [keyPlace, valuePlace] = keyValueGradientRows(spec);
   const store = Array.from({ length: own }, (_, r) => {
     const of = {
@@ -193,25 +207,36 @@ export function keyValueGradientKernel(
       keyPlace: placeOf(keyPlace, of),
       valuePlace: placeOf(valuePlace, of),
       partial,
+      stores,
       local: localKey(tile, r),
       valueColumn,
     });
   });
   return kernelOf({
-    label: backwardLabel("key_value", `${step}x${tileKeys(tile)}`, spec),
+    label: backwardLabel(
+      stores ? "value" : "key_value",
+      `${step}x${tileKeys(tile)}`,
+      spec,
+    ),
     fragments: [
       ...backwardFragments(spec),
       ...(partial
         ? [partialSums("read_write")]
-        : keyValueGradientRows(spec).map(gradientRows)),
+        : keyValueGradientRows(spec).slice(stores ? 1 : 0).map(gradientRows)),
       keyGradients,
+      ...(stores
+        ? [scoreGradientRows({
+          tileKeys: tileKeys(tile),
+          access: "read_write",
+        })]
+        : []),
       {
         code: [
           accumulatorOf(
             { lanes, rowsPerLane: own },
             tile.headVecs + tile.valueVecs,
           ),
-          wgsl(LIVE_ROWS),
+          wgsl(LIVE_ROWS, { query: !stores }),
         ].join("\n\n"),
       },
     ],
@@ -224,7 +249,8 @@ export function keyValueGradientKernel(
           { length: own },
           (_, r) => wgsl(KEY, { r, local: localKey(tile, r) }),
         ),
-        wgsl(BEGIN, { own, valueColumn }),
+        ...(stores ? [placeScores(own)] : []),
+        wgsl(BEGIN, { own, stores, valueColumn }),
         eachOwnStep(spec, step, body, { along: "row" }),
         "let gradients = key_gradients_of(tile.sequence);",
         ...store,
@@ -240,10 +266,12 @@ function localKey({ lanes }: KeyTile, r: number): string {
 
 // A row without keys may be NaN: what pads a batch, for instance.
 const LIVE_ROWS = `
+@if query
 fn live_query(base: u32, vec: u32, log_sum: f32) -> vec4f {
   return select(vec4f(0.0), load_query(base, vec), log_sum != SENTINEL);
 }
 
+@end
 fn live_output_gradient(base: u32, vec: u32, log_sum: f32) -> vec4f {
   return select(vec4f(0.0), load_output_gradient(base, vec), log_sum != SENTINEL);
 }
@@ -258,26 +286,28 @@ let key_at_$r = key_place(cursor_$r, kv_head);
 let value_at_$r = value_place(cursor_$r, kv_head);
 `;
 
+// No pair of these rows is seen, but others read them as parts of larger tiles.
+const UNLESS_BLANK = `
+if (run.full == $value) {
+  $blank
+} else {
+  $whole
+}
+`;
+
 const BEGIN = `
+@if not stores
 for (var vec = 0u; vec < row_sizes.head_vecs; vec++) {
   @each r in own
   accumulator[own($r, vec, lane)] = vec4f(0.0);
   @end
 }
+@end
 for (var vec = 0u; vec < row_sizes.value_vecs; vec++) {
   @each r in own
   accumulator[own($r, $valueColumn, lane)] = vec4f(0.0);
   @end
 }
-`;
-
-// A division a step, not one a row.
-const NEXT_ROW = `
-let behind_$j = member_$before + select(0u, 1u, first_row + $j < row_count);
-let next_$j = behind_$j == params.group;
-let member_$j = select(behind_$j, 0u, next_$j);
-let token_$j = token_$before + select(0u, 1u, next_$j);
-let head_$j = head_first + member_$j;
 `;
 
 // What each value counted for.
@@ -290,11 +320,7 @@ let kept_$r_$j = s_$r_$j * kept(extractBits(dropped_$r, $j, 1u) != 0u);
 `;
 
 const STEP = `
-let head_first = kv_head * params.group;
-let token_0 = sequence.query_start + first_row / params.group;
-let member_0 = first_row % params.group;
-let head_0 = head_first + member_0;
-$others
+$rows
 $places
 $dots
 
@@ -306,7 +332,7 @@ $drops
 $dropped
 $gradients
 $addValue
-$addKey
+$toKey
 `;
 
 const STORE = `
@@ -316,9 +342,12 @@ if (key_$r < gradients.count) {
   let sums_$r = (tile.state_row + kv_head * tile.state_stride + $local) * params.row_vecs;
   @else
   let token_$r = gradients.start + key_$r;
+  @if not stores
   let key_out_$r = $keyPlace;
+  @end
   let value_out_$r = $valuePlace;
   @end
+  @if not stores
   for (var vec = 0u; vec < row_sizes.head_vecs; vec++) {
     let gradient = select(vec4f(0.0), accumulator[own($r, vec, lane)] * params.scale, written_$r);
     @if partial
@@ -327,6 +356,7 @@ if (key_$r < gradients.count) {
     store_key_gradient(key_out_$r, vec, gradient);
     @end
   }
+  @end
   for (var vec = 0u; vec < row_sizes.value_vecs; vec++) {
     let gradient = select(vec4f(0.0), accumulator[own($r, $valueColumn, lane)], written_$r);
     @if partial

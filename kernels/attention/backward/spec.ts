@@ -188,7 +188,8 @@ export const ROW_SIZES: WordRecord<typeof ROW_SIZES_FIELDS> = new WordRecord(
   ROW_SIZES_FIELDS,
 );
 
-const rowSizes: Fragment = {
+/** `read_row_sizes`, for {@linkcode READ_ROW_SIZES}. */
+export const rowSizes: Fragment = {
   uniforms: { row_sizes_at: "u32" },
   code: ROW_SIZES.declare("row_sizes"),
 };

@@ -106,7 +106,7 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: v
   if (row < params.state_rows) {
     let at = state_at(chunk_index, state_head, row);
     var sums = vec4f(0.0);
-    for (var vec = 0u; vec < params.value_vecs; vec++) {
+    for (var vec = 0u; vec < params.state_vecs; vec++) {
       sums = fma(states[at + vec], state_gradients[at + vec], sums);
     }
     let chunk = chunk_of(chunk_index);

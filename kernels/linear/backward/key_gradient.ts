@@ -110,7 +110,7 @@ export function keyGradientKernel(spec: LinearBackwardSpec): KernelSource {
       channels,
       gated: gate !== "none",
       leaving: sumOf({
-        depth: "4u * params.value_vecs",
+        depth: "4u * params.state_vecs",
         left: "transpose(value_block(chunk, state_head, row, depth / 4u))",
         right:
           "transpose(state_block(chunk_index, state_head, column, depth / 4u))",

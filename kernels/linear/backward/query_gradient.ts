@@ -110,7 +110,7 @@ export function queryGradientKernel(spec: LinearBackwardSpec): KernelSource {
       head: gate === "head",
       gated: gate !== "none",
       entering: sumOf({
-        depth: "4u * params.value_vecs",
+        depth: "4u * params.state_vecs",
         left:
           "transpose(output_gradient_block(chunk, reader, row, depth / 4u))",
         right:

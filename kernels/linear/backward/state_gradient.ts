@@ -66,7 +66,7 @@ export function stateGradientKernel(spec: LinearSpec): KernelSource {
       { uniforms: { scale: "f32" } },
     ],
     rows: "params.state_rows",
-    columns: "4u * params.value_vecs",
+    columns: "4u * params.state_vecs",
     begin: wgsl(SUM, {
       sum: sumOf({
         depth: "chunk.count",

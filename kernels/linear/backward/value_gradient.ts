@@ -80,7 +80,7 @@ export function valueGradientKernel(spec: LinearSpec): KernelSource {
       ...spec.gate === "none" ? [] : [gateWeights(spec.gate, "to_end")],
     ],
     rows: "chunk.count",
-    columns: "4u * params.value_vecs",
+    columns: "4u * params.state_vecs",
     begin: wgsl(READERS, {
       sum: sumOf({
         first: "row",

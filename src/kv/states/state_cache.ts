@@ -12,8 +12,8 @@ import { TENSOR_USAGE } from "../../gpu/buffers/usage.ts";
 import type { Gpu, GpuBuffer, GpuTensor } from "../../gpu/mod.ts";
 import { arenaLayout, BlockCopier } from "../copier.ts";
 import { copyBatches } from "../copy_batches.ts";
-import type { StagedArenas } from "../staging.ts";
 import {
+  blockOf,
   elementsOf,
   STATE,
   type StateCacheOptions,
@@ -35,7 +35,6 @@ export interface StateCopy {
 
 /** The arenas of one tensor of the states, layer by layer. */
 interface Kind {
-  readonly staged: StagedArenas;
   readonly tensors: readonly GpuTensor[];
   readonly buffers: readonly GpuBuffer[];
   readonly copier: BlockCopier;
@@ -212,11 +211,6 @@ export class StateCache implements Disposable {
     });
   }
 
-  /** What is moved to host memory: the arenas of each tensor. */
-  get staged(): readonly StagedArenas[] {
-    return [...this.#kinds.values()].map(({ staged }) => staged);
-  }
-
   /**
    * Throws unless the cache can be used.
    *
@@ -251,14 +245,7 @@ export class StateCache implements Disposable {
   /** Allocates one tensor of the states in all layers. */
   async #open(name: string, shape: readonly number[]): Promise<void> {
     const { gpu, numStates, layers } = this;
-    // A state is a block of one token with a key and no value.
-    const block = {
-      blockSize: 1,
-      kvHeads: 1,
-      headDim: elementsOf(shape),
-      valueHeadDim: 0,
-      dtype: "f32" as const,
-    };
+    const block = blockOf(shape);
     const layout = arenaLayout(block, numStates);
     const copier = await BlockCopier.create(gpu, block, {
       source: layout,
@@ -266,15 +253,7 @@ export class StateCache implements Disposable {
     });
     const buffers: GpuBuffer[] = [];
     const tensors: GpuTensor[] = [];
-    const staged: StagedArenas = {
-      ...block,
-      gpu,
-      layers,
-      segmentBlocks: numStates,
-      arenas: (layer = 0) => [buffers[layer]],
-      copyPending: () => {},
-    };
-    this.#kinds.set(name, { staged, tensors, buffers, copier });
+    this.#kinds.set(name, { tensors, buffers, copier });
     const size = Math.ceil(numStates * bytesOf(shape) / 16) * 16;
     await gpu.scoped("allocate a state cache", () => {
       for (let layer = 0; layer < layers; layer++) {

@@ -9,6 +9,7 @@ import { DEFAULT_BLOCK_SIZE } from "../../cache/block/block_pool.ts";
 import { checkInteger, checkRange, checkType } from "../../core/check.ts";
 import { checkOptions } from "../../core/options.ts";
 import type { Gpu } from "../../gpu/mod.ts";
+import type { BlockShape } from "../copier.ts";
 import { arenaLimit } from "../sizes.ts";
 
 /**
@@ -70,6 +71,17 @@ const HINTS = {
 /** Elements of one tensor of a state. */
 export function elementsOf(shape: readonly number[]): number {
   return shape.reduce((product, length) => product * length, 1);
+}
+
+/** One tensor of a state as a block: of one token, with a key and no value. */
+export function blockOf(shape: readonly number[]): BlockShape {
+  return {
+    blockSize: 1,
+    kvHeads: 1,
+    headDim: elementsOf(shape),
+    valueHeadDim: 0,
+    dtype: "f32",
+  };
 }
 
 /**

@@ -8,7 +8,9 @@
 import type { SwapTransfer } from "../../cache/swap/swap_space.ts";
 import { checkInteger } from "../../core/check.ts";
 import { type BlockSlot, HostSwap, type SwapOptions } from "../host_swap.ts";
+import type { StagedArenas } from "../staging.ts";
 import type { StateCache } from "./state_cache.ts";
+import { blockOf } from "./state_sizes.ts";
 
 /**
  * How large a `StateSwap` is.
@@ -95,7 +97,7 @@ export class StateSwap implements Disposable {
     const { hostStates, stagingStates } = options;
     checkInteger("hostStates", hostStates, 1, 2 ** 31 - 2);
     const swap = await HostSwap.create({
-      arenas: cache.staged,
+      arenas: cache.names.map((name) => stagedStates(cache, name)),
       blocks: { firstBlock: 1, numBlocks: cache.numStates },
       check: () => cache.check(),
     }, {
@@ -175,4 +177,17 @@ export class StateSwap implements Disposable {
   [Symbol.dispose](): void {
     this.destroy();
   }
+}
+
+/** The arenas of one tensor of the states, by its name. */
+function stagedStates(cache: StateCache, name: string): StagedArenas {
+  const { gpu, layers, numStates } = cache;
+  return {
+    ...blockOf(cache.states(0, name).shape.slice(1)),
+    gpu,
+    layers,
+    segmentBlocks: numStates,
+    arenas: (layer) => [cache.states(layer, name)],
+    copyPending: () => {},
+  };
 }

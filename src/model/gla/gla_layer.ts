@@ -49,15 +49,30 @@ export interface GlaLayerResult<T> {
   readonly state?: T;
 }
 
-/** Uploads what is on the host; what is made goes to `temporary`. */
-export function uploadsTo(gpu: Gpu, temporary: { destroy(): void }[]) {
-  return (name: string, given: GpuTensor | HostTensor): GpuTensor => {
-    const { tensor, made } = uploadHost(gpu, given, {
-      name,
-      label: `gla.${name}`,
-    });
+/** A layer's inputs on the device; what is made here goes to `temporary`. */
+export function uploadLayer(
+  gpu: Gpu,
+  { input, weights, initialState }: GlaLayerOptions,
+  temporary: { destroy(): void }[],
+): {
+  readonly input: GpuTensor;
+  readonly weights: GlaWeights<GpuTensor>;
+  readonly initialState?: GpuTensor;
+} {
+  const upload = (name: string, given: GpuTensor | HostTensor): GpuTensor => {
+    const label = `gla.${name}`;
+    const { tensor, made } = uploadHost(gpu, given, { name, label });
     if (made) temporary.push(tensor);
     return tensor;
+  };
+  return {
+    input: upload("input", input),
+    weights: Object.fromEntries(
+      Object.entries<GpuTensor | HostTensor>({ ...weights }).map((
+        [name, weight],
+      ) => [name, upload(`weights.${name}`, weight)]),
+    ) as unknown as GlaWeights<GpuTensor>,
+    ...(initialState && { initialState: upload("initialState", initialState) }),
   };
 }
 
@@ -130,9 +145,7 @@ export async function glaLayer<T extends GpuTensor | HostTensor>(
   const temporary: { destroy(): void }[] = [plan];
   const made: GpuTensor[] = [];
   try {
-    const upload = uploadsTo(gpu, temporary);
-    const { input, weights, initialState } = options;
-    const names = Object.keys(plan.weights) as (keyof GlaWeights<unknown>)[];
+    const { input } = options;
     made.push(gpu.empty(
       describeTensor("input", input).dtype,
       input.shape,
@@ -143,13 +156,7 @@ export async function glaLayer<T extends GpuTensor | HostTensor>(
     }
     const [output, state] = made;
     const tensors = {
-      input: upload("input", input),
-      weights: Object.fromEntries(
-        names.map((name) => [name, upload(`weights.${name}`, weights[name])]),
-      ) as unknown as GlaWeights<GpuTensor>,
-      ...(initialState && {
-        initialState: upload("initialState", initialState),
-      }),
+      ...uploadLayer(gpu, options, temporary),
       output,
       ...(state && { state }),
     };

@@ -192,6 +192,11 @@ export class GlaLayerPlan implements Disposable {
     }
   }
 
+  /** The type and shape of the input, and of the output. */
+  get input(): TensorShape {
+    return this.#problem.input;
+  }
+
   /** The shape of each weight, and its type. */
   get weights(): GlaWeights<TensorShape> {
     return this.#problem.weights;
@@ -220,14 +225,10 @@ export class GlaLayerPlan implements Disposable {
     const attention = mixing.explain();
     const before = [key, key, value, value, gateDown, gateUp, decay];
     const after = [last.norm, last.gate, last.output];
-    const of = (plans: typeof before) =>
+    const of = (plans: readonly { explain(): ProgramExplanation }[]) =>
       plans.flatMap((plan) => plan.explain().dispatches);
     return {
-      dispatches: [
-        ...of(before),
-        ...attention.dispatches,
-        ...of(after as unknown as typeof before),
-      ],
+      dispatches: [...of(before), ...attention.dispatches, ...of(after)],
       attention,
     };
   }

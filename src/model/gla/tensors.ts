@@ -20,21 +20,17 @@ function named(of: string | undefined, name: string): string {
  *
  * @throws {TypeError} naming the tensor, and what it is `of`
  */
-export function checkGlaTensors<Name extends string>(
+export function checkGlaTensors(
   gpu: Gpu,
-  tensors: Readonly<Record<Name, GpuTensor>>,
-  { wanted, of }: {
-    readonly wanted: Readonly<Record<Name, TensorShape>>;
-    readonly of?: string;
-  },
+  tensors: object,
+  { wanted, of }: { readonly wanted: object; readonly of?: string },
 ): void {
   checkOptions(of ?? "encode()", tensors, { known: Object.keys(wanted) });
-  for (const [name, own] of Object.entries<TensorShape>(wanted)) {
+  const given = tensors as Record<string, GpuTensor | undefined>;
+  for (const [name, own] of Object.entries<TensorShape>({ ...wanted })) {
     const size = own.shape.reduce((product, length) => product * length, 1);
-    checkTensor(gpu, named(of, name), tensors[name as Name], {
-      type: own.dtype,
-      size,
-    });
+    const type = own.dtype;
+    checkTensor(gpu, named(of, name), given[name], { type, size });
   }
 }
 

@@ -16,12 +16,11 @@ import {
   trafficOf,
 } from "../../planning/traffic/cost.ts";
 import type { RowSizes } from "../../planning/traffic/tiles.ts";
-import type { MovedWork } from "./moved_work.ts";
-import { type AttentionProblem, packedRows } from "./problem.ts";
+import { movedRows, type MovedWork, sumVisits } from "./moved_work.ts";
+import type { AttentionProblem } from "./problem.ts";
 import type { Algorithm } from "./variants/algorithm.ts";
-import { type KeyRun, stepsOf } from "./work/key_runs.ts";
-import type { RowTile, WorkTile } from "./work/partition.ts";
-import type { Schedule } from "./work/schedule.ts";
+import type { KeyRun } from "./work/key_runs.ts";
+import type { Schedule, ScheduledWork } from "./work/schedule.ts";
 
 /**
  * Predicted traffic between storage buffers and workgroups, in bytes. A load
@@ -126,59 +125,38 @@ function movedWork(
   { kernels }: Algorithm,
   schedule: Schedule,
 ): MovedWork {
-  const sums = {
-    rows: 0,
-    keys: 0,
-    pairs: 0,
-    seeingRows: 0,
-    seenKeys: 0,
-    tiles: 0,
-  };
-  schedule.kernels.forEach(({ rowTiles, workTiles }, i) => {
-    const { loops: { step } } = kernels[i];
-    for (const work of workTiles) {
-      const own = rowTiles[work.rowTile];
-      const heads = headsOf(problem, work);
-      for (const runs of work.runs) {
-        const keys = heads * keysOf(runs, own);
-        const steps = heads * stepsOf(runs, step);
-        sums.rows += steps * own.rows;
-        sums.keys += keys;
-        sums.pairs += keys * own.rows;
-        sums.seenKeys += keys;
-        sums.tiles += steps;
-        if (runs.length > 0) sums.seeingRows += heads * own.rows;
-      }
-    }
-  });
-  const rows = problem.sequences
-    .reduce((sum, sequence) => sum + packedRows(problem, sequence), 0);
-  const { headDim, valueHeadDim, lse, kvHeads } = problem;
+  const visits = schedule.kernels.map((work, i) => ({
+    work,
+    step: kernels[i].loops.step,
+  }));
   return {
-    sums,
-    sizes: { allRows: rows * kvHeads, headDim, valueHeadDim, lse },
+    sums: sumVisits(problem, visits),
+    sizes: movedRows(problem),
     stateRows: schedule.stateRows,
   };
 }
 
-/** Kv heads that each list of a work tile's runs stands for. */
-function headsOf({ kvHeads }: AttentionProblem, work: WorkTile): number {
-  return work.kvHead === undefined && work.runs.length === 1 ? kvHeads : 1;
-}
-
-function keysOf(runs: readonly KeyRun[], { range }: RowTile): number {
-  return runs.reduce(
-    (sum, { first, end }) => sum + Math.min(end, range.end) - first,
-    0,
-  );
-}
-
 /** Each row that sees a key once, each key that is seen once, each output. */
 function floorOf(
-  { kvHeads }: AttentionProblem,
+  problem: AttentionProblem,
   { kernels }: Schedule,
   { allRows, headDim, valueHeadDim, lse }: RowSizes,
 ): Traffic {
+  const { rows, keys } = seenOnce(problem, kernels);
+  return trafficOf({
+    query: [Math.min(rows, allRows) * headDim, 0],
+    key: [keys * headDim, 0],
+    value: [keys * valueHeadDim, 0],
+    output: [0, allRows * valueHeadDim],
+    lse: [0, lse ? allRows : 0],
+  });
+}
+
+/** Rows that see a key and keys that are seen, of all heads, each once. */
+export function seenOnce(
+  { kvHeads }: Pick<AttentionProblem, "kvHeads">,
+  kernels: readonly Pick<ScheduledWork, "rowTiles">[],
+): { readonly rows: number; readonly keys: number } {
   let rows = 0;
   const seen = new Map<
     string,
@@ -193,7 +171,7 @@ function floorOf(
         if (runs.length > 0 && from === 0) rows += heads * tile.rows;
         const key = `${record}/${list}`;
         const known = seen.get(key) ?? { runs: [], heads, end };
-        known.runs.push(...runs);
+        known.runs.push(...runs.filter(({ blank }) => !blank));
         seen.set(key, known);
       });
     }
@@ -202,13 +180,7 @@ function floorOf(
   for (const { runs, heads, end } of seen.values()) {
     keys += heads * unionOf(runs, end);
   }
-  return trafficOf({
-    query: [Math.min(rows, allRows) * headDim, 0],
-    key: [keys * headDim, 0],
-    value: [keys * valueHeadDim, 0],
-    output: [0, allRows * valueHeadDim],
-    lse: [0, lse ? allRows : 0],
-  });
+  return { rows, keys };
 }
 
 /** Keys that are in any of the runs. */

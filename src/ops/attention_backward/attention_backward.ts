@@ -99,7 +99,8 @@ export interface BackwardInputs extends AttentionOptions {
  * are the caller's to destroy, and nothing waits for the device.
  *
  * Scores are computed again of the log-sum-exp, tile by tile (FlashAttention-2,
- * Dao 2023): memory is O(N). Every sum has a fixed order, so gradients repeat
+ * Dao 2023), and where that is faster their gradients are stored, those of a
+ * few keys at a time: memory is O(N). Every sum has a fixed order, so gradients repeat
  * bit by bit, and those of a sequence do not depend on its batch.
  *
  * @throws {TypeError} for a saved state that is destroyed or of another Gpu,
@@ -288,7 +289,8 @@ export async function attentionBackward(
  *   value: tensor,
  *   causal: true,
  * });
- * console.log(plan.explain().dispatches.length); // 3
+ * const { scoreGradients } = plan.explain();
+ * console.log(scoreGradients); // stored or recomputed, by the device
  * ```
  *
  * @category Attention

@@ -40,6 +40,7 @@ import type { PlanDevice } from "../attention/variants/variant.ts";
 import { flatWork } from "../attention/work/key_ranges.ts";
 import type { LoopCounts } from "../attention/work/loop_limit.ts";
 import { buildSchedule } from "../attention/work/schedule.ts";
+import { aliasesOf } from "./passes/pass.ts";
 import {
   type BackwardCandidate,
   type BackwardTiles,
@@ -182,17 +183,6 @@ export function capturePasses(context: CapturePassContext): CapturePasses {
     scratch,
     copies: selected.copies,
   };
-}
-
-/** Those of a kernel's own bindings. */
-export function aliasesOf(
-  source: KernelSource,
-  aliases: Readonly<Record<string, string>>,
-): Record<string, string> {
-  const names = source.bindings.map(({ name }) => name);
-  return Object.fromEntries(
-    Object.entries(aliases).filter(([name]) => names.includes(name)),
-  );
 }
 
 /** A kernel with one invocation for each of `count` words. */

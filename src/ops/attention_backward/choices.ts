@@ -4,12 +4,21 @@
  * @module
  */
 
-import { checkInteger } from "../../core/check.ts";
+import { checkInteger, checkOneOf } from "../../core/check.ts";
 import {
   type BackwardTileOptions,
   type BackwardTiles,
   backwardTilesOf,
 } from "./tiles.ts";
+
+/**
+ * How backward comes by the gradients of scores.
+ *
+ * @category Gradients
+ */
+export type ScoreGradients = "auto" | "stored" | "recomputed";
+
+const SCORE_GRADIENTS = ["auto", "stored", "recomputed"] as const;
 
 /**
  * How to run backward.
@@ -23,6 +32,13 @@ export interface BackwardChoices {
    * default. More keep a large device busy where sequences are few.
    */
   readonly splits?: number | undefined;
+  /**
+   * Whether the gradients of scores are made twice, for dQ and for dK and dV, or
+   * made once and stored, some keys at a time: five products instead of seven,
+   * for scratch that grows with tokens. By default, `"auto"`, what is faster on
+   * the device and fits it.
+   */
+  readonly scoreGradients?: ScoreGradients | undefined;
   /** Sizes to use instead of the device's: for tuning. */
   readonly tiles?: BackwardTileOptions | undefined;
 }
@@ -31,6 +47,8 @@ export interface BackwardChoices {
 export interface CheckedBackwardChoices {
   /** Parts of the loops. */
   readonly splits: number;
+  /** How often gradients of scores are made. */
+  readonly scoreGradients: ScoreGradients;
   /** The sizes of kernels. */
   readonly tiles: BackwardTiles;
 }
@@ -42,9 +60,10 @@ export interface CheckedBackwardChoices {
  * @throws {RangeError} for values out of range
  */
 export function checkBackwardChoices(
-  { splits = 1, tiles }: BackwardChoices,
+  { splits = 1, scoreGradients = "auto", tiles }: BackwardChoices,
   device: { readonly software: boolean },
 ): CheckedBackwardChoices {
   checkInteger("splits", splits, 1, 65535);
-  return { splits, tiles: backwardTilesOf(device, tiles) };
+  checkOneOf("scoreGradients", scoreGradients, SCORE_GRADIENTS);
+  return { splits, scoreGradients, tiles: backwardTilesOf(device, tiles) };
 }

@@ -6,6 +6,8 @@
 
 import type { ExplainedDispatch } from "../attention/explanation.ts";
 import type { TileSize } from "../attention/variants/algorithm.ts";
+import type { PassedOver } from "../attention/variants/variant.ts";
+import type { ExplainedBackwardTraffic } from "./traffic.ts";
 import type { TileCounts } from "../attention/work/key_runs.ts";
 
 /**
@@ -30,6 +32,15 @@ export interface ExplainedBackwardKernel {
 export interface BackwardExplanation {
   /** Dispatches in order. */
   readonly dispatches: readonly ExplainedDispatch[];
+  /**
+   * Whether gradients of scores are made once and stored, or made again for each
+   * of the two kernels.
+   */
+  readonly scoreGradients: "stored" | "recomputed";
+  /** Why they are not stored, where they are not. */
+  readonly passedOver?: PassedOver;
+  /** In how many parts of the keys they are stored; 1 where they are not. */
+  readonly rounds: number;
   /** Its kernels: of dQ, and of dK and dV. */
   readonly kernels: {
     readonly query: ExplainedBackwardKernel;
@@ -37,4 +48,6 @@ export interface BackwardExplanation {
   };
   /** Bytes of scratch that the plan uses. */
   readonly scratchBytes: number;
+  /** What it will move. */
+  readonly traffic: ExplainedBackwardTraffic;
 }

@@ -6,7 +6,7 @@
 
 import { checkOptions, type OptionHints } from "../../core/options.ts";
 
-const CHOICES = ["splits", "tiles"];
+const CHOICES = ["splits", "scoreGradients", "tiles"];
 
 const HINTS: OptionHints = {
   deterministic: "leave it out: gradients always are",

@@ -11,6 +11,11 @@ import {
   keyTileBytes,
   tileKeys,
 } from "../../../kernels/attention/backward/key_value_gradient.ts";
+import {
+  productRows,
+  type ProductTile,
+  productTileBytes,
+} from "../../../kernels/attention/backward/score_product.ts";
 import { checkInteger, checkRange, checkType } from "../../core/check.ts";
 import { checkFits, powerOfTwo } from "../attention/variants/tiles.ts";
 import type { PlanDevice } from "../attention/variants/variant.ts";
@@ -36,6 +41,11 @@ export interface BackwardTiles {
   readonly rows: number;
   /** Rows or keys of a step of either where there are score mods. */
   readonly modStep: number;
+  /**
+   * Keys of a sequence whose scores' gradients are stored at a time, at most,
+   * where they are stored; one tile of keys at least.
+   */
+  readonly storedKeys: number;
 }
 
 /**
@@ -59,6 +69,7 @@ export const SOFTWARE_BACKWARD_TILES: BackwardTiles = {
   keysPerLane: 8,
   rows: 16,
   modStep: 8,
+  storedKeys: 256,
 };
 
 /**
@@ -74,6 +85,7 @@ export const HARDWARE_BACKWARD_TILES: BackwardTiles = {
   keysPerLane: 1,
   rows: 8,
   modStep: 8,
+  storedKeys: 256,
 };
 
 /** The most that each size may be, and whether it is a power of two. */
@@ -89,6 +101,7 @@ const RANGES: Readonly<
   keysPerLane: [16, true],
   rows: [32, false],
   modStep: [32, false],
+  storedKeys: [65536, false],
 };
 
 /**
@@ -183,7 +196,7 @@ export function keyTile(
     lanes,
     keysPerLane,
     rowsPerStep: scoreMods ? modStep : rows,
-    headVecs: powerOfTwo(headVecs),
+    headVecs: headVecs && powerOfTwo(headVecs),
     valueVecs: powerOfTwo(valueVecs),
   });
   const room = limits.maxComputeWorkgroupStorageSize;
@@ -245,5 +258,92 @@ export function keyLoops(
   };
 }
 
-/** Keys of a key tile. */
-export { tileKeys };
+/** Tiles of the kernels that store gradients of scores, and that read them. */
+export interface StoredTiles {
+  /** Of dV, and of scores: without room for a key's gradient. */
+  readonly value: KeyTile;
+  /** Of dK, by the same work. */
+  readonly key: ProductTile;
+  /** Of dQ. */
+  readonly query: ProductTile;
+  /** Iterations of the loops along rows, and of those along keys. */
+  readonly loops: { readonly value: LoopCounts; readonly query: LoopCounts };
+}
+
+/**
+ * The tiles where gradients of scores are stored, by fours of rows; or why there
+ * are none.
+ *
+ * @throws {UnsupportedError} if not even one row a lane fits the device
+ */
+export function storedTiles(
+  rows: BackwardCandidate,
+  keys: BackwardCandidate,
+  { tiles, device }: {
+    readonly tiles: BackwardTiles;
+    readonly device: Pick<PlanDevice, "limits">;
+  },
+): StoredTiles | string {
+  const query = queryProductTile(rows, tiles, device);
+  const { headVecs, ownRows } = query;
+  const widest = Math.max(keys.headVecs, keys.valueVecs);
+  const sized = keyTile(
+    { ...keys, headVecs: 0, valueVecs: widest },
+    tiles,
+    device,
+  );
+  const value = { ...sized, valueVecs: powerOfTwo(keys.valueVecs) };
+  if (value.rowsPerStep % 4 !== 0) return "a step's rows are no whole fours";
+  if (productRows(query) % value.rowsPerStep !== 0) {
+    return "a row tile is no whole number of steps";
+  }
+  if (tileKeys(value) % query.step !== 0) {
+    return "a key tile is no whole number of steps";
+  }
+  const fullStep = rows.headVecs + 4;
+  return {
+    value,
+    key: {
+      lanes: value.lanes,
+      ownRows: value.keysPerLane,
+      step: value.rowsPerStep,
+      headVecs,
+    },
+    query,
+    loops: {
+      value: keyLoops(value, keys),
+      query: {
+        step: query.step,
+        fullStep,
+        maskedStep: fullStep,
+        tile: (ownRows + 1) * (rows.headVecs + 1) + 4,
+      },
+    },
+  };
+}
+
+/**
+ * dQ's: lanes own rows by fours, and are fewer where those have no room, or are
+ * more than the tile of other kernels has.
+ */
+function queryProductTile(
+  { length, headVecs, scoreMods }: BackwardCandidate,
+  { lanes: most, rowsPerLane, keys, modStep }: BackwardTiles,
+  { limits }: Pick<PlanDevice, "limits">,
+): ProductTile {
+  const tile = (lanes: number, ownRows: number): ProductTile => ({
+    lanes,
+    ownRows,
+    step: scoreMods ? modStep : keys,
+    headVecs: powerOfTwo(headVecs),
+  });
+  const room = limits.maxComputeWorkgroupStorageSize;
+  let lanes = Math.max(1, Math.min(most, most * rowsPerLane / 4));
+  while (lanes > 1 && productTileBytes(tile(lanes, 4)) > room) lanes /= 2;
+  const fours = doubled(
+    { most: rowsPerLane / 4, lanes: 4 * lanes, length },
+    (count) => productTileBytes(tile(lanes, 4 * count)) <= room,
+  );
+  checkFits("query product", productTileBytes(tile(lanes, 4 * fours)), room);
+  return tile(lanes, 4 * fours);
+}

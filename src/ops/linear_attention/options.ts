@@ -88,8 +88,8 @@ export interface LinearAttentionOptions<
   readonly subChunk?: number;
   /**
    * By chunks, or token by token; by default each sequence by its own length:
-   * `"recurrent"` up to 16 tokens, but for features and `normalize`, which go by
-   * chunks.
+   * `"recurrent"` up to 16 tokens, but for features of more than 18 elements,
+   * whose states are too large for it.
    */
   readonly form?: LinearForm;
   /**

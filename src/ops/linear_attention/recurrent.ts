@@ -20,9 +20,9 @@ import {
 export function recurrentDispatch(
   { problem, schedule, spec, values, device }: LinearContext,
 ): LinearDispatch {
-  const { stateHeads, headDim, valueHeadDim, decay, beta } = problem;
+  const { stateHeads, headDim, stateColumns, decay, beta } = problem;
   const { chunks, runs } = schedule.recurrent;
-  const column_tiles = Math.ceil(valueHeadDim / RECURRENT_COLUMNS);
+  const column_tiles = Math.ceil(stateColumns / RECURRENT_COLUMNS);
   return {
     source: recurrentKernel({
       ...spec,

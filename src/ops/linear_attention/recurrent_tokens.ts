@@ -5,6 +5,7 @@
  * @module
  */
 
+import { featureRows } from "../../../kernels/linear/features.ts";
 import { UnsupportedError } from "../../core/errors.ts";
 import type { LinearProblem } from "./problem.ts";
 
@@ -13,6 +14,9 @@ import type { LinearProblem } from "./problem.ts";
  * below, a chunk's products are for rows that are mostly not there.
  */
 export const RECURRENT_TOKENS = 16;
+
+/** Rows of a state at most: those of the largest head dim. */
+const RECURRENT_ROWS = 256;
 
 /** Not even sequences without tokens, whose states are handed on. */
 const NONE = -1;
@@ -25,7 +29,7 @@ const NONE = -1;
 export function recurrentTokens(
   problem: Pick<
     LinearProblem,
-    "form" | "decay" | "beta" | "states" | "featureMap" | "eps"
+    "form" | "decay" | "beta" | "states" | "featureMap" | "headDim"
   >,
   { limits }: {
     readonly limits: { readonly maxStorageBuffersPerShaderStage: number };
@@ -33,11 +37,14 @@ export function recurrentTokens(
 ): number {
   const { form, decay, beta, states: { initial, final, slots } } = problem;
   if (form === "chunked") return NONE;
-  if (problem.featureMap !== "identity" || problem.eps !== undefined) {
+  const rows = problem.featureMap === "taylor"
+    ? featureRows(problem.headDim)
+    : problem.headDim;
+  if (rows > RECURRENT_ROWS) {
     if (form === "auto") return NONE;
     throw new UnsupportedError(
       "compute linear attention of features token by token",
-      'there is no kernel for featureMap and normalize but by chunks; write form: "chunked", which takes single tokens too',
+      `lanes have registers for ${RECURRENT_ROWS} rows of a state, and it has ${rows}; write form: "chunked", which takes single tokens too`,
     );
   }
   const states = slots === undefined

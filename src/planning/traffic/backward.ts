@@ -7,7 +7,14 @@
 
 import { type ScheduleCost, trafficOf } from "./cost.ts";
 import { type AttentionSizes, packedSizes } from "./sizes.ts";
-import { checkTiles, type CostTiles, visitSums } from "./tiles.ts";
+import {
+  checkTiles,
+  type CostTiles,
+  type RowSizes,
+  rowSizes,
+  type VisitSums,
+  visitSums,
+} from "./tiles.ts";
 
 /**
  * FlashAttention-1's backward (Alg. 4): key tiles outside. dK and dV stay in
@@ -131,26 +138,95 @@ export function flash2BackwardCost(
 ): ScheduleCost {
   checkTiles(tiles);
   const packed = packedSizes(sizes);
-  const { headDim: d, valueHeadDim: e, batch, kvHeads } = packed;
-  const { rows, keys, pairs, seeingRows, seenKeys } = visitSums(packed, tiles);
-  const allRows = batch * kvHeads * packed.rows;
-  const allKeys = batch * kvHeads * packed.keys;
+  const { batch, kvHeads } = packed;
+  const sums = visitSums(packed, tiles);
+  return flash2BackwardOf(
+    { query: sums, key: sums },
+    { ...rowSizes(packed), allKeys: batch * kvHeads * packed.keys },
+  );
+}
+
+/** Rows, and the keys of all heads, written or not. */
+export interface GradientSizes extends RowSizes {
+  /** Keys that have gradients. */
+  readonly allKeys: number;
+}
+
+/** The same, of visited tiles of either pass that are summed up already. */
+export function flash2BackwardOf(
+  { query, key }: {
+    /** Of dQ: row tiles outside. */
+    readonly query: Pick<VisitSums, "keys" | "pairs" | "seeingRows">;
+    /** Of dK and dV: key tiles outside. */
+    readonly key: Pick<VisitSums, "rows" | "pairs" | "seenKeys">;
+  },
+  { allRows, allKeys, headDim: d, valueHeadDim: e }: GradientSizes,
+): ScheduleCost {
+  const rows = query.seeingRows + key.rows;
+  const keys = query.keys + key.seenKeys;
   return {
     traffic: trafficOf({
       output: [allRows * e, 0],
-      outputGradient: [allRows * e + seeingRows * e + rows * e, 0],
-      delta: [seeingRows + rows, allRows],
-      lse: [seeingRows + rows, 0],
-      query: [seeingRows * d + rows * d, 0],
-      key: [keys * d + seenKeys * d, 0],
-      value: [keys * e + seenKeys * e, 0],
+      outputGradient: [allRows * e + rows * e, 0],
+      delta: [rows, allRows],
+      lse: [rows, 0],
+      query: [rows * d, 0],
+      key: [keys * d, 0],
+      value: [keys * e, 0],
       queryGradient: [0, allRows * d],
       keyGradient: [0, allKeys * d],
       valueGradient: [0, allKeys * e],
     }),
     flops: {
-      matmul: pairs * (8 * d + 6 * e) + 2 * allRows * e,
-      exp: 2 * pairs,
+      matmul: query.pairs * (4 * d + 2 * e) + key.pairs * (4 * d + 4 * e) +
+        2 * allRows * e,
+      exp: query.pairs + key.pairs,
+      rescale: 0,
+    },
+  };
+}
+
+/** What is visited where gradients of scores are stored. */
+export interface StoredSums {
+  /** Of dV and scores, and again of dK: key tiles outside. */
+  readonly key: Pick<VisitSums, "rows" | "pairs" | "seenKeys">;
+  /** Of dQ: row tiles outside, of some keys at a time. */
+  readonly query: Pick<VisitSums, "keys" | "pairs">;
+  /** Gradients of scores that are written, zeros and padding too. */
+  readonly written: number;
+  /** Those that are read, for dK and for dQ. */
+  readonly read: number;
+  /** Elements of dQ's sums between rounds, read and written. */
+  readonly states: readonly [reads: number, writes: number];
+}
+
+/**
+ * The five products where gradients of scores are stored: D; scores and dV; dK;
+ * dQ.
+ */
+export function storedBackwardOf(
+  { key, query, written, read, states }: StoredSums,
+  { allRows, allKeys, headDim: d, valueHeadDim: e }: GradientSizes,
+): ScheduleCost {
+  return {
+    traffic: trafficOf({
+      output: [allRows * e, 0],
+      outputGradient: [allRows * e + key.rows * e, 0],
+      delta: [key.rows, allRows],
+      lse: [key.rows, 0],
+      query: [2 * key.rows * d, 0],
+      key: [(key.seenKeys + query.keys) * d, 0],
+      value: [key.seenKeys * e, 0],
+      scoreGradient: [read, written],
+      states,
+      queryGradient: [0, allRows * d],
+      keyGradient: [0, allKeys * d],
+      valueGradient: [0, allKeys * e],
+    }),
+    flops: {
+      matmul: key.pairs * (4 * d + 4 * e) + query.pairs * 2 * d +
+        2 * allRows * e,
+      exp: key.pairs,
       rescale: 0,
     },
   };

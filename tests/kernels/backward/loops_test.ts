@@ -70,13 +70,57 @@ function partsOf(
   { limits, features, software }: Gpu,
   options: AttentionOptions<AnyTensor>,
   maxLoopIterations: number,
+  scoreGradients: "stored" | "recomputed" = "recomputed",
 ) {
   const device = { software, features, limits, maxLoopIterations };
   const captureGradients = options.scoreMod ? [SLOPES] : [];
   const problem = attentionProblem(options);
   const backward = { problem, lseGradient: false, captureGradients };
-  return backwardParts(backward, device, { tiles: TILES }).parts;
+  return backwardParts(backward, device, { tiles: TILES, scoreGradients })
+    .parts;
 }
+
+/** The least limit with which gradients of scores are still stored. */
+function leastStored(gpu: Gpu, options: AttentionOptions<AnyTensor>): number {
+  const stored = (most: number) => {
+    try {
+      return partsOf(gpu, options, most, "stored") !== undefined;
+    } catch (error) {
+      if (error instanceof RangeError) return false;
+      throw error;
+    }
+  };
+  let [no, yes] = [0, 2 ** 20];
+  while (yes - no > 1) {
+    const middle = (no + yes) >> 1;
+    if (stored(middle)) yes = middle;
+    else no = middle;
+  }
+  assert(stored(yes));
+  return yes;
+}
+
+/** Fails if a kernel that stores or reads them takes more iterations. */
+async function assertWithin(
+  gpu: Gpu,
+  most: number,
+  { options, tensors }: {
+    readonly options: AttentionOptions<AnyTensor>;
+    readonly tensors: Readonly<Record<string, GpuTensor>>;
+  },
+): Promise<void> {
+  const parts = partsOf(gpu, options, most, "stored");
+  const counts = await countsOfParts(gpu, parts, tensors);
+  const own = counts.filter(({ kernel }) => STORED.test(kernel));
+  assertGreater(own.length, 2);
+  for (const count of own) {
+    const message = JSON.stringify({ most, count });
+    assertGreater(count.iterations, 0, message);
+    assert(count.iterations <= most, message);
+  }
+}
+
+const STORED = /^attention\.backward\.(value|product\.(key|query))\//;
 
 /** The kernels whose work is cut. */
 const CUT = /^attention\.backward\.(query|key_value|capture_\d)\//;
@@ -111,6 +155,10 @@ gpuTest(
           value_gradient: tensor([1, counted.keys, 1, counted.dims[1]]),
           capture_gradient_0: tensor([1, 1, 1, 1]),
         };
+        await assertWithin(gpu, leastStored(gpu, options), {
+          options,
+          tensors,
+        });
         const whole = partsOf(gpu, options, Infinity);
         // The most that cuts every kernel's tiles into parts.
         let most = 2 ** 20;

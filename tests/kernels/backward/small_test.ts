@@ -5,8 +5,9 @@
  * @module
  */
 
+import { assertEquals } from "@std/assert";
 import { PLAIN } from "../../support/attention/cases.ts";
-import { checkBackward } from "../../support/backward/check.ts";
+import { checkBackward, GRADIENT_NAMES } from "../../support/backward/check.ts";
 import {
   type BackwardCase,
   runBackward,
@@ -49,7 +50,15 @@ const CASES: Readonly<Record<string, BackwardCase>> = {
 
 for (const [name, c] of Object.entries(CASES)) {
   gpuTest(`small gradients keep the error rule: ${name}`, async (_, gpu) => {
-    const [result] = await runBackward(gpu, [c]);
+    const stored = { ...c, scoreGradients: "stored" } as const;
+    const cases = c.parts ? [c] : [c, stored];
+    const [result, once] = await runBackward(gpu, cases);
     checkBackward(c, result);
+    if (once === undefined) return;
+    checkBackward(stored, once);
+    assertEquals(once.explanation.scoreGradients, "stored");
+    for (const gradient of GRADIENT_NAMES) {
+      assertEquals(once[gradient], result[gradient], gradient);
+    }
   });
 }

@@ -140,6 +140,7 @@ Deno.test("recurrentTokens() counts the buffers that the kernel binds", () => {
         beta: whole,
         states: { ...both, slots },
         featureMap: "identity",
+        headDim: 16,
       },
       { limits: { maxStorageBuffersPerShaderStage: 8 } },
     );

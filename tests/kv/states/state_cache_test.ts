@@ -12,7 +12,7 @@ import {
   PrefixIndex,
   type StatePart,
   stateRounds,
-  StateSequence,
+  type StateSequence,
 } from "../../../src/cache/mod.ts";
 import { Prng } from "../../../src/core/prng.ts";
 import type { Gpu, GpuTensor } from "../../../src/gpu/mod.ts";
@@ -20,7 +20,7 @@ import { StateCache } from "../../../src/kv/mod.ts";
 import { linearAttention } from "../../../src/ops/mod.ts";
 import { gpuTest } from "../../support/gpu.ts";
 import { checkProperty } from "../../support/property.ts";
-import { anyStates, StateImage } from "./state_image.ts";
+import { anyStates, poisonStates, StateImage } from "./state_image.ts";
 
 const [HEADS, DIM, VALUES] = [2, 4, 3];
 
@@ -55,17 +55,6 @@ class Layer {
   constructor(gpu: Gpu, cache: StateCache) {
     this.#gpu = gpu;
     this.cache = cache;
-  }
-
-  /** Fills the slots that no one holds with NaN, the null state's too. */
-  poison(): void {
-    const { pool, numStates } = this.cache;
-    const { buffer, size } = this.cache.states();
-    const nan = new Float32Array(size / numStates).fill(NaN);
-    for (const slot of [0, ...pool.freeOrder()]) {
-      if (pool.isCached(slot)) continue;
-      this.#gpu.queue.writeBuffer(buffer, slot * nan.byteLength, nan);
-    }
   }
 
   /** Runs parts of several sequences, each with its text, in rounds. */
@@ -138,7 +127,7 @@ gpuTest(
     const layer = new Layer(gpu, cache);
     const prompt = cache.createSequence();
     const text = Array.from({ length: 9 }, (_, i) => i);
-    layer.poison();
+    poisonStates(cache);
     // The state behind 8 tokens is kept for the index.
     let outputs = await layer.run([text], [prompt.reserve(9, { at: [8] })]);
     const index = new PrefixIndex(cache.pool);
@@ -161,7 +150,7 @@ gpuTest(
       "../../../src/cache/mod.ts"
     );
     const third = Sequence.adopt(cache.pool, slot, hit.length);
-    layer.poison();
+    poisonStates(cache);
     const texts = [[...text, 10], [...text, 11], [...text.slice(0, 8), 99, 98]];
     outputs = await layer.run(texts, [
       prompt.reserve(1),
@@ -179,7 +168,7 @@ gpuTest(
     }
 
     // Drafts of which one is accepted: the state behind it is there.
-    layer.poison();
+    poisonStates(cache);
     const drafts = [...texts[0], 20, 21, 22];
     await layer.run([drafts], [
       prompt.reserve(3, { at: [11, 12], keep: true }),

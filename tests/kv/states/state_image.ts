@@ -75,6 +75,21 @@ export class StateImage {
   }
 }
 
+/**
+ * Fills with NaN the slots that no one holds and no index finds, the null
+ * state's too.
+ */
+export function poisonStates(cache: StateCache): void {
+  const { gpu, pool, numStates } = cache;
+  for (const { buffer, size } of tensors(cache)) {
+    const nan = new Float32Array(size / numStates).fill(NaN);
+    for (const slot of [0, ...pool.freeOrder()]) {
+      if (pool.isCached(slot)) continue;
+      gpu.queue.writeBuffer(buffer, slot * nan.byteLength, nan);
+    }
+  }
+}
+
 function tensors(cache: StateCache) {
   return Array.from(
     { length: cache.layers },

@@ -226,13 +226,17 @@ export const BLOCK_MASK_FAULTS: readonly Fault[] = [
       "0u",
     ],
   ]),
-  ...faultsIn("src/ops/attention_backward/parts.ts: keyPass", BACKWARD, [
+  ...faultsIn(
+    "src/ops/attention_backward/passes/recomputed.ts: keyPass",
+    BACKWARD,
     [
-      "the pass along keys writes two gradients beside its lists",
-      "partial: problem.selection !== undefined,",
-      "",
+      [
+        "the pass along keys writes two gradients beside its lists",
+        "partial: problem.selection !== undefined,",
+        "",
+      ],
     ],
-  ]),
+  ),
   ...faultsIn("AttentionBackwardPlan.encode", BACKWARD, [
     [
       "every layer goes back by the mask that the plan was made with",

@@ -160,8 +160,8 @@ export const LINEAR_ATTENTION_FAULTS: readonly Fault[] = [
   ...faultsIn("src/ops/linear_attention/chunks.ts: chunkSchedule", CHUNKS, [
     [
       "a segment leaves its state where it found one",
-      "leaving: KEPT_STATE + mostBlocks + s % 2",
-      "leaving: KEPT_STATE + mostBlocks + (s + 1) % 2",
+      "leaving: KEPT_STATE + mostBlocks + s % turns",
+      "leaving: KEPT_STATE + mostBlocks + (s + 1) % turns",
     ],
   ]),
   ...faultsIn("src/ops/linear_attention/chunks.ts: piecesOf", CHUNKS, [
@@ -171,7 +171,7 @@ export const LINEAR_ATTENTION_FAULTS: readonly Fault[] = [
       "const most = Math.min(block, segment);",
     ],
   ]),
-  ...faultsIn("src/ops/linear_attention/problem.ts: linearProblem", LAWS, [
+  ...faultsIn("src/ops/linear_attention/problem.ts: linearProblem", CHUNKS, [
     [
       "dense sequences are one after the other",
       "batch: dense ? i : 0",

@@ -53,11 +53,15 @@ export const OPS_FAULTS: readonly SourceFault[] = [
     ["arenas may be too small", "arena.size >= bytes", "true"],
   ]),
   ...faultsIn("clipRuns", SCHEDULE, [
-    ["a split runs on into the next", "end: Math.min(end, to)", "end"],
+    [
+      "a split runs on into the next",
+      "end: Math.min(run.end, to)",
+      "end: run.end",
+    ],
     [
       "a split begins in the one before",
-      "first: Math.max(first, from)",
-      "first",
+      "first: Math.max(run.first, from)",
+      "first: run.first",
     ],
   ]),
   ...faultsIn("KeyRuns", SCHEDULE, [
@@ -257,7 +261,7 @@ export const OPS_FAULTS: readonly SourceFault[] = [
     ],
     [
       "masked runs are called full",
-      "full: full ? 1 : 0",
+      "full: kindOf(run)",
       "full: 1",
     ],
     [

@@ -50,10 +50,12 @@ export const PACKING_FAULTS: readonly Fault[] = [
       "unit === 2 ? Math.ceil(units / 2) : units",
       "Math.ceil(units / 2)",
     ],
+  ]),
+  ...faultsIn("flatGrid", DEVICE, [
     [
       "a grid that is folded lacks its other rows",
-      "grid: [x, y * z, 1]",
-      "grid: [x, z, 1]",
+      "return [x, y * z, 1]",
+      "return [x, z, 1]",
     ],
   ]),
   ...faultsIn("RowsPlan.encode", DEVICE, [

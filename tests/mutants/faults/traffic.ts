@@ -93,16 +93,16 @@ export const TRAFFIC_FAULTS: readonly Fault[] = [
     ],
     ["P is not computed again", "(6 * d + 4 * e)", "(4 * d + 4 * e)"],
   ]),
-  ...faultsIn("flash2BackwardCost", BACKWARD, [
+  ...faultsIn("flash2BackwardOf", BACKWARD, [
     [
       "the log-sum-exp is read by one kernel",
-      "lse: [seeingRows + rows, 0]",
       "lse: [rows, 0]",
+      "lse: [key.rows, 0]",
     ],
     [
       "only seen keys have a gradient",
       "keyGradient: [0, allKeys * d]",
-      "keyGradient: [0, seenKeys * d]",
+      "keyGradient: [0, key.seenKeys * d]",
     ],
   ]),
   ...faultsIn("backwardTileElements", BACKWARD, [
@@ -202,7 +202,7 @@ export const TRAFFIC_FAULTS: readonly Fault[] = [
       "column > row + this.#rows",
     ],
   ]),
-  ...faultsIn("movedWork", PLANS, [
+  ...faultsIn("sumVisits", PLANS, [
     [
       "rows are counted once for all steps",
       "sums.rows += steps * own.rows",
@@ -213,8 +213,6 @@ export const TRAFFIC_FAULTS: readonly Fault[] = [
       "if (runs.length > 0) sums",
       "sums",
     ],
-  ]),
-  ...faultsIn("headsOf", PLANS, [
     [
       "a worker's tile is for all kv heads",
       "work.kvHead === undefined && work.runs.length === 1",
@@ -228,7 +226,7 @@ export const TRAFFIC_FAULTS: readonly Fault[] = [
       "vecsOf(valueHeadDim)",
     ],
   ]),
-  ...faultsIn("src/ops/attention/traffic.ts: keysOf", PLANS, [
+  ...faultsIn("src/ops/attention/moved_work.ts: keysOf", PLANS, [
     [
       "keys past the end are read",
       "Math.min(end, range.end) - first",

@@ -7,7 +7,6 @@ import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
 import { attentionProblem, type PlanChoices } from "../../../src/ops/mod.ts";
 import {
-  type AttentionSizes,
   type CostTiles,
   flash1Cost,
   flash2Cost,
@@ -18,97 +17,20 @@ import {
   trafficBytes,
 } from "../../../src/planning/mod.ts";
 import { partsFor } from "../../support/attention/parts.ts";
+import {
+  type Drawn,
+  drawn,
+  problemOf,
+  sizesOf,
+  visitsOf,
+} from "../../support/drawn_problems.ts";
 import { property } from "../../support/property.ts";
 import { planDevice } from "../../support/plan_device.ts";
 
 const DEVICE = planDevice({ features: ["shader-f16"] });
 
-interface Drawn {
-  readonly batch: number;
-  readonly queries: number;
-  readonly keys: number;
-  readonly heads: readonly [number, number];
-  readonly headDim: number;
-  readonly valueHeadDim: number;
-  readonly causal: boolean;
-  readonly dtype: "f32" | "f16";
-  readonly lse: boolean;
-  readonly window: number | undefined;
-}
-
-const drawn: fc.Arbitrary<Drawn> = fc.record({
-  batch: fc.integer({ min: 1, max: 2 }),
-  queries: fc.integer({ min: 1, max: 200 }),
-  keys: fc.integer({ min: 1, max: 200 }),
-  heads: fc.constantFrom([1, 1], [4, 2], [6, 1]),
-  headDim: fc.integer({ min: 1, max: 64 }),
-  valueHeadDim: fc.integer({ min: 1, max: 64 }),
-  causal: fc.boolean(),
-  dtype: fc.constantFrom("f32", "f16"),
-  lse: fc.boolean(),
-  window: fc.option(fc.nat(60), { nil: undefined }),
-});
-
 function explain(c: Drawn, choices: PlanChoices) {
-  const [queryHeads, kvHeads] = c.heads;
-  const tensor = (rows: number, heads: number, dim: number) => ({
-    dtype: c.dtype,
-    shape: [c.batch, rows, heads, dim],
-  });
-  const problem = attentionProblem({
-    query: tensor(c.queries, queryHeads, c.headDim),
-    key: tensor(c.keys, kvHeads, c.headDim),
-    value: tensor(c.keys, kvHeads, c.valueHeadDim),
-    causal: c.causal,
-    ...(c.window !== undefined && { window: { left: c.window } }),
-    returnLse: c.lse,
-  });
-  return partsFor(problem, DEVICE, choices).explanation;
-}
-
-function sizesOf(c: Drawn): AttentionSizes {
-  const { batch, queries, keys, headDim, valueHeadDim, lse } = c;
-  const [queryHeads, kvHeads] = c.heads;
-  return {
-    batch,
-    queries,
-    keys,
-    queryHeads,
-    kvHeads,
-    headDim,
-    valueHeadDim,
-    lse,
-  };
-}
-
-/** Whether a packed row sees a key. */
-function sees(c: Drawn, row: number, key: number): boolean {
-  const group = c.heads[0] / c.heads[1];
-  const position = Math.floor(row / group) + c.keys - c.queries;
-  return (!c.causal || key <= position) &&
-    (c.window === undefined || key >= position - c.window);
-}
-
-/** The tiles of which a pair is seen, asked pair by pair. */
-function visitsOf(c: Drawn, { rows, keys }: { rows: number; keys: number }) {
-  const known = new Map<string, boolean>();
-  const all = c.queries * c.heads[0] / c.heads[1];
-  return (rowTile: number, keyTile: number): boolean => {
-    const name = `${rowTile}/${keyTile}`;
-    let found = known.get(name);
-    if (found === undefined) {
-      found = false;
-      const end = Math.min((rowTile + 1) * rows, all);
-      const last = Math.min((keyTile + 1) * keys, c.keys);
-      for (let r = rowTile * rows; r < end && !found; r++) {
-        for (let j = keyTile * keys; j < last && !found; j++) {
-          found = sees(c, r, j);
-        }
-      }
-      known.set(name, found);
-    }
-    return found;
-  };
+  return partsFor(problemOf(c), DEVICE, choices).explanation;
 }
 
 function assertTraffic(

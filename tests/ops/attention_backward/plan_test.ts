@@ -121,24 +121,31 @@ gpuTest("a plan's gradients are attentionBackward()'s", async (_, gpu) => {
 gpuTest(
   "backward's memory grows with tokens, not with pairs",
   async (_, gpu) => {
-    const bytes: number[] = [];
-    for (const tokens of [1024, 2048, 4096]) {
-      const shape = [1, tokens, 1, 4];
-      const of = { dtype: "f32", shape } as const;
-      const before = gpu.stats.bytes;
-      using plan = await planAttentionBackward(gpu, {
-        query: of,
-        key: of,
-        value: of,
-        causal: true,
-      }, CHOICES);
-      bytes.push(gpu.stats.bytes - before);
-      assertEquals(plan.explain().scratchBytes, 8 * tokens);
-      gpu.trim();
+    // Statistics, gradients of the scores of 256 keys, rows between rounds.
+    const perRow = { recomputed: 8, stored: 8 + 4 * 256 + 16 };
+    for (const [scoreGradients, row] of Object.entries(perRow)) {
+      const bytes: number[] = [];
+      for (const tokens of [1024, 2048, 4096]) {
+        const shape = [1, tokens, 1, 4];
+        const of = { dtype: "f32", shape } as const;
+        const before = gpu.stats.bytes;
+        using plan = await planAttentionBackward(gpu, {
+          query: of,
+          key: of,
+          value: of,
+          causal: true,
+        }, {
+          tiles: { ...SMALL_BACKWARD_TILES, storedKeys: 256 },
+          scoreGradients: scoreGradients as "stored",
+        });
+        bytes.push(gpu.stats.bytes - before);
+        assertEquals(plan.explain().scratchBytes, row * tokens);
+        gpu.trim();
+      }
+      // Scratch of rows, schedules of tiles: both linear, and a power of two's
+      // room in buffers.
+      assert(bytes[2] <= 5 * bytes[0], `${scoreGradients}: ${bytes}`);
     }
-    // Statistics of rows, schedules of tiles: both linear, and a power of two's
-    // room in buffers.
-    assert(bytes[2] <= 5 * bytes[0], `${bytes}`);
   },
 );
 

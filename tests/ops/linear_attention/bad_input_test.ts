@@ -6,7 +6,7 @@
  */
 
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
-import { type TensorShape, UnsupportedError } from "../../../mod.ts";
+import type { TensorShape, UnsupportedError } from "../../../mod.ts";
 import { linearProblem } from "../../../src/ops/mod.ts";
 import { checkLogGates, linearAttention } from "../../../src/ops/mod.ts";
 import { linearParts } from "../../../src/ops/linear_attention/parts.ts";

@@ -149,7 +149,7 @@ gpuTest("a plan refuses tensors that are not its problem's", async (_, gpu) => {
       [{ states: undefined }, "states must be given"],
       [{ state: tensors.states }, "state must not be given"],
       [{ beta: tensors.decay }, "beta must not be given"],
-      [{ output: tensors.query }, "output must not share a buffer with query"],
+      [{ output: tensors.key }, "output must not share a buffer with key"],
       [{ key: tensors.decay }, "key must have"],
     ] as const
   ) {

@@ -142,7 +142,7 @@ property(
       });
     }
   },
-  { runs: 60 },
+  { runs: 40 },
 );
 
 property(

@@ -65,6 +65,7 @@ property(
     const bound = linearErrorBound(problem, options);
     assertWithin(actual, recurrentLinearAttention(problem), bound);
   },
+  { runs: 40 },
 );
 
 property(
@@ -76,6 +77,7 @@ property(
     const bound = linearErrorBound(problem, { chunk: 1 });
     assertWithin(actual, recurrentLinearAttention(problem), bound);
   },
+  { runs: 40 },
 );
 
 property(
@@ -90,6 +92,7 @@ property(
     const bound = linearErrorBound(problem, { ...options, stored: "f16" });
     assertWithin(actual, recurrentLinearAttention(problem), bound);
   },
+  { runs: 40 },
 );
 
 /**

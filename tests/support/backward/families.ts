@@ -208,6 +208,8 @@ export function drawBackward(
     ...(random.below(2) === 1 && { lseGradient: true }),
     ...(parts && { parts: parts[random.below(parts.length)] }),
     ...(backwardTiles && { backwardTiles }),
+    ...(!parts && !c.blocks?.device && random.below(2) === 1 &&
+      { scoreGradients: "stored" }),
     ...(dropout && {
       dropout: { rate: random.below(9) / 10, seed: random.below(2 ** 31) },
     }),

@@ -45,6 +45,8 @@ export interface BackwardCase extends AttentionCase {
   readonly lseGradient?: boolean;
   /** Parts of the loops of backward. */
   readonly parts?: number;
+  /** Whether scores are made once, or twice; twice by default. */
+  readonly scoreGradients?: "stored" | "recomputed";
   /** Tiles of backward: small ones, or the device's own. */
   readonly backwardTiles?: "small" | "device";
 }
@@ -75,6 +77,7 @@ export const SMALL_BACKWARD_TILES: BackwardTileOptions = {
   keysPerLane: 2,
   rows: 4,
   modStep: 4,
+  storedKeys: 32,
 };
 
 /** What a loss sends back to each sequence of a case. */
@@ -186,7 +189,10 @@ async function record(
       await AttentionBackwardPlan.create(gpu, problem, {
         lseGradient: c.lseGradient ?? false,
         splits: c.parts,
-        tiles: c.backwardTiles === "device" ? undefined : SMALL_BACKWARD_TILES,
+        ...(c.backwardTiles === "device" ? {} : {
+          scoreGradients: c.scoreGradients ?? "recomputed",
+          tiles: SMALL_BACKWARD_TILES,
+        }),
       }),
     );
     const unwritten = (size: number) =>

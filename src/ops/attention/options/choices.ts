@@ -5,7 +5,12 @@
  * @module
  */
 
-import { checkBoolean, checkInteger, checkType } from "../../../core/check.ts";
+import {
+  checkBoolean,
+  checkInteger,
+  checkOneOf,
+  checkType,
+} from "../../../core/check.ts";
 import { type TileOptions, type Tiles, tilesOf } from "../variants/tiles.ts";
 import type { CostModel } from "../work/cost.ts";
 import type { Partition } from "../work/partition.ts";
@@ -109,19 +114,6 @@ export function checkChoices(
     tiles,
     model: { tileSteps, dispatchSteps, workers: workers ?? parallelism },
   };
-}
-
-function checkOneOf(
-  name: string,
-  value: unknown,
-  options: readonly string[],
-): void {
-  checkType(
-    options.includes(value as string),
-    name,
-    `must be ${options.map((option) => `"${option}"`).join(" or ")}`,
-    value,
-  );
 }
 
 function checkSplits(splits: PlanChoices["splits"]): void {

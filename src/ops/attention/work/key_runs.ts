@@ -18,6 +18,8 @@ export interface KeyRun {
   readonly end: number;
   /** Whether every row sees every key. */
   readonly full: boolean;
+  /** Whether no row sees any key, and the tile is written all the same. */
+  readonly blank?: boolean;
 }
 
 /** Runs of a row tile: one list a kv head that differs, else one for all. */
@@ -45,10 +47,10 @@ export function clipRuns(
 ): KeyRun[] {
   return runs
     .filter(({ first, end }) => first < to && end > from)
-    .map(({ first, end, full }) => ({
-      first: Math.max(first, from),
-      end: Math.min(end, to),
-      full,
+    .map((run) => ({
+      ...run,
+      first: Math.max(run.first, from),
+      end: Math.min(run.end, to),
     }));
 }
 

@@ -149,10 +149,11 @@ function visited(
 ): KeyRun[] {
   const part: KeyRun[] = [];
   let before = 0;
-  for (const { first, end, full } of runs) {
+  for (const run of runs) {
+    const { first, end } = run;
     const start = Math.max(first, first + from - before);
     const stop = Math.min(end, first + to - before);
-    if (start < stop) part.push({ first: start, end: stop, full });
+    if (start < stop) part.push({ ...run, first: start, end: stop });
     before += end - first;
   }
   return part;

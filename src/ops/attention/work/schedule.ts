@@ -7,6 +7,7 @@
  */
 
 import {
+  BLANK_RUN,
   KEY_RUN,
   MERGE_TILE,
   QUERY,
@@ -26,6 +27,7 @@ import {
 import type { KeyRange, Work } from "./key_ranges.ts";
 import {
   type HeadRuns,
+  type KeyRun,
   KeyRuns,
   type RunSource,
   stepsOf,
@@ -294,7 +296,7 @@ class ScheduleWriter {
   #count(runs: HeadRuns, { from, end }: KeyRange, step: number): void {
     for (const list of runs) {
       this.#counts.total += Math.ceil((end - from) / step);
-      this.#counts.visited += stepsOf(list, step);
+      this.#counts.visited += stepsOf(list.filter(({ blank }) => !blank), step);
       this.#counts.full += stepsOf(list.filter(({ full }) => full), step);
     }
   }
@@ -393,8 +395,7 @@ class ScheduleWriter {
   /** Writes run lists and their runs; equal ones are shared. */
   #writeRuns(lists: HeadRuns): number {
     const key = lists.map((runs) =>
-      runs.map(({ first, end, full }) => `${first}-${end}${full ? "f" : ""}`)
-        .join()
+      runs.map((run) => `${run.first}-${run.end}${kindOf(run)}`).join()
     ).join(";");
     let at = this.#written.get(key);
     if (at === undefined) {
@@ -406,15 +407,25 @@ class ScheduleWriter {
         );
         next += KEY_RUN.words * runs.length;
       }
-      for (const { first, end, full } of lists.flat()) {
+      for (const run of lists.flat()) {
         this.#lists.append(
-          KEY_RUN.pack({ first_key: first, end_key: end, full: full ? 1 : 0 }),
+          KEY_RUN.pack({
+            first_key: run.first,
+            end_key: run.end,
+            full: kindOf(run),
+          }),
         );
       }
       this.#written.set(key, at);
     }
     return at;
   }
+}
+
+/** What a run's `full` is on the device. */
+function kindOf({ full, blank }: KeyRun): number {
+  if (blank) return BLANK_RUN;
+  return full ? 1 : 0;
 }
 
 /** Words of state that a merge tile reads: what has many is merged by many. */

@@ -74,6 +74,7 @@ export function linearBackwardParts(
   device: LinearDevice,
 ): LinearParts {
   checkSupported(backward.problem);
+  checkPlain(backward.problem);
   if (backward.problem.beta) {
     throw new UnsupportedError(
       `compute gradients of linear attention by the rule ${backward.problem.rule}`,
@@ -104,6 +105,24 @@ export function linearBackwardParts(
   return partsOf(context, all, {
     scratch: { ...backwardScratch(context), ...folds.scratch },
   });
+}
+
+/**
+ * Throws where forward has what gradients here do not go through.
+ *
+ * @throws {UnsupportedError} naming it
+ */
+function checkPlain({ featureMap, eps, prefix }: LinearProblem): void {
+  const other = featureMap !== "identity"
+    ? `featureMap "${featureMap}"`
+    : eps !== undefined
+    ? "normalize"
+    : prefix && "a prefix";
+  if (other === undefined) return;
+  throw new UnsupportedError(
+    `compute gradients of linear attention with ${other}`,
+    "there is no kernel for it in this version",
+  );
 }
 
 function backwardContext(

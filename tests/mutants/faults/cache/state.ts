@@ -305,9 +305,9 @@ export const STATE_FAULTS: readonly SourceFault[] = [
       "this.#hosts[0].seal(moves.slots);",
     ],
     [
-      "every part of a state comes back as the first",
-      "staging.write(blocks, packed[i], options)",
-      "staging.write(blocks, packed[0], options)",
+      "extras come back as zeros",
+      "this.#hosts[i].read(slots, packed[i]);",
+      "if (i === 0) this.#hosts[i].read(slots, packed[i]);",
     ],
     [
       "only the first part comes home",

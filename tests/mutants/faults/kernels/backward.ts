@@ -8,6 +8,7 @@ import { type Fault, faultsIn, faultsInKernel } from "../../fault.ts";
 
 const SMALL = ["kernels/backward/small"];
 const LAWS = ["laws/backward"];
+const TRAFFIC = ["ops/attention_backward/traffic", "planning/backward_traffic"];
 
 /** All of them. */
 export const BACKWARD_FAULTS: readonly Fault[] = [
@@ -131,6 +132,154 @@ export const BACKWARD_FAULTS: readonly Fault[] = [
   ]),
   ...faultsInKernel("attention.backward.key_value", LAWS, [
     ["rows without keys give their NaN", "log_sum != SENTINEL", "true", "all"],
+  ]),
+  ...faultsInKernel("attention.backward.value", SMALL, [
+    [
+      "keys past the sequence's end give to queries",
+      "let exists_$r = key_$r < sequence.key_count",
+      "let exists_$r = true",
+      "all",
+    ],
+    [
+      "blanks are left as they are",
+      "if (run.full == 2)",
+      "if (run.full == 3)",
+    ],
+    [
+      "gradients of a step lie over those of another",
+      "let step_at = first_row / 4u *",
+      "let step_at = first_row / 8u *",
+      "all",
+    ],
+    [
+      "all kv heads store theirs in one place",
+      "(kv_head * stretch.tile_count + tile)",
+      "(tile)",
+    ],
+    [
+      "a round stores as if it were the first",
+      "let tile = (key - stretch.first_key)",
+      "let tile = key",
+    ],
+    [
+      "a sequence reads the stretch of another",
+      "(sequence - params.first_sequence)",
+      "(sequence - sequence)",
+    ],
+  ]),
+  ...faultsInKernel("attention.backward.product.key", SMALL, [
+    [
+      "keys' gradients are not scaled",
+      "lane)] * params.scale",
+      "lane)]",
+      "all",
+    ],
+    [
+      "gradients begin with the sequence's first one",
+      "gradients.start + key_$r",
+      "key_$r",
+      "all",
+    ],
+    [
+      "a step replaces the ones before it",
+      "accumulator[own($r, vec, lane)] + x_$r",
+      "x_$r",
+      "all",
+    ],
+  ]),
+  ...faultsInKernel("attention.backward.product.query", SMALL, [
+    [
+      "a lane's rows are those of another",
+      "(tile.first_row / 4u + lane)",
+      "(tile.first_row / 4u)",
+    ],
+    [
+      "a later round begins anew",
+      "= sums[sums_$r + vec]",
+      "= vec4f(0.0)",
+      "all",
+    ],
+    [
+      "rows between rounds lie over each other",
+      "let sums_$r = lse_place(token_$r, head_$r) * row_sizes.head_vecs",
+      "let sums_$r = lse_place(token_$r, head_$r)",
+      "all",
+    ],
+    ["the gradient is not scaled", "lane)] * params.scale", "lane)]", "all"],
+  ]),
+  ...faultsInKernel("attention.backward.product", LAWS, [
+    [
+      "what is not seen is multiplied by 0",
+      "select(row, vec4f(0.0), non_finite(row))",
+      "row",
+    ],
+  ]),
+  ...faultsIn("withBlanks", ["ops/attention_backward/passes/stored_runs"], [
+    [
+      "a tile has no blanks before its first run",
+      "blank(Math.floor(run.first / size) * size, run.first)",
+      "blank(run.first, run.first)",
+    ],
+    ["blanks lie over a run", "Math.max(from, written)", "from"],
+  ]),
+  ...faultsIn("WrittenRuns.of", ["ops/attention_backward/passes/stored_runs"], [
+    ["a run that ends before counts", "run.end > row", "run.end >= row"],
+  ]),
+  ...faultsIn("roundsOf", ["ops/attention_backward/passes/rounds"], [
+    ["a stretch is one tile too long", "(own.tiles + 1)", "(own.tiles)"],
+    ["a round is one tile too long", "(used + vecs) > bytes", "used > bytes"],
+  ]),
+  ...faultsIn("WrittenRuns.of", TRAFFIC, [
+    [
+      "steps past the last key are visited",
+      "Math.min(first + this.#keys, last)",
+      "first + this.#keys",
+    ],
+  ]),
+  ...faultsIn("storedMoved", TRAFFIC, [
+    ["blanks are not written", "written: seen + blanks", "written: seen"],
+    [
+      "sums between rounds do not move",
+      "[sum * states[0], sum * states[1]]",
+      "[0, 0]",
+    ],
+  ]),
+  ...faultsIn("explainBackwardTraffic", TRAFFIC, [
+    ["the log-sum-exp is not copied", "lse: [allRows, allRows]", "lse: [0, 0]"],
+    [
+      "its gradient is read in any case",
+      "...(lseGradient && {",
+      "...(true && {",
+    ],
+  ]),
+  ...faultsIn("flash2BackwardOf", TRAFFIC, [
+    [
+      "dQ takes a product less",
+      "query.pairs * (4 * d + 2 * e)",
+      "query.pairs * (2 * d + 2 * e)",
+    ],
+  ]),
+  ...faultsIn("rowsOfRound", SMALL, [
+    ["no row goes on", "resumes: first > 0", "resumes: false"],
+    [
+      "rows end in each round",
+      "partial: next < tokens.get(record)!",
+      "partial: false",
+    ],
+    [
+      "rows of sequences without keys are left out",
+      "begins && !tokens.has(record)",
+      "false",
+    ],
+  ]),
+  ...faultsIn("storedPasses", ["ops/attention_backward/passes/choose"], [
+    ["split loops are stored too", "splits > 1", "splits > 65535"],
+    [
+      "cut loops are stored too",
+      ".kernels].some(({ partial }) => partial)",
+      ".kernels].some(() => false)",
+    ],
+    ["a sequence has any number of rounds", "> MOST_STRETCHES", "> 1e9"],
   ]),
   ...faultsInKernel("attention.backward.sum", SMALL, [
     [
