@@ -337,7 +337,7 @@ Deno.test({
       new TextDecoder().decode(bytes)
     );
     assertEquals(code, 0, out + err);
-    assertStringIncludes(out, "8 passed | 0 failed");
+    assertStringIncludes(out, "9 passed | 0 failed");
   },
 });
 

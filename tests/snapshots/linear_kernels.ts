@@ -111,6 +111,17 @@ export const LINEAR_SNAPSHOTS: readonly (readonly [string, KernelSource])[] = [
     }),
   ],
   [
+    "linear_scan_reverse_f32",
+    scanKernel({
+      ...given,
+      gate: "channel",
+      items: "chunks",
+      reduce: false,
+      kept: true,
+      reverse: true,
+    }),
+  ],
+  [
     "linear_recurrent_f32",
     recurrentKernel({
       ...spec,
@@ -128,6 +139,16 @@ export const LINEAR_SNAPSHOTS: readonly (readonly [string, KernelSource])[] = [
   [
     "linear_delta_solve_key_f32",
     deltaSolveKernel({ ...spec, delta: true, of: "key", beta: "f32" }),
+  ],
+  [
+    "linear_delta_solve_reverse_f32",
+    deltaSolveKernel({
+      ...spec,
+      delta: true,
+      of: "value",
+      reverse: true,
+      beta: "f32",
+    }),
   ],
   [
     "linear_delta_scan_f32",

@@ -6,6 +6,7 @@ export * as gpu from "@quire/attention/gpu";
 export * as kernels from "@quire/attention/kernels";
 export * as kv from "@quire/attention/kv";
 export * as lint from "@quire/attention/lint";
+export * as model from "@quire/attention/model";
 export * as mods from "@quire/attention/mods";
 export * as ops from "@quire/attention/ops";
 export * as planning from "@quire/attention/planning";
