@@ -32,7 +32,7 @@ export const FOLD_RUN = 256;
  */
 export function foldSumsKernel(): KernelSource {
   return kernelOf({
-    label: "linear.backward.fold",
+    label: "linear.backward.fold/f32",
     fragments: [{
       bindings: [
         { name: "terms", type: "array<f32>", access: "read" },
