@@ -83,15 +83,15 @@ export {
   type PointwiseSpec,
 } from "./layers/pointwise.ts";
 export { projectionKernel, type ProjectionSpec } from "./layers/projection.ts";
-export { chunkStateKernel } from "./linear/chunk_state.ts";
+export { chunkStateKernel } from "./linear/chunked/chunk_state.ts";
 export { deltaScanKernel, type DeltaScanSpec } from "./linear/delta/scan.ts";
 export { deltaSolveKernel, type DeltaSolveSpec } from "./linear/delta/solve.ts";
-export { gateSumsKernel, type GateSumsSpec } from "./linear/gates.ts";
-export { chunkOutputKernel } from "./linear/output.ts";
-export type { GivenStatesSpec } from "./linear/given_states.ts";
+export { gateSumsKernel, type GateSumsSpec } from "./linear/chunked/gates.ts";
+export { chunkOutputKernel } from "./linear/chunked/output.ts";
+export type { GivenStatesSpec } from "./linear/operands/given_states.ts";
 export { recurrentKernel, type RecurrentSpec } from "./linear/recurrent.ts";
-export { scanKernel, type ScanSpec } from "./linear/scan.ts";
-export { chunkScoresKernel, type ScoresSpec } from "./linear/scores.ts";
+export { scanKernel, type ScanSpec } from "./linear/chunked/scan.ts";
+export { chunkScoresKernel, type ScoresSpec } from "./linear/chunked/scores.ts";
 export type { GateKind, LinearSpec } from "./linear/spec.ts";
 export type { ProductTile } from "./product.ts";
 export { rotateKernel, type RotateSpec } from "./layers/rotate.ts";

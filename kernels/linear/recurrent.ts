@@ -24,10 +24,10 @@ import { type Fragment, kernelOf } from "../fragment.ts";
 import { dot4 } from "../fragments/dot.ts";
 import { wgsl } from "../wgsl.ts";
 import { chunks, heads, stateRuns } from "./chunks.ts";
-import { decayGates, givenGates } from "./given_gates.ts";
-import { featureBlocks, featureRows } from "./features.ts";
-import { type GivenStatesSpec, runStates } from "./given_states.ts";
-import { loadedTokens, storedTokens } from "./operands.ts";
+import { decayGates, givenGates } from "./operands/given_gates.ts";
+import { featureBlocks, featureRows } from "./operands/features.ts";
+import { type GivenStatesSpec, runStates } from "./operands/given_states.ts";
+import { loadedTokens, storedTokens } from "./operands/operands.ts";
 import { type GateKind, linearLabel, type LinearSpec } from "./spec.ts";
 
 /** Lanes along a state's columns, each of four. */

@@ -103,7 +103,7 @@ export type {
 export {
   checkLogGates,
   type GateShape,
-} from "./linear_attention/gate_shape.ts";
+} from "./linear_attention/options/gate_shape.ts";
 export {
   linearAttention,
   type LinearAttentionResult,
@@ -112,8 +112,8 @@ export {
 export type {
   LinearAttentionOptions,
   LinearRunOptions,
-} from "./linear_attention/options.ts";
-export type { LinearForm } from "./linear_attention/forms.ts";
+} from "./linear_attention/options/options.ts";
+export type { LinearForm } from "./linear_attention/options/forms.ts";
 export { LinearAttentionPlan } from "./linear_attention/plan.ts";
 export type { LinearTensors } from "./linear_attention/plan_tensors.ts";
 export {
@@ -121,9 +121,12 @@ export {
   linearProblem,
   type LinearRows,
   type LinearSequence,
-} from "./linear_attention/problem.ts";
-export type { LinearPrefix, PrefixProblem } from "./linear_attention/prefix.ts";
-export type { UpdateRule } from "./linear_attention/rules.ts";
+} from "./linear_attention/options/problem.ts";
+export type {
+  LinearPrefix,
+  PrefixProblem,
+} from "./linear_attention/options/prefix.ts";
+export type { UpdateRule } from "./linear_attention/options/rules.ts";
 export { featureDim, type FeatureMap } from "../core/features.ts";
 export {
   blockMaskFromScores,

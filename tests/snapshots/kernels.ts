@@ -21,11 +21,11 @@ import {
   takeRowsKernel,
   topBlocksKernel,
 } from "../../kernels/mod.ts";
-import { chunkStateKernel } from "../../kernels/linear/chunk_state.ts";
-import { chunkOutputKernel } from "../../kernels/linear/output.ts";
+import { chunkStateKernel } from "../../kernels/linear/chunked/chunk_state.ts";
+import { chunkOutputKernel } from "../../kernels/linear/chunked/output.ts";
 import { recurrentKernel } from "../../kernels/linear/recurrent.ts";
-import { scanKernel } from "../../kernels/linear/scan.ts";
-import { chunkScoresKernel } from "../../kernels/linear/scores.ts";
+import { scanKernel } from "../../kernels/linear/chunked/scan.ts";
+import { chunkScoresKernel } from "../../kernels/linear/chunked/scores.ts";
 import { PRODUCT_TILE } from "../../kernels/product.ts";
 import { deltaKernel } from "../../kernels/attention/backward/delta.ts";
 import { keyValueGradientKernel } from "../../kernels/attention/backward/key_value_gradient.ts";

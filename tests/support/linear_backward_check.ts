@@ -28,7 +28,7 @@ import {
   GRADIENT_NAMES,
   gradientResources,
 } from "../../src/ops/linear_attention/backward/plan_tensors.ts";
-import type { LinearDevice } from "../../src/ops/linear_attention/context.ts";
+import type { LinearDevice } from "../../src/ops/linear_attention/work/context.ts";
 import {
   type LinearCase,
   linearDataOf,

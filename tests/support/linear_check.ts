@@ -16,7 +16,7 @@ import { mismatchTable } from "../../reference/mismatch_table.ts";
 import { type Gpu, type GpuTensor, Program } from "../../src/gpu/mod.ts";
 import { linearProblem } from "../../src/ops/mod.ts";
 import type { LinearAttentionOptions } from "../../src/ops/mod.ts";
-import type { LinearDevice } from "../../src/ops/linear_attention/context.ts";
+import type { LinearDevice } from "../../src/ops/linear_attention/work/context.ts";
 import { linearParts } from "../../src/ops/linear_attention/parts.ts";
 import {
   checkLinearTensors,

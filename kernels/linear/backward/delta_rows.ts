@@ -16,11 +16,11 @@
 import type { KernelSource } from "../../../src/core/kernel.ts";
 import { sumOf } from "../../product.ts";
 import { wgsl } from "../../wgsl.ts";
-import { scoreBlocks, stateBlocks, tokenBlocks } from "../operands.ts";
+import { scoreBlocks, stateBlocks, tokenBlocks } from "../operands/operands.ts";
 import { chunkProductKernel } from "../product.ts";
 import { linearLabel, type LinearSpec } from "../spec.ts";
-import { gateWeights } from "../weights.ts";
-import { scratchRows } from "../written.ts";
+import { gateWeights } from "../operands/weights.ts";
+import { scratchRows } from "../operands/written.ts";
 import { readers } from "./spec.ts";
 
 /**

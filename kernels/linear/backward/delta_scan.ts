@@ -20,11 +20,11 @@ import { kernelOf } from "../../fragment.ts";
 import { wgsl } from "../../wgsl.ts";
 import { chunks, heads, stateRuns } from "../chunks.ts";
 import type { DeltaScanSpec } from "../delta/scan.ts";
-import { runStates } from "../given_states.ts";
-import { stateBlocks, tokenBlocks } from "../operands.ts";
+import { runStates } from "../operands/given_states.ts";
+import { stateBlocks, tokenBlocks } from "../operands/operands.ts";
 import { linearLabel } from "../spec.ts";
-import { gateSums, gateWeights } from "../weights.ts";
-import { scratchRows } from "../written.ts";
+import { gateSums, gateWeights } from "../operands/weights.ts";
+import { scratchRows } from "../operands/written.ts";
 
 /** Lanes along columns, of 4 each. */
 const COLUMN_LANES = 4;

@@ -24,8 +24,8 @@ import { kernelOf } from "../../fragment.ts";
 import { rowBinding, storeRow } from "../../fragments/rows.ts";
 import { wgsl } from "../../wgsl.ts";
 import { chunks, heads } from "../chunks.ts";
-import { chunkStates, tokenBlocks } from "../operands.ts";
-import { gateSums } from "../weights.ts";
+import { chunkStates, tokenBlocks } from "../operands/operands.ts";
+import { gateSums } from "../operands/weights.ts";
 import type { GateKind } from "../spec.ts";
 import { gradientTerms, type LinearBackwardSpec, readers } from "./spec.ts";
 

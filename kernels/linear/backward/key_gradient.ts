@@ -20,12 +20,12 @@ import {
   stateBlocks,
   storedTokens,
   tokenBlocks,
-} from "../operands.ts";
+} from "../operands/operands.ts";
 import { sumOf } from "../../product.ts";
 import { chunkProductKernel } from "../product.ts";
 import { linearLabel } from "../spec.ts";
-import { gateWeights } from "../weights.ts";
-import { writtenBlocks } from "../written.ts";
+import { gateWeights } from "../operands/weights.ts";
+import { writtenBlocks } from "../operands/written.ts";
 import type { RecallSpec } from "./query_gradient.ts";
 import { gradientTerms, gradientTile, readers } from "./spec.ts";
 

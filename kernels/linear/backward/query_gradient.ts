@@ -21,12 +21,12 @@ import {
   stateBlocks,
   storedTokens,
   tokenBlocks,
-} from "../operands.ts";
+} from "../operands/operands.ts";
 import { sumOf } from "../../product.ts";
 import { chunkProductKernel } from "../product.ts";
 import { linearLabel } from "../spec.ts";
-import { gateWeights } from "../weights.ts";
-import { scratchRows } from "../written.ts";
+import { gateWeights } from "../operands/weights.ts";
+import { scratchRows } from "../operands/written.ts";
 import {
   gradientTerms,
   gradientTile,

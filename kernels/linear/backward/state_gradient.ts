@@ -11,11 +11,11 @@
 
 import type { KernelSource } from "../../../src/core/kernel.ts";
 import { wgsl } from "../../wgsl.ts";
-import { chunkStates, tokenBlocks } from "../operands.ts";
+import { chunkStates, tokenBlocks } from "../operands/operands.ts";
 import { sumOf } from "../../product.ts";
 import { chunkProductKernel } from "../product.ts";
 import { linearLabel, type LinearSpec } from "../spec.ts";
-import { gateWeights } from "../weights.ts";
+import { gateWeights } from "../operands/weights.ts";
 import { readers } from "./spec.ts";
 
 /**

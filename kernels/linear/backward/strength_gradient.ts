@@ -12,8 +12,8 @@
 import type { KernelSource } from "../../../src/core/kernel.ts";
 import { kernelOf } from "../../fragment.ts";
 import { wgsl } from "../../wgsl.ts";
-import { storedTokens } from "../operands.ts";
-import { scratchRows } from "../written.ts";
+import { storedTokens } from "../operands/operands.ts";
+import { scratchRows } from "../operands/written.ts";
 import type { LinearSpec } from "../spec.ts";
 
 /** Invocations of a workgroup. */

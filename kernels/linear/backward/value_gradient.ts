@@ -18,11 +18,11 @@ import {
   stateBlocks,
   storedTokens,
   tokenBlocks,
-} from "../operands.ts";
+} from "../operands/operands.ts";
 import { sumOf } from "../../product.ts";
 import { chunkProductKernel } from "../product.ts";
 import { linearLabel, type LinearSpec } from "../spec.ts";
-import { gateWeights } from "../weights.ts";
+import { gateWeights } from "../operands/weights.ts";
 import { readers } from "./spec.ts";
 
 /**

@@ -21,11 +21,11 @@ import type { KernelSource } from "../../../src/core/kernel.ts";
 import { kernelOf } from "../../fragment.ts";
 import { wgsl } from "../../wgsl.ts";
 import { chunks, heads } from "../chunks.ts";
-import { givenGates } from "../given_gates.ts";
-import { scoreBlocks, tokenBlocks } from "../operands.ts";
+import { givenGates } from "../operands/given_gates.ts";
+import { scoreBlocks, tokenBlocks } from "../operands/operands.ts";
 import { linearLabel, type LinearSpec } from "../spec.ts";
-import { gateWeights } from "../weights.ts";
-import { scratchRows } from "../written.ts";
+import { gateWeights } from "../operands/weights.ts";
+import { scratchRows } from "../operands/written.ts";
 
 /** Invocations of a workgroup. */
 export const SOLVE_LANES = 64;

@@ -9,7 +9,7 @@ import { checkRange } from "../../core/check.ts";
 import { bytesPerElement } from "../../core/dtype.ts";
 import type { Gpu } from "../../gpu/mod.ts";
 import { stateElements } from "./plan_tensors.ts";
-import type { LinearProblem } from "./problem.ts";
+import type { LinearProblem } from "./options/problem.ts";
 
 /**
  * Throws unless every tensor of a problem fits a binding of the device, and with

@@ -13,10 +13,13 @@ import {
   type StridedHostTensor,
 } from "../strided.ts";
 import type { AnyTensor, HostBits, HostTensor } from "../tensors.ts";
-import type { LinearAttentionOptions, LinearRunOptions } from "./options.ts";
+import type {
+  LinearAttentionOptions,
+  LinearRunOptions,
+} from "./options/options.ts";
 import { LinearAttentionPlan } from "./plan.ts";
 import type { LinearTensors } from "./plan_tensors.ts";
-import { linearProblem } from "./problem.ts";
+import { linearProblem } from "./options/problem.ts";
 
 /**
  * The result of {@linkcode linearAttention}; `T` is where the query was.

@@ -8,45 +8,51 @@
  * @module
  */
 
-import { chunkStateKernel } from "../../../kernels/linear/chunk_state.ts";
-import { GATE_LANES, gateSumsKernel } from "../../../kernels/linear/gates.ts";
-import { chunkOutputKernel } from "../../../kernels/linear/output.ts";
+import { chunkStateKernel } from "../../../kernels/linear/chunked/chunk_state.ts";
+import {
+  GATE_LANES,
+  gateSumsKernel,
+} from "../../../kernels/linear/chunked/gates.ts";
+import { chunkOutputKernel } from "../../../kernels/linear/chunked/output.ts";
 import { productColumns, productRows } from "../../../kernels/product.ts";
 import {
   SCAN_LANES,
   scanKernel,
   type ScanSpec,
-} from "../../../kernels/linear/scan.ts";
+} from "../../../kernels/linear/chunked/scan.ts";
 import {
   chunkScoresKernel,
   scoresTile,
-} from "../../../kernels/linear/scores.ts";
+} from "../../../kernels/linear/chunked/scores.ts";
 import { UnsupportedError } from "../../core/errors.ts";
 import type { KernelSource } from "../../core/kernel.ts";
 import { foldGrid } from "../../gpu/program/dispatch.ts";
 import type { ProgramParts } from "../../gpu/mod.ts";
-import type { Segment } from "./chunks.ts";
+import type { Segment } from "./work/chunks.ts";
 import {
   givenStatesSpec,
   type LinearContext,
   linearContext,
   type LinearDevice,
   type LinearDispatch,
-} from "./context.ts";
-import { deltaDispatches } from "./delta.ts";
+} from "./work/context.ts";
+import { deltaDispatches } from "./dispatches/delta.ts";
 import {
   decoderNames,
   decoderProblem,
   encoderNames,
   encoderProblem,
   renamed,
-} from "./encoder.ts";
+} from "./dispatches/encoder.ts";
 import type { LinearExplanation } from "./explanation.ts";
-import type { PrefixProblem } from "./prefix.ts";
-import { checkSupported, type LinearProblem } from "./problem.ts";
-import { productDispatch, segmentUniforms } from "./product_dispatch.ts";
-import { recurrentDispatch } from "./recurrent.ts";
-import { linearScratch } from "./scratch.ts";
+import type { PrefixProblem } from "./options/prefix.ts";
+import { checkSupported, type LinearProblem } from "./options/problem.ts";
+import {
+  productDispatch,
+  segmentUniforms,
+} from "./dispatches/product_dispatch.ts";
+import { recurrentDispatch } from "./dispatches/recurrent.ts";
+import { linearScratch } from "./work/scratch.ts";
 
 /** A problem's program, and what to say of it. */
 export interface LinearParts {

@@ -16,7 +16,7 @@ import {
   type LinearTensors,
   RESOURCE_NAMES,
 } from "./plan_tensors.ts";
-import type { LinearProblem } from "./problem.ts";
+import type { LinearProblem } from "./options/problem.ts";
 
 /**
  * A plan for linear attention of one problem, or of later ones.

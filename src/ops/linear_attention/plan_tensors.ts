@@ -7,7 +7,7 @@
 import type { Gpu, GpuTensor } from "../../gpu/mod.ts";
 import { checkType } from "../../core/check.ts";
 import { checkTensor, checkWritten } from "../plan/tensors.ts";
-import type { LinearProblem } from "./problem.ts";
+import type { LinearProblem } from "./options/problem.ts";
 
 /**
  * What the `encode` of a plan of linear attention reads and writes.

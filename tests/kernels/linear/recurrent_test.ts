@@ -5,7 +5,7 @@ import {
   recurrentLinearAttention,
 } from "../../../reference/mod.ts";
 import { UnsupportedError } from "../../../src/core/errors.ts";
-import { recurrentTokens } from "../../../src/ops/linear_attention/recurrent_tokens.ts";
+import { recurrentTokens } from "../../../src/ops/linear_attention/work/recurrent_tokens.ts";
 import { linearAttention, planLinearAttention } from "../../../src/ops/mod.ts";
 import { gpuTest } from "../../support/gpu.ts";
 import {

@@ -116,7 +116,7 @@ export const LINEAR_ATTENTION_FAULTS: readonly Fault[] = [
       "gates_sum = end;",
     ],
   ]),
-  ...faultsIn("src/ops/linear_attention/chunks.ts: writeSegment", CHUNKS, [
+  ...faultsIn("src/ops/linear_attention/work/chunks.ts: writeSegment", CHUNKS, [
     [
       "a sequence that is cut begins anew",
       "begins ? own.initial ?? NO_STATE : entering",
@@ -143,28 +143,36 @@ export const LINEAR_ATTENTION_FAULTS: readonly Fault[] = [
       "final",
     ],
   ]),
-  ...faultsIn("src/ops/linear_attention/chunks.ts: chunkSchedule", CHUNKS, [
+  ...faultsIn(
+    "src/ops/linear_attention/work/chunks.ts: chunkSchedule",
+    CHUNKS,
     [
-      "a segment leaves its state where it found one",
-      "leaving: KEPT_STATE + mostBlocks + s % turns",
-      "leaving: KEPT_STATE + mostBlocks + (s + 1) % turns",
+      [
+        "a segment leaves its state where it found one",
+        "leaving: KEPT_STATE + mostBlocks + s % turns",
+        "leaving: KEPT_STATE + mostBlocks + (s + 1) % turns",
+      ],
     ],
-  ]),
-  ...faultsIn("src/ops/linear_attention/chunks.ts: piecesOf", CHUNKS, [
+  ),
+  ...faultsIn("src/ops/linear_attention/work/chunks.ts: piecesOf", CHUNKS, [
     [
       "where room is short, blocks are cut by it",
       "const most = blocks ? block : segment;",
       "const most = Math.min(block, segment);",
     ],
   ]),
-  ...faultsIn("src/ops/linear_attention/problem.ts: linearProblem", CHUNKS, [
+  ...faultsIn(
+    "src/ops/linear_attention/options/problem.ts: linearProblem",
+    CHUNKS,
     [
-      "dense sequences are one after the other",
-      "batch: dense ? i : 0",
-      "batch: 0",
+      [
+        "dense sequences are one after the other",
+        "batch: dense ? i : 0",
+        "batch: 0",
+      ],
     ],
-  ]),
-  ...faultsIn("src/ops/linear_attention/problem.ts: checkSlots", BAD, [
+  ),
+  ...faultsIn("src/ops/linear_attention/options/problem.ts: checkSlots", BAD, [
     [
       "two sequences write a slot",
       "!writers.has(slot)",
@@ -176,25 +184,37 @@ export const LINEAR_ATTENTION_FAULTS: readonly Fault[] = [
       "true",
     ],
   ]),
-  ...faultsIn("src/ops/linear_attention/gate_shape.ts: gateShape", BAD, [
+  ...faultsIn(
+    "src/ops/linear_attention/options/gate_shape.ts: gateShape",
+    BAD,
     [
-      "a shape of two meanings is taken for one",
-      "!(perToken && constants)",
-      "true",
+      [
+        "a shape of two meanings is taken for one",
+        "!(perToken && constants)",
+        "true",
+      ],
     ],
-  ]),
-  ...faultsIn("src/ops/linear_attention/gate_shape.ts: gateShape", LAWS, [
+  ),
+  ...faultsIn(
+    "src/ops/linear_attention/options/gate_shape.ts: gateShape",
+    LAWS,
     [
-      "what is alike for all tokens has a stride",
-      "whole[axis] === 1 ? 0 : stride",
-      "stride",
+      [
+        "what is alike for all tokens has a stride",
+        "whole[axis] === 1 ? 0 : stride",
+        "stride",
+      ],
     ],
-  ]),
-  ...faultsIn("src/ops/linear_attention/gate_shape.ts: checkValues", BAD, [
-    ["a gate may be -Infinity", "gate <= 0 && gate > -Infinity", "gate <= 0"],
-    ["a gate of NaN passes", "gate <= 0 && gate > -Infinity", "!(gate > 0)"],
-  ]),
-  ...faultsIn("src/ops/linear_attention/rules.ts: ruleOf", BAD, [
+  ),
+  ...faultsIn(
+    "src/ops/linear_attention/options/gate_shape.ts: checkValues",
+    BAD,
+    [
+      ["a gate may be -Infinity", "gate <= 0 && gate > -Infinity", "gate <= 0"],
+      ["a gate of NaN passes", "gate <= 0 && gate > -Infinity", "!(gate > 0)"],
+    ],
+  ),
+  ...faultsIn("src/ops/linear_attention/options/rules.ts: ruleOf", BAD, [
     [
       "a rule is taken whatever is given",
       "rule === meant,",

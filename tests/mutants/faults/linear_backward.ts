@@ -211,11 +211,15 @@ export const LINEAR_BACKWARD_FAULTS: readonly Fault[] = [
       "if (dims[axis] !== 1) {",
     ],
   ]),
-  ...faultsIn("src/ops/linear_attention/chunks.ts: chunkSchedule", GRADIENTS, [
+  ...faultsIn(
+    "src/ops/linear_attention/work/chunks.ts: chunkSchedule",
+    GRADIENTS,
     [
-      "segments keep two states for each other",
-      "sizes.keepAll ? segments.length : 2",
-      "2",
+      [
+        "segments keep two states for each other",
+        "sizes.keepAll ? segments.length : 2",
+        "2",
+      ],
     ],
-  ]),
+  ),
 ];

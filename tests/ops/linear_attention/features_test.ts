@@ -2,7 +2,7 @@ import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import {
   featureGroups,
   featureRows,
-} from "../../../kernels/linear/features.ts";
+} from "../../../kernels/linear/operands/features.ts";
 import { UnsupportedError } from "../../../src/core/errors.ts";
 import { featureDim } from "../../../src/core/features.ts";
 import {

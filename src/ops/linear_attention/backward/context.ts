@@ -6,7 +6,7 @@
 
 import type { LinearBackwardSpec } from "../../../../kernels/linear/backward/spec.ts";
 import type { GateKind } from "../../../../kernels/linear/spec.ts";
-import type { LinearContext } from "../context.ts";
+import type { LinearContext } from "../work/context.ts";
 
 /** Forward's, with the gradients. */
 export interface BackwardContext extends LinearContext {

@@ -26,15 +26,18 @@ import {
 import {
   chunkScoresKernel,
   scoresTile,
-} from "../../../../kernels/linear/scores.ts";
+} from "../../../../kernels/linear/chunked/scores.ts";
 import { foldGrid } from "../../../gpu/program/dispatch.ts";
-import type { Segment } from "../chunks.ts";
+import type { Segment } from "../work/chunks.ts";
 import {
   givenStatesSpec,
   type LinearDispatch,
   rowUniforms,
-} from "../context.ts";
-import { productDispatch, segmentUniforms } from "../product_dispatch.ts";
+} from "../work/context.ts";
+import {
+  productDispatch,
+  segmentUniforms,
+} from "../dispatches/product_dispatch.ts";
 import { type BackwardContext, scoreGate } from "./context.ts";
 import { tokenShape } from "./gradient_rows.ts";
 

@@ -11,8 +11,8 @@ import {
   foldSumsKernel,
 } from "../../../../kernels/linear/backward/fold_sums.ts";
 import { foldGrid } from "../../../gpu/program/dispatch.ts";
-import type { LinearDevice, LinearDispatch } from "../context.ts";
-import type { GateShape } from "../gate_shape.ts";
+import type { LinearDevice, LinearDispatch } from "../work/context.ts";
+import type { GateShape } from "../options/gate_shape.ts";
 
 /** What is folded, and into what. */
 export interface FoldOptions {

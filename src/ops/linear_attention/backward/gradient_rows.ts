@@ -5,7 +5,7 @@
  */
 
 import type { GivenStrides } from "../../attention/problem.ts";
-import { type LinearProblem, stridesOf } from "../problem.ts";
+import { type LinearProblem, stridesOf } from "../options/problem.ts";
 
 /** The tensors of which the gradients have rows. */
 export type GradientRows = "query" | "key" | "value";

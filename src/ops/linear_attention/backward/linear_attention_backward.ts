@@ -15,8 +15,8 @@ import {
   type HostBits,
   type HostTensor,
 } from "../../tensors.ts";
-import type { LinearAttentionOptions } from "../options.ts";
-import { type LinearProblem, linearProblem } from "../problem.ts";
+import type { LinearAttentionOptions } from "../options/options.ts";
+import { type LinearProblem, linearProblem } from "../options/problem.ts";
 import { gradientShape } from "./gradient_rows.ts";
 import { checkGradientRun, checkLinearGradientNames } from "./options.ts";
 import {

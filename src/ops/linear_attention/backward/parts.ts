@@ -19,11 +19,14 @@ import { gradientTile } from "../../../../kernels/linear/backward/spec.ts";
 import { stateGradientKernel } from "../../../../kernels/linear/backward/state_gradient.ts";
 import { valueGradientKernel } from "../../../../kernels/linear/backward/value_gradient.ts";
 import type { LinearSpec } from "../../../../kernels/linear/spec.ts";
-import { SCAN_LANES, scanKernel } from "../../../../kernels/linear/scan.ts";
+import {
+  SCAN_LANES,
+  scanKernel,
+} from "../../../../kernels/linear/chunked/scan.ts";
 import {
   chunkScoresKernel,
   scoresTile,
-} from "../../../../kernels/linear/scores.ts";
+} from "../../../../kernels/linear/chunked/scores.ts";
 import { UnsupportedError } from "../../../core/errors.ts";
 import { foldGrid } from "../../../gpu/program/dispatch.ts";
 import {
@@ -32,7 +35,7 @@ import {
   type LinearDevice,
   type LinearDispatch,
   rowUniforms,
-} from "../context.ts";
+} from "../work/context.ts";
 import {
   gateDispatches,
   type LinearParts,
@@ -40,11 +43,14 @@ import {
   scoresDispatch,
   stateDispatches,
 } from "../parts.ts";
-import { productDispatch, segmentUniforms } from "../product_dispatch.ts";
-import { linearScratch } from "../scratch.ts";
-import type { Segment } from "../chunks.ts";
-import { checkSupported, type LinearProblem } from "../problem.ts";
-import { deltaDispatches } from "../delta.ts";
+import {
+  productDispatch,
+  segmentUniforms,
+} from "../dispatches/product_dispatch.ts";
+import { linearScratch } from "../work/scratch.ts";
+import type { Segment } from "../work/chunks.ts";
+import { checkSupported, type LinearProblem } from "../options/problem.ts";
+import { deltaDispatches } from "../dispatches/delta.ts";
 import { type BackwardContext, scoreGate } from "./context.ts";
 import {
   deltaScanDispatch,

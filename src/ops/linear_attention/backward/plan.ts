@@ -11,7 +11,7 @@ import { checkGpu, PlanProgram } from "../../plan/plan_program.ts";
 import type { LinearExplanation } from "../explanation.ts";
 import { checkLinearLimits } from "../limits.ts";
 import type { LinearParts } from "../parts.ts";
-import type { LinearProblem } from "../problem.ts";
+import type { LinearProblem } from "../options/problem.ts";
 import { checkGradientPlan } from "./options.ts";
 import { linearBackwardParts } from "./parts.ts";
 import {

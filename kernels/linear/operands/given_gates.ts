@@ -5,10 +5,10 @@
  * @module
  */
 
-import type { DType } from "../../src/core/dtype.ts";
-import type { Fragment } from "../fragment.ts";
-import { wgsl } from "../wgsl.ts";
-import { chunks } from "./chunks.ts";
+import type { DType } from "../../../src/core/dtype.ts";
+import type { Fragment } from "../../fragment.ts";
+import { wgsl } from "../../wgsl.ts";
+import { chunks } from "../chunks.ts";
 
 /**
  * `{name}_at(chunk, token, head)`: where the gates of a chunk's token are; its

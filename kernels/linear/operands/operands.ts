@@ -8,16 +8,16 @@
  * @module
  */
 
-import type { Fragment } from "../fragment.ts";
+import type { Fragment } from "../../fragment.ts";
 import {
   loadRow,
   rowBinding,
   type RowFormat,
   rowPlaces,
   storeRow,
-} from "../fragments/rows.ts";
-import { wgsl } from "../wgsl.ts";
-import { chunks, heads } from "./chunks.ts";
+} from "../../fragments/rows.ts";
+import { wgsl } from "../../wgsl.ts";
+import { chunks, heads } from "../chunks.ts";
 
 /** A tensor with a row for each token and head. */
 export interface TokenRows {

@@ -5,9 +5,9 @@
  * @module
  */
 
-import { checkRange } from "../../core/check.ts";
+import { checkRange } from "../../../core/check.ts";
 import type { ChunkSizes } from "./chunks.ts";
-import type { LinearProblem } from "./problem.ts";
+import type { LinearProblem } from "../options/problem.ts";
 
 /** Chunks of a block, and from how many on a sequence is divided into such. */
 const BLOCK = 32;

@@ -7,11 +7,11 @@
  * @module
  */
 
-import type { Fragment } from "../fragment.ts";
-import { loadRow, type RowFormat, storeRow } from "../fragments/rows.ts";
-import type { FeatureMap } from "../../src/core/features.ts";
-import { wgsl } from "../wgsl.ts";
-import { KEPT_STATE, NO_STATE, stateRuns } from "./chunks.ts";
+import type { Fragment } from "../../fragment.ts";
+import { loadRow, type RowFormat, storeRow } from "../../fragments/rows.ts";
+import type { FeatureMap } from "../../../src/core/features.ts";
+import { wgsl } from "../../wgsl.ts";
+import { KEPT_STATE, NO_STATE, stateRuns } from "../chunks.ts";
 import { chunkStates } from "./operands.ts";
 import { featurePlaces } from "./features.ts";
 

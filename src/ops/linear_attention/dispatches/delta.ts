@@ -9,23 +9,23 @@
 import {
   DELTA_COLUMNS,
   deltaScanKernel,
-} from "../../../kernels/linear/delta/scan.ts";
+} from "../../../../kernels/linear/delta/scan.ts";
 import {
   deltaSolveKernel,
   SOLVE_LANES,
-} from "../../../kernels/linear/delta/solve.ts";
+} from "../../../../kernels/linear/delta/solve.ts";
 import {
   chunkScoresKernel,
   scoresTile,
-} from "../../../kernels/linear/scores.ts";
-import { foldGrid } from "../../gpu/program/dispatch.ts";
-import type { Segment } from "./chunks.ts";
+} from "../../../../kernels/linear/chunked/scores.ts";
+import { foldGrid } from "../../../gpu/program/dispatch.ts";
+import type { Segment } from "../work/chunks.ts";
 import {
   givenStatesSpec,
   type LinearContext,
   type LinearDispatch,
   rowUniforms,
-} from "./context.ts";
+} from "../work/context.ts";
 import { productDispatch, segmentUniforms } from "./product_dispatch.ts";
 
 /** Scores of keys with the keys before them, in their chunk. */

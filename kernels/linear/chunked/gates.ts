@@ -12,11 +12,11 @@
  * @module
  */
 
-import type { DType } from "../../src/core/dtype.ts";
-import type { KernelSource } from "../../src/core/kernel.ts";
-import { kernelOf } from "../fragment.ts";
-import { wgsl } from "../wgsl.ts";
-import { decayGates } from "./given_gates.ts";
+import type { DType } from "../../../src/core/dtype.ts";
+import type { KernelSource } from "../../../src/core/kernel.ts";
+import { kernelOf } from "../../fragment.ts";
+import { wgsl } from "../../wgsl.ts";
+import { decayGates } from "../operands/given_gates.ts";
 
 /** Invocations of a workgroup. */
 export const GATE_LANES = 64;

@@ -5,13 +5,13 @@
  * @module
  */
 
-import type { FeatureMap } from "../../core/features.ts";
-import { checkOptions, type OptionHints } from "../../core/options.ts";
-import type { GpuTensor } from "../../gpu/mod.ts";
-import type { Indices } from "../attention/options/spans.ts";
-import type { Layout } from "../attention/problem.ts";
-import type { StridedTensor } from "../strided.ts";
-import type { HostBits, HostTensor } from "../tensors.ts";
+import type { FeatureMap } from "../../../core/features.ts";
+import { checkOptions, type OptionHints } from "../../../core/options.ts";
+import type { GpuTensor } from "../../../gpu/mod.ts";
+import type { Indices } from "../../attention/options/spans.ts";
+import type { Layout } from "../../attention/problem.ts";
+import type { StridedTensor } from "../../strided.ts";
+import type { HostBits, HostTensor } from "../../tensors.ts";
 import type { LinearForm } from "./forms.ts";
 import type { LinearPrefix } from "./prefix.ts";
 import type { UpdateRule } from "./rules.ts";

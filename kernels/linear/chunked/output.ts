@@ -13,20 +13,20 @@
  * @module
  */
 
-import type { KernelSource } from "../../src/core/kernel.ts";
-import { wgsl } from "../wgsl.ts";
-import { featureBlocks } from "./features.ts";
+import type { KernelSource } from "../../../src/core/kernel.ts";
+import { wgsl } from "../../wgsl.ts";
+import { featureBlocks } from "../operands/features.ts";
 import {
   scoreBlocks,
   stateBlocks,
   stateSums,
   storedTokens,
   tokenBlocks,
-} from "./operands.ts";
-import { chunkProductKernel } from "./product.ts";
-import { gateWeights } from "./weights.ts";
-import { writtenBlocks } from "./written.ts";
-import { linearLabel, type LinearSpec } from "./spec.ts";
+} from "../operands/operands.ts";
+import { chunkProductKernel } from "../product.ts";
+import { gateWeights } from "../operands/weights.ts";
+import { writtenBlocks } from "../operands/written.ts";
+import { linearLabel, type LinearSpec } from "../spec.ts";
 
 /**
  * The kernel of outputs; rows are queries, columns the value's.

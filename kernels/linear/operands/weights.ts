@@ -17,10 +17,10 @@
  * @module
  */
 
-import type { Fragment } from "../fragment.ts";
-import { wgsl } from "../wgsl.ts";
-import { chunks, heads } from "./chunks.ts";
-import type { GateKind } from "./spec.ts";
+import type { Fragment } from "../../fragment.ts";
+import { wgsl } from "../../wgsl.ts";
+import { chunks, heads } from "../chunks.ts";
+import type { GateKind } from "../spec.ts";
 
 /**
  * `gate_of(row, state_head, vec)`: a row of scratch's sum of log gates, from its

@@ -5,12 +5,12 @@
  * @module
  */
 
-import { checkRange, checkType } from "../../core/check.ts";
-import type { DType, HostArray } from "../../core/dtype.ts";
-import { fromBfloat16, fromFloat16 } from "../../core/half.ts";
-import { type Gpu, GpuTensor } from "../../gpu/mod.ts";
-import { isStrided } from "../strided.ts";
-import { describeTensor, type HostBits } from "../tensors.ts";
+import { checkRange, checkType } from "../../../core/check.ts";
+import type { DType, HostArray } from "../../../core/dtype.ts";
+import { fromBfloat16, fromFloat16 } from "../../../core/half.ts";
+import { type Gpu, GpuTensor } from "../../../gpu/mod.ts";
+import { isStrided } from "../../strided.ts";
+import { describeTensor, type HostBits } from "../../tensors.ts";
 
 /**
  * Where the gates of tokens, heads and channels are, in elements; a stride is 0

@@ -17,16 +17,16 @@
  * @module
  */
 
-import type { KernelSource } from "../../src/core/kernel.ts";
-import type { Fragment } from "../fragment.ts";
-import { dot } from "../fragments/dot.ts";
-import { wgsl } from "../wgsl.ts";
-import { chunkScores, tokenBlocks } from "./operands.ts";
-import type { ProductTile } from "../product.ts";
-import { chunkProductKernel } from "./product.ts";
-import { gateSums, gateWeights } from "./weights.ts";
-import { linearLabel, type LinearSpec } from "./spec.ts";
-import { scratchRows } from "./written.ts";
+import type { KernelSource } from "../../../src/core/kernel.ts";
+import type { Fragment } from "../../fragment.ts";
+import { dot } from "../../fragments/dot.ts";
+import { wgsl } from "../../wgsl.ts";
+import { chunkScores, tokenBlocks } from "../operands/operands.ts";
+import type { ProductTile } from "../../product.ts";
+import { chunkProductKernel } from "../product.ts";
+import { gateSums, gateWeights } from "../operands/weights.ts";
+import { linearLabel, type LinearSpec } from "../spec.ts";
+import { scratchRows } from "../operands/written.ts";
 
 /**
  * What the scores' source depends on.

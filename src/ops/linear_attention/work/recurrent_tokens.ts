@@ -5,9 +5,9 @@
  * @module
  */
 
-import { featureRows } from "../../../kernels/linear/features.ts";
-import { UnsupportedError } from "../../core/errors.ts";
-import type { LinearProblem } from "./problem.ts";
+import { featureRows } from "../../../../kernels/linear/operands/features.ts";
+import { UnsupportedError } from "../../../core/errors.ts";
+import type { LinearProblem } from "../options/problem.ts";
 
 /**
  * Tokens of a sequence that goes token by token where nothing else is said:

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { ProductTile } from "../../../kernels/product.ts";
+import type { ProductTile } from "../../../../kernels/product.ts";
 
 /**
  * Where shaders run on the CPU: lanes read the right operand alike, which costs

@@ -11,11 +11,11 @@
  * @module
  */
 
-import type { Fragment } from "../fragment.ts";
-import { wgsl } from "../wgsl.ts";
-import { chunks, heads } from "./chunks.ts";
+import type { Fragment } from "../../fragment.ts";
+import { wgsl } from "../../wgsl.ts";
+import { chunks, heads } from "../chunks.ts";
 import { tokenBlocks } from "./operands.ts";
-import type { LinearSpec } from "./spec.ts";
+import type { LinearSpec } from "../spec.ts";
 
 /**
  * Scratch with a row of whole vec4s for each token and state head, `{name}_at`,

@@ -16,9 +16,9 @@
  * @module
  */
 
-import type { Fragment } from "../fragment.ts";
-import { WordRecord } from "../record.ts";
-import { wgsl } from "../wgsl.ts";
+import type { Fragment } from "../../fragment.ts";
+import { WordRecord } from "../../record.ts";
+import { wgsl } from "../../wgsl.ts";
 import { loadedTokens, type TokenRows } from "./operands.ts";
 
 const GROUP_FIELDS = {

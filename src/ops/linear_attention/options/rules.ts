@@ -4,7 +4,7 @@
  * @module
  */
 
-import { checkType } from "../../core/check.ts";
+import { checkType } from "../../../core/check.ts";
 
 /**
  * How a token changes the state h, with log gates g and strengths b:

@@ -15,10 +15,10 @@ import {
   KEPT_STATE,
   NO_STATE,
   STATE_RUN,
-} from "../../../kernels/linear/chunks.ts";
-import { featureGroups } from "../../../kernels/linear/features.ts";
-import type { RecordValues } from "../../../kernels/record.ts";
-import type { LinearProblem, LinearSequence } from "./problem.ts";
+} from "../../../../kernels/linear/chunks.ts";
+import { featureGroups } from "../../../../kernels/linear/operands/features.ts";
+import type { RecordValues } from "../../../../kernels/record.ts";
+import type { LinearProblem, LinearSequence } from "../options/problem.ts";
 
 /** A list of records in the schedule. */
 export interface RecordList {

@@ -12,13 +12,17 @@
  * @module
  */
 
-import type { KernelSource } from "../../src/core/kernel.ts";
-import { wgsl } from "../wgsl.ts";
-import { featureBlocks } from "./features.ts";
-import { chunkStates, tokenBlocks, valueColumns } from "./operands.ts";
-import { chunkProductKernel } from "./product.ts";
-import { gateWeights } from "./weights.ts";
-import { linearLabel, type LinearSpec } from "./spec.ts";
+import type { KernelSource } from "../../../src/core/kernel.ts";
+import { wgsl } from "../../wgsl.ts";
+import { featureBlocks } from "../operands/features.ts";
+import {
+  chunkStates,
+  tokenBlocks,
+  valueColumns,
+} from "../operands/operands.ts";
+import { chunkProductKernel } from "../product.ts";
+import { gateWeights } from "../operands/weights.ts";
+import { linearLabel, type LinearSpec } from "../spec.ts";
 
 /**
  * The kernel of chunks' contributions; rows are the state's.

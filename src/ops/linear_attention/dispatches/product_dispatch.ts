@@ -4,12 +4,12 @@
  * @module
  */
 
-import { type ProductTile, productTiles } from "../../../kernels/product.ts";
-import type { KernelSource } from "../../core/kernel.ts";
-import { foldGrid } from "../../gpu/program/dispatch.ts";
-import type { Dispatch } from "../../gpu/mod.ts";
-import type { Segment } from "./chunks.ts";
-import type { LinearContext, LinearDispatch } from "./context.ts";
+import { type ProductTile, productTiles } from "../../../../kernels/product.ts";
+import type { KernelSource } from "../../../core/kernel.ts";
+import { foldGrid } from "../../../gpu/program/dispatch.ts";
+import type { Dispatch } from "../../../gpu/mod.ts";
+import type { Segment } from "../work/chunks.ts";
+import type { LinearContext, LinearDispatch } from "../work/context.ts";
 
 /** A dispatch of a product for each chunk and head of a segment. */
 export function productDispatch(

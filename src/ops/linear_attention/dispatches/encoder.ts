@@ -5,9 +5,9 @@
  * @module
  */
 
-import type { Dispatch } from "../../gpu/mod.ts";
-import type { PrefixProblem } from "./prefix.ts";
-import type { LinearProblem } from "./problem.ts";
+import type { Dispatch } from "../../../gpu/mod.ts";
+import type { PrefixProblem } from "../options/prefix.ts";
+import type { LinearProblem } from "../options/problem.ts";
 
 /** The problem of the prefix alone, whose states are scratch. */
 export function encoderProblem(

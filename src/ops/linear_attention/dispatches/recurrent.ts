@@ -8,13 +8,13 @@
 import {
   RECURRENT_COLUMNS,
   recurrentKernel,
-} from "../../../kernels/linear/recurrent.ts";
-import { foldGrid } from "../../gpu/program/dispatch.ts";
+} from "../../../../kernels/linear/recurrent.ts";
+import { foldGrid } from "../../../gpu/program/dispatch.ts";
 import {
   givenStatesSpec,
   type LinearContext,
   type LinearDispatch,
-} from "./context.ts";
+} from "../work/context.ts";
 
 /** The states of sequences of few tokens, and their outputs, in one dispatch. */
 export function recurrentDispatch(

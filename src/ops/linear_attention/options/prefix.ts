@@ -5,12 +5,15 @@
  * @module
  */
 
-import { checkInteger, checkRange, checkType } from "../../core/check.ts";
-import type { DType } from "../../core/dtype.ts";
-import { checkOptions } from "../../core/options.ts";
-import { describeRows, type RowsShape } from "../attention/options/layouts.ts";
-import { type Indices, indicesOf } from "../attention/options/spans.ts";
-import type { GivenStrides, Layout } from "../attention/problem.ts";
+import { checkInteger, checkRange, checkType } from "../../../core/check.ts";
+import type { DType } from "../../../core/dtype.ts";
+import { checkOptions } from "../../../core/options.ts";
+import {
+  describeRows,
+  type RowsShape,
+} from "../../attention/options/layouts.ts";
+import { type Indices, indicesOf } from "../../attention/options/spans.ts";
+import type { GivenStrides, Layout } from "../../attention/problem.ts";
 
 /**
  * Keys and values of a prefix, of projections of their own.

@@ -16,14 +16,14 @@
  * @module
  */
 
-import type { KernelSource } from "../../src/core/kernel.ts";
-import { type Fragment, kernelOf } from "../fragment.ts";
-import { wgsl } from "../wgsl.ts";
-import { chunks, stateRuns } from "./chunks.ts";
-import { type GivenStatesSpec, runStates } from "./given_states.ts";
-import { chunkStates } from "./operands.ts";
-import type { GateKind } from "./spec.ts";
-import { gateSums } from "./weights.ts";
+import type { KernelSource } from "../../../src/core/kernel.ts";
+import { type Fragment, kernelOf } from "../../fragment.ts";
+import { wgsl } from "../../wgsl.ts";
+import { chunks, stateRuns } from "../chunks.ts";
+import { type GivenStatesSpec, runStates } from "../operands/given_states.ts";
+import { chunkStates } from "../operands/operands.ts";
+import type { GateKind } from "../spec.ts";
+import { gateSums } from "../operands/weights.ts";
 
 /** Invocations of a workgroup. */
 export const SCAN_LANES = 64;

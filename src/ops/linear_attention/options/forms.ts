@@ -4,7 +4,7 @@
  * @module
  */
 
-import { checkType } from "../../core/check.ts";
+import { checkType } from "../../../core/check.ts";
 
 /**
  * How a sequence is computed: by chunks of products (prompts), token by token

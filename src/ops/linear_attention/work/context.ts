@@ -9,19 +9,19 @@ import {
   type RowFormat,
   rowFormat,
   rowStride,
-} from "../../../kernels/fragments/rows.ts";
-import { featureRows } from "../../../kernels/linear/features.ts";
-import type { GivenStatesSpec } from "../../../kernels/linear/given_states.ts";
-import type { LinearSpec } from "../../../kernels/linear/spec.ts";
-import type { ProductTile } from "../../../kernels/product.ts";
-import type { Dispatch } from "../../gpu/mod.ts";
-import { type GivenStrides, vecsOf } from "../attention/problem.ts";
+} from "../../../../kernels/fragments/rows.ts";
+import { featureRows } from "../../../../kernels/linear/operands/features.ts";
+import type { GivenStatesSpec } from "../../../../kernels/linear/operands/given_states.ts";
+import type { LinearSpec } from "../../../../kernels/linear/spec.ts";
+import type { ProductTile } from "../../../../kernels/product.ts";
+import type { Dispatch } from "../../../gpu/mod.ts";
+import { type GivenStrides, vecsOf } from "../../attention/problem.ts";
 import {
   type ChunkSchedule,
   chunkSchedule,
   type ChunkSizes,
 } from "./chunks.ts";
-import type { LinearProblem, LinearRows } from "./problem.ts";
+import type { LinearProblem, LinearRows } from "../options/problem.ts";
 import { recurrentTokens } from "./recurrent_tokens.ts";
 import { chunkSizes } from "./sizes.ts";
 import { HARDWARE_TILE, SOFTWARE_TILE } from "./tiles.ts";

@@ -11,25 +11,25 @@ import {
   checkInteger,
   checkRange,
   checkType,
-} from "../../core/check.ts";
-import type { DType } from "../../core/dtype.ts";
+} from "../../../core/check.ts";
+import type { DType } from "../../../core/dtype.ts";
 import {
   checkFeatureMap,
   featureDim,
   type FeatureMap,
-} from "../../core/features.ts";
-import { checkOptions } from "../../core/options.ts";
-import { UnsupportedError } from "../../core/errors.ts";
-import { givenStrides } from "../attention/options/given_strides.ts";
+} from "../../../core/features.ts";
+import { checkOptions } from "../../../core/options.ts";
+import { UnsupportedError } from "../../../core/errors.ts";
+import { givenStrides } from "../../attention/options/given_strides.ts";
 import {
   describeRows,
   readAs,
   type RowsShape,
-} from "../attention/options/layouts.ts";
-import { indicesOf, querySpans } from "../attention/options/spans.ts";
-import type { GivenStrides, Layout } from "../attention/problem.ts";
-import { GpuTensor } from "../../gpu/mod.ts";
-import { type AnyTensor, describeTensor } from "../tensors.ts";
+} from "../../attention/options/layouts.ts";
+import { indicesOf, querySpans } from "../../attention/options/spans.ts";
+import type { GivenStrides, Layout } from "../../attention/problem.ts";
+import { GpuTensor } from "../../../gpu/mod.ts";
+import { type AnyTensor, describeTensor } from "../../tensors.ts";
 import { formOf, type LinearForm } from "./forms.ts";
 import { checkHostGates, type GateShape, gateShape } from "./gate_shape.ts";
 import { checkLinearOptions, type LinearAttentionOptions } from "./options.ts";
