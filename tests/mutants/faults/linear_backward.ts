@@ -183,17 +183,6 @@ export const LINEAR_BACKWARD_FAULTS: readonly Fault[] = [
     ],
   ),
   ...faultsIn(
-    "src/ops/linear_attention/backward/delta.ts: recallDispatches",
-    GRADIENTS,
-    [
-      [
-        "a key recalls what it writes",
-        "strict: true,",
-        "strict: false,",
-      ],
-    ],
-  ),
-  ...faultsIn(
     "src/ops/linear_attention/backward/parts.ts: gateGradients",
     GRADIENTS,
     [
