@@ -118,6 +118,13 @@ export const LAYER_FAULTS: readonly Fault[] = [
       "if (slot > 0) {",
     ],
   ]),
+  ...faultsInKernel("layers.convolution.pre_gradient", CONVOLUTIONS, [
+    [
+      "the slope is that of the logistic function alone",
+      "return logistic(x) * (1.0 + x * logistic(-x));",
+      "return logistic(x);",
+    ],
+  ]),
   ...faultsInKernel("layers.cross_entropy.rows", LOSSES, [
     [
       "what is past a row's end counts as 0",
@@ -160,6 +167,13 @@ export const LAYER_FAULTS: readonly Fault[] = [
       "load_bias(0u, column / 4u)",
       "load_bias(0u, 0u)",
       "all",
+    ],
+  ]),
+  ...faultsInKernel("layers.projection.input_gradient", PROJECTIONS, [
+    [
+      "the last features are left out",
+      "depth < params.out_features",
+      "depth + 4u < params.out_features",
     ],
   ]),
   ...faultsInKernel("layers.projection.weight_gradient", PROJECTIONS, [

@@ -131,6 +131,20 @@ export const LINEAR_BACKWARD_FAULTS: readonly Fault[] = [
       "",
     ],
   ]),
+  ...faultsInKernel("linear.backward.recall", GRADIENTS, [
+    [
+      "what a token recalls is the next one's",
+      "key_terms[key_terms_at(chunk.row + row + 1, reader, 2u) + vec] = sum_1_0;",
+      "key_terms[key_terms_at(chunk.row + row + 1, reader, 2u) + vec] = sum_2_0;",
+    ],
+  ]),
+  ...faultsInKernel("linear.backward.recalled", GRADIENTS, [
+    [
+      "what later tokens recall is replaced by the token's own",
+      "key_terms[key_terms_at(chunk.row + row + 2, state_head, 0u) + vec] = others_2;",
+      "key_terms[key_terms_at(chunk.row + row + 2, state_head, 0u) + vec] = total_2;",
+    ],
+  ]),
   ...faultsInKernel("linear.backward.residual", GRADIENTS, [
     [
       "strengths see the value alone",
