@@ -22,7 +22,7 @@ import type { AttentionProblem } from "./problem.ts";
 import type { PlanDevice } from "./variants/variant.ts";
 
 /** What WebGPU promises of a stage. */
-const STORAGE_BUFFERS = 8;
+export const STORAGE_BUFFERS = 8;
 
 /** The emitted mods of a problem. */
 export interface PlacedMods {

@@ -232,8 +232,8 @@ export const BLOCK_MASK_FAULTS: readonly Fault[] = [
     [
       [
         "the pass along keys writes two gradients beside its lists",
-        "partial: problem.selection !== undefined,",
-        "",
+        "problem.selection !== undefined || bindsTooMuch(kernel(false), device)",
+        "bindsTooMuch(kernel(false), device)",
       ],
     ],
   ),

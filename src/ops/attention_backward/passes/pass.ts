@@ -9,6 +9,7 @@ import type { BackwardSpec } from "../../../../kernels/attention/backward/spec.t
 import type { RowFormat } from "../../../../kernels/fragments/rows.ts";
 import type { KernelSource } from "../../../core/kernel.ts";
 import type { Dispatch, ProgramCopy } from "../../../gpu/mod.ts";
+import { STORAGE_BUFFERS } from "../../attention/captures.ts";
 import { dispatchOf } from "../../attention/parts.ts";
 import { type AttentionProblem, vecsOf } from "../../attention/problem.ts";
 import type { GradientRows } from "../../attention/rows.ts";
@@ -131,4 +132,13 @@ export function aliasesOf(
   return Object.fromEntries(
     Object.entries(aliases).filter(([name]) => names.includes(name)),
   );
+}
+
+/** Whether a kernel binds more storage buffers than a device has. */
+export function bindsTooMuch(
+  { bindings }: KernelSource,
+  { limits: { maxStorageBuffersPerShaderStage: most = STORAGE_BUFFERS } }:
+    PlanDevice,
+): boolean {
+  return bindings.filter(({ access }) => access !== "uniform").length > most;
 }

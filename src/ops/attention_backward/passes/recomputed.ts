@@ -40,6 +40,7 @@ import { keyLoops, keyTile, queryLoops, queryTile } from "../tiles.ts";
 import { recomputedMoved } from "../traffic.ts";
 import { keySpans, keyWork } from "./key_work.ts";
 import {
+  bindsTooMuch,
   candidateOf,
   NO_MODEL,
   partitionOf,
@@ -175,6 +176,8 @@ function keyPass(
   };
   const lanes = tiles.lanes;
   const rowVecs = candidate.headVecs + candidate.valueVecs;
+  const kernel = (partial: boolean) =>
+    keyValueGradientKernel({ ...spec, ...formats, partial, tile });
   return {
     schedule: "key_schedule",
     sums: "key_sums",
@@ -185,8 +188,7 @@ function keyPass(
     loops: keyLoops(tile, candidate),
     lanes,
     rowVecs,
-    kernel: (partial) =>
-      keyValueGradientKernel({ ...spec, ...formats, partial, tile }),
+    kernel,
     sum: {
       gradients: keyValueGradientRows({ ...spec, ...formats }),
       rows: "key",
@@ -195,8 +197,10 @@ function keyPass(
     options: {
       runs: new RowRuns(problem),
       stateElements: 4 * rowVecs,
-      // Else two gradients and the lists are one buffer too many.
-      partial: problem.selection !== undefined,
+      // Else two gradients and the lists, or a captured tensor, are one buffer
+      // too many.
+      partial: problem.selection !== undefined ||
+        bindsTooMuch(kernel(false), device),
       before: Uint32Array.from([...before, ...keySpans(problem)]),
     },
   };

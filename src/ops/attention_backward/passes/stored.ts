@@ -31,6 +31,7 @@ import { storedTiles } from "../tiles.ts";
 import { storedMoved } from "../traffic.ts";
 import { keySpans, keyWork } from "./key_work.ts";
 import {
+  bindsTooMuch,
   candidateOf,
   NO_MODEL,
   partitionOf,
@@ -170,6 +171,9 @@ export function storedPasses(context: PassContext): Passes | string {
     }),
     keyProductKernel({ ...spec, ...formats, tile: key, tileKeys }),
   ];
+  if (keySources.some((source) => bindsTooMuch(source, context.device))) {
+    return "it binds more buffers than the device has";
+  }
   const dispatches: Dispatch[] = [];
   let [kernel, stretchAt] = [0, 0];
   ofRounds.forEach((ownRows, i) => {

@@ -272,6 +272,13 @@ export const BACKWARD_FAULTS: readonly Fault[] = [
       "false",
     ],
   ]),
+  ...faultsIn("bindsTooMuch", ["ops/attention_backward/buffers"], [
+    [
+      "one buffer more than there is fits",
+      "length > most",
+      "length > most + 1",
+    ],
+  ]),
   ...faultsIn("storedPasses", ["ops/attention_backward/passes/choose"], [
     ["split loops are stored too", "splits > 1", "splits > 65535"],
     [
