@@ -9,13 +9,23 @@
 import { formatTable } from "../src/cli/table.ts";
 import { standardOutput } from "../src/cli/terminal.ts";
 import { type Gpu, openGpu, timingUnsupported } from "../src/gpu/mod.ts";
-import { measureFmaPeak, type Peak } from "../src/gpu/calibrate.ts";
+import {
+  measureFmaPeak,
+  measureReadBandwidth,
+  type Peak,
+} from "../src/gpu/calibrate.ts";
 import {
   LINEAR_COLUMNS,
   linearCells,
   type LinearRow,
   measureLinear,
 } from "./support/linear_row.ts";
+import {
+  measureStep,
+  STEP_COLUMNS,
+  stepCells,
+  type StepRow,
+} from "./support/linear_step_row.ts";
 import { quickAsked } from "./support/quick.ts";
 import { writeSection } from "./support/results.ts";
 
@@ -23,20 +33,34 @@ import { writeSection } from "./support/results.ts";
 interface Extent {
   readonly lengths: readonly number[];
   readonly headDims: readonly number[];
+  /** Sequences of a decode step. */
+  readonly batches: readonly number[];
+  /** Keys that attention has of each. */
+  readonly contexts: readonly number[];
   readonly repeats: number;
 }
 
 const FULL: Extent = {
   lengths: [512, 1024, 2048, 4096],
   headDims: [64, 128],
+  batches: [1, 16],
+  contexts: [1024, 4096],
   repeats: 7,
 };
-const QUICK: Extent = { lengths: [512, 1024], headDims: [64], repeats: 3 };
+const QUICK: Extent = {
+  lengths: [512, 1024],
+  headDims: [64],
+  batches: [16],
+  contexts: [1024],
+  repeats: 3,
+};
 
 interface Measured {
   readonly clock: "timestamps" | "wall";
   readonly peak: Peak;
+  readonly bandwidth: Peak;
   readonly rows: readonly LinearRow[];
+  readonly steps: readonly StepRow[];
 }
 
 async function measure(gpu: Gpu, extent: Extent): Promise<Measured> {
@@ -50,12 +74,26 @@ async function measure(gpu: Gpu, extent: Extent): Promise<Measured> {
       }
     }
   }
+  const bandwidth = await measureReadBandwidth(gpu);
+  const steps: StepRow[] = [];
+  for (const batch of extent.batches) {
+    for (const context of extent.contexts) {
+      for (const rule of ["gated", "gated_delta"] as const) {
+        const sizes = { batch, context, rule };
+        const row = await measureStep(gpu, sizes, extent.repeats);
+        const fractionOfBandwidth = row.bandwidth / bandwidth.value;
+        steps.push({ ...row, fractionOfBandwidth });
+      }
+    }
+  }
   // Other load only ever lowers a peak.
   const after = await measureFmaPeak(gpu);
   const peak = after.value > before.value ? after : before;
   return {
     clock: timingUnsupported(gpu) ? "wall" : "timestamps",
     peak,
+    bandwidth,
+    steps,
     rows: rows.map((row) => ({
       ...row,
       fractionOfPeak: row.rate / peak.value,
@@ -75,8 +113,12 @@ async function main(): Promise<void> {
     console.log(
       `${gpu.info.description}: ${
         result.peak.value.toFixed(1)
-      } GFLOP/s of f32 multiply-adds\n\n` +
-        formatTable(LINEAR_COLUMNS, result.rows.map(linearCells), { width }),
+      } GFLOP/s of f32 multiply-adds, ${
+        result.bandwidth.value.toFixed(1)
+      } GB/s of reads\n\n` +
+        formatTable(LINEAR_COLUMNS, result.rows.map(linearCells), { width }) +
+        "\n\n" +
+        formatTable(STEP_COLUMNS, result.steps.map(stepCells), { width }),
     );
     if (quick) return console.log("\n--quick: nothing is written.");
     console.log(`\nWritten: ${await writeSection(gpu, "linear", result)}`);

@@ -7,7 +7,11 @@
 
 import type { Column } from "../../src/cli/table.ts";
 import type { Gpu, GpuTensor } from "../../src/gpu/mod.ts";
-import { planAttention, planLinearAttention } from "../../src/ops/mod.ts";
+import {
+  planAttention,
+  planLinearAttention,
+  planLinearAttentionBackward,
+} from "../../src/ops/mod.ts";
 import { linearCost } from "../../src/planning/mod.ts";
 import { timeInTurns } from "./gpu_time.ts";
 import { normals } from "./inputs.ts";
@@ -31,6 +35,8 @@ export interface LinearRow {
   readonly ms: number;
   /** Milliseconds of causal attention, the median. */
   readonly attentionMs: number;
+  /** Its gradients' median time over its own. */
+  readonly backwardRatio: number;
   /** Tokens a second of linear attention. */
   readonly tokens: number;
   /** Times as many as causal attention computes. */
@@ -86,11 +92,38 @@ export async function measureLinear(
         causal: true,
       }),
     );
+    const backward = keep(
+      await planLinearAttentionBackward(gpu, {
+        query: rows.query,
+        key: rows.key,
+        value: rows.value,
+        ...gates !== "none" && { decay },
+        chunk: CHUNK,
+      }),
+    );
     const times = await timeInTurns<typeof tensors>(gpu, [
       { plan: linear, tensors },
       { plan: softmax, tensors },
     ], repeats);
     const [ms, attentionMs] = times.map((each) => summarize(each).median);
+    const gradients = {
+      query: rows.query,
+      key: rows.key,
+      value: rows.value,
+      ...gates !== "none" && {
+        decay,
+        decayGradient: keep(gpu.empty("f32", gateShape, "bench")),
+      },
+      outputGradient: random(5),
+      queryGradient: keep(gpu.empty("f32", shape, "bench")),
+      keyGradient: keep(gpu.empty("f32", shape, "bench")),
+      valueGradient: keep(gpu.empty("f32", shape, "bench")),
+    };
+    const [back] = await timeInTurns<typeof gradients>(
+      gpu,
+      [{ plan: backward, tensors: gradients }],
+      repeats,
+    );
     const cost = linearCost({ tokens, headDim, queryHeads: HEADS }, {
       chunk: CHUNK,
     });
@@ -102,6 +135,7 @@ export async function measureLinear(
       }`,
       ms: significant(ms),
       attentionMs: significant(attentionMs),
+      backwardRatio: significant(summarize(back).median / ms, 3),
       tokens: significant(1000 * tokens / ms),
       ratio: significant(attentionMs / ms, 3),
       rate: significant(cost.flops.matmul / ms / 1e6),
@@ -122,6 +156,7 @@ export const LINEAR_COLUMNS: readonly Column[] = [
   { title: "tokens/s", align: "right" },
   { title: "attention ms", align: "right" },
   { title: "ratio", align: "right" },
+  { title: "gradients", align: "right" },
   { title: "rate", align: "right" },
   { title: "of peak", align: "right" },
 ];
@@ -134,6 +169,7 @@ export function linearCells(row: LinearRow): string[] {
     row.tokens.toFixed(0),
     row.attentionMs.toFixed(2),
     `${row.ratio.toFixed(2)}x`,
+    `${row.backwardRatio.toFixed(2)}x`,
     `${row.rate.toFixed(1)} GFLOP/s`,
     `${(100 * row.fractionOfPeak).toFixed(0)} %`,
   ];
