@@ -68,6 +68,9 @@ gpuTest("recurrentKernel() is the recurrence of every rule", async (_, gpu) => {
       states,
       stateIndices: [4, 3, 2, 1],
       form: "recurrent",
+      // Of which the longest sequence has three.
+      chunk: 8,
+      subChunk: 8,
     });
     const problem = linearProblemOf(c);
     const bound = linearErrorBound(problem, {

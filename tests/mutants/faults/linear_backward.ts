@@ -140,9 +140,9 @@ export const LINEAR_BACKWARD_FAULTS: readonly Fault[] = [
   ]),
   ...faultsInKernel("linear.backward.recalled", GRADIENTS, [
     [
-      "what later tokens recall is replaced by the token's own",
+      "what later tokens recall is that of the token before",
       "key_terms[key_terms_at(chunk.row + row + 2, state_head, 0u) + vec] = others_2;",
-      "key_terms[key_terms_at(chunk.row + row + 2, state_head, 0u) + vec] = total_2;",
+      "key_terms[key_terms_at(chunk.row + row + 2, state_head, 0u) + vec] = others_1;",
     ],
   ]),
   ...faultsInKernel("linear.backward.residual", GRADIENTS, [
