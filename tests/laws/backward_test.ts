@@ -358,18 +358,28 @@ gpuTest(
       data.fill(NaN, from * width, end * width);
       return { data, shape: tensor.shape };
     };
-    const dirty = await forwardBackward(gpu, {
+    const soil = {
       query: soiled(given.query, [0, 7]),
       key: soiled(given.key, [14, K]),
       value: soiled(given.value, [14, K]),
       ...options,
-    }, {
+    };
+    const upstreams = {
       outputGradient: soiled(back.outputGradient, [0, 7]),
       lseGradient: soiled(back.lseGradient, [0, 7]),
-    });
-    // Forward adds a step that has NaN key by key, so not bit by bit.
-    for (const name of NAMES) {
-      assertNear(dirty[name].data, clean[name].data, name);
+    };
+    for (const scoreGradients of ["stored", "recomputed"] as const) {
+      const dirty = await forwardBackward(gpu, soil, upstreams, {
+        scoreGradients,
+      });
+      // Forward adds a step that has NaN key by key, so not bit by bit.
+      for (const name of NAMES) {
+        assertNear(
+          dirty[name].data,
+          clean[name].data,
+          `${name}, ${scoreGradients}`,
+        );
+      }
     }
   },
 );

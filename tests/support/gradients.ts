@@ -13,6 +13,7 @@ import {
   type HostTensor,
 } from "../../mod.ts";
 import { Prng } from "../../src/core/prng.ts";
+import type { ScoreGradients } from "../../src/ops/mod.ts";
 import { SMALL_BACKWARD_TILES } from "./backward/runner.ts";
 import { TILES } from "./attention/runner.ts";
 
@@ -45,7 +46,10 @@ export async function forwardBackward(
     & AttentionOptions
     & ({ readonly query: HostTensor } | { readonly qkv: HostTensor }),
   upstream: HostUpstream,
-  { splits = 1 }: { readonly splits?: number } = {},
+  { splits = 1, scoreGradients = "auto" }: {
+    readonly splits?: number;
+    readonly scoreGradients?: ScoreGradients;
+  } = {},
 ): Promise<ForwardBackward> {
   const { output, lse, saved } = await attention(gpu, {
     ...options,
@@ -56,6 +60,7 @@ export async function forwardBackward(
   using state = saved!;
   const gradients = await attentionBackward(gpu, state, upstream, {
     splits,
+    scoreGradients,
     tiles: SMALL_BACKWARD_TILES,
   });
   return { ...gradients, output, lse } as ForwardBackward;
