@@ -59,12 +59,16 @@ gpuTest("linearAttention() stores float16", async (_, gpu) => {
     sequences: [50, 50],
     initialState: true,
   };
-  const cases = [plain, { ...plain, decay: "channel" as const }];
-  const results = await linearResults(
-    gpu,
-    cases.map((c) => ({ options: chunkedOptionsOf(c) })),
+  const delta = { ...plain, decay: "head", beta: "head" } as const;
+  const cases: LinearCase[] = [plain, { ...plain, decay: "channel" }, delta];
+  const short: LinearCase = { ...delta, sequences: [9, 9] };
+  const results = await linearResults(gpu, [
+    ...cases.map((c) => ({ options: chunkedOptionsOf(c) })),
+    { options: chunkedOptionsOf(short, { form: "recurrent" }) },
+  ]);
+  [...cases, short].forEach((c, i) =>
+    assertLinear(c, { result: results[i], chunk: 64 })
   );
-  cases.forEach((c, i) => assertLinear(c, { result: results[i], chunk: 64 }));
 }, { features: ["shader-f16"] });
 
 /** Long enough for blocks of 32 chunks of 4 tokens, beside a short one. */
