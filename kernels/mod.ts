@@ -56,7 +56,6 @@ export {
   type DeltaRowsSpec,
   restKernel,
 } from "./linear/backward/delta_rows.ts";
-export { deltaGradientScanKernel } from "./linear/backward/delta_scan.ts";
 export { strengthGradientKernel } from "./linear/backward/strength_gradient.ts";
 export { foldSumsKernel } from "./linear/backward/fold_sums.ts";
 export {

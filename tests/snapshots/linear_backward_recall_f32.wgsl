@@ -246,10 +246,6 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: v
   }
   let column = column_0;
   let vec = column / 4u;
-  var total_0 = vec4f(0.0);
-  var total_1 = vec4f(0.0);
-  var total_2 = vec4f(0.0);
-  var total_3 = vec4f(0.0);
   let end = (head + 1u) * params.heads / params.query_heads;
   for (var reader = head * params.heads / params.query_heads; reader < end; reader++) {
     let state_head = state_head_of(reader);
@@ -373,19 +369,15 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: v
     if (row + 0 < chunk.count) {
       key_terms[key_terms_at(chunk.row + row + 0, reader, 2u) + vec] = sum_0_0;
     }
-    total_0 += fma(vec4f(own_weights[0][0]), own_key[0], sum_0_0);
     if (row + 1 < chunk.count) {
       key_terms[key_terms_at(chunk.row + row + 1, reader, 2u) + vec] = sum_1_0;
     }
-    total_1 += fma(vec4f(own_weights[1][1]), own_key[1], sum_1_0);
     if (row + 2 < chunk.count) {
       key_terms[key_terms_at(chunk.row + row + 2, reader, 2u) + vec] = sum_2_0;
     }
-    total_2 += fma(vec4f(own_weights[2][2]), own_key[2], sum_2_0);
     if (row + 3 < chunk.count) {
       key_terms[key_terms_at(chunk.row + row + 3, reader, 2u) + vec] = sum_3_0;
     }
-    total_3 += fma(vec4f(own_weights[3][3]), own_key[3], sum_3_0);
   }
   if (first_column + 0 * 4u * 1 <= last_column) {
     let column = column_0;

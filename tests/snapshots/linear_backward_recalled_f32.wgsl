@@ -217,23 +217,15 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: v
   }
   let column = column_0;
   let vec = column / 4u;
-  var total_0 = vec4f(0.0);
-  var total_1 = vec4f(0.0);
-  var total_2 = vec4f(0.0);
-  var total_3 = vec4f(0.0);
   let end = (head + 1u) * params.state_heads / params.key_heads;
   for (var state_head = head * params.state_heads / params.key_heads; state_head < end; state_head++) {
     sum_0_0 = vec4f(0.0);
     sum_1_0 = vec4f(0.0);
     sum_2_0 = vec4f(0.0);
     sum_3_0 = vec4f(0.0);
-    total_0 += sum_0_0;
     var others_0 = vec4f(0.0);
-    total_1 += sum_1_0;
     var others_1 = vec4f(0.0);
-    total_2 += sum_2_0;
     var others_2 = vec4f(0.0);
-    total_3 += sum_3_0;
     var others_3 = vec4f(0.0);
     for (var reader = first_reader(state_head); reader < first_reader(state_head + 1u); reader++) {
       let query_head = query_head_of(reader);
@@ -328,27 +320,19 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: v
       let own_weights = score_block(chunk, reader, row, row / 4u);
       let own_query = query_block(chunk, query_head, row, vec);
       others_0 += sum_0_0;
-      total_0 = fma(vec4f(own_weights[0][0]), own_query[0], total_0);
       others_1 += sum_1_0;
-      total_1 = fma(vec4f(own_weights[1][1]), own_query[1], total_1);
       others_2 += sum_2_0;
-      total_2 = fma(vec4f(own_weights[2][2]), own_query[2], total_2);
       others_3 += sum_3_0;
-      total_3 = fma(vec4f(own_weights[3][3]), own_query[3], total_3);
     }
-    total_0 += others_0;
     if (row + 0 < chunk.count) {
       key_terms[key_terms_at(chunk.row + row + 0, state_head, 0u) + vec] = others_0;
     }
-    total_1 += others_1;
     if (row + 1 < chunk.count) {
       key_terms[key_terms_at(chunk.row + row + 1, state_head, 0u) + vec] = others_1;
     }
-    total_2 += others_2;
     if (row + 2 < chunk.count) {
       key_terms[key_terms_at(chunk.row + row + 2, state_head, 0u) + vec] = others_2;
     }
-    total_3 += others_3;
     if (row + 3 < chunk.count) {
       key_terms[key_terms_at(chunk.row + row + 3, state_head, 0u) + vec] = others_3;
     }

@@ -218,7 +218,7 @@ fn leave_state(run: StateRun, state_head: u32, row: u32, vec: u32, state: vec4f)
   }
 }
 
-var<workgroup> gradient: array<vec4f, 1024>;
+var<workgroup> carried: array<vec4f, 1024>;
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: vec3u,
@@ -240,16 +240,16 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: v
   let rows = select(0u, params.state_rows, vec < params.value_vecs);
   for (var row = first_row; row < rows; row += 64) {
     if (row + 0 < params.state_rows) {
-      gradient[(row + 0) * 4 + own_column] = entering_state(run, state_head, row + 0, vec);
+      carried[(row + 0) * 4 + own_column] = entering_state(run, state_head, row + 0, vec);
     }
     if (row + 1 < params.state_rows) {
-      gradient[(row + 1) * 4 + own_column] = entering_state(run, state_head, row + 1, vec);
+      carried[(row + 1) * 4 + own_column] = entering_state(run, state_head, row + 1, vec);
     }
     if (row + 2 < params.state_rows) {
-      gradient[(row + 2) * 4 + own_column] = entering_state(run, state_head, row + 2, vec);
+      carried[(row + 2) * 4 + own_column] = entering_state(run, state_head, row + 2, vec);
     }
     if (row + 3 < params.state_rows) {
-      gradient[(row + 3) * 4 + own_column] = entering_state(run, state_head, row + 3, vec);
+      carried[(row + 3) * 4 + own_column] = entering_state(run, state_head, row + 3, vec);
     }
   }
   for (var c = 0u; c < run.count; c++) {
@@ -259,129 +259,129 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: v
     let tokens = select(0u, chunk.count, vec < params.value_vecs);
     for (var token = first_row; token < tokens; token += 64) {
       let own = written_block(chunk, state_head, token, vec);
-      var w_0 = own[0];
-      var w_1 = own[1];
-      var w_2 = own[2];
-      var w_3 = own[3];
+      var u_0 = own[0];
+      var u_1 = own[1];
+      var u_2 = own[2];
+      var u_3 = own[3];
       for (var row = 0u; row < params.state_rows; row += 4u) {
-        let pushing = transpose(erased_block(chunk, state_head, token, row / 4u));
+        let erased = transpose(erased_block(chunk, state_head, token, row / 4u));
         if (row + 0 < params.state_rows) {
-          let leaving = gradient[(row + 0) * 4 + own_column];
-          w_0 = fma(vec4f(pushing[0][0]), leaving, w_0);
-          w_1 = fma(vec4f(pushing[0][1]), leaving, w_1);
-          w_2 = fma(vec4f(pushing[0][2]), leaving, w_2);
-          w_3 = fma(vec4f(pushing[0][3]), leaving, w_3);
+          let state = carried[(row + 0) * 4 + own_column];
+          u_0 = fma(vec4f(1.0 * erased[0][0]), state, u_0);
+          u_1 = fma(vec4f(1.0 * erased[0][1]), state, u_1);
+          u_2 = fma(vec4f(1.0 * erased[0][2]), state, u_2);
+          u_3 = fma(vec4f(1.0 * erased[0][3]), state, u_3);
         }
         if (row + 1 < params.state_rows) {
-          let leaving = gradient[(row + 1) * 4 + own_column];
-          w_0 = fma(vec4f(pushing[1][0]), leaving, w_0);
-          w_1 = fma(vec4f(pushing[1][1]), leaving, w_1);
-          w_2 = fma(vec4f(pushing[1][2]), leaving, w_2);
-          w_3 = fma(vec4f(pushing[1][3]), leaving, w_3);
+          let state = carried[(row + 1) * 4 + own_column];
+          u_0 = fma(vec4f(1.0 * erased[1][0]), state, u_0);
+          u_1 = fma(vec4f(1.0 * erased[1][1]), state, u_1);
+          u_2 = fma(vec4f(1.0 * erased[1][2]), state, u_2);
+          u_3 = fma(vec4f(1.0 * erased[1][3]), state, u_3);
         }
         if (row + 2 < params.state_rows) {
-          let leaving = gradient[(row + 2) * 4 + own_column];
-          w_0 = fma(vec4f(pushing[2][0]), leaving, w_0);
-          w_1 = fma(vec4f(pushing[2][1]), leaving, w_1);
-          w_2 = fma(vec4f(pushing[2][2]), leaving, w_2);
-          w_3 = fma(vec4f(pushing[2][3]), leaving, w_3);
+          let state = carried[(row + 2) * 4 + own_column];
+          u_0 = fma(vec4f(1.0 * erased[2][0]), state, u_0);
+          u_1 = fma(vec4f(1.0 * erased[2][1]), state, u_1);
+          u_2 = fma(vec4f(1.0 * erased[2][2]), state, u_2);
+          u_3 = fma(vec4f(1.0 * erased[2][3]), state, u_3);
         }
         if (row + 3 < params.state_rows) {
-          let leaving = gradient[(row + 3) * 4 + own_column];
-          w_0 = fma(vec4f(pushing[3][0]), leaving, w_0);
-          w_1 = fma(vec4f(pushing[3][1]), leaving, w_1);
-          w_2 = fma(vec4f(pushing[3][2]), leaving, w_2);
-          w_3 = fma(vec4f(pushing[3][3]), leaving, w_3);
+          let state = carried[(row + 3) * 4 + own_column];
+          u_0 = fma(vec4f(1.0 * erased[3][0]), state, u_0);
+          u_1 = fma(vec4f(1.0 * erased[3][1]), state, u_1);
+          u_2 = fma(vec4f(1.0 * erased[3][2]), state, u_2);
+          u_3 = fma(vec4f(1.0 * erased[3][3]), state, u_3);
         }
       }
       if (token + 0 < chunk.count) {
-        written[written_at(chunk, token + 0, state_head) + vec] = w_0;
+        written[written_at(chunk, token + 0, state_head) + vec] = u_0;
       }
       if (token + 1 < chunk.count) {
-        written[written_at(chunk, token + 1, state_head) + vec] = w_1;
+        written[written_at(chunk, token + 1, state_head) + vec] = u_1;
       }
       if (token + 2 < chunk.count) {
-        written[written_at(chunk, token + 2, state_head) + vec] = w_2;
+        written[written_at(chunk, token + 2, state_head) + vec] = u_2;
       }
       if (token + 3 < chunk.count) {
-        written[written_at(chunk, token + 3, state_head) + vec] = w_3;
+        written[written_at(chunk, token + 3, state_head) + vec] = u_3;
       }
     }
     storageBarrier();
     workgroupBarrier();
     for (var row = first_row; row < rows; row += 64) {
-      let added = state_block(chunk_index, state_head, row, vec);
       let kept = exp(gate_of(chunk.row + chunk.count - 1u, state_head, row / 4u));
-      var d_0 = added[0];
+      let given = state_block(chunk_index, state_head, row, vec);
+      var next_0 = vec4f(0.0);
       if (row + 0 < params.state_rows) {
-        let leaving = gradient[(row + 0) * 4 + own_column];
-        states[state_at(chunk_index, state_head, row + 0) + vec] = leaving;
-        d_0 = fma(vec4f(kept[0]), leaving, d_0);
+        next_0 = carried[(row + 0) * 4 + own_column];
+        states[state_at(chunk_index, state_head, row + 0) + vec] = next_0;
+        next_0 = fma(vec4f(kept[0]), next_0, given[0]);
       }
-      var d_1 = added[1];
+      var next_1 = vec4f(0.0);
       if (row + 1 < params.state_rows) {
-        let leaving = gradient[(row + 1) * 4 + own_column];
-        states[state_at(chunk_index, state_head, row + 1) + vec] = leaving;
-        d_1 = fma(vec4f(kept[1]), leaving, d_1);
+        next_1 = carried[(row + 1) * 4 + own_column];
+        states[state_at(chunk_index, state_head, row + 1) + vec] = next_1;
+        next_1 = fma(vec4f(kept[1]), next_1, given[1]);
       }
-      var d_2 = added[2];
+      var next_2 = vec4f(0.0);
       if (row + 2 < params.state_rows) {
-        let leaving = gradient[(row + 2) * 4 + own_column];
-        states[state_at(chunk_index, state_head, row + 2) + vec] = leaving;
-        d_2 = fma(vec4f(kept[2]), leaving, d_2);
+        next_2 = carried[(row + 2) * 4 + own_column];
+        states[state_at(chunk_index, state_head, row + 2) + vec] = next_2;
+        next_2 = fma(vec4f(kept[2]), next_2, given[2]);
       }
-      var d_3 = added[3];
+      var next_3 = vec4f(0.0);
       if (row + 3 < params.state_rows) {
-        let leaving = gradient[(row + 3) * 4 + own_column];
-        states[state_at(chunk_index, state_head, row + 3) + vec] = leaving;
-        d_3 = fma(vec4f(kept[3]), leaving, d_3);
+        next_3 = carried[(row + 3) * 4 + own_column];
+        states[state_at(chunk_index, state_head, row + 3) + vec] = next_3;
+        next_3 = fma(vec4f(kept[3]), next_3, given[3]);
       }
       for (var token = 0u; token < chunk.count; token += 4u) {
         let key = weighted(key_block(chunk, key_head, token, row / 4u), from_start(chunk, state_head, token, row / 4u));
-        let w = written_block(chunk, state_head, token, vec);
-        d_0 = fma(vec4f(-key[0][0]), w[0], d_0);
-        d_1 = fma(vec4f(-key[0][1]), w[0], d_1);
-        d_2 = fma(vec4f(-key[0][2]), w[0], d_2);
-        d_3 = fma(vec4f(-key[0][3]), w[0], d_3);
-        d_0 = fma(vec4f(-key[1][0]), w[1], d_0);
-        d_1 = fma(vec4f(-key[1][1]), w[1], d_1);
-        d_2 = fma(vec4f(-key[1][2]), w[1], d_2);
-        d_3 = fma(vec4f(-key[1][3]), w[1], d_3);
-        d_0 = fma(vec4f(-key[2][0]), w[2], d_0);
-        d_1 = fma(vec4f(-key[2][1]), w[2], d_1);
-        d_2 = fma(vec4f(-key[2][2]), w[2], d_2);
-        d_3 = fma(vec4f(-key[2][3]), w[2], d_3);
-        d_0 = fma(vec4f(-key[3][0]), w[3], d_0);
-        d_1 = fma(vec4f(-key[3][1]), w[3], d_1);
-        d_2 = fma(vec4f(-key[3][2]), w[3], d_2);
-        d_3 = fma(vec4f(-key[3][3]), w[3], d_3);
+        let u = written_block(chunk, state_head, token, vec);
+        next_0 = fma(vec4f(-1.0 * key[0][0]), u[0], next_0);
+        next_1 = fma(vec4f(-1.0 * key[0][1]), u[0], next_1);
+        next_2 = fma(vec4f(-1.0 * key[0][2]), u[0], next_2);
+        next_3 = fma(vec4f(-1.0 * key[0][3]), u[0], next_3);
+        next_0 = fma(vec4f(-1.0 * key[1][0]), u[1], next_0);
+        next_1 = fma(vec4f(-1.0 * key[1][1]), u[1], next_1);
+        next_2 = fma(vec4f(-1.0 * key[1][2]), u[1], next_2);
+        next_3 = fma(vec4f(-1.0 * key[1][3]), u[1], next_3);
+        next_0 = fma(vec4f(-1.0 * key[2][0]), u[2], next_0);
+        next_1 = fma(vec4f(-1.0 * key[2][1]), u[2], next_1);
+        next_2 = fma(vec4f(-1.0 * key[2][2]), u[2], next_2);
+        next_3 = fma(vec4f(-1.0 * key[2][3]), u[2], next_3);
+        next_0 = fma(vec4f(-1.0 * key[3][0]), u[3], next_0);
+        next_1 = fma(vec4f(-1.0 * key[3][1]), u[3], next_1);
+        next_2 = fma(vec4f(-1.0 * key[3][2]), u[3], next_2);
+        next_3 = fma(vec4f(-1.0 * key[3][3]), u[3], next_3);
       }
       if (row + 0 < params.state_rows) {
-        gradient[(row + 0) * 4 + own_column] = d_0;
+        carried[(row + 0) * 4 + own_column] = next_0;
       }
       if (row + 1 < params.state_rows) {
-        gradient[(row + 1) * 4 + own_column] = d_1;
+        carried[(row + 1) * 4 + own_column] = next_1;
       }
       if (row + 2 < params.state_rows) {
-        gradient[(row + 2) * 4 + own_column] = d_2;
+        carried[(row + 2) * 4 + own_column] = next_2;
       }
       if (row + 3 < params.state_rows) {
-        gradient[(row + 3) * 4 + own_column] = d_3;
+        carried[(row + 3) * 4 + own_column] = next_3;
       }
     }
   }
   for (var row = first_row; row < rows; row += 64) {
     if (row + 0 < params.state_rows) {
-      leave_state(run, state_head, row + 0, vec, gradient[(row + 0) * 4 + own_column]);
+      leave_state(run, state_head, row + 0, vec, carried[(row + 0) * 4 + own_column]);
     }
     if (row + 1 < params.state_rows) {
-      leave_state(run, state_head, row + 1, vec, gradient[(row + 1) * 4 + own_column]);
+      leave_state(run, state_head, row + 1, vec, carried[(row + 1) * 4 + own_column]);
     }
     if (row + 2 < params.state_rows) {
-      leave_state(run, state_head, row + 2, vec, gradient[(row + 2) * 4 + own_column]);
+      leave_state(run, state_head, row + 2, vec, carried[(row + 2) * 4 + own_column]);
     }
     if (row + 3 < params.state_rows) {
-      leave_state(run, state_head, row + 3, vec, gradient[(row + 3) * 4 + own_column]);
+      leave_state(run, state_head, row + 3, vec, carried[(row + 3) * 4 + own_column]);
     }
   }
 }

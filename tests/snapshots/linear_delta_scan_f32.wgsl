@@ -219,6 +219,8 @@ fn leave_state(run: StateRun, state_head: u32, row: u32, vec: u32, state: vec4f)
   }
 }
 
+var<workgroup> carried: array<vec4f, 1024>;
+
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: vec3u,
   @builtin(local_invocation_index) lane: u32) {
@@ -232,48 +234,29 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: v
   }
   let run = run_of(run_index);
   let key_head = key_head_of(state_head);
-  let vec = column_tile * 4 + lane % 4;
+  let own_column = lane % 4;
+  let vec = column_tile * 4 + own_column;
   let first_row = 4u * (lane / 4);
   // Lanes past the last column take part in barriers alone.
   let rows = select(0u, params.state_rows, vec < params.value_vecs);
   for (var row = first_row; row < rows; row += 64) {
     if (row + 0 < params.state_rows) {
-      let state = entering_state(run, state_head, row + 0, vec);
-      if (run.count > 0u) {
-        states[state_at(run.first, state_head, row + 0) + vec] = state;
-      } else {
-        leave_state(run, state_head, row + 0, vec, state);
-      }
+      carried[(row + 0) * 4 + own_column] = entering_state(run, state_head, row + 0, vec);
     }
     if (row + 1 < params.state_rows) {
-      let state = entering_state(run, state_head, row + 1, vec);
-      if (run.count > 0u) {
-        states[state_at(run.first, state_head, row + 1) + vec] = state;
-      } else {
-        leave_state(run, state_head, row + 1, vec, state);
-      }
+      carried[(row + 1) * 4 + own_column] = entering_state(run, state_head, row + 1, vec);
     }
     if (row + 2 < params.state_rows) {
-      let state = entering_state(run, state_head, row + 2, vec);
-      if (run.count > 0u) {
-        states[state_at(run.first, state_head, row + 2) + vec] = state;
-      } else {
-        leave_state(run, state_head, row + 2, vec, state);
-      }
+      carried[(row + 2) * 4 + own_column] = entering_state(run, state_head, row + 2, vec);
     }
     if (row + 3 < params.state_rows) {
-      let state = entering_state(run, state_head, row + 3, vec);
-      if (run.count > 0u) {
-        states[state_at(run.first, state_head, row + 3) + vec] = state;
-      } else {
-        leave_state(run, state_head, row + 3, vec, state);
-      }
+      carried[(row + 3) * 4 + own_column] = entering_state(run, state_head, row + 3, vec);
     }
   }
   for (var c = 0u; c < run.count; c++) {
     let chunk_index = run.first + c;
     let chunk = chunk_of(chunk_index);
-    storageBarrier();
+    workgroupBarrier();
     let tokens = select(0u, chunk.count, vec < params.value_vecs);
     for (var token = first_row; token < tokens; token += 64) {
       let own = written_block(chunk, state_head, token, vec);
@@ -283,23 +266,34 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: v
       var u_3 = own[3];
       for (var row = 0u; row < params.state_rows; row += 4u) {
         let erased = transpose(erased_block(chunk, state_head, token, row / 4u));
-        let state = state_block(chunk_index, state_head, row, vec);
-        u_0 = fma(vec4f(-erased[0][0]), state[0], u_0);
-        u_1 = fma(vec4f(-erased[0][1]), state[0], u_1);
-        u_2 = fma(vec4f(-erased[0][2]), state[0], u_2);
-        u_3 = fma(vec4f(-erased[0][3]), state[0], u_3);
-        u_0 = fma(vec4f(-erased[1][0]), state[1], u_0);
-        u_1 = fma(vec4f(-erased[1][1]), state[1], u_1);
-        u_2 = fma(vec4f(-erased[1][2]), state[1], u_2);
-        u_3 = fma(vec4f(-erased[1][3]), state[1], u_3);
-        u_0 = fma(vec4f(-erased[2][0]), state[2], u_0);
-        u_1 = fma(vec4f(-erased[2][1]), state[2], u_1);
-        u_2 = fma(vec4f(-erased[2][2]), state[2], u_2);
-        u_3 = fma(vec4f(-erased[2][3]), state[2], u_3);
-        u_0 = fma(vec4f(-erased[3][0]), state[3], u_0);
-        u_1 = fma(vec4f(-erased[3][1]), state[3], u_1);
-        u_2 = fma(vec4f(-erased[3][2]), state[3], u_2);
-        u_3 = fma(vec4f(-erased[3][3]), state[3], u_3);
+        if (row + 0 < params.state_rows) {
+          let state = carried[(row + 0) * 4 + own_column];
+          u_0 = fma(vec4f(-1.0 * erased[0][0]), state, u_0);
+          u_1 = fma(vec4f(-1.0 * erased[0][1]), state, u_1);
+          u_2 = fma(vec4f(-1.0 * erased[0][2]), state, u_2);
+          u_3 = fma(vec4f(-1.0 * erased[0][3]), state, u_3);
+        }
+        if (row + 1 < params.state_rows) {
+          let state = carried[(row + 1) * 4 + own_column];
+          u_0 = fma(vec4f(-1.0 * erased[1][0]), state, u_0);
+          u_1 = fma(vec4f(-1.0 * erased[1][1]), state, u_1);
+          u_2 = fma(vec4f(-1.0 * erased[1][2]), state, u_2);
+          u_3 = fma(vec4f(-1.0 * erased[1][3]), state, u_3);
+        }
+        if (row + 2 < params.state_rows) {
+          let state = carried[(row + 2) * 4 + own_column];
+          u_0 = fma(vec4f(-1.0 * erased[2][0]), state, u_0);
+          u_1 = fma(vec4f(-1.0 * erased[2][1]), state, u_1);
+          u_2 = fma(vec4f(-1.0 * erased[2][2]), state, u_2);
+          u_3 = fma(vec4f(-1.0 * erased[2][3]), state, u_3);
+        }
+        if (row + 3 < params.state_rows) {
+          let state = carried[(row + 3) * 4 + own_column];
+          u_0 = fma(vec4f(-1.0 * erased[3][0]), state, u_0);
+          u_1 = fma(vec4f(-1.0 * erased[3][1]), state, u_1);
+          u_2 = fma(vec4f(-1.0 * erased[3][2]), state, u_2);
+          u_3 = fma(vec4f(-1.0 * erased[3][3]), state, u_3);
+        }
       }
       if (token + 0 < chunk.count) {
         written[written_at(chunk, token + 0, state_head) + vec] = u_0;
@@ -315,62 +309,79 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: v
       }
     }
     storageBarrier();
-    let more = c + 1u < run.count;
+    workgroupBarrier();
     for (var row = first_row; row < rows; row += 64) {
-      let state = state_block(chunk_index, state_head, row, vec);
       let kept = exp(gate_of(chunk.row + chunk.count - 1u, state_head, row / 4u));
-      var h_0 = kept[0] * state[0];
-      var h_1 = kept[1] * state[1];
-      var h_2 = kept[2] * state[2];
-      var h_3 = kept[3] * state[3];
+      var next_0 = vec4f(0.0);
+      if (row + 0 < params.state_rows) {
+        next_0 = carried[(row + 0) * 4 + own_column];
+        states[state_at(chunk_index, state_head, row + 0) + vec] = next_0;
+        next_0 *= kept[0];
+      }
+      var next_1 = vec4f(0.0);
+      if (row + 1 < params.state_rows) {
+        next_1 = carried[(row + 1) * 4 + own_column];
+        states[state_at(chunk_index, state_head, row + 1) + vec] = next_1;
+        next_1 *= kept[1];
+      }
+      var next_2 = vec4f(0.0);
+      if (row + 2 < params.state_rows) {
+        next_2 = carried[(row + 2) * 4 + own_column];
+        states[state_at(chunk_index, state_head, row + 2) + vec] = next_2;
+        next_2 *= kept[2];
+      }
+      var next_3 = vec4f(0.0);
+      if (row + 3 < params.state_rows) {
+        next_3 = carried[(row + 3) * 4 + own_column];
+        states[state_at(chunk_index, state_head, row + 3) + vec] = next_3;
+        next_3 *= kept[3];
+      }
       for (var token = 0u; token < chunk.count; token += 4u) {
         let key = weighted(key_block(chunk, key_head, token, row / 4u), to_end(chunk, state_head, token, row / 4u));
         let u = written_block(chunk, state_head, token, vec);
-        h_0 = fma(vec4f(key[0][0]), u[0], h_0);
-        h_1 = fma(vec4f(key[0][1]), u[0], h_1);
-        h_2 = fma(vec4f(key[0][2]), u[0], h_2);
-        h_3 = fma(vec4f(key[0][3]), u[0], h_3);
-        h_0 = fma(vec4f(key[1][0]), u[1], h_0);
-        h_1 = fma(vec4f(key[1][1]), u[1], h_1);
-        h_2 = fma(vec4f(key[1][2]), u[1], h_2);
-        h_3 = fma(vec4f(key[1][3]), u[1], h_3);
-        h_0 = fma(vec4f(key[2][0]), u[2], h_0);
-        h_1 = fma(vec4f(key[2][1]), u[2], h_1);
-        h_2 = fma(vec4f(key[2][2]), u[2], h_2);
-        h_3 = fma(vec4f(key[2][3]), u[2], h_3);
-        h_0 = fma(vec4f(key[3][0]), u[3], h_0);
-        h_1 = fma(vec4f(key[3][1]), u[3], h_1);
-        h_2 = fma(vec4f(key[3][2]), u[3], h_2);
-        h_3 = fma(vec4f(key[3][3]), u[3], h_3);
+        next_0 = fma(vec4f(1.0 * key[0][0]), u[0], next_0);
+        next_1 = fma(vec4f(1.0 * key[0][1]), u[0], next_1);
+        next_2 = fma(vec4f(1.0 * key[0][2]), u[0], next_2);
+        next_3 = fma(vec4f(1.0 * key[0][3]), u[0], next_3);
+        next_0 = fma(vec4f(1.0 * key[1][0]), u[1], next_0);
+        next_1 = fma(vec4f(1.0 * key[1][1]), u[1], next_1);
+        next_2 = fma(vec4f(1.0 * key[1][2]), u[1], next_2);
+        next_3 = fma(vec4f(1.0 * key[1][3]), u[1], next_3);
+        next_0 = fma(vec4f(1.0 * key[2][0]), u[2], next_0);
+        next_1 = fma(vec4f(1.0 * key[2][1]), u[2], next_1);
+        next_2 = fma(vec4f(1.0 * key[2][2]), u[2], next_2);
+        next_3 = fma(vec4f(1.0 * key[2][3]), u[2], next_3);
+        next_0 = fma(vec4f(1.0 * key[3][0]), u[3], next_0);
+        next_1 = fma(vec4f(1.0 * key[3][1]), u[3], next_1);
+        next_2 = fma(vec4f(1.0 * key[3][2]), u[3], next_2);
+        next_3 = fma(vec4f(1.0 * key[3][3]), u[3], next_3);
       }
       if (row + 0 < params.state_rows) {
-        if (more) {
-          states[state_at(chunk_index + 1u, state_head, row + 0) + vec] = h_0;
-        } else {
-          leave_state(run, state_head, row + 0, vec, h_0);
-        }
+        carried[(row + 0) * 4 + own_column] = next_0;
       }
       if (row + 1 < params.state_rows) {
-        if (more) {
-          states[state_at(chunk_index + 1u, state_head, row + 1) + vec] = h_1;
-        } else {
-          leave_state(run, state_head, row + 1, vec, h_1);
-        }
+        carried[(row + 1) * 4 + own_column] = next_1;
       }
       if (row + 2 < params.state_rows) {
-        if (more) {
-          states[state_at(chunk_index + 1u, state_head, row + 2) + vec] = h_2;
-        } else {
-          leave_state(run, state_head, row + 2, vec, h_2);
-        }
+        carried[(row + 2) * 4 + own_column] = next_2;
       }
       if (row + 3 < params.state_rows) {
-        if (more) {
-          states[state_at(chunk_index + 1u, state_head, row + 3) + vec] = h_3;
-        } else {
-          leave_state(run, state_head, row + 3, vec, h_3);
-        }
+        carried[(row + 3) * 4 + own_column] = next_3;
       }
+    }
+  }
+  for (var row = first_row; row < rows; row += 64) {
+    if (row + 0 < params.state_rows) {
+      leave_state(run, state_head, row + 0, vec, carried[(row + 0) * 4 + own_column]);
+    }
+    if (row + 1 < params.state_rows) {
+      leave_state(run, state_head, row + 1, vec, carried[(row + 1) * 4 + own_column]);
+    }
+    if (row + 2 < params.state_rows) {
+      leave_state(run, state_head, row + 2, vec, carried[(row + 2) * 4 + own_column]);
+    }
+    if (row + 3 < params.state_rows) {
+      leave_state(run, state_head, row + 3, vec, carried[(row + 3) * 4 + own_column]);
     }
   }
 }

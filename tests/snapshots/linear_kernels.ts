@@ -8,7 +8,6 @@ import {
   chunkOutputKernel,
   chunkScoresKernel,
   chunkStateKernel,
-  deltaGradientScanKernel,
   deltaRowsKernel,
   deltaScanKernel,
   deltaSolveKernel,
@@ -66,7 +65,13 @@ export const LINEAR_SNAPSHOTS: readonly (readonly [string, KernelSource])[] = [
   ],
   [
     "linear_backward_scan_f32",
-    deltaGradientScanKernel({ ...spec, ...given, kept: true }),
+    deltaScanKernel({
+      ...spec,
+      ...given,
+      delta: true,
+      kept: true,
+      reverse: true,
+    }),
   ],
   ["linear_backward_strength_f32", strengthGradientKernel(spec)],
   [

@@ -144,8 +144,10 @@ if (first_column > last_column) {
 }
 let column = column_0;
 let vec = column / 4u;
+@if not recall
 @each r in quad
 var total_$r = vec4f(0.0);
+@end
 @end
 let end = (head + 1u) * params.state_heads / params.key_heads;
 for (var state_head = head * params.state_heads / params.key_heads; state_head < end; state_head++) {
@@ -165,7 +167,9 @@ for (var state_head = head * params.state_heads / params.key_heads; state_head <
   @end
   @end
   @each r in quad
+  @if not recall
   total_$r += sum_$r_0;
+  @end
   var others_$r = vec4f(0.0);
   @if recalled
   if (row + $r < chunk.count) {
@@ -218,11 +222,15 @@ for (var state_head = head * params.state_heads / params.key_heads; state_head <
     @end
     @end
     others_$r += sum_$r_0;
+    @if not recall
     total_$r = fma(vec4f(own_weights[$r][$r]), own_query[$r], total_$r);
+    @end
     @end
   }
   @each r in quad
+  @if not recall
   total_$r += others_$r;
+  @end
   @if kept
   if (row + $r < chunk.count) {
     key_terms[key_terms_at(chunk.row + row + $r, state_head, 0u) + vec] = others_$r;

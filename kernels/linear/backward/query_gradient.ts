@@ -164,8 +164,10 @@ if (first_column > last_column) {
 }
 let column = column_0;
 let vec = column / 4u;
+@if not recall
 @each r in quad
 var total_$r = vec4f(0.0);
+@end
 @end
 let end = (head + 1u) * params.heads / params.query_heads;
 for (var reader = head * params.heads / params.query_heads; reader < end; reader++) {
@@ -235,7 +237,9 @@ for (var reader = head * params.heads / params.query_heads; reader < end; reader
     @end
   }
   @end
+  @if not recall
   total_$r += fma(vec4f(own_weights[$r][$r]), own_key[$r], sum_$r_0);
+  @end
   @end
 }
 `;

@@ -19,7 +19,8 @@ import { linearOptionsOf } from "../../support/linear_runner.ts";
 const SHAPES = [
   { headDim: 16, valueHeadDim: 16, gates: "mild" },
   { headDim: 33, valueHeadDim: 20, gates: "strong" },
-  { headDim: 64, valueHeadDim: 5, gates: "extreme" },
+  // As many rows as the scan has room for.
+  { headDim: 256, valueHeadDim: 5, gates: "extreme" },
   { headDim: 7, valueHeadDim: 64, gates: "mixed" },
   { headDim: 72, valueHeadDim: 33, gates: "mild" },
 ] as const;

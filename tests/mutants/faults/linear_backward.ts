@@ -114,20 +114,20 @@ export const LINEAR_BACKWARD_FAULTS: readonly Fault[] = [
       "x_2 -= beta_3 * (own[3][2] * x_3);",
     ],
   ]),
-  ...faultsInKernel("linear.backward.delta_scan", GRADIENTS, [
+  ...faultsInKernel("linear.delta_scan", GRADIENTS, [
     [
       "gradients of states decay as those before the chunk",
-      "d_0 = fma(vec4f(kept[0]), leaving, d_0);",
-      "d_0 += leaving;",
+      "next_0 = fma(vec4f(kept[0]), next_0, given[0]);",
+      "next_0 += given[0];",
     ],
     [
       "what outputs add to a state's gradient is lost",
-      "var d_1 = added[1];",
-      "var d_1 = vec4f(0.0);",
+      "let given = state_block(chunk_index, state_head, row, vec);",
+      "let given = mat4x4f();",
     ],
     [
       "values' gradients see no state",
-      "w_3 = fma(vec4f(pushing[2][3]), leaving, w_3);",
+      "u_3 = fma(vec4f(1.0 * erased[2][3]), state, u_3);",
       "",
     ],
   ]),

@@ -89,26 +89,29 @@ export const LINEAR_DELTA_FAULTS: readonly Fault[] = [
     ],
   ]),
   ...faultsInKernel("linear.delta_scan", DELTA, [
-    ["what is erased is added", "vec4f(-erased[0][0])", "vec4f(erased[0][0])"],
     [
-      "the state does not decay",
-      "var h_1 = kept[1] * state[1];",
-      "var h_1 = state[1];",
+      "what is erased is added",
+      "vec4f(-1.0 * erased[0][0])",
+      "vec4f(erased[0][0])",
     ],
+    ["the state does not decay", "next_1 *= kept[1];", ""],
     [
       "the next chunk begins with the state before",
-      "states[state_at(chunk_index + 1u, state_head, row + 2) + vec] = h_2;",
-      "states[state_at(chunk_index + 1u, state_head, row + 2) + vec] = state[2];",
-    ],
-    [
-      "a sequence without tokens hands no state on",
-      "leave_state(run, state_head, row + 1, vec, state);",
+      "carried[(row + 2) * 4 + own_column] = next_2;",
       "",
+      "all",
     ],
     [
-      "the last chunk's state is that which entered",
-      "leave_state(run, state_head, row + 1, vec, h_1);",
-      "leave_state(run, state_head, row + 1, vec, state[1]);",
+      "states that enter chunks are not kept for outputs",
+      "states[state_at(chunk_index, state_head, row + 1) + vec] = next_1;",
+      "",
+      "all",
+    ],
+    [
+      "the last state lacks a row",
+      "leave_state(run, state_head, row + 1, vec, carried[(row + 1) * 4 + own_column]);",
+      "",
+      "all",
     ],
     ["tokens beyond the first 64 are left out", "token += 64", "token += 4096"],
     [

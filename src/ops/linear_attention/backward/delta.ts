@@ -10,7 +10,6 @@ import {
   deltaRowsKernel,
   restKernel,
 } from "../../../../kernels/linear/backward/delta_rows.ts";
-import { deltaGradientScanKernel } from "../../../../kernels/linear/backward/delta_scan.ts";
 import { keyGradientKernel } from "../../../../kernels/linear/backward/key_gradient.ts";
 import { queryGradientKernel } from "../../../../kernels/linear/backward/query_gradient.ts";
 import { gradientTile } from "../../../../kernels/linear/backward/spec.ts";
@@ -18,22 +17,14 @@ import {
   STRENGTH_LANES,
   strengthGradientKernel,
 } from "../../../../kernels/linear/backward/strength_gradient.ts";
-import { DELTA_COLUMNS } from "../../../../kernels/linear/delta/scan.ts";
-import {
-  deltaSolveKernel,
-  SOLVE_LANES,
-} from "../../../../kernels/linear/delta/solve.ts";
 import {
   chunkScoresKernel,
   scoresTile,
 } from "../../../../kernels/linear/chunked/scores.ts";
 import { foldGrid } from "../../../gpu/program/dispatch.ts";
 import type { Segment } from "../work/chunks.ts";
-import {
-  givenStatesSpec,
-  type LinearDispatch,
-  rowUniforms,
-} from "../work/context.ts";
+import { type LinearDispatch, rowUniforms } from "../work/context.ts";
+import { deltaScanDispatch, deltaSolveDispatch } from "../dispatches/delta.ts";
 import {
   productDispatch,
   segmentUniforms,
@@ -46,29 +37,7 @@ export function restDispatches(
   context: BackwardContext,
   segment: Segment,
 ): LinearDispatch[] {
-  const { problem, spec, values, device } = context;
-  const { stateHeads, valueHeadDim, chunk, beta } = problem;
-  const solve = (of: "value" | "key"): LinearDispatch => {
-    const vecs = of === "value" ? values.value_vecs : values.head_vecs;
-    const lanes = segment.chunks.count * stateHeads * vecs;
-    return {
-      source: deltaSolveKernel({
-        ...spec,
-        of,
-        beta: beta!.dtype,
-        reverse: true,
-      }),
-      uniforms: { ...values, ...segmentUniforms(segment), heads: stateHeads },
-      grid: foldGrid(Math.ceil(lanes / SOLVE_LANES), device.limits),
-      aliases: {
-        scores: "key_scores",
-        solved: of === "value" ? "pushed" : "erased",
-      },
-      does: of === "value"
-        ? "gradients of values of what outputs give back"
-        : "what gradients of values have of the state's",
-    };
-  };
+  const { problem: { stateHeads, valueHeadDim, chunk }, spec } = context;
   return [
     productDispatch(context, segment, {
       source: restKernel(spec),
@@ -77,48 +46,40 @@ export function restDispatches(
       columns: valueHeadDim,
       does: "what outputs give back to what is written",
     }),
-    solve("value"),
-    solve("key"),
+    deltaSolveDispatch(context, segment, {
+      of: "value",
+      reverse: true,
+      solved: "pushed",
+      does: "gradients of values of what outputs give back",
+    }),
+    deltaSolveDispatch(context, segment, {
+      of: "key",
+      reverse: true,
+      solved: "erased",
+      does: "what gradients of values have of the state's",
+    }),
   ];
 }
 
 /** The gradients of the states that leave chunks, and with them of values. */
-export function deltaScanDispatch(
+export function stateGradientScan(
   context: BackwardContext,
   segment: Segment,
 ): LinearDispatch {
-  const { problem, schedule, spec, values, device, stateGradient } = context;
-  const { states, stateHeads, valueHeadDim } = problem;
-  const column_tiles = Math.ceil(valueHeadDim / DELTA_COLUMNS);
-  const kept = schedule.kept > 0;
-  return {
-    source: deltaGradientScanKernel({
-      ...spec,
-      ...givenStatesSpec(problem),
-      initial: stateGradient,
-      final: states.initial,
-      kept,
-    }),
-    uniforms: {
-      ...values,
-      ...segmentUniforms(segment),
-      runs_at: segment.runs.at,
-      run_count: segment.runs.count,
-      column_tiles,
-    },
-    grid: foldGrid(
-      segment.runs.count * stateHeads * column_tiles,
-      device.limits,
-    ),
+  const { problem: { states }, schedule, stateGradient } = context;
+  return deltaScanDispatch(context, segment, {
+    reverse: true,
+    initial: stateGradient,
+    final: states.initial,
     aliases: {
       states: "state_gradients",
       written: "pushed",
-      ...kept && { kept_states: "kept_gradients" },
+      ...schedule.kept > 0 && { kept_states: "kept_gradients" },
       ...stateGradient && { initial_state: "state_gradient" },
       ...states.initial && { final_state: "initial_state_gradient" },
     },
     does: "gradients of the states that leave chunks, and of values",
-  };
+  });
 }
 
 /** The gradients of strengths, and values' where they are wanted. */

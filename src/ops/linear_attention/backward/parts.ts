@@ -53,9 +53,9 @@ import { checkSupported, type LinearProblem } from "../options/problem.ts";
 import { deltaDispatches } from "../dispatches/delta.ts";
 import { type BackwardContext, scoreGate } from "./context.ts";
 import {
-  deltaScanDispatch,
   recallDispatches,
   restDispatches,
+  stateGradientScan,
   strengthDispatches,
 } from "./delta.ts";
 import { type Folds, foldsOf } from "./folds.ts";
@@ -245,7 +245,7 @@ function stateGradients(
     return [
       added,
       ...restDispatches(context, segment),
-      deltaScanDispatch(context, segment),
+      stateGradientScan(context, segment),
     ];
   }
   return [

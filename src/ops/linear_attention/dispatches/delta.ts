@@ -9,6 +9,7 @@
 import {
   DELTA_COLUMNS,
   deltaScanKernel,
+  type DeltaScanSpec,
 } from "../../../../kernels/linear/delta/scan.ts";
 import {
   deltaSolveKernel,
@@ -53,56 +54,80 @@ export function keyScoresDispatch(
   });
 }
 
+/** Half of the solution of chunks' systems: of what is written, or is erased. */
+export function deltaSolveDispatch(
+  { problem, spec, values, device }: LinearContext,
+  segment: Segment,
+  { of, reverse = false, solved, does }: {
+    readonly of: "value" | "key";
+    readonly reverse?: boolean;
+    /** Where it goes. */
+    readonly solved: string;
+    readonly does: string;
+  },
+): LinearDispatch {
+  const { stateHeads, beta } = problem;
+  const vecs = of === "value" ? values.value_vecs : values.head_vecs;
+  const lanes = segment.chunks.count * stateHeads * vecs;
+  return {
+    source: deltaSolveKernel({ ...spec, of, beta: beta!.dtype, reverse }),
+    uniforms: { ...values, ...segmentUniforms(segment), heads: stateHeads },
+    grid: foldGrid(Math.ceil(lanes / SOLVE_LANES), device.limits),
+    aliases: { scores: "key_scores", solved },
+    does,
+  };
+}
+
+/** The scan over a segment's chunks. */
+export function deltaScanDispatch(
+  { problem, schedule, spec, values, device }: LinearContext,
+  segment: Segment,
+  { aliases, does, ...own }:
+    & Partial<Pick<DeltaScanSpec, "initial" | "final" | "reverse">>
+    & Pick<LinearDispatch, "aliases" | "does">,
+): LinearDispatch {
+  const { stateHeads, valueHeadDim } = problem;
+  const column_tiles = Math.ceil(valueHeadDim / DELTA_COLUMNS);
+  const { at, count } = segment.runs;
+  return {
+    source: deltaScanKernel({
+      ...spec,
+      ...givenStatesSpec(problem),
+      kept: schedule.kept > 0,
+      ...own,
+    }),
+    uniforms: {
+      ...values,
+      ...segmentUniforms(segment),
+      runs_at: at,
+      run_count: count,
+      column_tiles,
+    },
+    grid: foldGrid(count * stateHeads * column_tiles, device.limits),
+    aliases,
+    does,
+  };
+}
+
 /** What tokens write, and the states that enter chunks. */
 export function deltaDispatches(
   context: LinearContext,
   segment: Segment,
 ): LinearDispatch[] {
-  const { problem, schedule, spec, values, device } = context;
-  const { stateHeads, valueHeadDim, beta } = problem;
-  const column_tiles = Math.ceil(valueHeadDim / DELTA_COLUMNS);
-  const solve = (of: "value" | "key"): LinearDispatch => {
-    const vecs = of === "value" ? values.value_vecs : values.head_vecs;
-    const lanes = segment.chunks.count * stateHeads * vecs;
-    return {
-      source: deltaSolveKernel({ ...spec, of, beta: beta!.dtype }),
-      uniforms: {
-        ...values,
-        ...segmentUniforms(segment),
-        heads: stateHeads,
-      },
-      grid: foldGrid(Math.ceil(lanes / SOLVE_LANES), device.limits),
-      aliases: {
-        scores: "key_scores",
-        solved: of === "value" ? "written" : "erased",
-      },
-      does: of === "value"
-        ? "what tokens write after an empty state"
-        : "what tokens erase of the state that enters",
-    };
-  };
   return [
     keyScoresDispatch(context, segment),
-    solve("value"),
-    solve("key"),
-    {
-      source: deltaScanKernel({
-        ...spec,
-        ...givenStatesSpec(problem),
-        kept: schedule.kept > 0,
-      }),
-      uniforms: {
-        ...values,
-        ...segmentUniforms(segment),
-        runs_at: segment.runs.at,
-        run_count: segment.runs.count,
-        column_tiles,
-      },
-      grid: foldGrid(
-        segment.runs.count * stateHeads * column_tiles,
-        device.limits,
-      ),
+    deltaSolveDispatch(context, segment, {
+      of: "value",
+      solved: "written",
+      does: "what tokens write after an empty state",
+    }),
+    deltaSolveDispatch(context, segment, {
+      of: "key",
+      solved: "erased",
+      does: "what tokens erase of the state that enters",
+    }),
+    deltaScanDispatch(context, segment, {
       does: "states that enter chunks, and what their tokens write",
-    },
+    }),
   ];
 }
