@@ -19,6 +19,7 @@
  */
 
 import type { KernelSource } from "../src/core/kernel.ts";
+import { groupEntry } from "./entry.ts";
 import { type Fragment, kernelOf } from "./fragment.ts";
 import { wgsl } from "./wgsl.ts";
 
@@ -129,23 +130,25 @@ export function productKernel(
       ...fragments,
       { uniforms: { row_tiles: "u32", column_tiles: "u32" } },
     ],
-    main: wgsl(PRODUCT, {
-      lanes: rowLanes * columnLanes,
-      along: columnLanes === 1,
-      rowLanes,
-      columnLanes,
-      quads: columnQuads,
-      four: 4,
-      tileRows: productRows(tile),
-      tileColumns: productColumns(tile),
-      places,
-      rows,
-      columns,
-      begin,
-      terms: terms.map((term) => sumOf(term, tile)).join("\n"),
-      more: terms.some(({ more }) => more !== undefined),
-      epilogue,
-    }),
+    main: groupEntry(
+      rowLanes * columnLanes,
+      wgsl(PRODUCT, {
+        along: columnLanes === 1,
+        rowLanes,
+        columnLanes,
+        quads: columnQuads,
+        four: 4,
+        tileRows: productRows(tile),
+        tileColumns: productColumns(tile),
+        places,
+        rows,
+        columns,
+        begin,
+        terms: terms.map((term) => sumOf(term, tile)).join("\n"),
+        more: terms.some(({ more }) => more !== undefined),
+        epilogue,
+      }),
+    ),
   });
 }
 
@@ -191,49 +194,44 @@ export function sumOf(
 }
 
 const PRODUCT = `
-@compute @workgroup_size($lanes)
-fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: vec3u,
-  @builtin(local_invocation_index) lane: u32) {
-  let group = group_id.x + grid.x * (group_id.y + grid.y * group_id.z);
-  let column_tile = group % params.column_tiles;
-  let row_tile = group / params.column_tiles % params.row_tiles;
-  let place = group / (params.column_tiles * params.row_tiles);
-  $places
-  let row_end = (row_tile + 1u) * $tileRows;
-  let columns = $columns;
-  if (column_tile * $tileColumns >= columns) {
-    return;
-  }
-  let last_column = (columns - 1u) / 4u * 4u;
-  @if along
-  let row = row_tile * $tileRows + 4u * lane;
-  let first_column = column_tile * $tileColumns;
-  @else
-  let row = row_tile * $tileRows + 4u * (lane / $columnLanes);
-  let first_column = column_tile * $tileColumns + 4u * (lane % $columnLanes);
-  @end
-  if (row >= $rows) {
-    return;
-  }
-  @each c in quads
-  let column_$c = min(first_column + $c * 4u * $columnLanes, last_column);
-  @each r in four
-  var sum_$r_$c = vec4f(0.0);
-  @end
-  @end
-  @if more
-  var more = vec4f(0.0);
-  @end
-  $begin
-  $terms
-  @each c in quads
-  if (first_column + $c * 4u * $columnLanes <= last_column) {
-    let column = column_$c;
-    @each r in four
-    let sum_$r = sum_$r_$c;
-    @end
-    $epilogue
-  }
-  @end
+let column_tile = group % params.column_tiles;
+let row_tile = group / params.column_tiles % params.row_tiles;
+let place = group / (params.column_tiles * params.row_tiles);
+$places
+let row_end = (row_tile + 1u) * $tileRows;
+let columns = $columns;
+if (column_tile * $tileColumns >= columns) {
+  return;
 }
+let last_column = (columns - 1u) / 4u * 4u;
+@if along
+let row = row_tile * $tileRows + 4u * lane;
+let first_column = column_tile * $tileColumns;
+@else
+let row = row_tile * $tileRows + 4u * (lane / $columnLanes);
+let first_column = column_tile * $tileColumns + 4u * (lane % $columnLanes);
+@end
+if (row >= $rows) {
+  return;
+}
+@each c in quads
+let column_$c = min(first_column + $c * 4u * $columnLanes, last_column);
+@each r in four
+var sum_$r_$c = vec4f(0.0);
+@end
+@end
+@if more
+var more = vec4f(0.0);
+@end
+$begin
+$terms
+@each c in quads
+if (first_column + $c * 4u * $columnLanes <= last_column) {
+  let column = column_$c;
+  @each r in four
+  let sum_$r = sum_$r_$c;
+  @end
+  $epilogue
+}
+@end
 `;

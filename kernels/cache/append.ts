@@ -13,6 +13,7 @@
  */
 
 import type { KernelSource } from "../../src/core/kernel.ts";
+import { invocationEntry } from "../entry.ts";
 import { kernelOf } from "../fragment.ts";
 import { type RotaryPairing, rotatedRows } from "../fragments/rotary.ts";
 import {
@@ -105,36 +106,34 @@ export function appendKernel(spec: AppendSpec): KernelSource {
         },
       },
     ],
-    main: wgsl(APPEND, { lanes: APPEND_LANES, rotated: rope !== undefined }),
+    main: invocationEntry(
+      APPEND_LANES,
+      wgsl(APPEND, { rotated: rope !== undefined }),
+    ),
   });
 }
 
 const APPEND = `
-@compute @workgroup_size($lanes)
-fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: vec3u,
-  @builtin(local_invocation_index) lane: u32) {
-  let index = (group_id.y * grid.x + group_id.x) * $lanes + lane;
-  if (index >= params.token_count * params.kv_heads) {
-    return;
-  }
-  let token = index / params.kv_heads;
-  let kv_head = index - token * params.kv_heads;
-  let slot = slots[token];
-  if (slot < params.first_slot || slot - params.first_slot >= params.slot_count) {
-    return;
-  }
-  let row = (slot - params.first_slot) * params.kv_heads + kv_head;
-  for (var vec = 0u; vec < params.head_vecs; vec++) {
-    @if rotated
-    let key = rotate_key(index * params.key_stride, vec, positions[token]);
-    @else
-    let key = load_key(index * params.key_stride, vec);
-    @end
-    store_key(row * params.arena_key_stride, vec, key);
-  }
-  for (var vec = 0u; vec < params.value_vecs; vec++) {
-    let value = load_value(index * params.value_stride, vec);
-    store_value(params.value_at + row * params.arena_value_stride, vec, value);
-  }
+if (index >= params.token_count * params.kv_heads) {
+  return;
+}
+let token = index / params.kv_heads;
+let kv_head = index - token * params.kv_heads;
+let slot = slots[token];
+if (slot < params.first_slot || slot - params.first_slot >= params.slot_count) {
+  return;
+}
+let row = (slot - params.first_slot) * params.kv_heads + kv_head;
+for (var vec = 0u; vec < params.head_vecs; vec++) {
+  @if rotated
+  let key = rotate_key(index * params.key_stride, vec, positions[token]);
+  @else
+  let key = load_key(index * params.key_stride, vec);
+  @end
+  store_key(row * params.arena_key_stride, vec, key);
+}
+for (var vec = 0u; vec < params.value_vecs; vec++) {
+  let value = load_value(index * params.value_stride, vec);
+  store_value(params.value_at + row * params.arena_value_stride, vec, value);
 }
 `;

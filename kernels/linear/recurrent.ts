@@ -20,6 +20,7 @@
 
 import type { DType } from "../../src/core/dtype.ts";
 import type { KernelSource } from "../../src/core/kernel.ts";
+import { groupEntry } from "../entry.ts";
 import { type Fragment, kernelOf } from "../fragment.ts";
 import { dot4 } from "../fragments/dot.ts";
 import { wgsl } from "../wgsl.ts";
@@ -157,13 +158,15 @@ export function recurrentKernel(spec: RecurrentSpec): KernelSource {
         },
       },
     ],
-    main: wgsl(MAIN, {
-      lanes: COLUMN_LANES * ROW_LANES,
-      columnLanes: COLUMN_LANES,
-      begin: wgsl(BEGIN, { ...scope, initial }),
-      token: wgsl(TOKEN, { ...scope, gated: decay !== undefined, delta }),
-      end: final ? wgsl(END, scope) : "",
-    }),
+    main: groupEntry(
+      COLUMN_LANES * ROW_LANES,
+      wgsl(MAIN, {
+        columnLanes: COLUMN_LANES,
+        begin: wgsl(BEGIN, { ...scope, initial }),
+        token: wgsl(TOKEN, { ...scope, gated: decay !== undefined, delta }),
+        end: final ? wgsl(END, scope) : "",
+      }),
+    ),
   });
 }
 
@@ -223,32 +226,27 @@ const columnSums: Fragment = {
 };
 
 const MAIN = `
-@compute @workgroup_size($lanes)
-fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: vec3u,
-  @builtin(local_invocation_index) lane: u32) {
-  let group = group_id.x + grid.x * (group_id.y + grid.y * group_id.z);
-  let column = group % params.column_tiles * $columnLanes + lane % $columnLanes;
-  let place = group / params.column_tiles;
-  let state_head = place % params.state_heads;
-  let run_index = place / params.state_heads;
-  if (run_index >= params.run_count) {
-    return;
-  }
-  let run = run_of(run_index);
-  let key_head = key_head_of(state_head);
-  let members = params.heads / params.state_heads;
-  let row_lane = lane / $columnLanes;
-  let live = column < params.state_vecs;
-  var turn = 0u;
-  $begin
-  for (var c = 0u; c < run.count; c++) {
-    let chunk = chunk_of(run.first + c);
-    for (var token = 0u; token < chunk.count; token++) {
-      $token
-    }
-  }
-  $end
+let column = group % params.column_tiles * $columnLanes + lane % $columnLanes;
+let place = group / params.column_tiles;
+let state_head = place % params.state_heads;
+let run_index = place / params.state_heads;
+if (run_index >= params.run_count) {
+  return;
 }
+let run = run_of(run_index);
+let key_head = key_head_of(state_head);
+let members = params.heads / params.state_heads;
+let row_lane = lane / $columnLanes;
+let live = column < params.state_vecs;
+var turn = 0u;
+$begin
+for (var c = 0u; c < run.count; c++) {
+  let chunk = chunk_of(run.first + c);
+  for (var token = 0u; token < chunk.count; token++) {
+    $token
+  }
+}
+$end
 `;
 
 const BEGIN = `

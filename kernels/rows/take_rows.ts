@@ -13,6 +13,7 @@
 
 import type { KernelSource } from "../../src/core/kernel.ts";
 import type { CopyUnit } from "../cache/copy_blocks.ts";
+import { invocationEntry } from "../entry.ts";
 import { kernelOf } from "../fragment.ts";
 import { wgsl } from "../wgsl.ts";
 
@@ -66,34 +67,29 @@ export function takeRowsKernel({ unit }: TakeRowsSpec): KernelSource {
       uniforms: { units: "u32", row_units: "u32" },
       code: wgsl(unit === 2 ? UNIT_HALVES : UNIT_WORDS, { word }),
     }],
-    main: wgsl(TAKE, { lanes: TAKE_ROWS_LANES, halves: unit === 2 }),
+    main: invocationEntry(TAKE_ROWS_LANES, wgsl(TAKE, { halves: unit === 2 })),
   });
 }
 
 const TAKE = `
-@compute @workgroup_size($lanes)
-fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: vec3u,
-  @builtin(local_invocation_index) lane: u32) {
-  let index = (group_id.y * grid.x + group_id.x) * $lanes + lane;
-  @if halves
-  if (index >= (params.units + 1u) / 2u) {
-    return;
-  }
-  var word = unit_of(2u * index);
-  if (2u * index + 1u < params.units) {
-    word |= unit_of(2u * index + 1u) << 16u;
-  } else {
-    // Behind the last row lies what is not ours.
-    word |= destination[index] & 0xffff0000u;
-  }
-  destination[index] = word;
-  @else
-  if (index >= params.units) {
-    return;
-  }
-  destination[index] = unit_of(index);
-  @end
+@if halves
+if (index >= (params.units + 1u) / 2u) {
+  return;
 }
+var word = unit_of(2u * index);
+if (2u * index + 1u < params.units) {
+  word |= unit_of(2u * index + 1u) << 16u;
+} else {
+  // Behind the last row lies what is not ours.
+  word |= destination[index] & 0xffff0000u;
+}
+destination[index] = word;
+@else
+if (index >= params.units) {
+  return;
+}
+destination[index] = unit_of(index);
+@end
 `;
 
 const UNIT_WORDS = `

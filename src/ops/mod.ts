@@ -29,6 +29,13 @@ export type { HostMask } from "./attention/options/attention_mask.ts";
 export type { AttentionOptions } from "./attention/options/attention_options.ts";
 export { attentionProblem } from "./attention/options/attention_problem.ts";
 export type { PlanChoices } from "./attention/options/choices.ts";
+export type {
+  AttentionPolicy,
+  PolicyBlocks,
+  PolicySelection,
+  PolicyShape,
+  ProblemPolicy,
+} from "./attention/options/policy.ts";
 export type { Indices } from "./attention/options/spans.ts";
 export { AttentionPlan, type PassDescriptor } from "./attention/plan.ts";
 export type { AttentionTensors } from "./attention/plan_tensors.ts";

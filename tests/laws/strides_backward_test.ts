@@ -16,7 +16,11 @@ import {
   planAttention,
   planAttentionBackward,
 } from "../../mod.ts";
-import type { GradientStrides, Strides } from "../../src/ops/mod.ts";
+import type {
+  GradientStrides,
+  ScoreGradients,
+  Strides,
+} from "../../src/ops/mod.ts";
 import type { Gpu } from "../../src/gpu/mod.ts";
 import { gpuTest } from "../support/gpu.ts";
 import {
@@ -40,13 +44,18 @@ const TILES = {
   keys: 4,
   rows: 4,
   modStep: 4,
+  storedKeys: 8,
 };
+
+/** Gradients of scores are made twice, or once. */
+const WAYS = ["recomputed", "stored"] as const;
 
 /** The output and the gradients, from a saved state. */
 async function gradientsOf(
   gpu: Gpu,
   inputs: AttentionOptions,
   outputGradient: HostTensor,
+  scoreGradients: ScoreGradients = "recomputed",
 ): Promise<readonly HostTensor["data"][]> {
   const { output, saved } = await attention(gpu, {
     ...inputs,
@@ -55,7 +64,7 @@ async function gradientsOf(
   using state = saved!;
   const { query, key, value } = await attentionBackward(gpu, state, {
     outputGradient,
-  }, { tiles: TILES });
+  }, { tiles: TILES, scoreGradients });
   return [output, query, key, value].map((tensor) =>
     (tensor as HostTensor).data
   );
@@ -95,15 +104,14 @@ async function holdViews(
       }))
       : [apart];
     for (const tensors of given) {
-      assertEquals(
-        await gradientsOf(
-          gpu,
-          { ...tensors as typeof apart, ...options },
-          outputGradient,
-        ),
-        plain,
-        view,
-      );
+      const inputs = { ...tensors as typeof apart, ...options };
+      for (const way of WAYS) {
+        assertEquals(
+          await gradientsOf(gpu, inputs, outputGradient, way),
+          plain,
+          `${view}, ${way}`,
+        );
+      }
     }
   }
 }
@@ -198,11 +206,19 @@ gpuTest(
       noise([2, h, 6, d], 8, "f32"),
     ]);
     for (const [options, apart, plain, gradient] of cases) {
-      assertEquals(
-        await gradientsOf(gpu, { ...apart, ...options }, gradient),
-        await gradientsOf(gpu, { ...plain, ...options }, gradient),
-        JSON.stringify(options),
+      const given = { ...apart, ...options };
+      const expected = await gradientsOf(
+        gpu,
+        { ...plain, ...options },
+        gradient,
       );
+      for (const way of WAYS) {
+        assertEquals(
+          await gradientsOf(gpu, given, gradient, way),
+          expected,
+          `${JSON.stringify(options)}, ${way}`,
+        );
+      }
     }
   },
 );
@@ -259,10 +275,11 @@ async function planned(
   gpu: Gpu,
   inputs: Inputs,
   options: Options & Pick<AttentionOptions, "outputStrides" | "outputOffset">,
-  { gradientStrides, room, splits = 1 }: {
+  { gradientStrides, room, splits = 1, scoreGradients = "recomputed" }: {
     readonly gradientStrides?: GradientStrides;
     readonly room: number;
     readonly splits?: number;
+    readonly scoreGradients?: ScoreGradients;
   },
 ) {
   const all = { ...options, ...inputs, returnLse: true };
@@ -270,6 +287,7 @@ async function planned(
   using backward = await planAttentionBackward(gpu, all, {
     tiles: TILES,
     splits,
+    scoreGradients,
     ...(gradientStrides && { gradientStrides }),
   });
   const made: GpuTensor[] = [];
@@ -348,14 +366,16 @@ gpuTest(
         value: of(shapes[2], lie(b, k, kv, dv)),
       };
       for (
-        const some of [
-          gradientStrides,
-          { key: gradientStrides.key },
-          { query: gradientStrides.query },
-        ] as GradientStrides[]
+        const [some, scoreGradients] of [
+          [gradientStrides, "recomputed"],
+          [gradientStrides, "stored"],
+          [{ key: gradientStrides.key }, "recomputed"],
+          [{ query: gradientStrides.query }, "recomputed"],
+        ] as [GradientStrides, ScoreGradients][]
       ) {
         const found = await planned(gpu, inputs, options, {
           gradientStrides: some,
+          scoreGradients,
           room,
         });
         names.forEach((name, i) => {
@@ -369,7 +389,11 @@ gpuTest(
               plain[i].subarray(row * width, (row + 1) * width),
               at(index, { strides, offset }),
             ));
-          assertEquals(found[i], expected, `${view}: ${name}`);
+          assertEquals(
+            found[i],
+            expected,
+            `${view}, ${scoreGradients}: ${name}`,
+          );
         });
       }
     }

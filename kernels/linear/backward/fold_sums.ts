@@ -7,6 +7,7 @@
  */
 
 import type { KernelSource } from "../../../src/core/kernel.ts";
+import { invocationEntry } from "../../entry.ts";
 import { kernelOf } from "../../fragment.ts";
 import { wgsl } from "../../wgsl.ts";
 
@@ -40,27 +41,21 @@ export function foldSumsKernel(): KernelSource {
       ],
       uniforms: { outer: "u32", count: "u32", inner: "u32", runs: "u32" },
     }],
-    main: wgsl(FOLD, { lanes: FOLD_LANES, run: FOLD_RUN }),
+    main: invocationEntry(FOLD_LANES, wgsl(FOLD, { run: FOLD_RUN })),
   });
 }
 
 const FOLD = `
-@compute @workgroup_size($lanes)
-fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: vec3u,
-  @builtin(local_invocation_index) lane: u32) {
-  let group = group_id.x + grid.x * (group_id.y + grid.y * group_id.z);
-  let index = group * $lanes + lane;
-  if (index >= params.outer * params.runs * params.inner) {
-    return;
-  }
-  let column = index % params.inner;
-  let run = index / params.inner % params.runs;
-  let row = index / (params.inner * params.runs);
-  let end = min(params.count, (run + 1u) * $run);
-  var sum = 0.0;
-  for (var term = run * $run; term < end; term++) {
-    sum += terms[(row * params.count + term) * params.inner + column];
-  }
-  sums[index] = sum;
+if (index >= params.outer * params.runs * params.inner) {
+  return;
 }
+let column = index % params.inner;
+let run = index / params.inner % params.runs;
+let row = index / (params.inner * params.runs);
+let end = min(params.count, (run + 1u) * $run);
+var sum = 0.0;
+for (var term = run * $run; term < end; term++) {
+  sum += terms[(row * params.count + term) * params.inner + column];
+}
+sums[index] = sum;
 `;

@@ -20,6 +20,7 @@
  */
 
 import type { KernelSource } from "../../../src/core/kernel.ts";
+import { invocationEntry } from "../../entry.ts";
 import { kernelOf } from "../../fragment.ts";
 import { rowBinding, storeRow } from "../../fragments/rows.ts";
 import { wgsl } from "../../wgsl.ts";
@@ -84,37 +85,31 @@ export function throughGradientKernel(
       },
       throughChunks("read_write"),
     ],
-    main: wgsl(THROUGH, { lanes: GATE_GRADIENT_LANES }),
+    main: invocationEntry(GATE_GRADIENT_LANES, wgsl(THROUGH)),
   });
 }
 
 // Rows up to a whole vec4 are written too: as zeros.
 const THROUGH = `
-@compute @workgroup_size($lanes)
-fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: vec3u,
-  @builtin(local_invocation_index) lane: u32) {
-  let group = group_id.x + grid.x * (group_id.y + grid.y * group_id.z);
-  let index = group * $lanes + lane;
-  let width = 4u * params.head_vecs;
-  let row = index % width;
-  let state_head = index / width % params.state_heads;
-  let chunk_index = index / (width * params.state_heads);
-  if (chunk_index >= params.chunk_count) {
-    return;
-  }
-  var sum = 0.0;
-  if (row < params.state_rows) {
-    let at = state_at(chunk_index, state_head, row);
-    var sums = vec4f(0.0);
-    for (var vec = 0u; vec < params.state_vecs; vec++) {
-      sums = fma(states[at + vec], state_gradients[at + vec], sums);
-    }
-    let chunk = chunk_of(chunk_index);
-    let end = gate_of(chunk.row + chunk.count - 1u, state_head, row / 4u)[row % 4u];
-    sum = exp(end) * (sums.x + sums.y + sums.z + sums.w);
-  }
-  through[index] = sum;
+let width = 4u * params.head_vecs;
+let row = index % width;
+let state_head = index / width % params.state_heads;
+let chunk_index = index / (width * params.state_heads);
+if (chunk_index >= params.chunk_count) {
+  return;
 }
+var sum = 0.0;
+if (row < params.state_rows) {
+  let at = state_at(chunk_index, state_head, row);
+  var sums = vec4f(0.0);
+  for (var vec = 0u; vec < params.state_vecs; vec++) {
+    sums = fma(states[at + vec], state_gradients[at + vec], sums);
+  }
+  let chunk = chunk_of(chunk_index);
+  let end = gate_of(chunk.row + chunk.count - 1u, state_head, row / 4u)[row % 4u];
+  sum = exp(end) * (sums.x + sums.y + sums.z + sums.w);
+}
+through[index] = sum;
 `;
 
 /**
@@ -173,50 +168,44 @@ export function gateGradientKernel(
       }),
       { uniforms: { gate_stride: "u32", sequence_tokens: "u32" } },
     ],
-    main: wgsl(GATES, { lanes: GATE_GRADIENT_LANES, delta }),
+    main: invocationEntry(GATE_GRADIENT_LANES, wgsl(GATES, { delta })),
   });
 }
 
 // The sums from the chunk's start stand where their terms were, until those from
 // its end are added.
 const GATES = `
-@compute @workgroup_size($lanes)
-fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: vec3u,
-  @builtin(local_invocation_index) lane: u32) {
-  let group = group_id.x + grid.x * (group_id.y + grid.y * group_id.z);
-  let index = group * $lanes + lane;
-  let vec = index % params.head_vecs;
-  let state_head = index / params.head_vecs % params.state_heads;
-  let chunk_index = index / (params.head_vecs * params.state_heads);
-  if (chunk_index >= params.chunk_count) {
-    return;
+let vec = index % params.head_vecs;
+let state_head = index / params.head_vecs % params.state_heads;
+let chunk_index = index / (params.head_vecs * params.state_heads);
+if (chunk_index >= params.chunk_count) {
+  return;
+}
+let chunk = chunk_of(chunk_index);
+let key_head = key_head_of(state_head);
+var before = through[index];
+for (var token = 0u; token < chunk.count; token++) {
+  let at = key_terms_at(chunk.row + token, state_head, 1u) + vec;
+  let leaving = key_terms[at];
+  key_terms[at] = before;
+  before = fma(load_key(key_at(chunk, token, key_head), vec), leaving, before);
+}
+var after = vec4f(0.0);
+for (var c = 0u; c < chunk.count; c++) {
+  let token = chunk.count - 1u - c;
+  let row = chunk.row + token;
+  let key = load_key(key_at(chunk, token, key_head), vec);
+  var own = -key * key_terms[key_terms_at(row, state_head, 0u) + vec];
+  @if delta
+  own = fma(key, key_terms[key_terms_at(row, state_head, 2u) + vec], own);
+  @end
+  for (var reader = first_reader(state_head); reader < first_reader(state_head + 1u); reader++) {
+    let query = load_query(query_at(chunk, token, query_head_of(reader)), vec);
+    own = fma(query, query_terms[query_terms_at(row, reader) + vec], own);
   }
-  let chunk = chunk_of(chunk_index);
-  let key_head = key_head_of(state_head);
-  var before = through[index];
-  for (var token = 0u; token < chunk.count; token++) {
-    let at = key_terms_at(chunk.row + token, state_head, 1u) + vec;
-    let leaving = key_terms[at];
-    key_terms[at] = before;
-    before = fma(load_key(key_at(chunk, token, key_head), vec), leaving, before);
-  }
-  var after = vec4f(0.0);
-  for (var c = 0u; c < chunk.count; c++) {
-    let token = chunk.count - 1u - c;
-    let row = chunk.row + token;
-    let key = load_key(key_at(chunk, token, key_head), vec);
-    var own = -key * key_terms[key_terms_at(row, state_head, 0u) + vec];
-    @if delta
-    own = fma(key, key_terms[key_terms_at(row, state_head, 2u) + vec], own);
-    @end
-    for (var reader = first_reader(state_head); reader < first_reader(state_head + 1u); reader++) {
-      let query = load_query(query_at(chunk, token, query_head_of(reader)), vec);
-      own = fma(query, query_terms[query_terms_at(row, reader) + vec], own);
-    }
-    after += own;
-    let place = chunk.batch * params.sequence_tokens + chunk.token + token;
-    store_gate((place * params.state_heads + state_head) * params.gate_stride, vec,
-      key_terms[key_terms_at(row, state_head, 1u) + vec] + after);
-  }
+  after += own;
+  let place = chunk.batch * params.sequence_tokens + chunk.token + token;
+  store_gate((place * params.state_heads + state_head) * params.gate_stride, vec,
+    key_terms[key_terms_at(row, state_head, 1u) + vec] + after);
 }
 `;

@@ -10,6 +10,7 @@
  */
 
 import type { KernelSource } from "../../../src/core/kernel.ts";
+import { invocationEntry } from "../../entry.ts";
 import { kernelOf } from "../../fragment.ts";
 import { wgsl } from "../../wgsl.ts";
 import { storedTokens } from "../operands/operands.ts";
@@ -68,34 +69,28 @@ export function strengthGradientKernel(
         uniforms: { chunk_tokens: "u32", sequence_tokens: "u32" },
       },
     ],
-    main: wgsl(STRENGTHS, { lanes: STRENGTH_LANES }),
+    main: invocationEntry(STRENGTH_LANES, wgsl(STRENGTHS)),
   });
 }
 
 const STRENGTHS = `
-@compute @workgroup_size($lanes)
-fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: vec3u,
-  @builtin(local_invocation_index) lane: u32) {
-  let group = group_id.x + grid.x * (group_id.y + grid.y * group_id.z);
-  let index = group * $lanes + lane;
-  let state_head = index % params.state_heads;
-  let token = index / params.state_heads % params.chunk_tokens;
-  let chunk_index = index / (params.state_heads * params.chunk_tokens);
-  if (chunk_index >= params.chunk_count) {
-    return;
-  }
-  let chunk = chunk_of(chunk_index);
-  if (token >= chunk.count) {
-    return;
-  }
-  let at = rest_at(chunk, token, state_head);
-  let value_at = value_gradient_at(chunk, token, state_head);
-  var sum = vec4f(0.0);
-  for (var vec = 0u; vec < params.value_vecs; vec++) {
-    sum = fma(rest[at + vec], residual[at + vec], sum);
-    store_value_gradient(value_at, vec, written[at + vec]);
-  }
-  let place = chunk.batch * params.sequence_tokens + chunk.token + token;
-  strength_terms[place * params.state_heads + state_head] = sum.x + sum.y + sum.z + sum.w;
+let state_head = index % params.state_heads;
+let token = index / params.state_heads % params.chunk_tokens;
+let chunk_index = index / (params.state_heads * params.chunk_tokens);
+if (chunk_index >= params.chunk_count) {
+  return;
 }
+let chunk = chunk_of(chunk_index);
+if (token >= chunk.count) {
+  return;
+}
+let at = rest_at(chunk, token, state_head);
+let value_at = value_gradient_at(chunk, token, state_head);
+var sum = vec4f(0.0);
+for (var vec = 0u; vec < params.value_vecs; vec++) {
+  sum = fma(rest[at + vec], residual[at + vec], sum);
+  store_value_gradient(value_at, vec, written[at + vec]);
+}
+let place = chunk.batch * params.sequence_tokens + chunk.token + token;
+strength_terms[place * params.state_heads + state_head] = sum.x + sum.y + sum.z + sum.w;
 `;

@@ -14,6 +14,7 @@
 
 import type { DType } from "../../../src/core/dtype.ts";
 import type { KernelSource } from "../../../src/core/kernel.ts";
+import { invocationEntry } from "../../entry.ts";
 import { kernelOf } from "../../fragment.ts";
 import { wgsl } from "../../wgsl.ts";
 import { decayGates } from "../operands/given_gates.ts";
@@ -67,30 +68,24 @@ export function gateSumsKernel({ dtype }: GateSumsSpec): KernelSource {
         },
       },
     ],
-    main: wgsl(SUMS, { lanes: GATE_LANES }),
+    main: invocationEntry(GATE_LANES, wgsl(SUMS)),
   });
 }
 
 // Channels up to a whole vec4 have gates too, though no key has an element there:
 // what is read beside it must be a number.
 const SUMS = `
-@compute @workgroup_size($lanes)
-fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: vec3u,
-  @builtin(local_invocation_index) lane: u32) {
-  let group = group_id.x + grid.x * (group_id.y + grid.y * group_id.z);
-  let index = group * $lanes + lane;
-  let channel = index % params.gate_width;
-  let head = index / params.gate_width % params.state_heads;
-  let chunk_index = index / (params.gate_width * params.state_heads);
-  if (chunk_index >= params.chunk_count) {
-    return;
-  }
-  let chunk = chunk_of(chunk_index);
-  let given = min(channel, params.gate_channels - 1u);
-  var sum = 0.0;
-  for (var token = 0u; token < chunk.count; token++) {
-    sum += decay_of(decay_at(chunk, token, head), given);
-    gates[((chunk.row + token) * params.state_heads + head) * params.gate_width + channel] = sum;
-  }
+let channel = index % params.gate_width;
+let head = index / params.gate_width % params.state_heads;
+let chunk_index = index / (params.gate_width * params.state_heads);
+if (chunk_index >= params.chunk_count) {
+  return;
+}
+let chunk = chunk_of(chunk_index);
+let given = min(channel, params.gate_channels - 1u);
+var sum = 0.0;
+for (var token = 0u; token < chunk.count; token++) {
+  sum += decay_of(decay_at(chunk, token, head), given);
+  gates[((chunk.row + token) * params.state_heads + head) * params.gate_width + channel] = sum;
 }
 `;

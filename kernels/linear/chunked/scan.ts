@@ -17,6 +17,7 @@
  */
 
 import type { KernelSource } from "../../../src/core/kernel.ts";
+import { invocationEntry } from "../../entry.ts";
 import { type Fragment, kernelOf } from "../../fragment.ts";
 import { wgsl } from "../../wgsl.ts";
 import { chunks, stateRuns } from "../chunks.ts";
@@ -105,13 +106,10 @@ export function scanKernel(spec: ScanSpec): KernelSource {
         reverse,
       }),
     ],
-    main: wgsl(SCAN, {
-      lanes: SCAN_LANES,
-      gated,
-      reduce,
-      reverse,
-      blocks: items === "blocks",
-    }),
+    main: invocationEntry(
+      SCAN_LANES,
+      wgsl(SCAN, { gated, reduce, reverse, blocks: items === "blocks" }),
+    ),
   });
 }
 
@@ -122,56 +120,50 @@ const blockGates: Fragment = {
 };
 
 const SCAN = `
-@compute @workgroup_size($lanes)
-fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: vec3u,
-  @builtin(local_invocation_index) lane: u32) {
-  let group = group_id.x + grid.x * (group_id.y + grid.y * group_id.z);
-  let index = group * $lanes + lane;
-  let vec = index % params.state_vecs;
-  let row = index / params.state_vecs % params.state_rows;
-  let place = index / (params.state_vecs * params.state_rows);
-  let state_head = place % params.state_heads;
-  let run_index = place / params.state_heads;
-  if (run_index >= params.run_count) {
-    return;
-  }
-  let run = run_of(run_index);
-  var state = entering_state(run, state_head, row, vec);
-  @if gated
-  var gates_sum = 0.0;
+let vec = index % params.state_vecs;
+let row = index / params.state_vecs % params.state_rows;
+let place = index / (params.state_vecs * params.state_rows);
+let state_head = place % params.state_heads;
+let run_index = place / params.state_heads;
+if (run_index >= params.run_count) {
+  return;
+}
+let run = run_of(run_index);
+var state = entering_state(run, state_head, row, vec);
+@if gated
+var gates_sum = 0.0;
+@end
+for (var i = 0u; i < run.count; i++) {
+  @if reverse
+  let item = run.first + run.count - 1u - i;
+  @else
+  let item = run.first + i;
   @end
-  for (var i = 0u; i < run.count; i++) {
-    @if reverse
-    let item = run.first + run.count - 1u - i;
-    @else
-    let item = run.first + i;
-    @end
-    let at = state_at(item, state_head, row) + vec;
-    let own = states[at];
-    @if not reduce
-    states[at] = state;
-    @end
-    @if gated
-    @if blocks
-    let end = gate_of(item, state_head, row / 4u)[row % 4u];
-    @else
-    let chunk = chunk_of(item);
-    let end = gate_of(chunk.row + chunk.count - 1u, state_head, row / 4u)[row % 4u];
-    @end
-    gates_sum += end;
-    state = fma(vec4f(exp(end)), state, own);
-    @else
-    state += own;
-    @end
-  }
-  leave_state(run, state_head, row, vec, state);
-  @if reduce
-  @if gated
-  let channel = row % params.gate_width;
-  if (vec == 0u && row < params.gate_width) {
-    block_gates[(run_index * params.state_heads + state_head) * params.gate_width + channel] = gates_sum;
-  }
+  let at = state_at(item, state_head, row) + vec;
+  let own = states[at];
+  @if not reduce
+  states[at] = state;
   @end
+  @if gated
+  @if blocks
+  let end = gate_of(item, state_head, row / 4u)[row % 4u];
+  @else
+  let chunk = chunk_of(item);
+  let end = gate_of(chunk.row + chunk.count - 1u, state_head, row / 4u)[row % 4u];
+  @end
+  gates_sum += end;
+  state = fma(vec4f(exp(end)), state, own);
+  @else
+  state += own;
   @end
 }
+leave_state(run, state_head, row, vec, state);
+@if reduce
+@if gated
+let channel = row % params.gate_width;
+if (vec == 0u && row < params.gate_width) {
+  block_gates[(run_index * params.state_heads + state_head) * params.gate_width + channel] = gates_sum;
+}
+@end
+@end
 `;

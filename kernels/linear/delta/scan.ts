@@ -26,6 +26,7 @@
  */
 
 import type { KernelSource } from "../../../src/core/kernel.ts";
+import { groupEntry } from "../../entry.ts";
 import { kernelOf } from "../../fragment.ts";
 import { wgsl } from "../../wgsl.ts";
 import { chunks, heads, stateRuns } from "../chunks.ts";
@@ -126,129 +127,126 @@ export function deltaScanKernel(spec: DeltaScanSpec): KernelSource {
         }>;`,
       },
     ],
-    main: wgsl(SCAN, {
-      lanes: COLUMN_LANES * ROW_LANES,
-      columnLanes: COLUMN_LANES,
-      step: 4 * ROW_LANES,
-      quad: 4,
-      gated,
-      reverse,
-      // What is erased is taken away forwards, what is written backwards.
-      sign: reverse ? "1.0" : "-1.0",
-      other: reverse ? "-1.0" : "1.0",
-      key: gated
-        ? `weighted(${key}, ${weights}(chunk, state_head, token, row / 4u))`
-        : key,
-    }),
+    main: groupEntry(
+      COLUMN_LANES * ROW_LANES,
+      wgsl(SCAN, {
+        columnLanes: COLUMN_LANES,
+        step: 4 * ROW_LANES,
+        quad: 4,
+        gated,
+        reverse,
+        // What is erased is taken away forwards, what is written backwards.
+        sign: reverse ? "1.0" : "-1.0",
+        other: reverse ? "-1.0" : "1.0",
+        key: gated
+          ? `weighted(${key}, ${weights}(chunk, state_head, token, row / 4u))`
+          : key,
+      }),
+    ),
   });
 }
 
 const SCAN = `
-@compute @workgroup_size($lanes)
-fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: vec3u,
-  @builtin(local_invocation_index) lane: u32) {
-  let group = group_id.x + grid.x * (group_id.y + grid.y * group_id.z);
-  let column_tile = group % params.column_tiles;
-  let place = group / params.column_tiles;
-  let state_head = place % params.state_heads;
-  let run_index = place / params.state_heads;
-  if (run_index >= params.run_count) {
-    return;
+let column_tile = group % params.column_tiles;
+let place = group / params.column_tiles;
+let state_head = place % params.state_heads;
+let run_index = place / params.state_heads;
+if (run_index >= params.run_count) {
+  return;
+}
+let run = run_of(run_index);
+let key_head = key_head_of(state_head);
+let own_column = lane % $columnLanes;
+let vec = column_tile * $columnLanes + own_column;
+let first_row = 4u * (lane / $columnLanes);
+// Lanes past the last column take part in barriers alone.
+let rows = select(0u, params.state_rows, vec < params.value_vecs);
+for (var row = first_row; row < rows; row += $step) {
+  @each r in quad
+  if (row + $r < params.state_rows) {
+    carried[(row + $r) * $columnLanes + own_column] = entering_state(run, state_head, row + $r, vec);
   }
-  let run = run_of(run_index);
-  let key_head = key_head_of(state_head);
-  let own_column = lane % $columnLanes;
-  let vec = column_tile * $columnLanes + own_column;
-  let first_row = 4u * (lane / $columnLanes);
-  // Lanes past the last column take part in barriers alone.
-  let rows = select(0u, params.state_rows, vec < params.value_vecs);
-  for (var row = first_row; row < rows; row += $step) {
+  @end
+}
+for (var c = 0u; c < run.count; c++) {
+  @if reverse
+  let chunk_index = run.first + run.count - 1u - c;
+  @else
+  let chunk_index = run.first + c;
+  @end
+  let chunk = chunk_of(chunk_index);
+  workgroupBarrier();
+  let tokens = select(0u, chunk.count, vec < params.value_vecs);
+  for (var token = first_row; token < tokens; token += $step) {
+    let own = written_block(chunk, state_head, token, vec);
     @each r in quad
-    if (row + $r < params.state_rows) {
-      carried[(row + $r) * $columnLanes + own_column] = entering_state(run, state_head, row + $r, vec);
-    }
+    var u_$r = own[$r];
     @end
-  }
-  for (var c = 0u; c < run.count; c++) {
-    @if reverse
-    let chunk_index = run.first + run.count - 1u - c;
-    @else
-    let chunk_index = run.first + c;
-    @end
-    let chunk = chunk_of(chunk_index);
-    workgroupBarrier();
-    let tokens = select(0u, chunk.count, vec < params.value_vecs);
-    for (var token = first_row; token < tokens; token += $step) {
-      let own = written_block(chunk, state_head, token, vec);
-      @each r in quad
-      var u_$r = own[$r];
-      @end
-      for (var row = 0u; row < params.state_rows; row += 4u) {
-        let erased = transpose(erased_block(chunk, state_head, token, row / 4u));
-        @each k in quad
-        if (row + $k < params.state_rows) {
-          let state = carried[(row + $k) * $columnLanes + own_column];
-          @each r in quad
-          u_$r = fma(vec4f($sign * erased[$k][$r]), state, u_$r);
-          @end
-        }
-        @end
-      }
-      @each r in quad
-      if (token + $r < chunk.count) {
-        written[written_at(chunk, token + $r, state_head) + vec] = u_$r;
-      }
-      @end
-    }
-    storageBarrier();
-    workgroupBarrier();
-    for (var row = first_row; row < rows; row += $step) {
-      @if gated
-      let kept = exp(gate_of(chunk.row + chunk.count - 1u, state_head, row / 4u));
-      @end
-      @if reverse
-      let given = state_block(chunk_index, state_head, row, vec);
-      @end
-      @each r in quad
-      var next_$r = vec4f(0.0);
-      if (row + $r < params.state_rows) {
-        next_$r = carried[(row + $r) * $columnLanes + own_column];
-        states[state_at(chunk_index, state_head, row + $r) + vec] = next_$r;
-        @if reverse
-        @if gated
-        next_$r = fma(vec4f(kept[$r]), next_$r, given[$r]);
-        @else
-        next_$r += given[$r];
-        @end
-        @else
-        @if gated
-        next_$r *= kept[$r];
-        @end
-        @end
-      }
-      @end
-      for (var token = 0u; token < chunk.count; token += 4u) {
-        let key = $key;
-        let u = written_block(chunk, state_head, token, vec);
-        @each k in quad
+    for (var row = 0u; row < params.state_rows; row += 4u) {
+      let erased = transpose(erased_block(chunk, state_head, token, row / 4u));
+      @each k in quad
+      if (row + $k < params.state_rows) {
+        let state = carried[(row + $k) * $columnLanes + own_column];
         @each r in quad
-        next_$r = fma(vec4f($other * key[$k][$r]), u[$k], next_$r);
+        u_$r = fma(vec4f($sign * erased[$k][$r]), state, u_$r);
         @end
-        @end
-      }
-      @each r in quad
-      if (row + $r < params.state_rows) {
-        carried[(row + $r) * $columnLanes + own_column] = next_$r;
       }
       @end
     }
-  }
-  for (var row = first_row; row < rows; row += $step) {
     @each r in quad
-    if (row + $r < params.state_rows) {
-      leave_state(run, state_head, row + $r, vec, carried[(row + $r) * $columnLanes + own_column]);
+    if (token + $r < chunk.count) {
+      written[written_at(chunk, token + $r, state_head) + vec] = u_$r;
     }
     @end
   }
+  storageBarrier();
+  workgroupBarrier();
+  for (var row = first_row; row < rows; row += $step) {
+    @if gated
+    let kept = exp(gate_of(chunk.row + chunk.count - 1u, state_head, row / 4u));
+    @end
+    @if reverse
+    let given = state_block(chunk_index, state_head, row, vec);
+    @end
+    @each r in quad
+    var next_$r = vec4f(0.0);
+    if (row + $r < params.state_rows) {
+      next_$r = carried[(row + $r) * $columnLanes + own_column];
+      states[state_at(chunk_index, state_head, row + $r) + vec] = next_$r;
+      @if reverse
+      @if gated
+      next_$r = fma(vec4f(kept[$r]), next_$r, given[$r]);
+      @else
+      next_$r += given[$r];
+      @end
+      @else
+      @if gated
+      next_$r *= kept[$r];
+      @end
+      @end
+    }
+    @end
+    for (var token = 0u; token < chunk.count; token += 4u) {
+      let key = $key;
+      let u = written_block(chunk, state_head, token, vec);
+      @each k in quad
+      @each r in quad
+      next_$r = fma(vec4f($other * key[$k][$r]), u[$k], next_$r);
+      @end
+      @end
+    }
+    @each r in quad
+    if (row + $r < params.state_rows) {
+      carried[(row + $r) * $columnLanes + own_column] = next_$r;
+    }
+    @end
+  }
+}
+for (var row = first_row; row < rows; row += $step) {
+  @each r in quad
+  if (row + $r < params.state_rows) {
+    leave_state(run, state_head, row + $r, vec, carried[(row + $r) * $columnLanes + own_column]);
+  }
+  @end
 }
 `;

@@ -18,6 +18,7 @@
 
 import type { DType } from "../../../src/core/dtype.ts";
 import type { KernelSource } from "../../../src/core/kernel.ts";
+import { invocationEntry } from "../../entry.ts";
 import { kernelOf } from "../../fragment.ts";
 import { wgsl } from "../../wgsl.ts";
 import { chunks, heads } from "../chunks.ts";
@@ -103,82 +104,80 @@ export function deltaSolveKernel(spec: DeltaSolveSpec): KernelSource {
       ...gated ? [gateWeights(gate, reverse ? "to_end" : "from_start")] : [],
       scratchRows({ name: "solved", vecs, access: "read_write" }),
     ],
-    main: wgsl(SOLVE, {
-      lanes: SOLVE_LANES,
-      vecs,
-      quad: 4,
-      reverse,
-      // The sums of a token's earlier ones within its block, or its later ones.
-      inner: (reverse ? [2, 1, 0] : [1, 2, 3]).map((r) =>
-        `x_${r} -= beta_${r} * (${
-          [0, 1, 2, 3].filter((k) => reverse ? k > r : k < r)
-            .map((k) =>
-              reverse ? `own[${k}][${r}] * x_${k}` : `own[${r}][${k}] * x_${k}`
-            ).join(" + ")
-        });`
-      ).join("\n"),
-      right: values
-        ? `${reverse ? "rest" : "value"}_block(chunk, state_head, row, vec)`
-        : gated
-        ? `weighted(key_block(chunk, key_head_of(state_head), row, vec), ${
-          reverse ? "to_end" : "from_start"
-        }(chunk, state_head, row, vec))`
-        : "key_block(chunk, key_head_of(state_head), row, vec)",
-    }),
+    main: invocationEntry(
+      SOLVE_LANES,
+      wgsl(SOLVE, {
+        vecs,
+        quad: 4,
+        reverse,
+        // The sums of a token's earlier ones within its block, or its later ones.
+        inner: (reverse ? [2, 1, 0] : [1, 2, 3]).map((r) =>
+          `x_${r} -= beta_${r} * (${
+            [0, 1, 2, 3].filter((k) => reverse ? k > r : k < r)
+              .map((k) =>
+                reverse
+                  ? `own[${k}][${r}] * x_${k}`
+                  : `own[${r}][${k}] * x_${k}`
+              ).join(" + ")
+          });`
+        ).join("\n"),
+        right: values
+          ? `${reverse ? "rest" : "value"}_block(chunk, state_head, row, vec)`
+          : gated
+          ? `weighted(key_block(chunk, key_head_of(state_head), row, vec), ${
+            reverse ? "to_end" : "from_start"
+          }(chunk, state_head, row, vec))`
+          : "key_block(chunk, key_head_of(state_head), row, vec)",
+      }),
+    ),
   });
 }
 
 const SOLVE = `
-@compute @workgroup_size($lanes)
-fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: vec3u,
-  @builtin(local_invocation_index) lane: u32) {
-  let group = group_id.x + grid.x * (group_id.y + grid.y * group_id.z);
-  let index = group * $lanes + lane;
-  let vec = index % params.$vecs;
-  let state_head = index / params.$vecs % params.state_heads;
-  let chunk_index = index / (params.$vecs * params.state_heads);
-  if (chunk_index >= params.chunk_count) {
-    return;
-  }
-  let chunk = chunk_of(chunk_index);
-  for (var first = 0u; first < chunk.count; first += 4u) {
-    @if reverse
-    let row = (chunk.count - 1u) / 4u * 4u - first;
-    @else
-    let row = first;
-    @end
+let vec = index % params.$vecs;
+let state_head = index / params.$vecs % params.state_heads;
+let chunk_index = index / (params.$vecs * params.state_heads);
+if (chunk_index >= params.chunk_count) {
+  return;
+}
+let chunk = chunk_of(chunk_index);
+for (var first = 0u; first < chunk.count; first += 4u) {
+  @if reverse
+  let row = (chunk.count - 1u) / 4u * 4u - first;
+  @else
+  let row = first;
+  @end
+  @each r in quad
+  let beta_$r = f32(beta[beta_at(chunk, min(row + $r, chunk.count - 1u), state_head)]);
+  @end
+  let right = $right;
+  @each r in quad
+  var x_$r = right[$r];
+  @end
+  @if reverse
+  for (var after = row + 4u; after < chunk.count; after += 4u) {
+    let scores = transpose(score_block(chunk, state_head, after, row / 4u));
+    let earlier = solved_block(chunk, state_head, after, vec);
+  @else
+  for (var before = 0u; before < row; before += 4u) {
+    let scores = score_block(chunk, state_head, row, before / 4u);
+    let earlier = solved_block(chunk, state_head, before, vec);
+  @end
+    @each k in quad
     @each r in quad
-    let beta_$r = f32(beta[beta_at(chunk, min(row + $r, chunk.count - 1u), state_head)]);
+    x_$r = fma(vec4f(-scores[$r][$k]), earlier[$k], x_$r);
     @end
-    let right = $right;
-    @each r in quad
-    var x_$r = right[$r];
-    @end
-    @if reverse
-    for (var after = row + 4u; after < chunk.count; after += 4u) {
-      let scores = transpose(score_block(chunk, state_head, after, row / 4u));
-      let earlier = solved_block(chunk, state_head, after, vec);
-    @else
-    for (var before = 0u; before < row; before += 4u) {
-      let scores = score_block(chunk, state_head, row, before / 4u);
-      let earlier = solved_block(chunk, state_head, before, vec);
-    @end
-      @each k in quad
-      @each r in quad
-      x_$r = fma(vec4f(-scores[$r][$k]), earlier[$k], x_$r);
-      @end
-      @end
-    }
-    let own = score_block(chunk, state_head, row, row / 4u);
-    @each r in quad
-    x_$r *= beta_$r;
-    @end
-    $inner
-    @each r in quad
-    if (row + $r < chunk.count) {
-      solved[solved_at(chunk, row + $r, state_head) + vec] = x_$r;
-    }
     @end
   }
+  let own = score_block(chunk, state_head, row, row / 4u);
+  @each r in quad
+  x_$r *= beta_$r;
+  @end
+  $inner
+  @each r in quad
+  if (row + $r < chunk.count) {
+    solved[solved_at(chunk, row + $r, state_head) + vec] = x_$r;
+  }
+  @end
 }
 `;

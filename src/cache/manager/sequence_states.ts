@@ -20,7 +20,7 @@ import type { StatePart } from "../state/state_types.ts";
 
 /** What the states are in. */
 export interface StatesOptions {
-  /** The slots; none where there is no group of states. */
+  /** The slots. */
   readonly pool: StatePool;
   /** The pool's index, if it has one. */
   readonly index?: PrefixIndex;

@@ -26,9 +26,15 @@ export interface StateCacheOptions {
   readonly layers?: number;
   /** Heads of a state: `valueHeads` of a linear attention. */
   readonly stateHeads: number;
-  /** Rows of a head's state: elements of a key row. */
+  /**
+   * Rows of a head's state: elements of a key row, or of its features
+   * (`featureDim()` of `/planning`).
+   */
   readonly headDim: number;
-  /** Columns of a head's state: elements of a value row; `headDim` by default. */
+  /**
+   * Columns of a head's state: elements of a value row, and one more of a linear
+   * attention that normalizes; `headDim` by default.
+   */
   readonly valueHeadDim?: number;
   /**
    * What else a layer keeps of a sequence, each by its name with the shape of
@@ -99,8 +105,8 @@ export function stateSizes(gpu: Gpu, options: StateCacheOptions): StateSizes {
   checkInteger("blockSize", blockSize, 1);
   checkInteger("layers", layers, 1);
   checkInteger("stateHeads", stateHeads, 1);
-  checkInteger("headDim", headDim, 1, 256);
-  checkInteger("valueHeadDim", valueHeadDim, 1, 256);
+  checkInteger("headDim", headDim, 1);
+  checkInteger("valueHeadDim", valueHeadDim, 1);
   checkType(
     typeof extras === "object" && extras !== null,
     "extras",

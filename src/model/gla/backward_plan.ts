@@ -16,7 +16,12 @@ import { checkGpu } from "../../ops/plan/plan_program.ts";
 import { checkWritten } from "../../ops/plan/tensors.ts";
 import { OwnedTensors } from "./activations.ts";
 import { type GlaActivations, rowsOf } from "./plan.ts";
-import { type GlaPlanOptions, type GlaProblem, glaProblem } from "./problem.ts";
+import {
+  type GlaActivationsOf,
+  type GlaPlanOptions,
+  type GlaProblem,
+  glaProblem,
+} from "./problem.ts";
 import type { GlaWeights } from "./sizes.ts";
 import { buffersOf, checkGlaTensors } from "./tensors.ts";
 
@@ -67,23 +72,6 @@ export interface GlaBackwardTensors {
   /** Written: like the initial states, f32; where there are any. */
   readonly initialStateGradient?: GpuTensor | undefined;
 }
-
-/** Gradients by what forward computed on its way. */
-type WayGradients = Readonly<
-  Record<
-    | "gated"
-    | "normed"
-    | "outputGate"
-    | "mixed"
-    | "query"
-    | "key"
-    | "value"
-    | "decay"
-    | "gateInput"
-    | "low",
-    TensorShape
-  >
->;
 
 /** The plans of the gradients of a layer's parts. */
 async function partsOf(
@@ -210,28 +198,15 @@ export class GlaLayerBackwardPlan implements Disposable {
   readonly #gpu: Gpu;
   readonly #problem: GlaProblem;
   readonly #parts: Parts;
-  readonly #own: OwnedTensors<keyof WayGradients>;
+  /** Gradients by what forward computed on its way: like it. */
+  readonly #own: OwnedTensors<keyof GlaActivationsOf<unknown>>;
   #destroyed = false;
 
   private constructor(gpu: Gpu, problem: GlaProblem, parts: Parts) {
-    const { gated, normed, outputGate, mixed, query, key, value, ...gates } =
-      problem.activations;
-    const { decay, gateInput, low } = gates;
     this.#gpu = gpu;
     this.#problem = problem;
     this.#parts = parts;
-    this.#own = new OwnedTensors(gpu, {
-      gated,
-      normed,
-      outputGate,
-      mixed,
-      query,
-      key,
-      value,
-      decay,
-      gateInput,
-      low,
-    }, "gla.gradient");
+    this.#own = new OwnedTensors(gpu, problem.activations, "gla.gradient");
   }
 
   /**
@@ -256,11 +231,12 @@ export class GlaLayerBackwardPlan implements Disposable {
       accumulate,
     );
     for (const name of ["returnState", "states"]) {
+      const given = (rest as Record<string, unknown>)[name];
       checkType(
-        !Object.hasOwn(rest, name),
+        given === undefined,
         name,
         "must not be given to a plan of gradients",
-        (rest as Record<string, unknown>)[name],
+        given,
       );
     }
     const problem = glaProblem("GlaLayerBackwardPlan.create()", rest);

@@ -7,7 +7,7 @@
 import { checkType } from "../../core/check.ts";
 import { uploadHost } from "../../gpu/host_tensor.ts";
 import { type Gpu, GpuTensor, type HostTensor } from "../../gpu/mod.ts";
-import { describeTensor } from "../../ops/tensors.ts";
+import { checkLike, describeTensor } from "../../ops/tensors.ts";
 import { GlaLayerPlan } from "./plan.ts";
 import type { GlaPlanOptions } from "./problem.ts";
 import type { GlaWeights } from "./sizes.ts";
@@ -49,16 +49,27 @@ export interface GlaLayerResult<T> {
   readonly state?: T;
 }
 
-/** A layer's inputs on the device; what is made here goes to `temporary`. */
+/**
+ * A layer's inputs on the device; what is made here goes to `temporary`.
+ *
+ * @throws {TypeError} for a weight that is not of the plan's type and shape
+ */
 export function uploadLayer(
   gpu: Gpu,
   { input, weights, initialState }: GlaLayerOptions,
-  temporary: { destroy(): void }[],
+  { plan, temporary }: {
+    readonly plan: GlaLayerPlan;
+    readonly temporary: { destroy(): void }[];
+  },
 ): {
   readonly input: GpuTensor;
   readonly weights: GlaWeights<GpuTensor>;
   readonly initialState?: GpuTensor;
 } {
+  // The sizes that encode() checks are the same for a matrix and its transpose.
+  for (const name of Object.keys(plan.weights) as (keyof typeof weights)[]) {
+    checkLike(`weights.${name}`, weights[name], plan.weights[name]);
+  }
   const upload = (name: string, given: GpuTensor | HostTensor): GpuTensor => {
     const label = `gla.${name}`;
     const { tensor, made } = uploadHost(gpu, given, { name, label });
@@ -156,7 +167,7 @@ export async function glaLayer<T extends GpuTensor | HostTensor>(
     }
     const [output, state] = made;
     const tensors = {
-      ...uploadLayer(gpu, options, temporary),
+      ...uploadLayer(gpu, options, { plan, temporary }),
       output,
       ...(state && { state }),
     };

@@ -116,7 +116,7 @@ export async function glaLayerBackward<T extends GpuTensor | HostTensor>(
       return made ? keep(tensor) : tensor;
     };
     const layer = {
-      ...uploadLayer(gpu, options, temporary),
+      ...uploadLayer(gpu, options, { plan: forward, temporary }),
       activations: keep(forward.activations()),
     };
     const result = (dtype: "f32" | "f16", shape: readonly number[]) => {

@@ -336,10 +336,17 @@ export class GlaLayerPlan implements Disposable {
       decay,
       output: mixed,
     });
-    checkWritten(
-      [["input", input.buffer], ...buffersOf("weights", weights)],
-      [["output", output.buffer]],
-    );
+    // Of all parts together: one reads what another may have written over.
+    checkWritten([
+      ["input", input.buffer],
+      ["initialState", states.initialState?.buffer],
+      ...buffersOf("weights", weights),
+    ], [
+      ...buffersOf("activations", tensors),
+      ["output", output.buffer],
+      ["states", states.states?.buffer],
+      ["state", states.state?.buffer],
+    ]);
   }
 
   #check(): void {

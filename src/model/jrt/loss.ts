@@ -5,14 +5,10 @@
  * @module
  */
 
-import {
-  checkFinite,
-  checkInteger,
-  checkRange,
-  checkType,
-} from "../../core/check.ts";
+import { checkFinite, checkInteger, checkRange } from "../../core/check.ts";
 import { dropoutKeep } from "../../core/dropout.ts";
 import { checkOptions } from "../../core/options.ts";
+import { checkTokenIds } from "../../core/tokens.ts";
 
 /**
  * What {@linkcode prefixLoss} takes.
@@ -36,7 +32,8 @@ export interface PrefixLossOptions {
 
 /**
  * One sequence of a training batch, for a cross-entropy with weights:
- * `sum over i of weights[i] * -log p_i(targets[i])`.
+ * `sum over i of weights[i] * -log p_i(targets[i])`, which is the `"sum"` of
+ * `crossEntropy()` with these targets and weights.
  *
  * @category Prompts
  */
@@ -71,8 +68,8 @@ const KNOWN: readonly (keyof PrefixLossOptions)[] = [
  * does not see; so neither is asked for it.
  *
  * @throws {TypeError} for an unknown option, or one of another type
- * @throws {RangeError} for a prefix longer than the tokens, a rate outside
- * `[0, 1)`, or a weight below 0
+ * @throws {RangeError} for a token that is no unsigned integer of 32 bits, a
+ * prefix longer than the tokens, a rate outside `[0, 1)`, or a weight below 0
  *
  * @example What the weights are
  * ```ts
@@ -94,12 +91,7 @@ export function prefixLoss(
   tokens: ArrayLike<number>,
   options: PrefixLossOptions,
 ): PrefixLoss {
-  checkType(
-    typeof tokens === "object" && typeof tokens?.length === "number",
-    "tokens",
-    "must be an array of tokens",
-    tokens,
-  );
+  checkTokenIds("tokens", tokens);
   checkOptions("prefixLoss()", options, {
     known: KNOWN,
     hints: { rate: "write maskRate", weight: "write maskWeight" },

@@ -4,8 +4,9 @@
  * @module
  */
 
-import { checkInteger, checkRange, checkType } from "../../core/check.ts";
+import { checkInteger, checkRange } from "../../core/check.ts";
 import { checkOptions } from "../../core/options.ts";
+import { checkTokenIds } from "../../core/tokens.ts";
 
 /**
  * What {@linkcode prefixTokens} takes.
@@ -40,7 +41,7 @@ export interface PrefixTokens {
  *
  * @throws {TypeError} for an unknown option, or a prompt that is no array
  * @throws {RangeError} for a prompt shorter than `length` without `padding`, or
- * a number that is no integer >= 0
+ * a number that is no integer >= 0, tokens among them
  *
  * @example
  * ```ts
@@ -60,12 +61,7 @@ export function prefixTokens(
   prompt: ArrayLike<number>,
   options: PrefixOptions,
 ): PrefixTokens {
-  checkType(
-    typeof prompt === "object" && typeof prompt?.length === "number",
-    "prompt",
-    "must be an array of tokens",
-    prompt,
-  );
+  checkTokenIds("prompt", prompt);
   checkOptions("prefixTokens()", options, {
     known: ["length", "padding"],
     hints: { padToken: "write padding", prefixLength: "write length" },

@@ -168,6 +168,9 @@ export class AttentionPlan implements Disposable {
       ...Object.fromEntries(captures),
     };
     arenas.forEach((arena, i) => resources[`arena_${i}`] = arena);
+    if (tensors.blockMask === undefined) {
+      problem.policy?.blocks?.encode(encoder, { query, key });
+    }
     this.#plan.encode(encoder, resources, { describe, names });
   }
 

@@ -10,6 +10,7 @@ import type { Dropout } from "../../core/dropout.ts";
 import type { DType } from "../../core/dtype.ts";
 import type { MaskMod, ScoreMod } from "../../mods/mod.ts";
 import type { DeviceBlockMask } from "../block_mask/device_block_mask.ts";
+import type { ProblemPolicy } from "./options/policy.ts";
 
 /**
  * One sequence of the batch.
@@ -142,6 +143,8 @@ export interface AttentionProblem {
   readonly maskMods: readonly MaskMod[];
   /** Blocks of keys that the device selects, on top of all masks. */
   readonly selection?: DeviceBlockMask | undefined;
+  /** What chose some of the masks above, or selects those blocks. */
+  readonly policy?: ProblemPolicy | undefined;
   /** Dropout of the weights; where any are dropped. */
   readonly dropout?: Dropout | undefined;
   /** Whether the log-sum-exp is wanted. */

@@ -12,6 +12,7 @@ import {
   columnSumsKernel,
   type ColumnTerms,
 } from "../../../kernels/layers/column_sums.ts";
+import { checkInteger } from "../../core/check.ts";
 import { flatGrid } from "../../gpu/program/dispatch.ts";
 import type { Dispatch } from "../../gpu/mod.ts";
 
@@ -20,6 +21,9 @@ const CHUNK_ROWS = 64;
 
 /** Chunks at most, each of which the second sum reads. */
 const MOST_CHUNKS = 1024;
+
+/** Rows at most, so that a chunk is within any adapter's loops. */
+const MOST_ROWS = 65000 * MOST_CHUNKS;
 
 /** What is summed. */
 export interface ColumnSums {
@@ -35,11 +39,16 @@ export interface ColumnSums {
   readonly uniforms: Readonly<Record<string, number>>;
 }
 
-/** The dispatches, and the bytes of the scratch `sums`. */
+/**
+ * The dispatches, and the bytes of the scratch `sums`.
+ *
+ * @throws {RangeError} for more rows than loops go through
+ */
 export function columnSums(
   { rows, columns, terms, store, uniforms }: ColumnSums,
   limits: GPUSupportedLimits,
 ): { readonly dispatches: Dispatch[]; readonly sums: number } {
+  checkInteger("rows", rows, 0, MOST_ROWS);
   const chunkRows = Math.max(CHUNK_ROWS, Math.ceil(rows / MOST_CHUNKS));
   const chunks = Math.ceil(rows / chunkRows);
   const own = { ...uniforms, rows, columns, chunks, chunk_rows: chunkRows };

@@ -18,7 +18,8 @@ import { runLayer } from "./run.ts";
  * each with a weight.
  *
  * @throws {TypeError} for wrong types, shapes and options
- * @throws {RangeError} for a target on the host that is no column
+ * @throws {RangeError} for a target on the host that is no column, and more than
+ * 4,160,000 rows or four times as many columns
  *
  * @example The second row does not count
  * ```ts
@@ -50,7 +51,8 @@ export async function crossEntropy<T extends GpuTensor | HostTensor>(
  * The gradient of {@linkcode crossEntropy} by its logits.
  *
  * @throws {TypeError} for wrong types, shapes and options
- * @throws {RangeError} for a target on the host that is no column
+ * @throws {RangeError} for a target on the host that is no column, and more than
+ * 4,160,000 rows or four times as many columns
  *
  * @example The gradients of a row sum to 0
  * ```ts

@@ -21,7 +21,8 @@ import { runLayer } from "./run.ts";
  * and above are too large.
  *
  * @throws {TypeError} for wrong types, shapes and options
- * @throws {RangeError} for an eps that is not above 0
+ * @throws {RangeError} for an eps that is not above 0, and rows of more than
+ * 2,048,000 elements
  *
  * @example One row
  * ```ts
@@ -53,7 +54,8 @@ export async function rmsNorm<T extends GpuTensor | HostTensor>(
  * The gradients of {@linkcode rmsNorm}.
  *
  * @throws {TypeError} for wrong types, shapes and options
- * @throws {RangeError} for an eps that is not above 0
+ * @throws {RangeError} for an eps that is not above 0, and rows of more than
+ * 2,048,000 elements
  *
  * @example The gradient of a weight
  * ```ts
@@ -91,7 +93,8 @@ export async function rmsNormBackward<T extends GpuTensor | HostTensor>(
  * Squares are summed in float32: elements of 1e19 and above are too large.
  *
  * @throws {TypeError} for wrong types, shapes and options
- * @throws {RangeError} for an eps that is not above 0
+ * @throws {RangeError} for an eps that is not above 0, and rows of more than
+ * 2,048,000 elements
  *
  * @example One row
  * ```ts
@@ -122,7 +125,8 @@ export async function l2Normalize<T extends GpuTensor | HostTensor>(
  * The gradient of {@linkcode l2Normalize} by its input.
  *
  * @throws {TypeError} for wrong types, shapes and options
- * @throws {RangeError} for an eps that is not above 0
+ * @throws {RangeError} for an eps that is not above 0, and rows of more than
+ * 2,048,000 elements
  *
  * @example Along the row there is none
  * ```ts

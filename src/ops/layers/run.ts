@@ -12,7 +12,7 @@ import {
   type HostTensor,
 } from "../../gpu/mod.ts";
 import { uploadHost } from "../../gpu/host_tensor.ts";
-import { type LayerOp, type LayerTensor, workOf } from "./op.ts";
+import type { LayerOp, LayerTensor } from "./op.ts";
 import { LayerPlan } from "./plan.ts";
 
 /**
@@ -31,17 +31,17 @@ export async function runLayer<Options extends object>(
   { options, first }: { readonly options: Options; readonly first: string },
 ): Promise<Record<string, GpuTensor | HostTensor>> {
   const given = options as Readonly<Record<string, unknown>>;
-  const { read, written } = workOf(op, options);
-  checkType(
-    given.accumulate === undefined,
-    "accumulate",
-    "must be given to a plan only, as results of one call are new",
-    given.accumulate,
-  );
   const plan = await LayerPlan.create(gpu, op, options);
   const temporary: { destroy(): void }[] = [plan];
   const made: GpuTensor[] = [];
   try {
+    checkType(
+      given.accumulate === undefined,
+      "accumulate",
+      "must be given to a plan only, as results of one call are new",
+      given.accumulate,
+    );
+    const { read, written } = plan.tensors;
     const tensors: Record<string, GpuTensor> = {};
     for (const [name, tensor] of Object.entries(read)) {
       const { tensor: own, made } = upload(gpu, name, given[name], tensor);

@@ -139,10 +139,8 @@ Deno.test("CacheManager.truncate() goes back to any draft", () => {
   assertEquals(sequence.tokens, [1, 2, 3, 4, 5]);
   cache.verify();
   cache.reserve(sequence, [6, 7]);
-  for (const end of [6]) {
-    assertThrows(() => cache.commit(sequence, end), RangeError, "5, 7");
-    assertThrows(() => cache.truncate(sequence, end), RangeError, "5, 7");
-  }
+  assertThrows(() => cache.commit(sequence, 6), RangeError, "5, 7");
+  assertThrows(() => cache.truncate(sequence, 6), RangeError, "5, 7");
   assertThrows(() => cache.truncate(sequence, 5), TypeError, "is kept");
   cache.verify();
   assertEquals(sequence.length, 7);

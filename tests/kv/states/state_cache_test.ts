@@ -12,12 +12,12 @@ import {
   PrefixIndex,
   type StatePart,
   stateRounds,
-  type StateSequence,
+  StateSequence,
 } from "../../../src/cache/mod.ts";
 import { Prng } from "../../../src/core/prng.ts";
 import type { Gpu, GpuTensor } from "../../../src/gpu/mod.ts";
 import { StateCache } from "../../../src/kv/mod.ts";
-import { linearAttention } from "../../../src/ops/mod.ts";
+import { featureDim, linearAttention } from "../../../src/ops/mod.ts";
 import { gpuTest } from "../../support/gpu.ts";
 import { checkProperty } from "../../support/property.ts";
 import { anyStates, poisonStates, StateImage } from "./state_image.ts";
@@ -144,12 +144,7 @@ gpuTest(
     const hit = index.match([...text.slice(0, 8), 99]);
     const [slot] = hit.blocks;
     cache.pool.allocate(0, { reuse: [slot] });
-    const found = cache.createSequence();
-    found.free();
-    const { StateSequence: Sequence } = await import(
-      "../../../src/cache/mod.ts"
-    );
-    const third = Sequence.adopt(cache.pool, slot, hit.length);
+    const third = StateSequence.adopt(cache.pool, slot, hit.length);
     poisonStates(cache);
     const texts = [[...text, 10], [...text, 11], [...text.slice(0, 8), 99, 98]];
     outputs = await layer.run(texts, [
@@ -185,6 +180,48 @@ gpuTest(
     for (const sequence of [prompt, fork, third]) sequence.free();
     cursor.close();
     assertEquals(cache.pool.usedBlocks, 0);
+  },
+);
+
+gpuTest(
+  "StateCache() holds states of features and their sums",
+  async (_, gpu) => {
+    const [dim, tokens] = [24, 5];
+    using cache = await StateCache.create(gpu, {
+      numStates: 3,
+      stateHeads: 1,
+      headDim: featureDim(dim, "taylor"),
+      valueHeadDim: dim + 1,
+    });
+    assertEquals(cache.states().shape, [3, 1, 325, 25]);
+    const prng = new Prng(3);
+    const drawn = () => ({
+      data: Float32Array.from({ length: tokens * dim }, () => prng.normal()),
+      shape: [tokens, 1, dim],
+    });
+    const problem = {
+      query: drawn(),
+      key: drawn(),
+      value: drawn(),
+      cuSeqlens: [0, tokens],
+      featureMap: "taylor",
+      normalize: { eps: 1e-6 },
+    } as const;
+    const sequence = cache.createSequence();
+    const [{ read, write }] = stateRounds([sequence.reserve(tokens)]);
+    const { output } = await linearAttention(gpu, {
+      ...problem,
+      states: cache.states(),
+      stateIndices: read,
+      finalStateIndices: write,
+    });
+    sequence.commit();
+    const alone = await linearAttention(gpu, { ...problem, returnState: true });
+    assertEquals(output.data, alone.output.data);
+    const all = await gpu.readOne(cache.states());
+    const size = all.length / cache.numStates;
+    const at = sequence.slot * size;
+    assertEquals(all.slice(at, at + size), alone.state!.data);
   },
 );
 
@@ -260,7 +297,7 @@ gpuTest("StateCache.create() refuses sizes that do not fit", async (_, gpu) => {
     [{ numStates: 1 }, RangeError, "numStates must"],
     [{ layers: 0 }, RangeError, "layers must"],
     [{ stateHeads: 0 }, RangeError, "stateHeads must"],
-    [{ headDim: 257 }, RangeError, "headDim must"],
+    [{ headDim: 0 }, RangeError, "headDim must"],
     [{ valueHeadDim: 0 }, RangeError, "valueHeadDim must"],
     [{ blockSize: 0 }, RangeError, "blockSize must"],
     [{ extras: { state: [1] } }, TypeError, "extras.state must"],

@@ -227,6 +227,19 @@ gpuTest(
       );
       assert(error.message.includes(message), error.message);
     }
+    const { weights: host, input: tokens } = glaCase([3]);
+    const { key } = host;
+    const turned = { ...key, shape: [...key.shape].reverse() };
+    await assertRejects(
+      () =>
+        glaLayer(gpu, {
+          ...SMALL,
+          input: tokens,
+          weights: { ...host, key: turned },
+        }),
+      TypeError,
+      "weights.key.shape must be [8, 16]",
+    );
     gpu.trim();
     assertEquals(gpu.stats.buffers, before);
     using plan = await GlaLayerPlan.create(gpu, good);
@@ -269,6 +282,40 @@ gpuTest(
       "activations must be what activations() of a plan made",
     );
     encode({})();
+    // No part has two of these, and all the same one is written over.
+    using four = await GlaLayerPlan.create(gpu, {
+      ...SMALL,
+      input: { dtype: "f32", shape: [1, 4, 16] },
+      returnState: true,
+    });
+    using own = four.activations();
+    const [from, to, last] = [1, 2, 3].map(() => gpu.empty("f32", [1, 4, 16]));
+    const share = (change: object) => () =>
+      four.encode(encoder, {
+        input: from,
+        weights,
+        output: to,
+        state: last,
+        activations: own,
+        ...change,
+      });
+    assertThrows(
+      share({ state: from }),
+      TypeError,
+      "state must not share a buffer with input",
+    );
+    assertThrows(
+      share({ state: to }),
+      TypeError,
+      "state must not share a buffer with output",
+    );
+    assertThrows(
+      share({ output: own.tensors.gated }),
+      TypeError,
+      "output must not share a buffer with activations.gated",
+    );
+    share({})();
+    for (const tensor of [from, to, last]) tensor.destroy();
     plan.destroy();
     assertThrows(encode({}), TypeError, "plan must not be destroyed");
     for (const [, tensor] of owned) tensor.destroy();

@@ -85,4 +85,16 @@ Deno.test("prefixLoss() refuses what it does not take", () => {
       text,
     );
   }
+  for (const token of [-100, 0.5, NaN]) {
+    assertThrows(
+      () => prefixLoss([1, 2, token], options),
+      RangeError,
+      "tokens[2] must be an integer in 0..4294967295",
+    );
+  }
+  assertThrows(
+    () => prefixLoss(3 as unknown as number[], options),
+    TypeError,
+    "tokens must be an array of tokens",
+  );
 });

@@ -28,6 +28,11 @@ Deno.test("prefixTokens() refuses a shorter prompt unless padding is said", () =
   );
   assertEquals(prefixTokens([1, 2], { length: 2 }).length, 2);
   assertThrows(
+    () => prefixTokens([1, -2], { length: 1 }),
+    RangeError,
+    "prompt[1] must be an integer in 0..4294967295",
+  );
+  assertThrows(
     () => prefixTokens([1], { length: -1 }),
     RangeError,
     "length must be an integer >= 0",

@@ -65,6 +65,11 @@ const ADDING: readonly LayerCase[] = [
     },
     tensors: { outputGradient: values(2, 40, 5) },
   },
+  {
+    op: "projectBackward",
+    options: { input: values(9, 3), weight: values(5, 3), bias: true },
+    tensors: { outputGradient: values(9, 5) },
+  },
 ];
 
 gpuTest(
@@ -206,6 +211,30 @@ gpuTest("layers that cannot be are refused", async (_, gpu) => {
     ["rmsNorm", { ...rows, eps: 0 }, RangeError, "eps must be > 0"],
     ["rmsNorm", { ...rows, eps: 1e-60 }, RangeError, "eps must be > 0"],
     ["rmsNorm", { ...rows, eps: NaN }, RangeError, "eps must be finite"],
+    ["rmsNorm", { ...rows, eps: 1e39 }, RangeError, "finite in float32"],
+    // Loops of an invocation have an end.
+    [
+      "l2Normalize",
+      { input: f32(1, 2_048_001) },
+      RangeError,
+      "width must be an integer in 1..2048000",
+    ],
+    [
+      "projectBackward",
+      {
+        input: { dtype: "f16", shape: [66_560_001, 1] },
+        weight: f32(1, 1),
+        bias: true,
+      },
+      RangeError,
+      "rows must be an integer in 0..66560000",
+    ],
+    [
+      "crossEntropy",
+      { logits: { dtype: "f16", shape: [1, 16_640_001] } },
+      RangeError,
+      "width must be an integer in 1..16640000",
+    ],
     ["rmsNorm", { input: f32(3, 6) }, TypeError, "weight must be given"],
     [
       "rmsNorm",
@@ -245,6 +274,7 @@ gpuTest("layers that cannot be are refused", async (_, gpu) => {
       RangeError,
       "normalizer must",
     ],
+    ["logGate", { input: f32(3), normalizer: 1e39 }, RangeError, "float32"],
     ["logGate", { input: f32(3), gate: f32(3) }, TypeError, "no such option"],
     ["swishGate", { input: f32(3) }, TypeError, "gate must be given"],
     ["swishGate", { input: f32(3), gate: f32(4) }, TypeError, "gate.shape"],
@@ -315,6 +345,12 @@ gpuTest("layers that cannot be are refused", async (_, gpu) => {
       { logits, lossGradient: Infinity },
       RangeError,
       "lossGradient must be finite",
+    ],
+    [
+      "crossEntropyBackward",
+      { logits, lossGradient: 1e39 },
+      RangeError,
+      "lossGradient must be finite in float32",
     ],
     ["softmax" as "rmsNorm", rows, TypeError, "name must be one of project"],
   ];

@@ -91,6 +91,28 @@ gpuTest("project() of halves", async (_, gpu) => {
 }, { features: ["shader-f16"] });
 
 gpuTest(
+  "projectBackward() of more rows than a loop takes is summed in parts",
+  async (_, gpu) => {
+    const rows = 260_011;
+    const data = new Float32Array(rows).fill(1);
+    // Those of the second part, which are not those of the first again.
+    const input = { data: data.map((_, i) => i < 260_000 ? 1 : 2) };
+    const column = [rows, 1];
+    const [{ weightGradient, biasGradient }] = await runLayers(gpu, [{
+      op: "projectBackward",
+      options: {
+        input: { ...input, shape: column },
+        weight: { data: Float32Array.of(1), shape: [1, 1] },
+        bias: true,
+      },
+      tensors: { outputGradient: { data, shape: column } },
+    }]);
+    assertEquals([...weightGradient], [260_000 + 2 * 11]);
+    assertEquals([...biasGradient], [rows]);
+  },
+);
+
+gpuTest(
   "project() gives a row the same bits, whatever is beside it",
   async (_, gpu) => {
     const random = new Prng(5);

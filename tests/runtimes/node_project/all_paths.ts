@@ -10,4 +10,5 @@ export * as model from "@quire/attention/model";
 export * as mods from "@quire/attention/mods";
 export * as ops from "@quire/attention/ops";
 export * as planning from "@quire/attention/planning";
+export * as policies from "@quire/attention/policies";
 export * as reference from "@quire/attention/reference";

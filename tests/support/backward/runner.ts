@@ -189,10 +189,8 @@ async function record(
       await AttentionBackwardPlan.create(gpu, problem, {
         lseGradient: c.lseGradient ?? false,
         splits: c.parts,
-        ...(c.backwardTiles === "device" ? {} : {
-          scoreGradients: c.scoreGradients ?? "recomputed",
-          tiles: SMALL_BACKWARD_TILES,
-        }),
+        scoreGradients: c.scoreGradients ?? "recomputed",
+        ...(c.backwardTiles !== "device" && { tiles: SMALL_BACKWARD_TILES }),
       }),
     );
     const unwritten = (size: number) =>

@@ -23,6 +23,7 @@ import type { DeviceBlockMask } from "../../block_mask/device_block_mask.ts";
 import type { HostBits, HostTensor } from "../../tensors.ts";
 import type { Layout } from "../problem.ts";
 import type { HostMask } from "./attention_mask.ts";
+import type { AttentionPolicy } from "./policy.ts";
 import type { Indices } from "./spans.ts";
 
 /**
@@ -131,6 +132,12 @@ export interface AttentionOptions<
    * runs, at the time it runs: nothing waits for it.
    */
   readonly blockMask?: BlockMask | DeviceBlockMask;
+  /**
+   * A policy of `@quire/attention/policies`: which keys each row keeps of those
+   * that all else leaves it. One that selects on the device takes the place of a
+   * `blockMask` there.
+   */
+  readonly select?: AttentionPolicy;
   /**
    * Dropout of the weights, for training: `rate` of them, in `[0, 1)`, do not
    * count, and the others `1 / (1 - rate)` times as much; the log-sum-exp is

@@ -17,11 +17,12 @@ import type { AnyTensor } from "../../tensors.ts";
 import type { AttentionProblem } from "../problem.ts";
 import type { AttentionOptions } from "./attention_options.ts";
 import { givenStrides, outputStrides } from "./given_strides.ts";
-import { isDeviceBlockMask } from "./block_mask.ts";
+import { checkBlockGrid, isDeviceBlockMask } from "./block_mask.ts";
 import { keyInputs } from "./keys.ts";
 import { checkAttentionOptions } from "./known_options.ts";
 import { layoutOf, queryOf, readAs } from "./layouts.ts";
-import { boundMods } from "./mods.ts";
+import { boundMods, type SelectedMods } from "./mods.ts";
+import { checkPolicy, type PolicyShape } from "./policy.ts";
 import { type Indices, indicesOf, integerOf, querySpans } from "./spans.ts";
 
 /**
@@ -108,22 +109,26 @@ export function attentionProblem(
     ...keys.spans[i],
     queryOffset: offsets?.[i] ?? keys.spans[i].keyCount - queryCount,
   }));
-  return {
+  const shape = {
     dtype: query.dtype,
     queryHeads,
     kvHeads,
     headDim,
     valueHeadDim,
+    scale,
+    sequences,
+  };
+  const { policy, ...selected } = selectedBy(options, shape, sequences);
+  return {
+    ...shape,
     queryTokens: rank === 3 ? query.shape[0] : query.shape[0] * query.shape[1],
     layout,
     qkv: options.qkv !== undefined,
     ...((apart || keys.strides) && {
       strides: { dense: rank === 4, ...own, ...keys.strides },
     }),
-    sequences,
     keys: keys.keys,
-    scale,
-    ...boundMods(options, {
+    ...boundMods(options, selected, {
       sequences,
       heads: queryHeads,
       keys: rank === 4 && options.blockTable === undefined &&
@@ -133,9 +138,37 @@ export function attentionProblem(
     }),
     ...(isDeviceBlockMask(options.blockMask) &&
       { selection: options.blockMask }),
+    ...(policy && { policy }),
+    ...(policy?.blocks && { selection: policy.blocks.mask }),
     dropout: dropoutWords(options.dropout) && options.dropout,
     lse: options.returnLse ?? false,
   };
+}
+
+/** What a policy keeps, if there is one. */
+function selectedBy(
+  { select, blockMask }: AttentionOptions<AnyTensor>,
+  shape: PolicyShape,
+  sequences: AttentionProblem["sequences"],
+): SelectedMods & Pick<AttentionProblem, "policy"> {
+  if (select === undefined) return { scoreMods: [], maskMods: [] };
+  checkPolicy(select);
+  const { name } = select;
+  const { scoreMods = [], maskMods = [], blocks } = select.select(shape);
+  checkType(
+    blocks === undefined || !isDeviceBlockMask(blockMask),
+    "blockMask",
+    `must not be on the device beside select (${name}), which selects there`,
+    blockMask,
+  );
+  if (blocks) {
+    checkBlockGrid(blocks.mask.grid, {
+      sequences,
+      heads: shape.queryHeads,
+      keys: undefined,
+    });
+  }
+  return { scoreMods, maskMods, policy: { name, blocks } };
 }
 
 function queryOffsets(

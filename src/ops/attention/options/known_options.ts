@@ -44,6 +44,7 @@ const PROBLEM: Names<AttentionOptions> = {
   scoreMod: true,
   maskMod: true,
   blockMask: true,
+  select: true,
   dropout: true,
   returnLse: true,
 };
@@ -107,6 +108,8 @@ const HINTS: OptionHints = {
   attentionMask: MASK,
   attnBias: MASK,
   bias: MASK,
+  policy: "write select",
+  sparsity: "write select, a policy",
   keyPaddingMask:
     "write keyLengths, one a sequence, or attnMask of [batch, 1, 1, keys]",
   alibiSlopes: "write alibi",

@@ -28,6 +28,12 @@ import { checkWindow } from "./known_options.ts";
 
 const NO_MASK: MaskParts = { scoreMods: [], maskMods: [] };
 
+/** What a policy adds. */
+export interface SelectedMods {
+  readonly scoreMods: readonly ScoreMod[];
+  readonly maskMods: readonly MaskMod[];
+}
+
 /**
  * The mods of a problem, held against its sizes, with the rows that they read
  * bound to its offsets.
@@ -37,6 +43,7 @@ const NO_MASK: MaskParts = { scoreMods: [], maskMods: [] };
  */
 export function boundMods(
   options: AttentionOptions<AnyTensor>,
+  selected: SelectedMods,
   extents: MaskExtents,
 ): Pick<AttentionProblem, "scoreMods" | "maskMods"> {
   const { sequences, heads } = extents;
@@ -47,12 +54,14 @@ export function boundMods(
     ...shippedScores(options, sequences.length, heads),
     ...given.scoreMods,
     ...listOf<ScoreMod>("scoreMod", "score", options.scoreMod),
+    ...listOf<ScoreMod>("select", "score", selected.scoreMods),
   ];
   const mask = [
     ...shippedMasks(options),
     ...given.maskMods,
     ...listOf<MaskMod>("maskMod", "mask", options.maskMod),
     ...blockMaskMods(options.blockMask, extents),
+    ...listOf<MaskMod>("select", "mask", selected.maskMods),
   ];
   checkCaptureSizes([...score, ...mask], extents);
   const offsets = sequences.map(({ queryOffset }) => queryOffset);

@@ -24,6 +24,8 @@ export interface PlanDevice {
     readonly maxComputeWorkgroupsPerDimension: number;
     /** 8, as WebGPU promises, where it is not said. */
     readonly maxStorageBuffersPerShaderStage?: number;
+    /** 128 MiB, as WebGPU promises, where it is not said. */
+    readonly maxStorageBufferBindingSize?: number;
   };
 }
 

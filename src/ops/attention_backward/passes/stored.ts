@@ -142,6 +142,13 @@ export function storedPasses(context: PassContext): Passes | string {
   if ([written, ...querySchedule.kernels].some(({ partial }) => partial)) {
     return "its loops would be cut";
   }
+  const sumBytes = flat.some(({ partial }) => partial)
+    ? 16 * tensorElements(problem).lse * query.headVecs
+    : 0;
+  const { maxStorageBufferBindingSize: room = BINDING_BYTES } = device.limits;
+  if (sumBytes > room) {
+    return `sums between rounds take more than ${room} bytes`;
+  }
   const formats = {
     keyGradientFormat: places.key,
     valueGradientFormat: places.value,
@@ -209,7 +216,6 @@ export function storedPasses(context: PassContext): Passes | string {
     }
     stretchAt += stretches[i]?.length ?? 0;
   });
-  const sums = flat.some(({ partial }) => partial);
   return {
     dispatches,
     words: {
@@ -218,9 +224,7 @@ export function storedPasses(context: PassContext): Passes | string {
     },
     scratch: {
       score_gradients: Math.max(16, bytes),
-      ...(sums && {
-        query_sums: 16 * tensorElements(problem).lse * query.headVecs,
-      }),
+      ...(sumBytes > 0 && { query_sums: sumBytes }),
     },
     copies: [],
     kernels: {
@@ -253,6 +257,9 @@ export function storedPasses(context: PassContext): Passes | string {
     },
   };
 }
+
+/** Bytes of a binding that WebGPU promises. */
+const BINDING_BYTES = 2 ** 27;
 
 /** Bytes of gradients of scores that are stored at a time, at most. */
 const STORED_BYTES = 2 ** 25;

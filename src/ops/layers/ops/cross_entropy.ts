@@ -29,6 +29,9 @@ import { describeRows, type LayerOp } from "../op.ts";
 /** Rows at most: what one workgroup sums, within any adapter's loops. */
 const MOST_ROWS = 65000 * CROSS_ENTROPY_LANES;
 
+/** Columns at most, of a row that one workgroup sums, likewise. */
+const MOST_WIDTH = 4 * MOST_ROWS;
+
 /**
  * What `crossEntropy()` takes; `T` is where the logits are.
  *
@@ -92,6 +95,7 @@ function lossProblem(options: CrossEntropyOptions) {
   );
   const { dtype, shape, rows, width } = describeRows("logits", options.logits);
   checkInteger("rows", rows, 0, MOST_ROWS);
+  checkInteger("width", width, 1, MOST_WIDTH);
   if (targets !== undefined && "data" in targets) {
     Array.from(targets.data, (target, i) =>
       checkRange(
@@ -173,6 +177,12 @@ const crossEntropyBackward: LayerOp<CrossEntropyBackwardOptions> = {
   hints: HINTS,
   work({ lse: _, lossGradient = 1, ...options }) {
     checkFinite("lossGradient", lossGradient);
+    checkRange(
+      Number.isFinite(Math.fround(lossGradient)),
+      "lossGradient",
+      "must be finite in float32",
+      lossGradient,
+    );
     const problem = lossProblem(options);
     const { spec, rows, widthVecs, like, number, read } = problem;
     const uniforms = { ...problem.uniforms, loss_gradient: lossGradient };

@@ -115,9 +115,9 @@ function pointwiseProblem(
   checkType(!gated || gate !== undefined, "gate", "must be given", gate);
   checkFinite("normalizer", normalizer);
   checkRange(
-    Math.fround(normalizer) > 0,
+    Math.fround(normalizer) > 0 && Math.fround(normalizer) < Infinity,
     "normalizer",
-    "must be > 0, so that no gate is above 1",
+    "must be > 0 and finite in float32, so that no gate is above 1",
     normalizer,
   );
   const outputType = name === "log_gate" ? "f32" : dtype;

@@ -20,7 +20,12 @@ import {
   type RowNormSpec,
   rowNormTerms,
 } from "../../../../kernels/layers/row_norm.ts";
-import { checkFinite, checkRange, checkType } from "../../../core/check.ts";
+import {
+  checkFinite,
+  checkInteger,
+  checkRange,
+  checkType,
+} from "../../../core/check.ts";
 import { flatGrid } from "../../../gpu/program/dispatch.ts";
 import type { Dispatch } from "../../../gpu/mod.ts";
 import type { AnyTensor } from "../../tensors.ts";
@@ -98,15 +103,22 @@ interface AnyNormOptions {
   readonly accumulate?: readonly string[] | undefined;
 }
 
+/**
+ * Elements of a row at most. Its lanes go through it twice, and some adapters end
+ * an invocation's loops after 65,535 turns of them all.
+ */
+const MOST_WIDTH = 4 * LANES_PER_ROW * 32000;
+
 /** Options of a norm, checked. */
 function normProblem(norm: Norm, { input, weight, eps }: AnyNormOptions) {
   const { dtype, shape, rows, width } = describeRows("input", input);
+  checkInteger("width", width, 1, MOST_WIDTH);
   const added = eps ?? (norm === "rms" ? 1e-5 : 1e-6);
   checkFinite("eps", added);
   checkRange(
-    Math.fround(added) > 0,
+    Math.fround(added) > 0 && Math.fround(added) < Infinity,
     "eps",
-    "must be > 0 in float32, so that a row of zeros divides by something",
+    "must be > 0 and finite in float32, so that a row of zeros divides by something",
     added,
   );
   checkType(

@@ -25,7 +25,7 @@ export const SWAP_FAULTS: readonly SourceFault[] = [
   ]),
   ...faultsIn("distinct", HYBRID_UNITS, [
     [
-      "a shared state belongs to the last group",
+      "a state of any group belongs to the first one",
       "groups.set(id, number)",
       "groups.set(id, 0)",
     ],

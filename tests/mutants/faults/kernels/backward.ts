@@ -287,6 +287,7 @@ export const BACKWARD_FAULTS: readonly Fault[] = [
       ".kernels].some(() => false)",
     ],
     ["a sequence has any number of rounds", "> MOST_STRETCHES", "> 1e9"],
+    ["sums that no binding holds are made", "sumBytes > room", "false"],
   ]),
   ...faultsInKernel("attention.backward.sum", SMALL, [
     [

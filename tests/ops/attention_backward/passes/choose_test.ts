@@ -99,6 +99,17 @@ Deno.test("explain() says why gradients of scores are not stored", () => {
     why({ tokens: 129 * 64, tiles: { storedKeys: 64 } }),
     "a sequence's keys take more than 128 rounds",
   );
+  // Of halves, these are twice as large as the queries.
+  const sums = 512 * 64 * 4;
+  const bound = (maxStorageBufferBindingSize: number): PlanDevice => ({
+    ...DEVICE,
+    limits: { ...DEVICE.limits, maxStorageBufferBindingSize },
+  });
+  assertEquals(
+    why({}, bound(sums - 1)),
+    `sums between rounds take more than ${sums - 1} bytes`,
+  );
+  assertEquals(chosen({}, bound(sums)).scoreGradients, "stored");
 });
 
 Deno.test("storing gradients of scores is refused where it cannot be", () => {

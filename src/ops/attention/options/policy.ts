@@ -1,0 +1,104 @@
+/**
+ * What a policy of attention is to `attention({ select })`: something that says
+ * which keys each row keeps, before anything is dispatched or by dispatches that
+ * come before attention's. The policies themselves stand in `src/policies`.
+ *
+ * @module
+ */
+
+import { checkType } from "../../../core/check.ts";
+import type { GpuTensor } from "../../../gpu/mod.ts";
+import type { MaskMod, ScoreMod } from "../../../mods/mod.ts";
+import type { DeviceBlockMask } from "../../block_mask/device_block_mask.ts";
+import type { AttentionProblem, SequenceShape } from "../problem.ts";
+
+/**
+ * What a policy is told of a call.
+ *
+ * @category Policies
+ */
+export interface PolicyShape extends
+  Pick<
+    AttentionProblem,
+    "dtype" | "queryHeads" | "kvHeads" | "headDim" | "valueHeadDim" | "scale"
+  > {
+  /** The batch: how many queries and keys, and where query 0 stands. */
+  readonly sequences: readonly Pick<
+    SequenceShape,
+    "queryCount" | "keyCount" | "queryOffset"
+  >[];
+}
+
+/**
+ * Blocks that dispatches select, recorded before attention's own.
+ *
+ * @category Policies
+ */
+export interface PolicyBlocks {
+  /** What they write, and attention reads. */
+  readonly mask: DeviceBlockMask;
+  /**
+   * Records them. Called by every `encode()` of a plan.
+   *
+   * @param tensors Queries and keys of the call; none of what a cache holds.
+   */
+  encode(
+    encoder: GPUCommandEncoder,
+    tensors: {
+      readonly query: GpuTensor;
+      readonly key?: GpuTensor | undefined;
+    },
+  ): void;
+}
+
+/**
+ * What a policy keeps of a call, on top of its `causal`, masks and scores.
+ *
+ * @category Policies
+ */
+export interface PolicySelection {
+  /** A key is kept where all of them hold. */
+  readonly maskMods?: readonly MaskMod[] | undefined;
+  /** What kept scores become, after all other score mods. */
+  readonly scoreMods?: readonly ScoreMod[] | undefined;
+  /** Blocks that the device selects. */
+  readonly blocks?: PolicyBlocks | undefined;
+}
+
+/**
+ * What decides which keys each row of a call keeps, for `attention({ select })`.
+ *
+ * @category Policies
+ */
+export interface AttentionPolicy {
+  /** What errors and explanations call it. */
+  readonly name: string;
+  /**
+   * What it keeps of a call; nothing runs yet.
+   *
+   * @throws {TypeError} if it is for calls of other heads or sizes
+   * @throws {RangeError} if a row would be left empty, or a number does not fit
+   */
+  select(shape: PolicyShape): PolicySelection;
+}
+
+/** Throws unless something is a policy. */
+export function checkPolicy(
+  policy: unknown,
+): asserts policy is AttentionPolicy {
+  const { name, select } = (policy ?? {}) as Partial<AttentionPolicy>;
+  checkType(
+    typeof name === "string" && typeof select === "function",
+    "select",
+    "must be a policy, as those of @quire/attention/policies",
+    policy,
+  );
+}
+
+/** A policy, as a problem has it. */
+export interface ProblemPolicy {
+  /** Its name. */
+  readonly name: string;
+  /** Blocks that the device selects, if it does. */
+  readonly blocks?: PolicyBlocks | undefined;
+}

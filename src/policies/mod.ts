@@ -1,0 +1,17 @@
+/**
+ * Policies: which keys each row of an attention call keeps. Each is a small file
+ * over the same parts (masks, blocks that the device selects, block tables), and
+ * goes to `attention(gpu, { ..., select })`.
+ *
+ * What a policy keeps is exact for its mask; how far that is from dense attention
+ * is another question, which each answers by a bound of its own.
+ *
+ * @module
+ */
+
+export type {
+  AttentionPolicy,
+  PolicyBlocks,
+  PolicySelection,
+  PolicyShape,
+} from "../ops/mod.ts";
