@@ -31,11 +31,10 @@ export { attentionProblem } from "./attention/options/attention_problem.ts";
 export type { PlanChoices } from "./attention/options/choices.ts";
 export type {
   AttentionPolicy,
-  PolicyBlocks,
   PolicySelection,
   PolicyShape,
-  ProblemPolicy,
 } from "./attention/options/policy.ts";
+export type { PolicyBlocks, ProblemPolicy } from "./attention/policy_blocks.ts";
 export type { Indices } from "./attention/options/spans.ts";
 export { AttentionPlan, type PassDescriptor } from "./attention/plan.ts";
 export type { AttentionTensors } from "./attention/plan_tensors.ts";

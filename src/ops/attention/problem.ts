@@ -10,7 +10,7 @@ import type { Dropout } from "../../core/dropout.ts";
 import type { DType } from "../../core/dtype.ts";
 import type { MaskMod, ScoreMod } from "../../mods/mod.ts";
 import type { DeviceBlockMask } from "../block_mask/device_block_mask.ts";
-import type { ProblemPolicy } from "./options/policy.ts";
+import type { ProblemPolicy } from "./policy_blocks.ts";
 
 /**
  * One sequence of the batch.

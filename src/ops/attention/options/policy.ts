@@ -7,9 +7,8 @@
  */
 
 import { checkType } from "../../../core/check.ts";
-import type { GpuTensor } from "../../../gpu/mod.ts";
 import type { MaskMod, ScoreMod } from "../../../mods/mod.ts";
-import type { DeviceBlockMask } from "../../block_mask/device_block_mask.ts";
+import type { PolicyBlocks } from "../policy_blocks.ts";
 import type { AttentionProblem, SequenceShape } from "../problem.ts";
 
 /**
@@ -27,28 +26,6 @@ export interface PolicyShape extends
     SequenceShape,
     "queryCount" | "keyCount" | "queryOffset"
   >[];
-}
-
-/**
- * Blocks that dispatches select, recorded before attention's own.
- *
- * @category Policies
- */
-export interface PolicyBlocks {
-  /** What they write, and attention reads. */
-  readonly mask: DeviceBlockMask;
-  /**
-   * Records them. Called by every `encode()` of a plan.
-   *
-   * @param tensors Queries and keys of the call; none of what a cache holds.
-   */
-  encode(
-    encoder: GPUCommandEncoder,
-    tensors: {
-      readonly query: GpuTensor;
-      readonly key?: GpuTensor | undefined;
-    },
-  ): void;
 }
 
 /**
@@ -93,12 +70,4 @@ export function checkPolicy(
     "must be a policy, as those of @quire/attention/policies",
     policy,
   );
-}
-
-/** A policy, as a problem has it. */
-export interface ProblemPolicy {
-  /** Its name. */
-  readonly name: string;
-  /** Blocks that the device selects, if it does. */
-  readonly blocks?: PolicyBlocks | undefined;
 }
