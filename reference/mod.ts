@@ -224,3 +224,7 @@ export {
   raggedGroups,
   rolledGroups,
 } from "./policies/longlora.ts";
+export {
+  reachability,
+  type ReachabilityOptions,
+} from "./policies/reachability.ts";

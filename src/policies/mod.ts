@@ -21,3 +21,10 @@ export {
   type LongLoraOptions,
   type LongLoraPolicy,
 } from "./longlora/longlora.ts";
+export {
+  type LongLoraHalf,
+  type LongLoraOutput,
+  type LongLoraRagged,
+  longloraRagged,
+  type LongLoraRaggedOptions,
+} from "./longlora/ragged.ts";
