@@ -11,6 +11,7 @@
 
 export type {
   AttentionPolicy,
+  ExplainedPolicy,
   PolicyBlocks,
   PolicySelection,
   PolicyShape,

@@ -193,7 +193,7 @@ function checkedParts(
   problem: AttentionProblem,
   options: PartsOptions,
 ): AttentionParts {
-  checkSelection(gpu, problem.selection);
+  checkSelection(gpu, problem);
   checkBlockTable(gpu, problem, undefined);
   checkIndexing(gpu, problem);
   const parts = attentionParts(problem, gpu, options);
