@@ -219,3 +219,8 @@ export {
   type RowNormGradients,
   type RowNormProblem,
 } from "./layers/row_norm.ts";
+export {
+  type LongLoraGroups,
+  raggedGroups,
+  rolledGroups,
+} from "./policies/longlora.ts";
