@@ -41,6 +41,14 @@ export {
 } from "./cache/copy_blocks.ts";
 export { blockRunsKernel, type BlockRunsSpec } from "./selection/block_runs.ts";
 export {
+  centroidDenominatorsKernel,
+  centroidMeansKernel,
+  type CentroidScoresSpec,
+  centroidSumsKernel,
+} from "./selection/centroid_scores.ts";
+export { compactKernel } from "./selection/compact.ts";
+export { keepMembersKernel } from "./selection/keep_members.ts";
+export {
   selectBlocksKernel,
   type SelectBlocksSpec,
 } from "./selection/select_blocks.ts";

@@ -224,3 +224,14 @@ export {
   raggedGroups,
   rolledGroups,
 } from "./policies/longlora.ts";
+  clusterMeans,
+  type ClusterQueries,
+  clusterScores,
+  type ClusterScoresProblem,
+  clustersOf,
+  type LabelledKeys,
+  type ReferenceClusters,
+  type SqueezedLookup,
+  squeezedLookup,
+  type SqueezedLookupProblem,
+} from "./policies/squeezed.ts";

@@ -21,3 +21,10 @@ export {
   type LongLoraOptions,
   type LongLoraPolicy,
 } from "./longlora/longlora.ts";
+
+export {
+  type ClusterLevel,
+  type ClusterSizes,
+  clusterSizes,
+  type SqueezedClusters,
+} from "./squeezed/clusters.ts";
