@@ -15,3 +15,10 @@ export type {
   PolicySelection,
   PolicyShape,
 } from "../ops/mod.ts";
+
+export {
+  type ClusterLevel,
+  type ClusterSizes,
+  clusterSizes,
+  type SqueezedClusters,
+} from "./squeezed/clusters.ts";
