@@ -34,6 +34,7 @@ import { MODEL_FAULTS } from "./models.ts";
 import { MODS_FAULTS } from "./mods.ts";
 import { OPS_FAULTS } from "./ops.ts";
 import { PACKING_FAULTS } from "./packing.ts";
+import { LONGLORA_FAULTS } from "./policies/longlora.ts";
 import { PLAYGROUND_FAULTS } from "./playground.ts";
 import { POLICY_CORE_FAULTS } from "./policies/core.ts";
 import { REFERENCE_FAULTS } from "./reference.ts";
@@ -63,6 +64,7 @@ export const FAULTS: readonly Fault[] = [
   ...BLOCK_MASK_FAULTS,
   ...MASK_FAULTS,
   ...PACKING_FAULTS,
+  ...LONGLORA_FAULTS,
   ...PLAYGROUND_FAULTS,
   ...POLICY_CORE_FAULTS,
   ...REFERENCE_FAULTS,

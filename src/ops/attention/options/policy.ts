@@ -6,7 +6,11 @@
  * @module
  */
 
-import type { MaskMod, ScoreMod } from "../../../mods/mod.ts";
+import type {
+  MaskMod,
+  ScoreMod,
+  SlidingWindowOptions,
+} from "../../../mods/mod.ts";
 import type { PolicyBlocks } from "../policy_blocks.ts";
 import type { AttentionProblem, SequenceShape } from "../problem.ts";
 
@@ -25,6 +29,10 @@ export interface PolicyShape extends
     SequenceShape,
     "queryCount" | "keyCount" | "queryOffset"
   >[];
+  /** Whether the call is `causal` by its own options. */
+  readonly causal?: boolean | undefined;
+  /** The call's own `window`, if it has one. */
+  readonly window?: SlidingWindowOptions | undefined;
 }
 
 /**

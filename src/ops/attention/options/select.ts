@@ -27,17 +27,14 @@ export interface SelectedBy extends SelectedMods {
  * @throws {TypeError} If it is no policy, or selects what is none of the call's.
  */
 export function selectedBy(
-  { select, blockMask }: Pick<
-    AttentionOptions<AnyTensor>,
-    "select" | "blockMask"
-  >,
-  shape: PolicyShape,
+  { select, blockMask, causal, window }: AttentionOptions<AnyTensor>,
+  shape: Omit<PolicyShape, "causal" | "window">,
   extents: MaskExtents,
 ): SelectedBy {
   if (select === undefined) return { scoreMods: [], maskMods: [] };
   checkPolicy(select);
   const name = `select (${select.name})`;
-  const selection = select.select(shape);
+  const selection = select.select({ ...shape, causal, window });
   checkType(
     typeof selection === "object" && selection !== null &&
       !(selection instanceof Promise),

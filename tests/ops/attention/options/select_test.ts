@@ -36,7 +36,14 @@ Deno.test("a policy is told of the call", () => {
     name: "test",
     select: (shape) => (told.push(shape), {}),
   };
-  attentionProblem({ ...OPTIONS, keyLengths: [48, 40], scale: 2, select });
+  attentionProblem({
+    ...OPTIONS,
+    keyLengths: [48, 40],
+    scale: 2,
+    causal: true,
+    window: { left: 9 },
+    select,
+  });
   const [{ sequences, ...rest }] = told;
   assertEquals(rest, {
     dtype: "f32",
@@ -45,6 +52,8 @@ Deno.test("a policy is told of the call", () => {
     headDim: 8,
     valueHeadDim: 8,
     scale: 2,
+    causal: true,
+    window: { left: 9 },
   });
   assertEquals(
     sequences.map(({ queryCount, keyCount, queryOffset }) => ({
