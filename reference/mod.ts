@@ -236,3 +236,6 @@ export {
   squeezedLookup,
   type SqueezedLookupProblem,
 } from "./policies/squeezed.ts";
+  reachability,
+  type ReachabilityOptions,
+} from "./policies/reachability.ts";

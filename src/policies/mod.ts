@@ -29,3 +29,10 @@ export {
   clusterSizes,
   type SqueezedClusters,
 } from "./squeezed/clusters.ts";
+export {
+  type LongLoraHalf,
+  type LongLoraOutput,
+  type LongLoraRagged,
+  longloraRagged,
+  type LongLoraRaggedOptions,
+} from "./longlora/ragged.ts";
