@@ -15,3 +15,9 @@ export type {
   PolicySelection,
   PolicyShape,
 } from "../ops/mod.ts";
+export {
+  experimentalPrFlash,
+  type PrFlashOptions,
+  type PrFlashPolicy,
+} from "./prflash/prflash.ts";
+export type { PrFlashFamily } from "./prflash/keep_probability.ts";
