@@ -4,7 +4,7 @@
  * @module
  */
 
-import { checkFinite, checkRange, checkType } from "../../core/check.ts";
+import { checkFinite, checkOneOf, checkRange } from "../../core/check.ts";
 
 /**
  * How the probability of keeping a block falls with its distance `delta`, in
@@ -65,13 +65,7 @@ export function keepTable(
 }
 
 function fallingBy(options: PrFlashFamily): (delta: number) => number {
-  const { family } = options;
-  checkType(
-    family === "geometric" || family === "power",
-    "family",
-    'must be "geometric" or "power"',
-    family,
-  );
+  checkOneOf("family", options.family, ["geometric", "power"]);
   if (options.family === "geometric") {
     const { gamma } = options;
     checkFinite("gamma", gamma);

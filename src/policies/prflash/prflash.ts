@@ -4,7 +4,7 @@
  * @module
  */
 
-import { checkInteger, checkRange, checkType } from "../../core/check.ts";
+import { checkInteger, checkOneOf, checkRange } from "../../core/check.ts";
 import { seedWords, takeIn } from "../../core/dropout.ts";
 import { checkOptions } from "../../core/options.ts";
 import type { AttentionPolicy, PolicyShape } from "../../ops/mod.ts";
@@ -129,12 +129,7 @@ export function experimentalPrFlash(options: PrFlashOptions): PrFlashPolicy {
     options;
   checkInteger("block", block, 1, 2 ** 31 - 1);
   checkInteger("round", round, 0, 2 ** 31 - 1);
-  checkType(
-    mode === "paper" || mode === "ht",
-    "mode",
-    'must be "paper" or "ht"',
-    mode,
-  );
+  checkOneOf("mode", mode, ["paper", "ht"]);
   const { seedLow, seedHigh } = seedWords("seed", seed);
   const table = keepTable({ ...options, floor });
   checkRange(

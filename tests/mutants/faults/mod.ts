@@ -34,7 +34,9 @@ import { MODEL_FAULTS } from "./models.ts";
 import { MODS_FAULTS } from "./mods.ts";
 import { OPS_FAULTS } from "./ops.ts";
 import { PACKING_FAULTS } from "./packing.ts";
+import { LONGLORA_FAULTS } from "./policies/longlora.ts";
 import { PLAYGROUND_FAULTS } from "./playground.ts";
+import { POLICY_CORE_FAULTS } from "./policies/core.ts";
 import { PRFLASH_FAULTS } from "./policies/prflash.ts";
 import { REFERENCE_FAULTS } from "./reference.ts";
 import { REPRO_FAULTS } from "./repro.ts";
@@ -63,7 +65,9 @@ export const FAULTS: readonly Fault[] = [
   ...BLOCK_MASK_FAULTS,
   ...MASK_FAULTS,
   ...PACKING_FAULTS,
+  ...LONGLORA_FAULTS,
   ...PLAYGROUND_FAULTS,
+  ...POLICY_CORE_FAULTS,
   ...PRFLASH_FAULTS,
   ...REFERENCE_FAULTS,
   ...LINEAR_DELTA_FAULTS,
