@@ -225,6 +225,12 @@ export {
   rolledGroups,
 } from "./policies/longlora.ts";
 export {
+  type BlockDraw,
+  blockIsDrawn,
+  drawnBlocks,
+  inverselyWeighted,
+} from "./policies/prflash.ts";
+export {
   clusterMeans,
   type ClusterQueries,
   clusterScores,

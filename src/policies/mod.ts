@@ -36,3 +36,8 @@ export {
   longloraRagged,
   type LongLoraRaggedOptions,
 } from "./longlora/ragged.ts";
+  experimentalPrFlash,
+  type PrFlashOptions,
+  type PrFlashPolicy,
+} from "./prflash/prflash.ts";
+export type { PrFlashFamily } from "./prflash/keep_probability.ts";

@@ -37,6 +37,7 @@ import { PACKING_FAULTS } from "./packing.ts";
 import { LONGLORA_FAULTS } from "./policies/longlora.ts";
 import { PLAYGROUND_FAULTS } from "./playground.ts";
 import { POLICY_CORE_FAULTS } from "./policies/core.ts";
+import { PRFLASH_FAULTS } from "./policies/prflash.ts";
 import { REFERENCE_FAULTS } from "./reference.ts";
 import { REPRO_FAULTS } from "./repro.ts";
 import { ROTARY_FAULTS } from "./rotary.ts";
@@ -67,6 +68,7 @@ export const FAULTS: readonly Fault[] = [
   ...LONGLORA_FAULTS,
   ...PLAYGROUND_FAULTS,
   ...POLICY_CORE_FAULTS,
+  ...PRFLASH_FAULTS,
   ...REFERENCE_FAULTS,
   ...LINEAR_DELTA_FAULTS,
   ...LINEAR_REFERENCE_FAULTS,
