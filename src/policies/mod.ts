@@ -15,3 +15,12 @@ export type {
   PolicySelection,
   PolicyShape,
 } from "../ops/mod.ts";
+
+export {
+  s2,
+  type S2Band,
+  type S2Coverage,
+  type S2Heads,
+  type S2Options,
+  S2Policy,
+} from "./s2/mod.ts";

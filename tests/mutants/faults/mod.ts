@@ -35,6 +35,7 @@ import { MODS_FAULTS } from "./mods.ts";
 import { OPS_FAULTS } from "./ops.ts";
 import { PACKING_FAULTS } from "./packing.ts";
 import { PLAYGROUND_FAULTS } from "./playground.ts";
+import { S2_FAULTS } from "./policies/s2.ts";
 import { REFERENCE_FAULTS } from "./reference.ts";
 import { REPRO_FAULTS } from "./repro.ts";
 import { ROTARY_FAULTS } from "./rotary.ts";
@@ -53,6 +54,7 @@ export const FAULTS: readonly Fault[] = [
   ...ENGINE_FAULTS,
   ...KV_FAULTS,
   ...OPS_FAULTS,
+  ...S2_FAULTS,
   ...ROTARY_FAULTS,
   ...STRIDES_FAULTS,
   ...VARIANT_FAULTS,
