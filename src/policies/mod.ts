@@ -24,3 +24,16 @@ export {
   type S2Options,
   S2Policy,
 } from "./s2/mod.ts";
+export type { LongLoraGroupOptions } from "./longlora/groups.ts";
+export {
+  longlora,
+  type LongLoraOptions,
+  type LongLoraPolicy,
+} from "./longlora/longlora.ts";
+
+export {
+  type ClusterLevel,
+  type ClusterSizes,
+  clusterSizes,
+  type SqueezedClusters,
+} from "./squeezed/clusters.ts";
