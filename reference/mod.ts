@@ -177,6 +177,7 @@ export {
   naiveLinearAttention,
   type NaiveLinearProblem,
 } from "./linear/naive.ts";
+export { s2Blocks, s2Mask, type S2MaskOptions } from "./policies/s2.ts";
 export { flash1Schedule } from "./schedules/flash1.ts";
 export { flash2Schedule } from "./schedules/flash2.ts";
 export { smallCacheSchedule } from "./schedules/small_cache.ts";

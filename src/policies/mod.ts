@@ -16,6 +16,15 @@ export type {
   PolicySelection,
   PolicyShape,
 } from "../ops/mod.ts";
+
+export {
+  s2,
+  type S2Band,
+  type S2Coverage,
+  type S2Heads,
+  type S2Options,
+  S2Policy,
+} from "./s2/mod.ts";
 export type { LongLoraGroupOptions } from "./longlora/groups.ts";
 export {
   longlora,

@@ -36,6 +36,7 @@ import { OPS_FAULTS } from "./ops.ts";
 import { PACKING_FAULTS } from "./packing.ts";
 import { LONGLORA_FAULTS } from "./policies/longlora.ts";
 import { PLAYGROUND_FAULTS } from "./playground.ts";
+import { S2_FAULTS } from "./policies/s2.ts";
 import { POLICY_CORE_FAULTS } from "./policies/core.ts";
 import { PRFLASH_FAULTS } from "./policies/prflash.ts";
 import { REFERENCE_FAULTS } from "./reference.ts";
@@ -56,6 +57,7 @@ export const FAULTS: readonly Fault[] = [
   ...ENGINE_FAULTS,
   ...KV_FAULTS,
   ...OPS_FAULTS,
+  ...S2_FAULTS,
   ...ROTARY_FAULTS,
   ...STRIDES_FAULTS,
   ...VARIANT_FAULTS,
