@@ -105,6 +105,7 @@ export {
   type Difference,
   type ErrorComparison,
 } from "./error.ts";
+export { blockScores, blockScoresBound } from "./policies/block_scores.ts";
 export {
   type ErrorBound,
   errorBound,

@@ -18,6 +18,7 @@ import type { AttentionProblem } from "../problem.ts";
 import type { AttentionOptions } from "./attention_options.ts";
 import { givenStrides, outputStrides } from "./given_strides.ts";
 import { checkBlockGrid, isDeviceBlockMask } from "./block_mask.ts";
+import { blockScoresShape } from "./block_scores.ts";
 import { keyInputs } from "./keys.ts";
 import { checkAttentionOptions } from "./known_options.ts";
 import { layoutOf, queryOf, readAs } from "./layouts.ts";
@@ -118,6 +119,7 @@ export function attentionProblem(
     scale,
     sequences,
   };
+  const blockScores = blockScoresShape(options.blockScores, sequences);
   const { policy, ...selected } = selectedBy(options, shape, sequences);
   return {
     ...shape,
@@ -142,6 +144,7 @@ export function attentionProblem(
     ...(policy?.blocks && { selection: policy.blocks.mask }),
     dropout: dropoutWords(options.dropout) && options.dropout,
     lse: options.returnLse ?? false,
+    ...(blockScores && { blockScores }),
   };
 }
 
