@@ -220,3 +220,20 @@ export {
   type RowNormGradients,
   type RowNormProblem,
 } from "./layers/row_norm.ts";
+export {
+  type LongLoraGroups,
+  raggedGroups,
+  rolledGroups,
+} from "./policies/longlora.ts";
+export {
+  clusterMeans,
+  type ClusterQueries,
+  clusterScores,
+  type ClusterScoresProblem,
+  clustersOf,
+  type LabelledKeys,
+  type ReferenceClusters,
+  type SqueezedLookup,
+  squeezedLookup,
+  type SqueezedLookupProblem,
+} from "./policies/squeezed.ts";

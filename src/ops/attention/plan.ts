@@ -28,8 +28,10 @@ import {
   arenaBuffers,
   type AttentionTensors,
   capturedTensors,
+  checkBlockTable,
   checkSelection,
   checkTensors,
+  deviceTable,
 } from "./plan_tensors.ts";
 import { loadAlgorithm } from "./variants/load.ts";
 
@@ -175,6 +177,7 @@ export class AttentionPlan implements Disposable {
       lse,
       block_scores: blockScores,
       blocks: (tensors.blockMask ?? problem.selection)?.bits,
+      blockTable: deviceTable(problem, tensors.blockTable),
       ...Object.fromEntries(captures),
     };
     arenas.forEach((arena, i) => resources[`arena_${i}`] = arena);
@@ -201,6 +204,7 @@ function checkedParts(
   options: PartsOptions,
 ): AttentionParts {
   checkSelection(gpu, problem.selection);
+  checkBlockTable(gpu, problem, undefined);
   checkIndexing(gpu, problem);
   checkBlockScores(problem, options.choices);
   const parts = attentionParts(problem, gpu, options);
