@@ -105,6 +105,7 @@ export {
   type Difference,
   type ErrorComparison,
 } from "./error.ts";
+export { blockScores, blockScoresBound } from "./policies/block_scores.ts";
 export {
   type ErrorBound,
   errorBound,
@@ -243,6 +244,7 @@ export {
   squeezedLookup,
   type SqueezedLookupProblem,
 } from "./policies/squeezed.ts";
+export {
   reachability,
   type ReachabilityOptions,
 } from "./policies/reachability.ts";

@@ -45,6 +45,7 @@ export {
   longloraRagged,
   type LongLoraRaggedOptions,
 } from "./longlora/ragged.ts";
+export {
   experimentalPrFlash,
   type PrFlashOptions,
   type PrFlashPolicy,
