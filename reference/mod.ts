@@ -219,3 +219,8 @@ export {
   type RowNormGradients,
   type RowNormProblem,
 } from "./layers/row_norm.ts";
+export {
+  kmeans,
+  type KmeansProblem,
+  type KmeansResult,
+} from "./policies/kmeans.ts";

@@ -22,3 +22,9 @@ export {
   clusterSizes,
   type SqueezedClusters,
 } from "./squeezed/clusters.ts";
+
+export {
+  SqueezedContext,
+  type SqueezedContextOptions,
+} from "./squeezed/context.ts";
+export type { ContextKeys } from "./squeezed/fit/key_places.ts";
