@@ -53,6 +53,14 @@ export {
   type KmeansUpdateSpec,
 } from "./selection/kmeans/update.ts";
 export {
+  centroidDenominatorsKernel,
+  centroidMeansKernel,
+  type CentroidScoresSpec,
+  centroidSumsKernel,
+} from "./selection/centroid_scores.ts";
+export { compactKernel } from "./selection/compact.ts";
+export { keepMembersKernel } from "./selection/keep_members.ts";
+export {
   selectBlocksKernel,
   type SelectBlocksSpec,
 } from "./selection/select_blocks.ts";

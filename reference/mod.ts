@@ -224,3 +224,20 @@ export {
   type KmeansProblem,
   type KmeansResult,
 } from "./policies/kmeans.ts";
+export {
+  type LongLoraGroups,
+  raggedGroups,
+  rolledGroups,
+} from "./policies/longlora.ts";
+export {
+  clusterMeans,
+  type ClusterQueries,
+  clusterScores,
+  type ClusterScoresProblem,
+  clustersOf,
+  type LabelledKeys,
+  type ReferenceClusters,
+  type SqueezedLookup,
+  squeezedLookup,
+  type SqueezedLookupProblem,
+} from "./policies/squeezed.ts";

@@ -8,7 +8,7 @@
 import { checkInteger, checkRange, checkType } from "../../core/check.ts";
 import { checkOptions } from "../../core/options.ts";
 import { Prng } from "../../core/prng.ts";
-import { Gpu, GpuTensor, type ReadOptions } from "../../gpu/mod.ts";
+import { Gpu, type GpuTensor, type ReadOptions } from "../../gpu/mod.ts";
 import type { ClusterLevel, SqueezedClusters } from "./clusters.ts";
 import type { Directions } from "./fit/kmeans.ts";
 import { fitClusters, type FitSizes } from "./fit/levels.ts";

@@ -12,12 +12,12 @@ import {
 import { checkInteger, checkType } from "../../../core/check.ts";
 import type { DType } from "../../../core/dtype.ts";
 import { uploadHost } from "../../../gpu/host_tensor.ts";
-import {
-  type BindingResource,
-  type Gpu,
+import type {
+  BindingResource,
+  Gpu,
   GpuTensor,
-  type HostBits,
-  type HostTensor,
+  HostBits,
+  HostTensor,
 } from "../../../gpu/mod.ts";
 import type { ContiguousCache, KvCache } from "../../../kv/mod.ts";
 import {

@@ -216,8 +216,8 @@ export const SQUEEZED_FIT_FAULTS: readonly Fault[] = [
   ...faultsIn("reference/policies/kmeans.ts: drawSeeds", REFERENCE, [
     [
       "the first seed is no nearer than no seed",
-      "if (k === 0 || distance < distances[i]) {",
-      "if (distance < distances[i]) {",
+      "if (k === 0 || distance < distances[i])",
+      "if (distance < distances[i])",
     ],
   ]),
 ];
