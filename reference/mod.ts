@@ -222,6 +222,11 @@ export {
   type RowNormProblem,
 } from "./layers/row_norm.ts";
 export {
+  kmeans,
+  type KmeansProblem,
+  type KmeansResult,
+} from "./policies/kmeans.ts";
+export {
   type LongLoraGroups,
   raggedGroups,
   rolledGroups,

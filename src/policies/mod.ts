@@ -51,3 +51,9 @@ export {
   type PrFlashPolicy,
 } from "./prflash/prflash.ts";
 export type { PrFlashFamily } from "./prflash/keep_probability.ts";
+
+export {
+  SqueezedContext,
+  type SqueezedContextOptions,
+} from "./squeezed/context.ts";
+export type { ContextKeys } from "./squeezed/fit/key_places.ts";

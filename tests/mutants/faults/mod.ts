@@ -21,6 +21,7 @@ import { CACHE_KERNEL_FAULTS } from "./kernels/cache.ts";
 import { DECODE_FAULTS } from "./kernels/decode.ts";
 import { FEATURE_FAULTS } from "./kernels/features.ts";
 import { NOTATION_FAULTS } from "./kernels/notation.ts";
+import { SQUEEZED_FIT_FAULTS } from "./policies/squeezed_fit.ts";
 import { STANDARD_FAULTS } from "./kernels/standard.ts";
 import { KV_FAULTS } from "./kv.ts";
 import { LAYER_FAULTS } from "./layers.ts";
@@ -76,6 +77,7 @@ export const FAULTS: readonly Fault[] = [
   ...LINEAR_REFERENCE_FAULTS,
   ...DERIVATIVE_FAULTS,
   ...REPRO_FAULTS,
+  ...SQUEEZED_FIT_FAULTS,
   ...FEATURE_FAULTS,
   ...NOTATION_FAULTS,
   ...ATTENTION_FAULTS,
