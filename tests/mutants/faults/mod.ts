@@ -21,6 +21,7 @@ import { CACHE_KERNEL_FAULTS } from "./kernels/cache.ts";
 import { DECODE_FAULTS } from "./kernels/decode.ts";
 import { FEATURE_FAULTS } from "./kernels/features.ts";
 import { NOTATION_FAULTS } from "./kernels/notation.ts";
+import { SQUEEZED_FIT_FAULTS } from "./policies/squeezed_fit.ts";
 import { STANDARD_FAULTS } from "./kernels/standard.ts";
 import { KV_FAULTS } from "./kv.ts";
 import { LAYER_FAULTS } from "./layers.ts";
@@ -36,6 +37,7 @@ import { OPS_FAULTS } from "./ops.ts";
 import { PACKING_FAULTS } from "./packing.ts";
 import { LONGLORA_FAULTS } from "./policies/longlora.ts";
 import { PLAYGROUND_FAULTS } from "./playground.ts";
+import { S2_FAULTS } from "./policies/s2.ts";
 import { POLICY_CORE_FAULTS } from "./policies/core.ts";
 import { PRFLASH_FAULTS } from "./policies/prflash.ts";
 import { REFERENCE_FAULTS } from "./reference.ts";
@@ -56,6 +58,7 @@ export const FAULTS: readonly Fault[] = [
   ...ENGINE_FAULTS,
   ...KV_FAULTS,
   ...OPS_FAULTS,
+  ...S2_FAULTS,
   ...ROTARY_FAULTS,
   ...STRIDES_FAULTS,
   ...VARIANT_FAULTS,
@@ -74,6 +77,7 @@ export const FAULTS: readonly Fault[] = [
   ...LINEAR_REFERENCE_FAULTS,
   ...DERIVATIVE_FAULTS,
   ...REPRO_FAULTS,
+  ...SQUEEZED_FIT_FAULTS,
   ...FEATURE_FAULTS,
   ...NOTATION_FAULTS,
   ...ATTENTION_FAULTS,
