@@ -105,6 +105,7 @@ export {
   type Difference,
   type ErrorComparison,
 } from "./error.ts";
+export { blockScores, blockScoresBound } from "./policies/block_scores.ts";
 export {
   type ErrorBound,
   errorBound,
@@ -221,10 +222,21 @@ export {
   type RowNormProblem,
 } from "./layers/row_norm.ts";
 export {
+  kmeans,
+  type KmeansProblem,
+  type KmeansResult,
+} from "./policies/kmeans.ts";
+export {
   type LongLoraGroups,
   raggedGroups,
   rolledGroups,
 } from "./policies/longlora.ts";
+export {
+  type BlockDraw,
+  blockIsDrawn,
+  drawnBlocks,
+  inverselyWeighted,
+} from "./policies/prflash.ts";
 export {
   clusterMeans,
   type ClusterQueries,
@@ -237,3 +249,7 @@ export {
   squeezedLookup,
   type SqueezedLookupProblem,
 } from "./policies/squeezed.ts";
+export {
+  reachability,
+  type ReachabilityOptions,
+} from "./policies/reachability.ts";

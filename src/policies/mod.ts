@@ -11,6 +11,7 @@
 
 export type {
   AttentionPolicy,
+  ExplainedPolicy,
   PolicyBlocks,
   PolicySelection,
   PolicyShape,
@@ -37,3 +38,22 @@ export {
   clusterSizes,
   type SqueezedClusters,
 } from "./squeezed/clusters.ts";
+export {
+  type LongLoraHalf,
+  type LongLoraOutput,
+  type LongLoraRagged,
+  longloraRagged,
+  type LongLoraRaggedOptions,
+} from "./longlora/ragged.ts";
+export {
+  experimentalPrFlash,
+  type PrFlashOptions,
+  type PrFlashPolicy,
+} from "./prflash/prflash.ts";
+export type { PrFlashFamily } from "./prflash/keep_probability.ts";
+
+export {
+  SqueezedContext,
+  type SqueezedContextOptions,
+} from "./squeezed/context.ts";
+export type { ContextKeys } from "./squeezed/fit/key_places.ts";
