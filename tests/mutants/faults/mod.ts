@@ -35,6 +35,7 @@ import { MODS_FAULTS } from "./mods.ts";
 import { OPS_FAULTS } from "./ops.ts";
 import { PACKING_FAULTS } from "./packing.ts";
 import { PLAYGROUND_FAULTS } from "./playground.ts";
+import { SEER_FAULTS } from "./policies/seer.ts";
 import { REFERENCE_FAULTS } from "./reference.ts";
 import { REPRO_FAULTS } from "./repro.ts";
 import { ROTARY_FAULTS } from "./rotary.ts";
@@ -63,6 +64,7 @@ export const FAULTS: readonly Fault[] = [
   ...MASK_FAULTS,
   ...PACKING_FAULTS,
   ...PLAYGROUND_FAULTS,
+  ...SEER_FAULTS,
   ...REFERENCE_FAULTS,
   ...LINEAR_DELTA_FAULTS,
   ...LINEAR_REFERENCE_FAULTS,
