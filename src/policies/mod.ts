@@ -11,6 +11,7 @@
 
 export type {
   AttentionPolicy,
+  ExplainedPolicy,
   PolicyBlocks,
   PolicySelection,
   PolicyShape,
@@ -19,3 +20,44 @@ export { SeerGate, type SeerSelectOptions } from "./seer/gate.ts";
 export type { SeerGateOptions, SeerRotary } from "./seer/gate_options.ts";
 export { type SeerReport, SeerSelection } from "./seer/selection.ts";
 export type { SeerWeights } from "./seer/weights.ts";
+
+export {
+  s2,
+  type S2Band,
+  type S2Coverage,
+  type S2Heads,
+  type S2Options,
+  S2Policy,
+} from "./s2/mod.ts";
+export type { LongLoraGroupOptions } from "./longlora/groups.ts";
+export {
+  longlora,
+  type LongLoraOptions,
+  type LongLoraPolicy,
+} from "./longlora/longlora.ts";
+
+export {
+  type ClusterLevel,
+  type ClusterSizes,
+  clusterSizes,
+  type SqueezedClusters,
+} from "./squeezed/clusters.ts";
+export {
+  type LongLoraHalf,
+  type LongLoraOutput,
+  type LongLoraRagged,
+  longloraRagged,
+  type LongLoraRaggedOptions,
+} from "./longlora/ragged.ts";
+export {
+  experimentalPrFlash,
+  type PrFlashOptions,
+  type PrFlashPolicy,
+} from "./prflash/prflash.ts";
+export type { PrFlashFamily } from "./prflash/keep_probability.ts";
+
+export {
+  SqueezedContext,
+  type SqueezedContextOptions,
+} from "./squeezed/context.ts";
+export type { ContextKeys } from "./squeezed/fit/key_places.ts";

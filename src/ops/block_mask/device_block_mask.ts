@@ -21,7 +21,13 @@ import {
   type BlockSelection,
   selectionDispatch,
 } from "./selection_dispatch.ts";
-import { Gpu, GpuTensor, Program, type ReadOptions } from "../../gpu/mod.ts";
+import {
+  type Dispatch,
+  Gpu,
+  GpuTensor,
+  Program,
+  type ReadOptions,
+} from "../../gpu/mod.ts";
 import { blockGrid, blockRows } from "../../mods/block_mask/geometry.ts";
 import {
   type BlockGeometry,
@@ -102,20 +108,30 @@ export class DeviceBlockMask implements Disposable {
    */
   readonly bits: GpuTensor;
   readonly #program: Program;
+  readonly #dispatch: Dispatch;
   readonly #dtype: "f32" | "f16" | "u32";
 
+  /** Its dispatch is compiled. */
   private constructor(parts: {
     readonly gpu: Gpu;
     readonly grid: BlockGrid;
-    readonly bits: GpuTensor;
-    readonly program: Program;
+    readonly dispatch: Dispatch;
     readonly dtype: "f32" | "f16" | "u32";
   }) {
-    this.gpu = parts.gpu;
-    this.grid = parts.grid;
-    this.bits = parts.bits;
-    this.#program = parts.program;
-    this.#dtype = parts.dtype;
+    const { gpu, grid, dispatch, dtype } = parts;
+    const { batch, heads, queryBlocks, keyBlocks } = grid;
+    this.gpu = gpu;
+    this.grid = grid;
+    this.#dtype = dtype;
+    this.#dispatch = dispatch;
+    this.#program = new Program(gpu, "block mask");
+    this.#program.update({ dispatches: [dispatch] });
+    this.bits = gpu.empty("u32", [
+      batch,
+      heads,
+      queryBlocks,
+      bitWords(keyBlocks),
+    ], "block mask");
     noteDeviceBlockMask(this, blockRunsKernel);
   }
 
@@ -135,18 +151,10 @@ export class DeviceBlockMask implements Disposable {
     gpu.check();
     const grid = blockGrid(geometry);
     const checked = checkedOptions(options);
+    const dispatch = selectionDispatch(gpu, grid, checked);
+    await gpu.pipeline(dispatch.source);
     const { dtype } = checked;
-    const words = bitWords(grid.keyBlocks);
-    const program = await Program.create(gpu, "block mask", {
-      dispatches: [selectionDispatch(gpu, grid, checked)],
-    });
-    const bits = gpu.empty("u32", [
-      grid.batch,
-      grid.heads,
-      grid.queryBlocks,
-      words,
-    ], "block mask");
-    return new DeviceBlockMask({ gpu, grid, bits, program, dtype });
+    return new DeviceBlockMask({ gpu, grid, dispatch, dtype });
   }
 
   /**
@@ -180,6 +188,24 @@ export class DeviceBlockMask implements Disposable {
       scores.shape,
     );
     this.#program.encode(encoder, { scores, blocks: this.bits });
+  }
+
+  /**
+   * Another mask, with what this one selects where the encoder stands: what is
+   * selected here later does not change it. The caller destroys it.
+   *
+   * @throws {TypeError} if this one is destroyed
+   */
+  copy(encoder: GPUCommandEncoder): DeviceBlockMask {
+    const { gpu, grid, bits: { buffer, offset, byteLength } } = this;
+    const copy = new DeviceBlockMask({
+      gpu,
+      grid,
+      dispatch: this.#dispatch,
+      dtype: this.#dtype,
+    });
+    encoder.copyBufferToBuffer(buffer, offset, copy.bits.buffer, 0, byteLength);
+    return copy;
   }
 
   /** Reads the selection back, as a block mask on the host: this waits. */

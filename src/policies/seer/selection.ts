@@ -163,6 +163,12 @@ export class SeerSelection implements AttentionPolicy, Disposable {
         shape[name],
       );
     }
+    checkType(
+      !gate.causal || shape.causal || shape.window?.right === 0,
+      `select (${this.name}) causal`,
+      "must be true, as it is the Seer gate's, which keeps no block past a row's own: give that causal: false for attention that sees both ways",
+      shape.causal,
+    );
     const { sequences } = shape;
     const wanted = this.#source.sequences.length;
     checkType(

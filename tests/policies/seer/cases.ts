@@ -146,6 +146,7 @@ export function shapeOf({ query, gate, problems }: SeerData): PolicyShape {
     headDim,
     valueHeadDim: headDim,
     scale: 1,
+    causal: gate.causal,
     sequences: problems.map(({ queries, keys, queryOffset }) => ({
       queryCount: queries,
       keyCount: keys,

@@ -381,7 +381,13 @@ gpuTest("what a gate is not for is refused", async (_, gpu) => {
     message: string,
   ) =>
     rejected(
-      attention(gpu, { ...given(data), value: data.value, select, ...options }),
+      attention(gpu, {
+        ...given(data),
+        value: data.value,
+        causal: true,
+        select,
+        ...options,
+      }),
       TypeError,
       message,
     );
@@ -389,6 +395,17 @@ gpuTest("what a gate is not for is refused", async (_, gpu) => {
     { ...given(uneven), value: uneven.value },
     "select (seer) sequences must be as many as the selection is for (1)",
   );
+  await attend(
+    { causal: false },
+    "select (seer) causal must be true, as it is the Seer gate's",
+  );
+  // A window that ends at the query is causal too.
+  attentionProblem({
+    ...given(data),
+    value: data.value,
+    window: { right: 0 },
+    select,
+  });
   await attend(
     { queryOffset: -1 },
     "select (seer) queryOffset of sequence 0 must be that of what the gate looks at (0): current value is -1",

@@ -6,8 +6,11 @@
  * @module
  */
 
-import { checkType } from "../../../core/check.ts";
-import type { MaskMod, ScoreMod } from "../../../mods/mod.ts";
+import type {
+  MaskMod,
+  ScoreMod,
+  SlidingWindowOptions,
+} from "../../../mods/mod.ts";
 import type { PolicyBlocks } from "../policy_blocks.ts";
 import type { AttentionProblem, SequenceShape } from "../problem.ts";
 
@@ -26,6 +29,10 @@ export interface PolicyShape extends
     SequenceShape,
     "queryCount" | "keyCount" | "queryOffset"
   >[];
+  /** Whether the call is `causal` by its own options. */
+  readonly causal?: boolean | undefined;
+  /** The call's own `window`, if it has one. */
+  readonly window?: SlidingWindowOptions | undefined;
 }
 
 /**
@@ -57,17 +64,4 @@ export interface AttentionPolicy {
    * @throws {RangeError} if a row would be left empty, or a number does not fit
    */
   select(shape: PolicyShape): PolicySelection;
-}
-
-/** Throws unless something is a policy. */
-export function checkPolicy(
-  policy: unknown,
-): asserts policy is AttentionPolicy {
-  const { name, select } = (policy ?? {}) as Partial<AttentionPolicy>;
-  checkType(
-    typeof name === "string" && typeof select === "function",
-    "select",
-    "must be a policy, as those of @quire/attention/policies",
-    policy,
-  );
 }
