@@ -120,7 +120,7 @@ const HINTS = {
  * });
  * const { density, emptyRows } = await select.read();
  * console.log(output.shape, density < 1, emptyRows);
- * // [ 1, 64, 2, 4 ] true 0
+ * // [ 1, 64, 2, 4 ] true 6
  * ```
  */
 export class SeerGate implements Disposable {
