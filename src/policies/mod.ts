@@ -16,6 +16,10 @@ export type {
   PolicySelection,
   PolicyShape,
 } from "../ops/mod.ts";
+export { SeerGate, type SeerSelectOptions } from "./seer/gate.ts";
+export type { SeerGateOptions, SeerRotary } from "./seer/gate_options.ts";
+export { type SeerReport, SeerSelection } from "./seer/selection.ts";
+export type { SeerWeights } from "./seer/weights.ts";
 
 export {
   s2,
