@@ -35,7 +35,11 @@ export type {
   PolicySelection,
   PolicyShape,
 } from "./attention/options/policy.ts";
-export type { PolicyBlocks, ProblemPolicy } from "./attention/policy_blocks.ts";
+export type {
+  ExplainedPolicy,
+  PolicyBlocks,
+  ProblemPolicy,
+} from "./attention/policy_blocks.ts";
 export type { Indices } from "./attention/options/spans.ts";
 export { AttentionPlan, type PassDescriptor } from "./attention/plan.ts";
 export type { AttentionTensors } from "./attention/plan_tensors.ts";

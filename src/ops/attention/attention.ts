@@ -7,6 +7,7 @@
 import { checkBoolean, checkType } from "../../core/check.ts";
 import { uploadHost } from "../../gpu/host_tensor.ts";
 import { type Gpu, GpuTensor } from "../../gpu/mod.ts";
+import type { DeviceBlockMask } from "../block_mask/device_block_mask.ts";
 import { EMPTY_LSE } from "./lse.ts";
 import {
   isStrided,
@@ -216,7 +217,14 @@ export async function attention(
       lse,
       blockScores,
     } as AttentionTensors;
-    gpu.submit("attention", (encoder) => plan.encode(encoder, tensors));
+    const kept: DeviceBlockMask[] = [];
+    gpu.submit("attention", (encoder) => {
+      plan.encode(encoder, tensors);
+      if (!forBackward || !problem.selection) return;
+      // Another call with the same policy, or mask, may select anew.
+      kept.push(problem.selection.copy(encoder));
+      inputs.push(...kept);
+    });
     const onHost = !(given instanceof GpuTensor || "tensor" in given);
     const shown: Shown<GpuTensor> = {
       output,
@@ -235,7 +243,7 @@ export async function attention(
     const saved = new SavedAttention({
       gpu,
       problem,
-      tensors: { ...tensors, lse },
+      tensors: { ...tensors, lse, blockMask: kept[0] },
       queryShape: given.shape,
       keyShape: options.key?.shape,
       onHost,

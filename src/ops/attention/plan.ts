@@ -204,7 +204,7 @@ function checkedParts(
   problem: AttentionProblem,
   options: PartsOptions,
 ): AttentionParts {
-  checkSelection(gpu, problem.selection);
+  checkSelection(gpu, problem);
   checkBlockTable(gpu, problem, undefined);
   checkIndexing(gpu, problem);
   checkBlockScores(problem, options.choices);
