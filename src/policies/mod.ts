@@ -61,3 +61,15 @@ export {
   type SqueezedContextOptions,
 } from "./squeezed/context.ts";
 export type { ContextKeys } from "./squeezed/fit/key_places.ts";
+export {
+  SeerDistillation,
+  type SeerLoss,
+} from "./seer/distill/distillation.ts";
+export {
+  initialSeerWeights,
+  type InitialSeerWeightsOptions,
+} from "./seer/distill/initial_weights.ts";
+export type { SeerDistillationOptions } from "./seer/distill/options.ts";
+export type { GateRotary } from "./seer/distill/gradient.ts";
+export type { SeerExample } from "./seer/distill/pooled.ts";
+export type { SeerWeights } from "./seer/weights.ts";
