@@ -34,3 +34,10 @@ export {
   type SqueezedContextOptions,
 } from "./squeezed/context.ts";
 export type { ContextKeys } from "./squeezed/fit/key_places.ts";
+export {
+  type CalibratedContext,
+  calibrateSqueezed,
+  type Calibration,
+  type CalibrationOptions,
+} from "./squeezed/calibrate.ts";
+export { SqueezedStore, type StoredContexts } from "./squeezed/store.ts";
