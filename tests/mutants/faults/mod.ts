@@ -37,7 +37,9 @@ import { OPS_FAULTS } from "./ops.ts";
 import { PACKING_FAULTS } from "./packing.ts";
 import { LONGLORA_FAULTS } from "./policies/longlora.ts";
 import { PLAYGROUND_FAULTS } from "./playground.ts";
+import { S2_FAULTS } from "./policies/s2.ts";
 import { POLICY_CORE_FAULTS } from "./policies/core.ts";
+import { PRFLASH_FAULTS } from "./policies/prflash.ts";
 import { REFERENCE_FAULTS } from "./reference.ts";
 import { REPRO_FAULTS } from "./repro.ts";
 import { ROTARY_FAULTS } from "./rotary.ts";
@@ -56,6 +58,7 @@ export const FAULTS: readonly Fault[] = [
   ...ENGINE_FAULTS,
   ...KV_FAULTS,
   ...OPS_FAULTS,
+  ...S2_FAULTS,
   ...ROTARY_FAULTS,
   ...STRIDES_FAULTS,
   ...VARIANT_FAULTS,
@@ -68,6 +71,7 @@ export const FAULTS: readonly Fault[] = [
   ...LONGLORA_FAULTS,
   ...PLAYGROUND_FAULTS,
   ...POLICY_CORE_FAULTS,
+  ...PRFLASH_FAULTS,
   ...REFERENCE_FAULTS,
   ...LINEAR_DELTA_FAULTS,
   ...LINEAR_REFERENCE_FAULTS,
