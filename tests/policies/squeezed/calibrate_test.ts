@@ -171,6 +171,17 @@ gpuTest(
           ...(coarseSparsity !== undefined && { coarseSparsity }),
         },
       );
+      if (coarseSparsity === undefined) {
+        // Half of it, by default.
+        assertEquals(
+          await calibrateSqueezed(gpu, {
+            contexts: made,
+            sparsity: sparsity!,
+            coarseSparsity: sparsity! / 2,
+          }),
+          { threshold, coarseThreshold: coarseThreshold!, dropped },
+        );
+      }
       let kept = 0;
       let above = 0;
       for (const { problem, coarse } of made) {

@@ -100,10 +100,23 @@ gpuTest(
     assert(one.destroyed && !two.destroyed);
     assertEquals(store.apply([]), 0);
     for (const block of blocks.flat()) pool.release(block);
+    assertEquals(store.apply(index.takeEvents()), 0);
     index.reset();
     assertEquals(store.apply(index.takeEvents()), 1);
     assert(two.destroyed);
     assertEquals([store.size, store.byteLength], [0, 0]);
+  },
+);
+
+gpuTest(
+  "SqueezedStore drops a context that has lost a block in between",
+  async (_, gpu) => {
+    const { index, blocks } = indexed([{ tokens: [1, 2, 3, 4, 5, 6] }]);
+    using store = new SqueezedStore(index);
+    store.set([1, 2, 3, 4, 5, 6], [await contextOf(gpu, 6)]);
+    index.evict(blocks[0][1]);
+    assertEquals(store.find([1, 2, 3, 4, 5, 6]), undefined);
+    assertEquals(store.sweep(), 1);
   },
 );
 
