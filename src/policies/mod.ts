@@ -73,3 +73,9 @@ export type { SeerDistillationOptions } from "./seer/distill/options.ts";
 export type { GateRotary } from "./seer/distill/gradient.ts";
 export type { SeerExample } from "./seer/distill/pooled.ts";
 export type { SeerWeights } from "./seer/weights.ts";
+  type CalibratedContext,
+  calibrateSqueezed,
+  type Calibration,
+  type CalibrationOptions,
+} from "./squeezed/calibrate.ts";
+export { SqueezedStore, type StoredContexts } from "./squeezed/store.ts";
