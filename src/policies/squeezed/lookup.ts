@@ -49,6 +49,8 @@ export interface LookupProblem {
   readonly coarseThreshold: number;
   /** Keys that get a bit: those after the ones in clusters are all kept. */
   readonly keys: number;
+  /** Whether places of keys that have one are listed too. */
+  readonly gather: boolean;
 }
 
 /** What each level has of its own. */
@@ -65,7 +67,7 @@ interface Level {
 /**
  * The program of a look-up. Its resources are `query`, `centroids`, `counts`,
  * `labels` and `means`, with two levels also `coarse_...` of all but the first,
- * and `bits`, which it writes.
+ * and what it writes: `bits`, or `key_table`, `key_counts` and `key_places`.
  *
  * @throws {UnsupportedError} where the adapter would end its loops
  */
@@ -109,9 +111,19 @@ export function lookupParts(gpu: Gpu, problem: LookupProblem): ProgramParts {
       threshold,
     }),
   );
+  if (problem.gather) {
+    dispatches.push(
+      compact(gpu, { rows: kvHeads, members: problem.keys }, {
+        list: "key_table",
+        counts: "key_counts",
+        taken: "key_places",
+      }, { member_stride: kvHeads, row_stride: 1 }),
+    );
+  }
   return {
     dispatches,
     scratch: {
+      ...(problem.gather && { bits: 4 * kvHeads * bitWords(problem.keys) }),
       denominators: 4 * kvHeads * rows,
       sums: 4 * kvHeads * chunks * Math.max(clusters, coarse),
       ...(coarse > 0 && {
@@ -215,7 +227,7 @@ function keepMembers(
  * @param at Where in it a member is: `member * member_stride + row * row_stride`;
  * by default it is the member.
  */
-export function compact(
+function compact(
   { limits }: Gpu,
   { rows, members }: { readonly rows: number; readonly members: number },
   aliases: Dispatch["aliases"] = {},

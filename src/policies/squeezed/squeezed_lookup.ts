@@ -8,6 +8,20 @@ import { type Gpu, type GpuTensor, Program } from "../../gpu/mod.ts";
 import type { SqueezedClusters } from "./clusters.ts";
 import { lookupParts, type LookupProblem } from "./lookup.ts";
 
+/** What a look-up reads, and what it writes besides means. */
+export interface LookupTensors {
+  readonly query: GpuTensor;
+  readonly clusters: SqueezedClusters;
+  /** `[kvHeads, words]`, u32: a bit for each key; where nothing is gathered. */
+  readonly bits?: GpuTensor;
+  /** `[kvHeads, keys]`, u32: rows of kept keys, then of others. */
+  readonly key_table?: GpuTensor;
+  /** `[kvHeads]`, u32: how many are kept. */
+  readonly key_counts?: GpuTensor;
+  /** `[kvHeads, words]`, u32: a bit for each place of the table in use. */
+  readonly key_places?: GpuTensor;
+}
+
 /** The means of clusters, and a bit for each key; all on the device. */
 export class SqueezedLookup {
   /** `[kvHeads, clusters]`, f32; 0 where one was not looked at. */
@@ -46,18 +60,10 @@ export class SqueezedLookup {
     this.#program.update(lookupParts(this.#gpu, problem));
   }
 
-  /**
-   * Records it.
-   *
-   * @param bits `[kvHeads, words]`, u32: what it writes.
-   */
+  /** Records it. */
   encode(
     encoder: GPUCommandEncoder,
-    { query, clusters, bits }: {
-      readonly query: GpuTensor;
-      readonly clusters: SqueezedClusters;
-      readonly bits: GpuTensor;
-    },
+    { query, clusters, ...written }: LookupTensors,
   ): void {
     const { coarse } = clusters;
     this.#program.encode(encoder, {
@@ -66,7 +72,7 @@ export class SqueezedLookup {
       counts: clusters.counts,
       labels: clusters.labels,
       means: this.means,
-      bits,
+      ...written,
       ...(coarse && {
         coarse_centroids: coarse.centroids,
         coarse_counts: coarse.counts,
