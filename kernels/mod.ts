@@ -40,6 +40,18 @@ export {
   type CopyUnit,
 } from "./cache/copy_blocks.ts";
 export { blockRunsKernel, type BlockRunsSpec } from "./selection/block_runs.ts";
+export { kmeansAssignKernel } from "./selection/kmeans/assign.ts";
+export {
+  type GatherSpec,
+  kmeansGatherKernel,
+} from "./selection/kmeans/gather.ts";
+export type { KmeansSpec } from "./selection/kmeans/members.ts";
+export { kmeansSeedDistancesKernel } from "./selection/kmeans/seed_distances.ts";
+export { kmeansSeedPickKernel } from "./selection/kmeans/seed_pick.ts";
+export {
+  kmeansUpdateKernel,
+  type KmeansUpdateSpec,
+} from "./selection/kmeans/update.ts";
 export {
   centroidDenominatorsKernel,
   centroidMeansKernel,

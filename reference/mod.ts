@@ -220,6 +220,10 @@ export {
   type RowNormProblem,
 } from "./layers/row_norm.ts";
 export {
+  type LongLoraGroups,
+  raggedGroups,
+  rolledGroups,
+} from "./policies/longlora.ts";
   clusterMeans,
   type ClusterQueries,
   clusterScores,

@@ -7,6 +7,7 @@
  */
 
 import type { KernelSource } from "../../src/core/kernel.ts";
+import { invocationEntry } from "../entry.ts";
 import { type Fragment, kernelOf } from "../fragment.ts";
 import { wgsl } from "../wgsl.ts";
 
@@ -47,7 +48,7 @@ export function chunkSumsKernel(
       sums("read_write"),
       { uniforms: { rows: "u32", chunk_rows: "u32" } },
     ],
-    main: wgsl(CHUNKS, { lanes: COLUMN_LANES }),
+    main: invocationEntry(COLUMN_LANES, wgsl(CHUNKS)),
   });
 }
 
@@ -58,40 +59,31 @@ export function columnSumsKernel(
   return kernelOf({
     label: `layers.column_sums.total/${name}`,
     fragments: [sums("read"), ...fragments],
-    main: wgsl(TOTAL, { lanes: COLUMN_LANES }),
+    main: invocationEntry(COLUMN_LANES, wgsl(TOTAL)),
   });
 }
 
-const BEGIN = `
-@compute @workgroup_size($lanes)
-fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: vec3u,
-  @builtin(local_invocation_index) lane: u32) {
-  let index = (group_id.y * grid.x + group_id.x) * $lanes + lane;
+const CHUNKS = `
+let chunk = index / params.columns;
+let column = index - chunk * params.columns;
+if (chunk >= params.chunks) {
+  return;
+}
+let end = min((chunk + 1u) * params.chunk_rows, params.rows);
+var sum = vec4f(0.0);
+for (var row = chunk * params.chunk_rows; row < end; row++) {
+  sum += term(row, column);
+}
+sums[index] = sum;
 `;
 
-const CHUNKS = `${BEGIN}
-  let chunk = index / params.columns;
-  let column = index - chunk * params.columns;
-  if (chunk >= params.chunks) {
-    return;
-  }
-  let end = min((chunk + 1u) * params.chunk_rows, params.rows);
-  var sum = vec4f(0.0);
-  for (var row = chunk * params.chunk_rows; row < end; row++) {
-    sum += term(row, column);
-  }
-  sums[index] = sum;
+const TOTAL = `
+if (index >= params.columns) {
+  return;
 }
-`;
-
-const TOTAL = `${BEGIN}
-  if (index >= params.columns) {
-    return;
-  }
-  var sum = vec4f(0.0);
-  for (var chunk = 0u; chunk < params.chunks; chunk++) {
-    sum += sums[chunk * params.columns + index];
-  }
-  store_sum(index, sum);
+var sum = vec4f(0.0);
+for (var chunk = 0u; chunk < params.chunks; chunk++) {
+  sum += sums[chunk * params.columns + index];
 }
+store_sum(index, sum);
 `;

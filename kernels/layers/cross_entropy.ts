@@ -14,6 +14,7 @@
  */
 
 import type { KernelSource } from "../../src/core/kernel.ts";
+import { groupEntry, invocationEntry } from "../entry.ts";
 import { type Fragment, kernelOf } from "../fragment.ts";
 import { laneSum } from "../fragments/lane_sum.ts";
 import { onlineSoftmax } from "../fragments/online_softmax.ts";
@@ -133,7 +134,10 @@ export function crossEntropyKernel(spec: CrossEntropySpec): KernelSource {
       onlineSoftmax,
       { code: wgsl(STATES, { lanes: CROSS_ENTROPY_LANES }) },
     ],
-    main: wgsl(ROWS, { lanes: CROSS_ENTROPY_LANES }),
+    main: groupEntry(
+      CROSS_ENTROPY_LANES,
+      wgsl(ROWS, { lanes: CROSS_ENTROPY_LANES }),
+    ),
   });
 }
 
@@ -193,7 +197,7 @@ export function crossEntropyBackwardKernel(
         dim: "width",
       }),
     ],
-    main: wgsl(BACKWARD, { lanes: CROSS_ENTROPY_LANES }),
+    main: invocationEntry(CROSS_ENTROPY_LANES, wgsl(BACKWARD)),
   });
 }
 
@@ -203,45 +207,41 @@ var<workgroup> states: array<vec2f, $lanes>;
 `;
 
 const ROWS = `
-@compute @workgroup_size($lanes)
-fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: vec3u,
-  @builtin(local_invocation_index) lane: u32) {
-  let row = group_id.y * grid.x + group_id.x;
-  if (row >= params.row_count) {
-    return;
-  }
-  let at = row * params.row_stride;
-  var maximum = SENTINEL;
-  var sum = 0.0;
-  for (var vec = lane; vec < params.width_vecs; vec += $lanes) {
-    // What is past the row's end is masked, not 0.
-    let kept = vec4u(0u, 1u, 2u, 3u) < vec4u(params.width - 4u * vec);
-    let x = select(vec4f(SENTINEL), load_logits(at, vec), kept);
-    let largest = max(max(maximum, max(x.x, x.y)), max(x.z, x.w));
-    let own = weight(x.x, largest) + weight(x.y, largest) + weight(x.z, largest) + weight(x.w, largest);
-    sum = sum * weight(maximum, largest) + own;
-    maximum = largest;
-  }
-  states[lane] = vec2f(maximum, sum);
-  workgroupBarrier();
-  if (lane != 0u) {
-    return;
-  }
-  for (var i = 1u; i < $lanes; i++) {
-    let largest = max(maximum, states[i].x);
-    sum = sum * weight(maximum, largest) + states[i].y * weight(states[i].x, largest);
-    maximum = largest;
-  }
-  let target_column = targets[row];
-  var loss = 0.0;
-  if (target_column < params.width) {
-    let own = load_logits(at, target_column / 4u)[target_column % 4u];
-    // In this order, as the two are often alike.
-    loss = maximum - own + log(sum);
-  }
-  row_losses[row] = loss;
-  lse[row] = maximum + log(sum);
+let row = group;
+if (row >= params.row_count) {
+  return;
 }
+let at = row * params.row_stride;
+var maximum = SENTINEL;
+var sum = 0.0;
+for (var vec = lane; vec < params.width_vecs; vec += $lanes) {
+  // What is past the row's end is masked, not 0.
+  let kept = vec4u(0u, 1u, 2u, 3u) < vec4u(params.width - 4u * vec);
+  let x = select(vec4f(SENTINEL), load_logits(at, vec), kept);
+  let largest = max(max(maximum, max(x.x, x.y)), max(x.z, x.w));
+  let own = weight(x.x, largest) + weight(x.y, largest) + weight(x.z, largest) + weight(x.w, largest);
+  sum = sum * weight(maximum, largest) + own;
+  maximum = largest;
+}
+states[lane] = vec2f(maximum, sum);
+workgroupBarrier();
+if (lane != 0u) {
+  return;
+}
+for (var i = 1u; i < $lanes; i++) {
+  let largest = max(maximum, states[i].x);
+  sum = sum * weight(maximum, largest) + states[i].y * weight(states[i].x, largest);
+  maximum = largest;
+}
+let target_column = targets[row];
+var loss = 0.0;
+if (target_column < params.width) {
+  let own = load_logits(at, target_column / 4u)[target_column % 4u];
+  // In this order, as the two are often alike.
+  loss = maximum - own + log(sum);
+}
+row_losses[row] = loss;
+lse[row] = maximum + log(sum);
 `;
 
 const TOTAL = `
@@ -276,27 +276,22 @@ fn main(@builtin(local_invocation_index) lane: u32) {
 `;
 
 const BACKWARD = `
-@compute @workgroup_size($lanes)
-fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: vec3u,
-  @builtin(local_invocation_index) lane: u32) {
-  let index = (group_id.y * grid.x + group_id.x) * $lanes + lane;
-  let row = index / params.width_vecs;
-  let vec = index - row * params.width_vecs;
-  if (row >= params.row_count) {
-    return;
-  }
-  let at = row * params.row_stride;
-  let weight = weight_of_row(row);
-  var gradient = vec4f(0.0);
-  if (weight != 0.0) {
-    var factor = weight * params.loss_gradient;
-    if (params.mean != 0u) {
-      factor /= total[0];
-    }
-    let columns = 4u * vec + vec4u(0u, 1u, 2u, 3u);
-    let hit = select(vec4f(0.0), vec4f(1.0), columns == vec4u(targets[row]));
-    gradient = factor * (exp(load_logits(at, vec) - lse[row]) - hit);
-  }
-  store_logits_gradient(at, vec, gradient);
+let row = index / params.width_vecs;
+let vec = index - row * params.width_vecs;
+if (row >= params.row_count) {
+  return;
 }
+let at = row * params.row_stride;
+let weight = weight_of_row(row);
+var gradient = vec4f(0.0);
+if (weight != 0.0) {
+  var factor = weight * params.loss_gradient;
+  if (params.mean != 0u) {
+    factor /= total[0];
+  }
+  let columns = 4u * vec + vec4u(0u, 1u, 2u, 3u);
+  let hit = select(vec4f(0.0), vec4f(1.0), columns == vec4u(targets[row]));
+  gradient = factor * (exp(load_logits(at, vec) - lse[row]) - hit);
+}
+store_logits_gradient(at, vec, gradient);
 `;

@@ -23,6 +23,7 @@ import {
   type RowFormat,
   storeRow,
 } from "../fragments/rows.ts";
+import { invocationEntry } from "../entry.ts";
 import { type Fragment, kernelOf } from "../fragment.ts";
 import { wgsl } from "../wgsl.ts";
 
@@ -177,7 +178,7 @@ export function pointwiseKernel(spec: PointwiseSpec): KernelSource {
       fragment,
       SIZES,
     ],
-    main: wgsl(FORWARD, { lanes: POINTWISE_LANES, inputs, forward }),
+    main: invocationEntry(POINTWISE_LANES, wgsl(FORWARD, { inputs, forward })),
   });
 }
 
@@ -199,34 +200,28 @@ export function pointwiseBackwardKernel(spec: PointwiseSpec): KernelSource {
       fragment,
       SIZES,
     ],
-    main: wgsl(BACKWARD, {
-      lanes: POINTWISE_LANES,
-      inputs,
-      gradients: gradients.join("\n"),
-    }),
+    main: invocationEntry(
+      POINTWISE_LANES,
+      wgsl(BACKWARD, { inputs, gradients: gradients.join("\n") }),
+    ),
   });
 }
 
 const BEGIN = `
-@compute @workgroup_size($lanes)
-fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: vec3u,
-  @builtin(local_invocation_index) lane: u32) {
-  let vec = (group_id.y * grid.x + group_id.x) * $lanes + lane;
-  if (vec >= params.vecs) {
-    return;
-  }
-  @each name in inputs
-  let $name = load_$name(0u, vec);
-  @end
+let vec = index;
+if (vec >= params.vecs) {
+  return;
+}
+@each name in inputs
+let $name = load_$name(0u, vec);
+@end
 `;
 
 const FORWARD = `${BEGIN}
-  store_output(0u, vec, $forward);
-}
+store_output(0u, vec, $forward);
 `;
 
 const BACKWARD = `${BEGIN}
-  let output_gradient = load_output_gradient(0u, vec);
-  $gradients
-}
+let output_gradient = load_output_gradient(0u, vec);
+$gradients
 `;

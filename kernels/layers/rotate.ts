@@ -8,6 +8,7 @@
  */
 
 import type { KernelSource } from "../../src/core/kernel.ts";
+import { invocationEntry } from "../entry.ts";
 import { kernelOf } from "../fragment.ts";
 import { type RotaryPairing, rotatedRows } from "../fragments/rotary.ts";
 import {
@@ -81,23 +82,18 @@ export function rotateKernel({ format, pairing }: RotateSpec): KernelSource {
         },
       },
     ],
-    main: wgsl(ROTATE_ROWS, { lanes: ROTATE_LANES }),
+    main: invocationEntry(ROTATE_LANES, wgsl(ROTATE_ROWS)),
   });
 }
 
 const ROTATE_ROWS = `
-@compute @workgroup_size($lanes)
-fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: vec3u,
-  @builtin(local_invocation_index) lane: u32) {
-  let index = (group_id.y * grid.x + group_id.x) * $lanes + lane;
-  let row = index / params.head_vecs;
-  let vec = index - row * params.head_vecs;
-  if (row >= params.row_count) {
-    return;
-  }
-  let token = row / params.batch_rows * params.batch_tokens
-    + row / params.token_rows % params.batch_tokens;
-  let at = row * params.row_stride;
-  store_row(at, vec, rotate_row(at, vec, positions[token]));
+let row = index / params.head_vecs;
+let vec = index - row * params.head_vecs;
+if (row >= params.row_count) {
+  return;
 }
+let token = row / params.batch_rows * params.batch_tokens
+  + row / params.token_rows % params.batch_tokens;
+let at = row * params.row_stride;
+store_row(at, vec, rotate_row(at, vec, positions[token]));
 `;

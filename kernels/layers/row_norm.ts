@@ -23,6 +23,7 @@ import {
   type RowFormat,
   storeRow,
 } from "../fragments/rows.ts";
+import { groupEntry } from "../entry.ts";
 import { type Fragment, kernelOf } from "../fragment.ts";
 import { wgsl } from "../wgsl.ts";
 import type { ColumnTerms } from "./column_sums.ts";
@@ -89,12 +90,11 @@ function label(kernel: string, { format, weight }: RowNormSpec): string {
 
 function main(body: string, { weight }: RowNormSpec): string {
   const scope = {
-    lanes: ROW_NORM_LANES,
     width: LANES_PER_ROW,
     rows: NORM_ROWS,
     weight: weight !== undefined,
   };
-  return wgsl(BEGIN + body, scope);
+  return groupEntry(ROW_NORM_LANES, wgsl(BEGIN + body, scope));
 }
 
 /**
@@ -183,64 +183,59 @@ export function rowNormTerms({ format }: RowNormSpec): ColumnTerms {
 }
 
 const BEGIN = `
-@compute @workgroup_size($lanes)
-fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: vec3u,
-  @builtin(local_invocation_index) lane: u32) {
-  let own = lane % $width;
-  let row = (group_id.y * grid.x + group_id.x) * $rows + lane / $width;
-  let live = row < params.row_count;
-  // Lanes past the last row go along with it: all must reach the barriers.
-  let at = min(row, params.row_count - 1u) * params.row_stride;
+let own = lane % $width;
+let row = group * $rows + lane / $width;
+let live = row < params.row_count;
+// Lanes past the last row go along with it: all must reach the barriers.
+let at = min(row, params.row_count - 1u) * params.row_stride;
 `;
 
 const FORWARD = `
-  var squares = 0.0;
+var squares = 0.0;
+for (var vec = own; vec < params.width_vecs; vec += $width) {
+  let x = load_input(at, vec);
+  squares = dot4(squares, x, x);
+}
+let factor = inverseSqrt(sum_lanes(squares, lane) * params.mean + params.eps);
+if (live) {
   for (var vec = own; vec < params.width_vecs; vec += $width) {
-    let x = load_input(at, vec);
-    squares = dot4(squares, x, x);
-  }
-  let factor = inverseSqrt(sum_lanes(squares, lane) * params.mean + params.eps);
-  if (live) {
-    for (var vec = own; vec < params.width_vecs; vec += $width) {
-      @if weight
-      store_output(at, vec, load_input(at, vec) * factor * load_weight(0u, vec));
-      @else
-      store_output(at, vec, load_input(at, vec) * factor);
-      @end
-    }
+    @if weight
+    store_output(at, vec, load_input(at, vec) * factor * load_weight(0u, vec));
+    @else
+    store_output(at, vec, load_input(at, vec) * factor);
+    @end
   }
 }
 `;
 
 const BACKWARD = `
-  var sums = vec2f(0.0);
+var sums = vec2f(0.0);
+for (var vec = own; vec < params.width_vecs; vec += $width) {
+  let x = load_input(at, vec);
+  @if weight
+  let g = load_output_gradient(at, vec) * load_weight(0u, vec);
+  @else
+  let g = load_output_gradient(at, vec);
+  @end
+  sums = vec2f(dot4(sums.x, x, x), dot4(sums.y, g, x));
+}
+let total = sum_lanes(sums, lane);
+let factor = inverseSqrt(total.x * params.mean + params.eps);
+// What <g, n> n is of x, with one r for each n; the third is before the whole.
+let along = params.mean * factor * factor * total.y;
+if (live) {
   for (var vec = own; vec < params.width_vecs; vec += $width) {
-    let x = load_input(at, vec);
     @if weight
     let g = load_output_gradient(at, vec) * load_weight(0u, vec);
     @else
     let g = load_output_gradient(at, vec);
     @end
-    sums = vec2f(dot4(sums.x, x, x), dot4(sums.y, g, x));
+    add_input_gradient(at, vec, factor * (g - along * load_input(at, vec)));
   }
-  let total = sum_lanes(sums, lane);
-  let factor = inverseSqrt(total.x * params.mean + params.eps);
-  // What <g, n> n is of x, with one r for each n; the third is before the whole.
-  let along = params.mean * factor * factor * total.y;
-  if (live) {
-    for (var vec = own; vec < params.width_vecs; vec += $width) {
-      @if weight
-      let g = load_output_gradient(at, vec) * load_weight(0u, vec);
-      @else
-      let g = load_output_gradient(at, vec);
-      @end
-      add_input_gradient(at, vec, factor * (g - along * load_input(at, vec)));
-    }
-    @if weight
-    if (own == 0u) {
-      row_factors[row] = factor;
-    }
-    @end
+  @if weight
+  if (own == 0u) {
+    row_factors[row] = factor;
   }
+  @end
 }
 `;

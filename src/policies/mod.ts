@@ -15,6 +15,12 @@ export type {
   PolicySelection,
   PolicyShape,
 } from "../ops/mod.ts";
+export type { LongLoraGroupOptions } from "./longlora/groups.ts";
+export {
+  longlora,
+  type LongLoraOptions,
+  type LongLoraPolicy,
+} from "./longlora/longlora.ts";
 
 export {
   type ClusterLevel,

@@ -146,6 +146,29 @@ Deno.test("flash1Algorithm() refuses f16, and loops that would be cut off", () =
     UnsupportedError,
     "over 4096 rows and 4096 keys",
   );
+  // Many rows and many keys, but no sequence has both.
+  const ragged = (cuSeqlens: number[], cuSeqlensKey: number[]) => {
+    const of = (tokens: number) =>
+      ({ dtype: "f32", shape: [tokens, 1, 16] }) as const;
+    const key = of(cuSeqlensKey.at(-1)!);
+    return partsFor(
+      attentionProblem({
+        query: of(cuSeqlens.at(-1)!),
+        key,
+        value: key,
+        cuSeqlens,
+        cuSeqlensKey,
+      }),
+      { ...DEVICE, maxLoopIterations: 65535 },
+      { algorithm: "fa1" },
+    );
+  };
+  ragged([0, 4096, 4097], [0, 1, 4097]);
+  assertThrows(
+    () => ragged([0, 1, 4097], [0, 1, 4097]),
+    UnsupportedError,
+    "over 4096 rows and 4096 keys",
+  );
   const limits = { ...DEVICE.limits, maxComputeWorkgroupStorageSize: 1024 };
   assertThrows(
     () =>

@@ -74,8 +74,8 @@ fn term(row: u32, column: u32) -> vec4f {
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: vec3u,
   @builtin(local_invocation_index) lane: u32) {
-  let index = (group_id.y * grid.x + group_id.x) * 64 + lane;
-
+  let group = group_id.x + grid.x * (group_id.y + grid.y * group_id.z);
+  let index = group * 64 + lane;
   let chunk = index / params.columns;
   let column = index - chunk * params.columns;
   if (chunk >= params.chunks) {

@@ -87,7 +87,8 @@ fn gradient_at(index: u32, position: i32, vec: u32) -> vec4f {
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: vec3u,
   @builtin(local_invocation_index) lane: u32) {
-  let index = (group_id.y * grid.x + group_id.x) * 64 + lane;
+  let group = group_id.x + grid.x * (group_id.y + grid.y * group_id.z);
+  let index = group * 64 + lane;
   let row = index / params.width_vecs;
   let vec = index - row * params.width_vecs;
   if (row >= params.row_count) {

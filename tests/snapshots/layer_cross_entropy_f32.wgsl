@@ -65,7 +65,8 @@ var<workgroup> states: array<vec2f, 64>;
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: vec3u,
   @builtin(local_invocation_index) lane: u32) {
-  let row = group_id.y * grid.x + group_id.x;
+  let group = group_id.x + grid.x * (group_id.y + grid.y * group_id.z);
+  let row = group;
   if (row >= params.row_count) {
     return;
   }

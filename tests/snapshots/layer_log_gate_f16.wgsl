@@ -44,7 +44,9 @@ fn log_logistic(x: vec4f) -> vec4f {
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: vec3u,
   @builtin(local_invocation_index) lane: u32) {
-  let vec = (group_id.y * grid.x + group_id.x) * 64 + lane;
+  let group = group_id.x + grid.x * (group_id.y + grid.y * group_id.z);
+  let index = group * 64 + lane;
+  let vec = index;
   if (vec >= params.vecs) {
     return;
   }

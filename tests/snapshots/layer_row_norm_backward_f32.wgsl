@@ -85,8 +85,9 @@ fn sum_lanes(value: vec2f, lane: u32) -> vec2f {
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: vec3u,
   @builtin(local_invocation_index) lane: u32) {
+  let group = group_id.x + grid.x * (group_id.y + grid.y * group_id.z);
   let own = lane % 16;
-  let row = (group_id.y * grid.x + group_id.x) * 4 + lane / 16;
+  let row = group * 4 + lane / 16;
   let live = row < params.row_count;
   // Lanes past the last row go along with it: all must reach the barriers.
   let at = min(row, params.row_count - 1u) * params.row_stride;

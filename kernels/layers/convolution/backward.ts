@@ -15,6 +15,7 @@
 
 import type { KernelSource } from "../../../src/core/kernel.ts";
 import { accumulatedRows } from "../../fragments/accumulate.ts";
+import { invocationEntry } from "../../entry.ts";
 import { type Fragment, kernelOf } from "../../fragment.ts";
 import { wgsl } from "../../wgsl.ts";
 import type { ColumnStore, ColumnTerms } from "../column_sums.ts";
@@ -70,7 +71,7 @@ export function preGradientKernel(spec: ConvolutionSpec): KernelSource {
       preGradients("read_write"),
       { uniforms: { row_count: "u32" } },
     ],
-    main: wgsl(PRE_GRADIENT, { lanes: CONVOLUTION_LANES }),
+    main: invocationEntry(CONVOLUTION_LANES, wgsl(PRE_GRADIENT)),
   });
 }
 
@@ -105,11 +106,10 @@ export function convolutionInputGradientKernel(
         code: wgsl(INPUT_GRADIENT, { finalState }),
       },
     ],
-    main: wgsl(INPUT_GRADIENTS, {
-      lanes: CONVOLUTION_LANES,
-      of,
-      input: of === "input",
-    }),
+    main: invocationEntry(
+      CONVOLUTION_LANES,
+      wgsl(INPUT_GRADIENTS, { of, input: of === "input" }),
+    ),
   });
 }
 
@@ -169,9 +169,8 @@ export function convolutionStore(
 }
 
 const PRE_GRADIENT = `${EACH_ROW}
-  let z = convolve(row, vec);
-  pre_gradient[index] = load_output_gradient(row * params.row_stride, vec) * silu_slope(z);
-}
+let z = convolve(row, vec);
+pre_gradient[index] = load_output_gradient(row * params.row_stride, vec) * silu_slope(z);
 `;
 
 const INPUT_GRADIENT = `
@@ -195,15 +194,14 @@ fn gradient_at(index: u32, position: i32, vec: u32) -> vec4f {
 `;
 
 const INPUT_GRADIENTS = `${EACH_ROW}
-  @if input
-  let sequence = sequence_of(row);
-  let position = i32(row - sequence_at(sequence).start);
-  @else
-  let sequence = row / params.before;
-  let position = i32(row - sequence * params.before) - i32(params.before);
-  @end
-  add_$of_gradient(row * params.row_stride, vec, gradient_at(sequence, position, vec));
-}
+@if input
+let sequence = sequence_of(row);
+let position = i32(row - sequence_at(sequence).start);
+@else
+let sequence = row / params.before;
+let position = i32(row - sequence * params.before) - i32(params.before);
+@end
+add_$of_gradient(row * params.row_stride, vec, gradient_at(sequence, position, vec));
 `;
 
 const STORE = `

@@ -5,6 +5,7 @@
  */
 
 import type { KernelSource } from "../../../src/core/kernel.ts";
+import { invocationEntry } from "../../entry.ts";
 import { kernelOf } from "../../fragment.ts";
 import { rowBinding, storeRow } from "../../fragments/rows.ts";
 import { wgsl } from "../../wgsl.ts";
@@ -56,7 +57,10 @@ export function convolutionKernel(spec: ConvolutionSpec): KernelSource {
       }),
       { uniforms: { row_count: "u32" } },
     ],
-    main: wgsl(FORWARD, { lanes: CONVOLUTION_LANES, silu: spec.silu }),
+    main: invocationEntry(
+      CONVOLUTION_LANES,
+      wgsl(FORWARD, { silu: spec.silu }),
+    ),
   });
 }
 
@@ -74,24 +78,22 @@ export function convolutionStateKernel(spec: ConvolutionSpec): KernelSource {
       }),
       { uniforms: { row_count: "u32" } },
     ],
-    main: wgsl(STATE, { lanes: CONVOLUTION_LANES }),
+    main: invocationEntry(CONVOLUTION_LANES, wgsl(STATE)),
   });
 }
 
 const FORWARD = `${EACH_ROW}
-  let z = convolve(row, vec);
-  @if silu
-  store_output(row * params.row_stride, vec, silu(z));
-  @else
-  store_output(row * params.row_stride, vec, z);
-  @end
-}
+let z = convolve(row, vec);
+@if silu
+store_output(row * params.row_stride, vec, silu(z));
+@else
+store_output(row * params.row_stride, vec, z);
+@end
 `;
 
 const STATE = `${EACH_ROW}
-  let sequence = row / params.before;
-  let slot = row - sequence * params.before;
-  let position = i32(sequence_at(sequence).count + slot) - i32(params.before);
-  store_final_state(row * params.row_stride, vec, input_at(sequence, position, vec));
-}
+let sequence = row / params.before;
+let slot = row - sequence * params.before;
+let position = i32(sequence_at(sequence).count + slot) - i32(params.before);
+store_final_state(row * params.row_stride, vec, input_at(sequence, position, vec));
 `;

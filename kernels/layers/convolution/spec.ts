@@ -182,13 +182,9 @@ export function convolutionLabel(
 
 /** The start of a kernel with an invocation for four channels of a row. */
 export const EACH_ROW = `
-@compute @workgroup_size($lanes)
-fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: vec3u,
-  @builtin(local_invocation_index) lane: u32) {
-  let index = (group_id.y * grid.x + group_id.x) * $lanes + lane;
-  let row = index / params.width_vecs;
-  let vec = index - row * params.width_vecs;
-  if (row >= params.row_count) {
-    return;
-  }
+let row = index / params.width_vecs;
+let vec = index - row * params.width_vecs;
+if (row >= params.row_count) {
+  return;
+}
 `;

@@ -24,8 +24,10 @@ import {
   arenaBuffers,
   type AttentionTensors,
   capturedTensors,
+  checkBlockTable,
   checkSelection,
   checkTensors,
+  deviceTable,
 } from "./plan_tensors.ts";
 import { loadAlgorithm } from "./variants/load.ts";
 
@@ -165,6 +167,7 @@ export class AttentionPlan implements Disposable {
       output,
       lse,
       blocks: (tensors.blockMask ?? problem.selection)?.bits,
+      blockTable: deviceTable(problem, tensors.blockTable),
       ...Object.fromEntries(captures),
     };
     arenas.forEach((arena, i) => resources[`arena_${i}`] = arena);
@@ -191,6 +194,7 @@ function checkedParts(
   options: PartsOptions,
 ): AttentionParts {
   checkSelection(gpu, problem.selection);
+  checkBlockTable(gpu, problem, undefined);
   checkIndexing(gpu, problem);
   const parts = attentionParts(problem, gpu, options);
   for (const own of Object.values(parts.captures)) checkCapture(gpu, own);

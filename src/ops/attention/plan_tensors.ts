@@ -43,6 +43,11 @@ export interface AttentionTensors {
    */
   readonly blockMask?: DeviceBlockMask | undefined;
   /**
+   * Where the options have a block table on the device: another one of the same
+   * shape, as each layer may have its own.
+   */
+  readonly blockTable?: GpuTensor | undefined;
+  /**
    * Where the options have `attnMask` on the device: another one of the same
    * dtype and shape, as each layer may have its own.
    */
@@ -73,6 +78,7 @@ export function checkTensors(
     checkTensor(gpu, "lse", tensors.lse, { type: "f32", size: elements.lse });
   }
   checkBlockMask(gpu, problem, tensors.blockMask);
+  checkBlockTable(gpu, problem, tensors.blockTable);
   if (keys.segments > 0) {
     checkArenas(tensors.arenas, problem);
     return;
@@ -159,6 +165,44 @@ export function checkBlockMask(
       own,
     );
   }
+}
+
+/** The block table that a plan reads, where it is on the device. */
+export function deviceTable(
+  { keys }: AttentionProblem,
+  table: GpuTensor | undefined,
+): GpuTensor | undefined {
+  const own = keys.kind === "paged" ? keys.blockTable : undefined;
+  return own instanceof GpuTensor ? table ?? own : undefined;
+}
+
+/**
+ * Throws unless a block table can stand for a problem's, if one is given, or that
+ * one is of the plan's device.
+ *
+ * @throws {TypeError} if it is of another device, dtype or shape, or destroyed
+ */
+export function checkBlockTable(
+  gpu: Gpu,
+  problem: AttentionProblem,
+  table: GpuTensor | undefined,
+): void {
+  const own = deviceTable(problem, undefined);
+  checkType(
+    table === undefined || own !== undefined,
+    "blockTable",
+    "must not be given to a plan whose options have none on the device",
+    table,
+  );
+  if (own === undefined) return;
+  const read = table ?? own;
+  checkTensor(gpu, "blockTable", read, { type: "u32", size: own.size });
+  checkType(
+    read.shape.join() === own.shape.join(),
+    "blockTable.shape",
+    `must be that of the plan's ([${own.shape.join(", ")}])`,
+    read.shape,
+  );
 }
 
 /** Throws unless a block mask on the device is of that `Gpu`. */

@@ -8,6 +8,7 @@
 
 import type { Dropout } from "../../core/dropout.ts";
 import type { DType } from "../../core/dtype.ts";
+import type { GpuTensor } from "../../gpu/mod.ts";
 import type { MaskMod, ScoreMod } from "../../mods/mod.ts";
 import type { DeviceBlockMask } from "../block_mask/device_block_mask.ts";
 import type { ProblemPolicy } from "./policy_blocks.ts";
@@ -66,8 +67,8 @@ export interface PagedKeys {
   readonly segments: number;
   /** Blocks of one arena. */
   readonly segmentBlocks: number;
-  /** `[sequences, tableWidth]` block ids. */
-  readonly blockTable: Uint32Array;
+  /** `[sequences, tableWidth]` block ids; on the device, as they are when it runs. */
+  readonly blockTable: Uint32Array | GpuTensor;
   /** Columns of the table. */
   readonly tableWidth: number;
 }

@@ -29,6 +29,11 @@ export interface BackwardTensors {
    * geometry, if it is what forward had.
    */
   readonly blockMask?: DeviceBlockMask | undefined;
+  /**
+   * Where the options have a block table on the device: another one of the same
+   * shape, if it is what forward had.
+   */
+  readonly blockTable?: GpuTensor | undefined;
   /** What forward gave. */
   readonly output: GpuTensor;
   /** Forward's log-sum-exp, f32. */

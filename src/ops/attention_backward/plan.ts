@@ -12,7 +12,12 @@ import {
   namesOfCaptures,
   type PassDescriptor,
 } from "../attention/plan.ts";
-import { capturedTensors, checkSelection } from "../attention/plan_tensors.ts";
+import {
+  capturedTensors,
+  checkBlockTable,
+  checkSelection,
+  deviceTable,
+} from "../attention/plan_tensors.ts";
 import type { AttentionProblem } from "../attention/problem.ts";
 import { checkGpu, PlanProgram } from "../plan/plan_program.ts";
 import type { BackwardChoices } from "./choices.ts";
@@ -182,6 +187,7 @@ export class AttentionBackwardPlan implements Disposable {
       output: tensors.output,
       lse: tensors.lse,
       blocks: (tensors.blockMask ?? problem.selection)?.bits,
+      blockTable: deviceTable(problem, tensors.blockTable),
       output_gradient: tensors.outputGradient,
       lse_gradient: tensors.lseGradient,
       query_gradient: tensors.queryGradient,
@@ -216,6 +222,7 @@ function checkedParts(
     BackwardPlanOptions,
 ): BackwardParts {
   checkSelection(gpu, problem.selection);
+  checkBlockTable(gpu, problem, undefined);
   checkIndexing(gpu, problem);
   checkCaptured(captureGradients);
   const backward = {

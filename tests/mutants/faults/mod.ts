@@ -34,7 +34,9 @@ import { MODEL_FAULTS } from "./models.ts";
 import { MODS_FAULTS } from "./mods.ts";
 import { OPS_FAULTS } from "./ops.ts";
 import { PACKING_FAULTS } from "./packing.ts";
+import { LONGLORA_FAULTS } from "./policies/longlora.ts";
 import { PLAYGROUND_FAULTS } from "./playground.ts";
+import { POLICY_CORE_FAULTS } from "./policies/core.ts";
 import { REFERENCE_FAULTS } from "./reference.ts";
 import { REPRO_FAULTS } from "./repro.ts";
 import { ROTARY_FAULTS } from "./rotary.ts";
@@ -62,7 +64,9 @@ export const FAULTS: readonly Fault[] = [
   ...BLOCK_MASK_FAULTS,
   ...MASK_FAULTS,
   ...PACKING_FAULTS,
+  ...LONGLORA_FAULTS,
   ...PLAYGROUND_FAULTS,
+  ...POLICY_CORE_FAULTS,
   ...REFERENCE_FAULTS,
   ...LINEAR_DELTA_FAULTS,
   ...LINEAR_REFERENCE_FAULTS,

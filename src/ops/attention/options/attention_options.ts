@@ -77,8 +77,13 @@ export interface AttentionOptions<
   readonly cuSeqlensKey?: Indices;
   /** Written keys of each sequence; what lies past them is never read. */
   readonly keyLengths?: Indices;
-  /** Paged: `[sequences, maxBlocks]` block ids, row-major. */
-  readonly blockTable?: Uint32Array;
+  /**
+   * Paged: `[sequences, maxBlocks]` block ids, row-major. A u32 GPU tensor of
+   * that shape stays on the device: a plan reads it each time that it runs, so
+   * that a dispatch before may write it. Nobody checks its ids then: one that is
+   * no block's gives wrong rows, and never reads outside of the tensors.
+   */
+  readonly blockTable?: Uint32Array | GpuTensor;
   /** A cache of ours, instead of `key`, `value` and `blockTable`. */
   readonly cache?: KvCache | ContiguousCache;
   /**

@@ -147,14 +147,18 @@ export function attentionProblem(
 
 /** What a policy keeps, if there is one. */
 function selectedBy(
-  { select, blockMask }: AttentionOptions<AnyTensor>,
-  shape: PolicyShape,
+  { select, blockMask, causal, window }: AttentionOptions<AnyTensor>,
+  shape: Omit<PolicyShape, "causal" | "window">,
   sequences: AttentionProblem["sequences"],
 ): SelectedMods & Pick<AttentionProblem, "policy"> {
   if (select === undefined) return { scoreMods: [], maskMods: [] };
   checkPolicy(select);
   const { name } = select;
-  const { scoreMods = [], maskMods = [], blocks } = select.select(shape);
+  const { scoreMods = [], maskMods = [], blocks } = select.select({
+    ...shape,
+    causal,
+    window,
+  });
   checkType(
     blocks === undefined || !isDeviceBlockMask(blockMask),
     "blockMask",

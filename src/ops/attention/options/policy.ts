@@ -7,7 +7,11 @@
  */
 
 import { checkType } from "../../../core/check.ts";
-import type { MaskMod, ScoreMod } from "../../../mods/mod.ts";
+import type {
+  MaskMod,
+  ScoreMod,
+  SlidingWindowOptions,
+} from "../../../mods/mod.ts";
 import type { PolicyBlocks } from "../policy_blocks.ts";
 import type { AttentionProblem, SequenceShape } from "../problem.ts";
 
@@ -26,6 +30,10 @@ export interface PolicyShape extends
     SequenceShape,
     "queryCount" | "keyCount" | "queryOffset"
   >[];
+  /** Whether the call is `causal` by its own options. */
+  readonly causal?: boolean | undefined;
+  /** The call's own `window`, if it has one. */
+  readonly window?: SlidingWindowOptions | undefined;
 }
 
 /**

@@ -54,7 +54,6 @@ export function flash1Algorithm(
     );
   }
   const rows = largest(problem.sequences.map((s) => packedRows(problem, s)));
-  const keys = largest(problem.sequences.map((s) => s.keyCount));
   const candidate = {
     rows,
     headVecs: vecsOf(problem.headDim),
@@ -63,7 +62,11 @@ export function flash1Algorithm(
     dropout: problem.dropout !== undefined,
   };
   const tile = flash1Tile(candidate, tiles, device);
-  checkLoops(keys, tile, candidate, device);
+  // Each sequence by itself: the longest in rows may have few keys.
+  for (const sequence of problem.sequences) {
+    const rows = packedRows(problem, sequence);
+    checkLoops(sequence.keyCount, tile, { ...candidate, rows }, device);
+  }
   const work = flatWork(problem);
   const kernel = flash1Kernel({ ...spec, tile });
   const size = { rows: tileRows(tile), keys: tile.keysPerStep };
