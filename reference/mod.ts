@@ -224,6 +224,7 @@ export {
   raggedGroups,
   rolledGroups,
 } from "./policies/longlora.ts";
+export {
   clusterMeans,
   type ClusterQueries,
   clusterScores,
