@@ -41,3 +41,7 @@ export {
   SqueezedPlan,
   type SqueezedTensors,
 } from "./squeezed/squeezed_plan.ts";
+export {
+  SqueezedPolicy,
+  type SqueezedPolicyOptions,
+} from "./squeezed/squeezed_policy.ts";

@@ -41,6 +41,11 @@ export interface LookupProblem {
   readonly dtype: "f32" | "f16";
   readonly queries: number;
   readonly queryHeads: number;
+  /**
+   * Elements from one query to the next, and from one head to the next; those
+   * of `[queries, queryHeads, headDim]` by default.
+   */
+  readonly strides?: { readonly token: number; readonly head: number };
   readonly sizes: ClusterSizes;
   readonly scale: number;
   /** What a cluster's mean must be above. */
@@ -139,7 +144,7 @@ export function lookupParts(gpu: Gpu, problem: LookupProblem): ProgramParts {
 /** The means of a level's clusters. */
 function levelOf(
   { limits }: Gpu,
-  { dtype, queries, queryHeads, scale, sizes }: LookupProblem,
+  { dtype, queries, queryHeads, strides, scale, sizes }: LookupProblem,
   { prefix, clusters, listed }: Level,
 ): Dispatch[] {
   const { kvHeads, headDim } = sizes;
@@ -151,13 +156,12 @@ function levelOf(
   const chunks = Math.ceil(rows / CHUNK_ROWS);
   const row_tiles = Math.ceil(rows / CENTROID_ROWS);
   const cluster_tiles = Math.ceil(clusters / CENTROID_LANES);
-  const stride = rowStride(queryFormat, headDim);
+  const { token = queryHeads * headDim, head = headDim } = strides ?? {};
   const uniforms = {
     head_dim: headDim,
     head_vecs: Math.ceil(headDim / 4),
-    query_at: 0,
-    query_token_stride: queryHeads * stride,
-    query_head_stride: stride,
+    query_token_stride: rowStride(queryFormat, token),
+    query_head_stride: rowStride(queryFormat, head),
     rows,
     group,
     kv_heads: kvHeads,

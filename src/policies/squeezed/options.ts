@@ -14,6 +14,7 @@ import {
 import type { OptionHints } from "../../core/options.ts";
 import { checkOptions } from "../../core/options.ts";
 import type { Gpu } from "../../gpu/mod.ts";
+import type { PlanChoices } from "../../ops/mod.ts";
 import { type AnyTensor, describeTensor } from "../../ops/tensors.ts";
 import {
   type ClusterSizes,
@@ -59,10 +60,14 @@ export interface SqueezedOptions<Tensor = AnyTensor>
   readonly value: Tensor;
   /** Written keys, the queries' own as the last; all that there is room for. */
   readonly keyLength?: number | undefined;
+  /** Factor of the dot products; `1 / sqrt(headDim)` by default. */
+  readonly scale?: number | undefined;
   /** `cap * tanh(score / cap)`, of keys' scores; not of centroids'. */
   readonly softcap?: number | undefined;
   /** Whether the log-sum-exp is wanted too. */
   readonly returnLse?: boolean | undefined;
+  /** How attention runs, over kept keys and over the others. */
+  readonly choices?: PlanChoices | undefined;
 }
 
 /** Checked options. */
@@ -128,6 +133,7 @@ export function squeezedProblem(
       "scale",
       "softcap",
       "returnLse",
+      "choices",
     ],
     hints: HINTS,
   });
@@ -177,6 +183,14 @@ export function squeezedProblem(
     `must have the key's headDim (${key.shape[3]})`,
     query.shape,
   );
+  const { scale = 1 / Math.sqrt(headDim) } = options;
+  checkFinite("scale", scale);
+  checkRange(
+    Number.isFinite(Math.fround(scale)),
+    "scale",
+    "must be finite in float32",
+    scale,
+  );
   const { keyLength = room, softcap, returnLse } = options;
   const least = kept.sizes.keys + queries;
   checkInteger("keyLength", keyLength, 0, room);
@@ -196,6 +210,7 @@ export function squeezedProblem(
     valueHeadDim: value.shape[3],
     room,
     keyLength,
+    scale,
     softcap,
     lse: returnLse ?? false,
   };
@@ -215,10 +230,7 @@ export function checkThresholds(
     readonly kvHeads: number;
     readonly headDim: number;
   },
-): Pick<
-  SqueezedProblem,
-  "sizes" | "threshold" | "coarseThreshold" | "scale"
-> {
+): Pick<SqueezedProblem, "sizes" | "threshold" | "coarseThreshold"> {
   const sizes = clusterSizes(gpu, options.clusters);
   checkType(
     sizes.kvHeads === kvHeads && sizes.headDim === headDim,
@@ -247,15 +259,7 @@ export function checkThresholds(
   if (coarseThreshold !== undefined) {
     checkThreshold("coarseThreshold", coarseThreshold);
   }
-  const { scale = 1 / Math.sqrt(headDim) } = options;
-  checkFinite("scale", scale);
-  checkRange(
-    Number.isFinite(Math.fround(scale)),
-    "scale",
-    "must be finite in float32",
-    scale,
-  );
-  return { sizes, threshold, coarseThreshold: coarseThreshold ?? 0, scale };
+  return { sizes, threshold, coarseThreshold: coarseThreshold ?? 0 };
 }
 
 function checkThreshold(name: string, threshold: number): void {

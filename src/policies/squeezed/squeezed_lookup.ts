@@ -5,8 +5,26 @@
  */
 
 import { type Gpu, type GpuTensor, Program } from "../../gpu/mod.ts";
+import { DeviceBlockMask } from "../../ops/mod.ts";
 import type { SqueezedClusters } from "./clusters.ts";
 import { lookupParts, type LookupProblem } from "./lookup.ts";
+
+/**
+ * A mask of single keys with one row of bits for all queries, however many: what
+ * is looked up is kept by all of them.
+ */
+export function keyMask(
+  gpu: Gpu,
+  of: { readonly batch?: number; readonly heads?: number; keys: number },
+): Promise<DeviceBlockMask> {
+  const queries = 2 ** 30;
+  return DeviceBlockMask.create(gpu, {
+    ...of,
+    queries,
+    queryBlock: queries,
+    keyBlock: 1,
+  });
+}
 
 /** What a look-up reads, and what it writes besides means. */
 export interface LookupTensors {
@@ -15,11 +33,11 @@ export interface LookupTensors {
   /** `[kvHeads, words]`, u32: a bit for each key; where nothing is gathered. */
   readonly bits?: GpuTensor;
   /** `[kvHeads, keys]`, u32: rows of kept keys, then of others. */
-  readonly key_table?: GpuTensor;
+  readonly keyTable?: GpuTensor;
   /** `[kvHeads]`, u32: how many are kept. */
-  readonly key_counts?: GpuTensor;
+  readonly keyCounts?: GpuTensor;
   /** `[kvHeads, words]`, u32: a bit for each place of the table in use. */
-  readonly key_places?: GpuTensor;
+  readonly keyPlaces?: GpuTensor;
 }
 
 /** The means of clusters, and a bit for each key; all on the device. */
@@ -63,7 +81,7 @@ export class SqueezedLookup {
   /** Records it. */
   encode(
     encoder: GPUCommandEncoder,
-    { query, clusters, ...written }: LookupTensors,
+    { query, clusters, bits, keyTable, keyCounts, keyPlaces }: LookupTensors,
   ): void {
     const { coarse } = clusters;
     this.#program.encode(encoder, {
@@ -72,7 +90,10 @@ export class SqueezedLookup {
       counts: clusters.counts,
       labels: clusters.labels,
       means: this.means,
-      ...written,
+      bits,
+      key_table: keyTable,
+      key_counts: keyCounts,
+      key_places: keyPlaces,
       ...(coarse && {
         coarse_centroids: coarse.centroids,
         coarse_counts: coarse.counts,

@@ -1,4 +1,3 @@
-// deno-lint-ignore-file camelcase -- uniforms and resources have the names of WGSL
 /**
  * A plan for Squeezed Attention: compiled, reusable, disposable.
  *
@@ -17,8 +16,9 @@ import {
   type AttentionOptions,
   type AttentionPlan,
   attentionProblem,
-  DeviceBlockMask,
+  type DeviceBlockMask,
   planAttention,
+  type PlanChoices,
 } from "../../ops/mod.ts";
 import { checkGpu } from "../../ops/plan/plan_program.ts";
 import { checkTensor, checkWritten } from "../../ops/plan/tensors.ts";
@@ -29,10 +29,7 @@ import {
   type SqueezedProblem,
   squeezedProblem,
 } from "./options.ts";
-import { SqueezedLookup } from "./squeezed_lookup.ts";
-
-/** Queries of a mask whose one row is for all: as many as there may be. */
-const ALL_QUERIES = 2 ** 30;
+import { keyMask, SqueezedLookup } from "./squeezed_lookup.ts";
 
 /**
  * What a {@linkcode SqueezedPlan}'s `encode` reads and writes.
@@ -139,7 +136,7 @@ export class SqueezedPlan implements Disposable {
     checkGpu(gpu);
     const problem = squeezedProblem(gpu, options);
     const { clusters } = options;
-    const parts = await createParts(gpu, problem);
+    const parts = await createParts(gpu, problem, options.choices);
     return new SqueezedPlan(gpu, { clusters, problem, parts });
   }
 
@@ -201,9 +198,9 @@ export class SqueezedPlan implements Disposable {
     lookup.encode(encoder, {
       query,
       clusters,
-      key_table: table,
-      key_counts: counts,
-      key_places: mask.bits,
+      keyTable: table,
+      keyCounts: counts,
+      keyPlaces: mask.bits,
     });
     rest.encode(encoder, { query, key, value, output, lse });
     prefix.encode(encoder, {
@@ -341,7 +338,11 @@ interface Parts {
   readonly owned: readonly { destroy(): void }[];
 }
 
-async function createParts(gpu: Gpu, problem: SqueezedProblem): Promise<Parts> {
+async function createParts(
+  gpu: Gpu,
+  problem: SqueezedProblem,
+  choices: PlanChoices | undefined,
+): Promise<Parts> {
   const { dtype, queries, queryHeads, valueHeadDim, sizes } = problem;
   const { kvHeads, keys } = sizes;
   const owned: { destroy(): void }[] = [];
@@ -356,19 +357,16 @@ async function createParts(gpu: Gpu, problem: SqueezedProblem): Promise<Parts> {
     );
     const table = keep(gpu.empty("u32", [kvHeads, keys], "squeezed.table"));
     const counts = keep(gpu.empty("u32", [kvHeads], "squeezed.counts"));
-    const mask = keep(
-      await DeviceBlockMask.create(gpu, {
-        batch: kvHeads,
-        queries: ALL_QUERIES,
-        queryBlock: ALL_QUERIES,
-        keys,
-        keyBlock: 1,
+    const mask = keep(await keyMask(gpu, { batch: kvHeads, keys }));
+    const prefix = keep(
+      await planAttention(gpu, {
+        ...prefixOptions(problem, table, mask),
+        ...choices,
       }),
     );
-    const prefix = keep(
-      await planAttention(gpu, prefixOptions(problem, table, mask)),
+    const rest = keep(
+      await planAttention(gpu, { ...restOptions(problem), ...choices }),
     );
-    const rest = keep(await planAttention(gpu, restOptions(problem)));
     const merge = keep(
       await Program.create(gpu, "squeezed.merge", mergeParts(gpu, problem)),
     );

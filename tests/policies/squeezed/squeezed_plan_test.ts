@@ -19,6 +19,7 @@ import {
   type SqueezedPlan,
 } from "../../../src/policies/mod.ts";
 import { hostOf } from "../../support/attention/storage.ts";
+import { TILES } from "../../support/attention/runner.ts";
 import { gpuTest } from "../../support/gpu.ts";
 import {
   clustersOn,
@@ -105,6 +106,7 @@ async function run(gpu: Gpu, calls: readonly Call[]): Promise<Ran[]> {
           ...(softcap !== undefined && { softcap }),
           ...(scale !== undefined && { scale }),
           returnLse: true,
+          choices: { tiles: TILES.small },
         }),
       );
       const unwritten = (dim: number, dtype = c.dtype) => {

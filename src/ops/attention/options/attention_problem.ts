@@ -117,16 +117,16 @@ export function attentionProblem(
     valueHeadDim,
     scale,
     sequences,
-  };
-  const { policy, ...selected } = selectedBy(options, shape, sequences);
-  return {
-    ...shape,
-    queryTokens: rank === 3 ? query.shape[0] : query.shape[0] * query.shape[1],
     layout,
     qkv: options.qkv !== undefined,
     ...((apart || keys.strides) && {
       strides: { dense: rank === 4, ...own, ...keys.strides },
     }),
+  };
+  const { policy, ...selected } = selectedBy(options, shape, sequences);
+  return {
+    ...shape,
+    queryTokens: rank === 3 ? query.shape[0] : query.shape[0] * query.shape[1],
     keys: keys.keys,
     ...boundMods(options, selected, {
       sequences,
