@@ -11,10 +11,20 @@
 
 export type {
   AttentionPolicy,
+  ExplainedPolicy,
   PolicyBlocks,
   PolicySelection,
   PolicyShape,
 } from "../ops/mod.ts";
+
+export {
+  s2,
+  type S2Band,
+  type S2Coverage,
+  type S2Heads,
+  type S2Options,
+  S2Policy,
+} from "./s2/mod.ts";
 export type { LongLoraGroupOptions } from "./longlora/groups.ts";
 export {
   longlora,
@@ -27,6 +37,7 @@ export {
   clusterSizes,
   type SqueezedClusters,
 } from "./squeezed/clusters.ts";
+<<<<<<< HEAD
 export type {
   SqueezedOptions,
   SqueezedThresholds,
@@ -45,3 +56,24 @@ export {
   SqueezedPolicy,
   type SqueezedPolicyOptions,
 } from "./squeezed/squeezed_policy.ts";
+=======
+export {
+  type LongLoraHalf,
+  type LongLoraOutput,
+  type LongLoraRagged,
+  longloraRagged,
+  type LongLoraRaggedOptions,
+} from "./longlora/ragged.ts";
+export {
+  experimentalPrFlash,
+  type PrFlashOptions,
+  type PrFlashPolicy,
+} from "./prflash/prflash.ts";
+export type { PrFlashFamily } from "./prflash/keep_probability.ts";
+
+export {
+  SqueezedContext,
+  type SqueezedContextOptions,
+} from "./squeezed/context.ts";
+export type { ContextKeys } from "./squeezed/fit/key_places.ts";
+>>>>>>> main

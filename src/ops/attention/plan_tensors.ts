@@ -11,7 +11,7 @@ import type { BlockGrid, TensorBinding } from "../../mods/mod.ts";
 import { checkTensor, type NamedBuffers } from "../plan/tensors.ts";
 import type { DeviceBlockMask } from "../block_mask/device_block_mask.ts";
 import { type AttentionProblem, bufferTokens } from "./problem.ts";
-import { tensorElements } from "./rows.ts";
+import { blockScoresElements, tensorElements } from "./rows.ts";
 
 /**
  * What a plan's `encode` reads and writes.
@@ -38,8 +38,14 @@ export interface AttentionTensors {
   /** Like the output without its last dimension, f32; where asked for. */
   readonly lse?: GpuTensor | undefined;
   /**
+   * `[batch, queryHeads, queryBlocks, keyBlocks]`, f32; where the options have
+   * `blockScores`.
+   */
+  readonly blockScores?: GpuTensor | undefined;
+  /**
    * Where the options have a block mask on the device: another one of the same
-   * geometry, as each layer may have its own.
+   * geometry, as each layer may have its own. In the place of what a policy
+   * selects: nothing is selected then.
    */
   readonly blockMask?: DeviceBlockMask | undefined;
   /**
@@ -76,6 +82,12 @@ export function checkTensors(
   rows("output");
   if (problem.lse) {
     checkTensor(gpu, "lse", tensors.lse, { type: "f32", size: elements.lse });
+  }
+  if (problem.blockScores) {
+    checkTensor(gpu, "blockScores", tensors.blockScores, {
+      type: "f32",
+      size: blockScoresElements(problem),
+    });
   }
   checkBlockMask(gpu, problem, tensors.blockMask);
   checkBlockTable(gpu, problem, tensors.blockTable);
@@ -145,17 +157,18 @@ export function capturedTensors(
  */
 export function checkBlockMask(
   gpu: Gpu,
-  { selection }: AttentionProblem,
+  problem: AttentionProblem,
   mask: DeviceBlockMask | undefined,
 ): void {
-  if (mask === undefined) return checkSelection(gpu, selection);
+  const { selection } = problem;
+  if (mask === undefined) return checkSelection(gpu, problem);
   checkType(
     selection !== undefined,
     "blockMask",
     "must not be given to a plan whose options have none on the device",
     mask,
   );
-  checkSelection(gpu, mask);
+  checkMaskGpu(gpu, mask, "blockMask");
   for (const [name, value] of Object.entries(selection.grid)) {
     const own = mask.grid[name as keyof BlockGrid];
     checkType(
@@ -205,13 +218,18 @@ export function checkBlockTable(
   );
 }
 
-/** Throws unless a block mask on the device is of that `Gpu`. */
+/** Throws unless a problem's block mask on the device is of that `Gpu`. */
 export function checkSelection(
   gpu: Gpu,
-  mask: DeviceBlockMask | undefined,
+  { selection, policy }: AttentionProblem,
 ): void {
-  if (mask === undefined) return;
-  checkType(mask.gpu === gpu, "blockMask", "must be of the plan's Gpu", mask);
+  if (selection === undefined) return;
+  const name = policy?.blocks ? `select (${policy.name}) blocks` : "blockMask";
+  checkMaskGpu(gpu, selection, name);
+}
+
+function checkMaskGpu(gpu: Gpu, mask: DeviceBlockMask, name: string): void {
+  checkType(mask.gpu === gpu, name, "must be of the plan's Gpu", mask);
   void mask.bits.buffer;
 }
 

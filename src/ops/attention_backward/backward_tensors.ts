@@ -26,7 +26,8 @@ export interface BackwardTensors {
   readonly arenas?: readonly GpuBuffer[] | undefined;
   /**
    * Where the options have a block mask on the device: another one of the same
-   * geometry, if it is what forward had.
+   * geometry, if it is what forward had. What a policy selected for forward
+   * must be given, such as a {@linkcode DeviceBlockMask.copy} of it.
    */
   readonly blockMask?: DeviceBlockMask | undefined;
   /**

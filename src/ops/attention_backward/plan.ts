@@ -5,6 +5,7 @@
  * @module
  */
 
+import { checkType } from "../../core/check.ts";
 import type { Gpu } from "../../gpu/mod.ts";
 import { checkIndexing } from "../attention/limits.ts";
 import {
@@ -171,6 +172,13 @@ export class AttentionBackwardPlan implements Disposable {
       captureGradients: this.#options.captureGradients ?? [],
       gradientStrides: this.#options.gradientStrides ?? {},
     });
+    const { policy } = problem;
+    checkType(
+      policy?.blocks === undefined || tensors.blockMask !== undefined,
+      "blockMask",
+      `must be what select (${policy?.name}) selected for forward, as later calls select anew`,
+      tensors.blockMask,
+    );
     const names = { ...NAMES, ...namesOfCaptures(parts.captures) };
     const captures = capturedTensors(gpu, parts.captures, undefined);
     checkBackwardWritten(
@@ -221,7 +229,7 @@ function checkedParts(
   { lseGradient = false, captureGradients = [], gradientStrides, ...choices }:
     BackwardPlanOptions,
 ): BackwardParts {
-  checkSelection(gpu, problem.selection);
+  checkSelection(gpu, problem);
   checkBlockTable(gpu, problem, undefined);
   checkIndexing(gpu, problem);
   checkCaptured(captureGradients);

@@ -114,20 +114,30 @@ export class DeviceBlockMask implements Disposable {
    */
   readonly bits: GpuTensor;
   readonly #program: Program;
+  readonly #dispatch: Dispatch;
   readonly #dtype: "f32" | "f16" | "u32";
 
+  /** Its dispatch is compiled. */
   private constructor(parts: {
     readonly gpu: Gpu;
     readonly grid: BlockGrid;
-    readonly bits: GpuTensor;
-    readonly program: Program;
+    readonly dispatch: Dispatch;
     readonly dtype: "f32" | "f16" | "u32";
   }) {
-    this.gpu = parts.gpu;
-    this.grid = parts.grid;
-    this.bits = parts.bits;
-    this.#program = parts.program;
-    this.#dtype = parts.dtype;
+    const { gpu, grid, dispatch, dtype } = parts;
+    const { batch, heads, queryBlocks, keyBlocks } = grid;
+    this.gpu = gpu;
+    this.grid = grid;
+    this.#dtype = dtype;
+    this.#dispatch = dispatch;
+    this.#program = new Program(gpu, "block mask");
+    this.#program.update({ dispatches: [dispatch] });
+    this.bits = gpu.empty("u32", [
+      batch,
+      heads,
+      queryBlocks,
+      bitWords(keyBlocks),
+    ], "block mask");
     noteDeviceBlockMask(this, blockRunsKernel);
   }
 
@@ -147,18 +157,10 @@ export class DeviceBlockMask implements Disposable {
     gpu.check();
     const grid = blockGrid(geometry);
     const checked = checkedOptions(options);
+    const dispatch = selectionOf(gpu, grid, checked);
+    await gpu.pipeline(dispatch.source);
     const { dtype } = checked;
-    const words = bitWords(grid.keyBlocks);
-    const program = await Program.create(gpu, "block mask", {
-      dispatches: [selectionOf(gpu, grid, checked)],
-    });
-    const bits = gpu.empty("u32", [
-      grid.batch,
-      grid.heads,
-      grid.queryBlocks,
-      words,
-    ], "block mask");
-    return new DeviceBlockMask({ gpu, grid, bits, program, dtype });
+    return new DeviceBlockMask({ gpu, grid, dispatch, dtype });
   }
 
   /**
@@ -192,6 +194,24 @@ export class DeviceBlockMask implements Disposable {
       scores.shape,
     );
     this.#program.encode(encoder, { scores, blocks: this.bits });
+  }
+
+  /**
+   * Another mask, with what this one selects where the encoder stands: what is
+   * selected here later does not change it. The caller destroys it.
+   *
+   * @throws {TypeError} if this one is destroyed
+   */
+  copy(encoder: GPUCommandEncoder): DeviceBlockMask {
+    const { gpu, grid, bits: { buffer, offset, byteLength } } = this;
+    const copy = new DeviceBlockMask({
+      gpu,
+      grid,
+      dispatch: this.#dispatch,
+      dtype: this.#dtype,
+    });
+    encoder.copyBufferToBuffer(buffer, offset, copy.bits.buffer, 0, byteLength);
+    return copy;
   }
 
   /** Reads the selection back, as a block mask on the host: this waits. */

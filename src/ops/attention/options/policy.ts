@@ -6,7 +6,6 @@
  * @module
  */
 
-import { checkType } from "../../../core/check.ts";
 import type {
   MaskMod,
   ScoreMod,
@@ -66,17 +65,4 @@ export interface AttentionPolicy {
    * @throws {RangeError} if a row would be left empty, or a number does not fit
    */
   select(shape: PolicyShape): PolicySelection;
-}
-
-/** Throws unless something is a policy. */
-export function checkPolicy(
-  policy: unknown,
-): asserts policy is AttentionPolicy {
-  const { name, select } = (policy ?? {}) as Partial<AttentionPolicy>;
-  checkType(
-    typeof name === "string" && typeof select === "function",
-    "select",
-    "must be a policy, as those of @quire/attention/policies",
-    policy,
-  );
 }

@@ -9,6 +9,8 @@ import { faultsIn, type SourceFault } from "../../fault.ts";
 
 const TABLES = ["laws/device_tables"];
 const PROGRAM = ["gpu/program/program"];
+const OPTIONS = ["ops/attention/options/select"];
+const SELECT = ["policies/select"];
 
 /** Every fault listed for it. */
 export const POLICY_CORE_FAULTS: readonly SourceFault[] = [
@@ -83,5 +85,75 @@ export const POLICY_CORE_FAULTS: readonly SourceFault[] = [
       "table === undefined || own !== undefined",
       "true",
     ],
+  ]),
+  ...faultsIn("src/ops/attention/attention.ts: attention", SELECT, [
+    [
+      "backward sees what was selected last",
+      "blockMask: kept[0]",
+      "blockMask: problem.selection",
+    ],
+  ]),
+  ...faultsIn("DeviceBlockMask.copy", SELECT, [
+    [
+      "a copy selects nothing",
+      "encoder.copyBufferToBuffer(buffer, offset, copy.bits.buffer, 0, byteLength)",
+      "",
+    ],
+    ["a copy is the mask itself", "return copy;", "return this;"],
+  ]),
+  ...faultsIn("AttentionPlan.encode", SELECT, [
+    [
+      "a policy selects where another mask is given",
+      "if (tensors.blockMask === undefined)",
+      "if (true)",
+    ],
+  ]),
+  ...faultsIn("AttentionBackwardPlan.encode", SELECT, [
+    [
+      "a backward plan sees what was selected last",
+      "policy?.blocks === undefined || tensors.blockMask !== undefined",
+      "true",
+    ],
+  ]),
+  ...faultsIn(
+    "src/ops/attention_backward/attention_backward.ts: uploaded",
+    SELECT,
+    [
+      [
+        "gradients of given outputs see what was selected last",
+        "problem.policy?.blocks === undefined",
+        "true",
+      ],
+    ],
+  ),
+  ...faultsIn("selectedBy", OPTIONS, [
+    [
+      "blocks may be of another grid",
+      "checkBlockGrid(blocks.mask.grid, extents, name);",
+      "",
+    ],
+    [
+      "blocks overrule the caller's in silence",
+      "!isDeviceBlockMask(blockMask)",
+      "true",
+    ],
+    [
+      "what is selected need not have a kernel",
+      '&& typeof blocks.encode === "function"',
+      "",
+    ],
+  ]),
+  ...faultsIn("selectedBy", SELECT, [
+    [
+      "a policy's scores are left out",
+      "return { scoreMods, maskMods, policy",
+      "return { scoreMods: [], maskMods, policy",
+    ],
+  ]),
+  ...faultsIn("modsOf", OPTIONS, [
+    ["a score mod may stand for a mask", "mod?.kind === kind", "mod"],
+  ]),
+  ...faultsIn("checkMaskGpu", OPTIONS, [
+    ["blocks may be another device's", "mask.gpu === gpu", "true"],
   ]),
 ];
