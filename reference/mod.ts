@@ -232,15 +232,12 @@ export {
   rolledGroups,
 } from "./policies/longlora.ts";
 export {
-<<<<<<< HEAD
-=======
   type BlockDraw,
   blockIsDrawn,
   drawnBlocks,
   inverselyWeighted,
 } from "./policies/prflash.ts";
 export {
->>>>>>> main
   clusterMeans,
   type ClusterQueries,
   clusterScores,

@@ -37,7 +37,6 @@ export {
   clusterSizes,
   type SqueezedClusters,
 } from "./squeezed/clusters.ts";
-<<<<<<< HEAD
 export type {
   SqueezedOptions,
   SqueezedThresholds,
@@ -56,7 +55,6 @@ export {
   SqueezedPolicy,
   type SqueezedPolicyOptions,
 } from "./squeezed/squeezed_policy.ts";
-=======
 export {
   type LongLoraHalf,
   type LongLoraOutput,
@@ -76,4 +74,3 @@ export {
   type SqueezedContextOptions,
 } from "./squeezed/context.ts";
 export type { ContextKeys } from "./squeezed/fit/key_places.ts";
->>>>>>> main

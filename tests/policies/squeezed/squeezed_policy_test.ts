@@ -1,6 +1,6 @@
 /** Squeezed Attention through `attention({ select })`. */
 
-import { assert, assertEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import {
   attention as exact,
   compareWithBound,
@@ -9,10 +9,11 @@ import {
   squeezedLookup,
 } from "../../../reference/mod.ts";
 import {
-  attentionProblem,
   type AttentionOptions,
+  type AttentionPlan,
   planAttention,
 } from "../../../src/ops/mod.ts";
+import type { GpuTensor } from "../../../src/gpu/mod.ts";
 import { SqueezedPolicy } from "../../../src/policies/mod.ts";
 import { TILES } from "../../support/attention/runner.ts";
 import { gpuTest } from "../../support/gpu.ts";
@@ -33,122 +34,161 @@ function transposed(data: Float32Array, rows: number, width: number) {
   return out;
 }
 
-gpuTest("SqueezedPolicy keeps what float64 keeps, beside other options", async (_, gpu) => {
-  const owned: { destroy(): void }[] = [];
-  const keep = <T extends { destroy(): void }>(one: T): T => {
-    owned.push(one);
-    return one;
-  };
-  try {
-    const context = contextOf(C);
-    const { headDim, kvHeads, queryHeads, queries } = C;
-    const lookup = { ...lookupOf(C, context, 0.5), scale: 1 / Math.sqrt(headDim) };
-    const select = keep(
-      await SqueezedPolicy.create(gpu, {
-        clusters: clustersOn(gpu, C, context, keep),
-        threshold: lookup.threshold,
-        coarseThreshold: lookup.coarse!.threshold,
-        dtype: "f32",
-        queryHeads,
-        keys: 200,
-      }),
-    );
-    const keys = C.context + C.rest;
-    const query = keep(gpu.tensor(context.query, [1, queries, queryHeads, headDim]));
-    const key = keep(gpu.tensor(context.key, [1, keys, kvHeads, headDim]));
-    const value = keep(gpu.tensor(context.value, [1, keys, kvHeads, headDim]));
-    const bhsd = (data: Float32Array, rows: number, heads: number) =>
-      keep(gpu.tensor(transposed(data, rows, headDim), [1, heads, rows, headDim]));
-    // In blocks of 4 tokens, backwards.
-    const blocks = Math.ceil(keys / 4);
-    const paged = (data: Float32Array) => {
-      const width = 4 * kvHeads * headDim;
-      const out = new Float32Array(blocks * width).fill(NaN);
-      for (let b = 0; b < blocks; b++) {
-        out.set(data.subarray(b * width, (b + 1) * width), (blocks - 1 - b) * width);
-      }
-      return keep(gpu.tensor(out, [blocks, 4, kvHeads, headDim]));
+gpuTest(
+  "SqueezedPolicy keeps what float64 keeps, beside other options",
+  async (_, gpu) => {
+    const owned: { destroy(): void }[] = [];
+    const keep = <T extends { destroy(): void }>(one: T): T => {
+      owned.push(one);
+      return one;
     };
-    const plain = { query, key, value, causal: true };
-    const runs: {
-      readonly options: AttentionOptions;
-      /** Keys that all else hides, and what becomes of scores. */
-      readonly hides?: (query: number, key: number) => boolean;
-    }[] = [
-      { options: plain },
-      {
-        options: { ...plain, window: { left: 60 } },
-        hides: (q, k) => k < q - 60,
-      },
-      {
-        options: {
-          query: bhsd(context.query, queries, queryHeads),
-          key: bhsd(context.key, keys, kvHeads),
-          value: bhsd(context.value, keys, kvHeads),
-          causal: true,
-          layout: "bhsd",
-        },
-      },
-      {
-        options: {
-          query,
-          key: paged(context.key),
-          value: paged(context.value),
-          causal: true,
-          blockTable: Uint32Array.from({ length: blocks }, (_, b) => blocks - 1 - b),
-          keyLengths: [keys],
-        },
-      },
-    ];
-    const recorded = [];
-    for (const { options } of runs) {
-      const plan = keep(
-        await planAttention(gpu, { ...options, select, tiles: TILES.small }),
+    try {
+      const context = contextOf(C);
+      const { headDim, kvHeads, queryHeads, queries } = C;
+      const lookup = {
+        ...lookupOf(C, context, 0.5),
+        scale: 1 / Math.sqrt(headDim),
+      };
+      const select = keep(
+        await SqueezedPolicy.create(gpu, {
+          clusters: clustersOn(gpu, C, context, keep),
+          threshold: lookup.threshold,
+          coarseThreshold: lookup.coarse!.threshold,
+          dtype: "f32",
+          queryHeads,
+          keys: 200,
+        }),
       );
-      const output = keep(gpu.empty("f32", options.query!.shape));
-      recorded.push({ plan, output, options });
-    }
-    assertEquals(recorded[0].plan.problem.policy?.name, "squeezed");
-    gpu.submit("policy", (encoder) => {
-      for (const { plan, output, options } of recorded) {
-        const { query, key, value } = options as typeof plain;
-        plan.encode(encoder, { query, key, value, output });
+      const keys = C.context + C.rest;
+      const query = keep(
+        gpu.tensor(context.query, [1, queries, queryHeads, headDim]),
+      );
+      const key = keep(gpu.tensor(context.key, [1, keys, kvHeads, headDim]));
+      const value = keep(
+        gpu.tensor(context.value, [1, keys, kvHeads, headDim]),
+      );
+      const bhsd = (data: Float32Array, rows: number, heads: number) =>
+        keep(
+          gpu.tensor(transposed(data, rows, headDim), [
+            1,
+            heads,
+            rows,
+            headDim,
+          ]),
+        );
+      // In blocks of 4 tokens, backwards.
+      const blocks = Math.ceil(keys / 4);
+      const paged = (data: Float32Array) => {
+        const width = 4 * kvHeads * headDim;
+        const out = new Float32Array(blocks * width).fill(NaN);
+        for (let b = 0; b < blocks; b++) {
+          out.set(
+            data.subarray(b * width, (b + 1) * width),
+            (blocks - 1 - b) * width,
+          );
+        }
+        return keep(gpu.tensor(out, [blocks, 4, kvHeads, headDim]));
+      };
+      const plain = { query, key, value, causal: true };
+      const runs: {
+        readonly options: AttentionOptions & {
+          readonly query: GpuTensor;
+          readonly key: GpuTensor;
+          readonly value: GpuTensor;
+        };
+        /** Keys that all else hides, and what becomes of scores. */
+        readonly hides?: (query: number, key: number) => boolean;
+      }[] = [
+        { options: plain },
+        {
+          options: { ...plain, window: { left: 60 } },
+          hides: (q, k) => k < q - 60,
+        },
+        {
+          options: {
+            query: bhsd(context.query, queries, queryHeads),
+            key: bhsd(context.key, keys, kvHeads),
+            value: bhsd(context.value, keys, kvHeads),
+            causal: true,
+            layout: "bhsd",
+          },
+        },
+        {
+          options: {
+            query,
+            key: paged(context.key),
+            value: paged(context.value),
+            causal: true,
+            blockTable: Uint32Array.from(
+              { length: blocks },
+              (_, b) => blocks - 1 - b,
+            ),
+            keyLengths: [keys],
+          },
+        },
+      ];
+      const outputs: GpuTensor[] = [];
+      const plans: AttentionPlan[] = [];
+      for (const { options } of runs) {
+        const { shape } = options.query;
+        plans.push(keep(
+          await planAttention(gpu, { ...options, select, tiles: TILES.small }),
+        ));
+        outputs.push(keep(gpu.empty("f32", shape)));
       }
-    });
-    const outputs = await gpu.read(recorded.map(({ output }) => output));
-    const { kept } = squeezedLookup(lookup);
-    const group = queryHeads / kvHeads;
-    runs.forEach(({ options, hides = () => false }, i) => {
-      const problem = {
-        query: context.query,
-        key: context.key,
-        value: context.value,
-        batch: 1,
-        queryLength: queries,
-        keyLength: keys,
-        queryHeads,
-        kvHeads,
-        headDim,
-        mask: (_batch: number, head: number, q: number, k: number) =>
-          k <= q && !hides(q, k) &&
-          (k >= C.context || kept[Math.floor(head / group) * C.context + k] === 1),
-      };
-      const output = outputs[i] as Float32Array;
-      const actual = options.layout === "bhsd"
-        ? transposed(output, queryHeads, headDim)
-        : output;
-      const { expected, bound } = {
-        expected: exact(problem).output,
-        bound: errorBound(problem, { keys: 8, gate: GATES.wgsl }).output,
-      };
-      const { ok, max } = compareWithBound({ actual, expected, bound });
-      assert(ok, `run ${i} is ${max} off, of ${bound}`);
-    });
-    const mask = await select.read();
-    const bits = Array.from({ length: kvHeads }, (_, head) =>
-      Array.from({ length: C.context }, (_, k) => mask.isEmpty?.(head, k) ?? 0));
-    assertEquals(bits.length, kvHeads);
-  } finally {
-    for (const one of owned) one.destroy();
-  }
-});
+      assertEquals(plans[0].problem.policy?.name, "squeezed");
+      gpu.submit("policy", (encoder) => {
+        for (const [i, plan] of plans.entries()) {
+          const { query, key, value } = runs[i].options;
+          plan.encode(encoder, { query, key, value, output: outputs[i] });
+        }
+      });
+      const arrays = await gpu.read(outputs);
+      const { kept } = squeezedLookup(lookup);
+      const group = queryHeads / kvHeads;
+      runs.forEach(({
+        options,
+        hides = () => false,
+      }, i) => {
+        const problem = {
+          query: context.query,
+          key: context.key,
+          value: context.value,
+          batch: 1,
+          queryLength: queries,
+          keyLength: keys,
+          queryHeads,
+          kvHeads,
+          headDim,
+          mask: (_batch: number, head: number, q: number, k: number) =>
+            k <= q && !hides(q, k) &&
+            (k >= C.context ||
+              kept[Math.floor(head / group) * C.context + k] === 1),
+        };
+        const output = arrays[i] as Float32Array;
+        const actual = options.layout === "bhsd"
+          ? transposed(output, queryHeads, headDim)
+          : output;
+        const expected = exact(problem).output;
+        const bound = errorBound(problem, { keys: 8, gate: GATES.wgsl }).output;
+        const { ok, max } = compareWithBound({ actual, expected, bound });
+        assert(ok, `run ${i} is ${max} off, of ${bound}`);
+      });
+      const { levels, grid } = await select.read();
+      const seen = Array.from(
+        { length: kvHeads },
+        (_, head) =>
+          levels.slice(
+            head * grid.keyBlocks,
+            head * grid.keyBlocks + C.context,
+          ),
+      );
+      assertEquals(
+        seen.flatMap((row) => [...row].map((x) => x === 2)),
+        [...kept].map((x) => x === 1),
+      );
+    } finally {
+      for (const one of owned) one.destroy();
+    }
+  },
+);

@@ -118,8 +118,11 @@ export function attentionProblem(
     valueHeadDim,
     scale,
     sequences,
-<<<<<<< HEAD
-=======
+    layout,
+    qkv: options.qkv !== undefined,
+    ...((apart || keys.strides) && {
+      strides: { dense: rank === 4, ...own, ...keys.strides },
+    }),
   };
   const extents = {
     sequences,
@@ -131,17 +134,6 @@ export function attentionProblem(
   };
   const { policy, ...selected } = selectedBy(options, shape, extents);
   const blockScores = blockScoresShape(options.blockScores, sequences);
-  return {
-    ...shape,
-    queryTokens: rank === 3 ? query.shape[0] : query.shape[0] * query.shape[1],
->>>>>>> main
-    layout,
-    qkv: options.qkv !== undefined,
-    ...((apart || keys.strides) && {
-      strides: { dense: rank === 4, ...own, ...keys.strides },
-    }),
-  };
-  const { policy, ...selected } = selectedBy(options, shape, sequences);
   return {
     ...shape,
     queryTokens: rank === 3 ? query.shape[0] : query.shape[0] * query.shape[1],
