@@ -47,6 +47,7 @@ import {
   sumTablesKernel,
 } from "../../kernels/attention/backward/capture_gradient.ts";
 import { KMEANS_SNAPSHOTS } from "./kmeans_kernels.ts";
+import { SQUEEZED_SNAPSHOTS } from "./squeezed_kernels.ts";
 import { LAYER_SNAPSHOTS } from "./layer_kernels.ts";
 import { LINEAR_SNAPSHOTS } from "./linear_kernels.ts";
 import { causal, emitMods, relativeBias, softcap } from "../../src/mods/mod.ts";
@@ -492,4 +493,5 @@ export const SNAPSHOTS: readonly (readonly [string, KernelSource])[] = [
   ...LAYER_SNAPSHOTS,
   ...LINEAR_SNAPSHOTS,
   ...KMEANS_SNAPSHOTS,
+  ...SQUEEZED_SNAPSHOTS,
 ];

@@ -9,19 +9,27 @@ import { DeviceBlockMask } from "../../ops/mod.ts";
 import type { SqueezedClusters } from "./clusters.ts";
 import { lookupParts, type LookupProblem } from "./lookup.ts";
 
+/** Queries of a mask that is for however many. */
+const MANY_QUERIES = 2 ** 30;
+
 /**
- * A mask of single keys with one row of bits for all queries, however many: what
- * is looked up is kept by all of them.
+ * A mask of single keys with one row of bits for all queries: what is looked up
+ * is kept by all of them.
  */
 export function keyMask(
   gpu: Gpu,
-  of: { readonly batch?: number; readonly heads?: number; keys: number },
+  { queries = MANY_QUERIES, ...of }: {
+    readonly batch?: number;
+    readonly heads?: number;
+    readonly queries?: number;
+    readonly keys: number;
+  },
 ): Promise<DeviceBlockMask> {
-  const queries = 2 ** 30;
+  const queryBlock = queries;
   return DeviceBlockMask.create(gpu, {
     ...of,
     queries,
-    queryBlock: queries,
+    queryBlock,
     keyBlock: 1,
   });
 }

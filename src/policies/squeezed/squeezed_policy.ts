@@ -30,7 +30,12 @@ export interface SqueezedPolicyOptions extends SqueezedThresholds {
   readonly dtype: "f32" | "f16";
   /** Query heads of the calls. */
   readonly queryHeads: number;
-  /** Keys of a call at most, those behind the context included. */
+  /** Queries of a call; at most, where keys are in blocks or a cache. */
+  readonly queries: number;
+  /**
+   * Keys that a call has room for, those behind the context included; at most,
+   * where they are in blocks or a cache.
+   */
   readonly keys: number;
 }
 
@@ -62,6 +67,7 @@ const OWNER = "SqueezedPolicy.create()";
  *   threshold: 0.1,
  *   dtype: "f32",
  *   queryHeads: 1,
+ *   queries: 1,
  *   keys: 5,
  * });
  * const { output } = await attention(gpu, {
@@ -103,7 +109,7 @@ export class SqueezedPolicy implements AttentionPolicy, Disposable {
   }
 
   /**
-   * Compiles the look-up, for any number of queries.
+   * Compiles the look-up.
    *
    * @throws {TypeError} for wrong types and options, and clusters of another Gpu
    * @throws {RangeError} for values out of range
@@ -119,11 +125,12 @@ export class SqueezedPolicy implements AttentionPolicy, Disposable {
     const { clusters } = options;
     const { kvHeads: heads, headDim } = problem.sizes;
     const scale = 1 / Math.sqrt(headDim);
-    const mask = await keyMask(gpu, { heads, keys: problem.keys });
+    const { queries } = options;
+    const mask = await keyMask(gpu, { heads, queries, keys: problem.keys });
     try {
       const lookup = await SqueezedLookup.create(gpu, {
         ...problem,
-        queries: 1,
+        queries,
         scale,
       });
       return new SqueezedPolicy(gpu, { clusters, problem, lookup, mask });
@@ -138,8 +145,7 @@ export class SqueezedPolicy implements AttentionPolicy, Disposable {
    *
    * @throws {TypeError} if it has several sequences, other heads, dims or another
    * dtype than the policy is for, or queries have strides
-   * @throws {RangeError} if it has more keys, or queries that do not stand behind
-   * the context
+   * @throws {RangeError} if its queries do not stand behind the context
    */
   select(shape: PolicyShape): PolicySelection {
     const problem = this.#problemOf(shape);
@@ -181,7 +187,7 @@ export class SqueezedPolicy implements AttentionPolicy, Disposable {
   }
 
   #problemOf(shape: PolicyShape): LookupProblem {
-    const { sizes, dtype, queryHeads, keys } = this.#problem;
+    const { sizes, dtype, queryHeads } = this.#problem;
     this.#gpu.check();
     const { kvHeads, headDim } = sizes;
     const own = { dtype, queryHeads, kvHeads, headDim };
@@ -207,12 +213,6 @@ export class SqueezedPolicy implements AttentionPolicy, Disposable {
       shape.strides?.query,
     );
     const [{ queryCount, keyCount, queryOffset }] = shape.sequences;
-    checkRange(
-      keyCount <= keys,
-      "keys",
-      `must be <= ${keys}, those that the policy squeezed was made for`,
-      keyCount,
-    );
     checkRange(
       queryOffset >= sizes.keys && queryOffset + queryCount <= keyCount,
       "queryOffset",
@@ -243,6 +243,7 @@ function policyProblem(
       "coarseThreshold",
       "dtype",
       "queryHeads",
+      "queries",
       "keys",
     ],
     hints: {
@@ -252,7 +253,7 @@ function policyProblem(
       quantile: "write threshold: the mean score at that quantile",
     },
   });
-  const { dtype, queryHeads, keys, clusters } = options;
+  const { dtype, queryHeads, queries, keys, clusters } = options;
   checkType(
     dtype === "f32" || dtype === "f16",
     "dtype",
@@ -261,6 +262,7 @@ function policyProblem(
   );
   const [kvHeads, , headDim] = clusters?.centroids?.shape ?? [];
   const kept = checkThresholds(gpu, options, { queryHeads, kvHeads, headDim });
-  checkInteger("keys", keys, kept.sizes.keys + 1, 2 ** 31 - 1);
+  checkInteger("queries", queries, 1, 2 ** 30);
+  checkInteger("keys", keys, kept.sizes.keys + queries, 2 ** 31 - 1);
   return { ...kept, dtype, queryHeads, keys, gather: false };
 }

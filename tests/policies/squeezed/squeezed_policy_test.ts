@@ -44,6 +44,7 @@ gpuTest(
     };
     try {
       const context = contextOf(C);
+      const keys = C.context + C.rest;
       const { headDim, kvHeads, queryHeads, queries } = C;
       const lookup = {
         ...lookupOf(C, context, 0.5),
@@ -56,10 +57,10 @@ gpuTest(
           coarseThreshold: lookup.coarse!.threshold,
           dtype: "f32",
           queryHeads,
-          keys: 200,
+          queries,
+          keys,
         }),
       );
-      const keys = C.context + C.rest;
       const query = keep(
         gpu.tensor(context.query, [1, queries, queryHeads, headDim]),
       );
