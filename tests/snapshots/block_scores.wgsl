@@ -80,8 +80,9 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: v
     for (var query = first; query < end; query++) {
       let row = lse_place(sequence.query_start + query, head);
       let order = block_maxima[row * params.score_blocks + block];
+      let log_sum = lse[row];
       if (order != 0u) {
-        highest = max(highest, exp(score_of(order) - lse[row]));
+        highest = max(highest, exp(score_of(order) - log_sum));
       }
     }
     block_scores[row_at + block] = highest;

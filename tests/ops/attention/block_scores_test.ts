@@ -94,23 +94,26 @@ gpuTest(
   },
 );
 
-gpuTest("what is saved for backward keeps nothing of scores of blocks", async (_, gpu) => {
-  const host = inputs(SIZES);
-  using device = upload(gpu, host);
-  const { query, key, value } = device;
-  const before = live(gpu).buffers;
-  const { saved, output, blockScores } = await attention(gpu, {
-    ...{ query, key, value },
-    ...asked,
-    forBackward: true,
-  });
-  assert(saved!.problem.lse);
-  output.destroy();
-  blockScores!.destroy();
-  assertEquals(live(gpu).buffers - before, 1);
-  saved!.destroy();
-  assertEquals(live(gpu).buffers - before, 0);
-});
+gpuTest(
+  "what is saved for backward keeps nothing of scores of blocks",
+  async (_, gpu) => {
+    const host = inputs(SIZES);
+    using device = upload(gpu, host);
+    const { query, key, value } = device;
+    const before = live(gpu).buffers;
+    const { saved, output, blockScores } = await attention(gpu, {
+      ...{ query, key, value },
+      ...asked,
+      forBackward: true,
+    });
+    assert(saved!.problem.lse);
+    output.destroy();
+    blockScores!.destroy();
+    assertEquals(live(gpu).buffers - before, 1);
+    saved!.destroy();
+    assertEquals(live(gpu).buffers - before, 0);
+  },
+);
 
 Deno.test("backward runs the same for a call with scores of blocks", () => {
   const [plain, scored] = [{}, { blockScores: { block: 8 } }].map((more) =>
