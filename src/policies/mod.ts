@@ -35,13 +35,30 @@ export {
   type LongLoraOptions,
   type LongLoraPolicy,
 } from "./longlora/longlora.ts";
-
 export {
   type ClusterLevel,
   type ClusterSizes,
   clusterSizes,
   type SqueezedClusters,
 } from "./squeezed/clusters.ts";
+export type {
+  SqueezedOptions,
+  SqueezedThresholds,
+} from "./squeezed/options.ts";
+export {
+  squeezedAttention,
+  type SqueezedResult,
+} from "./squeezed/squeezed_attention.ts";
+export {
+  type KeptKeys,
+  planSqueezedAttention,
+  SqueezedPlan,
+  type SqueezedTensors,
+} from "./squeezed/squeezed_plan.ts";
+export {
+  SqueezedPolicy,
+  type SqueezedPolicyOptions,
+} from "./squeezed/squeezed_policy.ts";
 export {
   type LongLoraHalf,
   type LongLoraOutput,
