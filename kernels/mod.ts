@@ -39,7 +39,28 @@ export {
   type CopyBlocksSpec,
   type CopyUnit,
 } from "./cache/copy_blocks.ts";
+export { poolKernel, type PoolSpec } from "./selection/gate/pool.ts";
 export { blockRunsKernel, type BlockRunsSpec } from "./selection/block_runs.ts";
+export { kmeansAssignKernel } from "./selection/kmeans/assign.ts";
+export {
+  type GatherSpec,
+  kmeansGatherKernel,
+} from "./selection/kmeans/gather.ts";
+export type { KmeansSpec } from "./selection/kmeans/members.ts";
+export { kmeansSeedDistancesKernel } from "./selection/kmeans/seed_distances.ts";
+export { kmeansSeedPickKernel } from "./selection/kmeans/seed_pick.ts";
+export {
+  kmeansUpdateKernel,
+  type KmeansUpdateSpec,
+} from "./selection/kmeans/update.ts";
+export {
+  centroidDenominatorsKernel,
+  centroidMeansKernel,
+  type CentroidScoresSpec,
+  centroidSumsKernel,
+} from "./selection/centroid_scores.ts";
+export { compactKernel } from "./selection/compact.ts";
+export { keepMembersKernel } from "./selection/keep_members.ts";
 export {
   selectBlocksKernel,
   type SelectBlocksSpec,

@@ -26,6 +26,7 @@ export {
   mergeAttention,
 } from "./attention/merge_attention.ts";
 export type { HostMask } from "./attention/options/attention_mask.ts";
+export type { BlockScoresOptions } from "./attention/options/block_scores.ts";
 export type { AttentionOptions } from "./attention/options/attention_options.ts";
 export { attentionProblem } from "./attention/options/attention_problem.ts";
 export type { PlanChoices } from "./attention/options/choices.ts";
@@ -34,12 +35,17 @@ export type {
   PolicySelection,
   PolicyShape,
 } from "./attention/options/policy.ts";
-export type { PolicyBlocks, ProblemPolicy } from "./attention/policy_blocks.ts";
+export type {
+  ExplainedPolicy,
+  PolicyBlocks,
+  ProblemPolicy,
+} from "./attention/policy_blocks.ts";
 export type { Indices } from "./attention/options/spans.ts";
 export { AttentionPlan, type PassDescriptor } from "./attention/plan.ts";
 export type { AttentionTensors } from "./attention/plan_tensors.ts";
 export type {
   AttentionProblem,
+  BlockScoresShape,
   ContiguousKeys,
   GivenStrides,
   Layout,

@@ -65,12 +65,14 @@ interface Current {
   readonly uniformsAt: readonly number[];
   readonly scratchBytes: number;
   readonly copies: readonly ProgramCopy[];
+  /** Names of words: what they have had a place for may be scratch now. */
+  readonly words: ReadonlySet<string>;
 }
 
 /** A copy that can be recorded. */
 interface CheckedCopy {
   readonly from: BoundRange;
-  readonly to: GPUBuffer;
+  readonly to: BoundRange;
   readonly at: number;
 }
 
@@ -206,6 +208,7 @@ export class Program implements Disposable {
       uniformsAt: packed.offsets,
       scratchBytes: Object.values(scratch).reduce((sum, n) => sum + n, 0),
       copies,
+      words: new Set(Object.keys(words)),
     };
   }
 
@@ -239,14 +242,22 @@ export class Program implements Disposable {
       this.#bind(current, i, resources, names)
     );
     const copies = current.copies.map((copy) =>
-      this.#checkCopy(copy, resources, names)
+      this.#checkCopy(copy, current, resources, names)
     );
     noteUse(encoder, slot.uses);
     for (const { uses } of this.#scratch.all) noteUse(encoder, uses);
     this.#scratch.encodePoison(encoder);
     for (const { from: { buffer, offset, size }, to, at } of copies) {
-      encoder.copyBufferToBuffer(buffer, offset, to, at, size);
+      encoder.copyBufferToBuffer(
+        buffer,
+        offset,
+        to.buffer,
+        to.offset + at,
+        size,
+      );
     }
+    // What the device writes there is not what the CPU has written.
+    for (const { to } of current.copies) slot.held.delete(to);
     if (describe === undefined) {
       const pass = encoder.beginComputePass({ label: this.#label });
       dispatches.forEach((dispatch, i) => record(pass, dispatch, groups[i]));
@@ -301,12 +312,15 @@ export class Program implements Disposable {
 
   #checkCopy(
     { from, to, at }: ProgramCopy,
+    { slot, words }: Current,
     resources: Readonly<Record<string, BindingResource | undefined>>,
     names: Readonly<Record<string, string>>,
   ): CheckedCopy {
     const name = names[from] ?? from;
     const range = rangeOf(this.#gpu, name, resources[from]);
-    const scratch = this.#scratch.get(to);
+    const target = words.has(to)
+      ? { buffer: slot.buffer.buffer, ...slot.layout.words.get(to)! }
+      : rangeOf(this.#gpu, to, this.#scratch.get(to));
     checkType(
       (range.buffer.usage & BufferUsage.copySrc) !== 0,
       `${name}.buffer.usage`,
@@ -314,12 +328,12 @@ export class Program implements Disposable {
       range.buffer.usage,
     );
     checkRange(
-      range.size % 4 === 0 && at + range.size <= scratch.size,
+      range.size % 4 === 0 && at + range.size <= target.size,
       `${name}.size`,
-      `must be a multiple of 4 within the ${scratch.size} bytes of ${to} from ${at}`,
+      `must be a multiple of 4 within the ${target.size} bytes of ${to} from ${at}`,
       range.size,
     );
-    return { from: range, to: scratch.buffer, at };
+    return { from: range, to: target, at };
   }
 
   #bind(

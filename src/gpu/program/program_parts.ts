@@ -30,16 +30,16 @@ export interface Dispatch {
 }
 
 /**
- * A copy of a caller's resource into scratch, before the dispatches.
+ * A copy of a caller's resource into scratch or words, before the dispatches.
  *
  * @category Programs
  */
 export interface ProgramCopy {
   /** The resource. */
   readonly from: string;
-  /** The scratch. */
+  /** The scratch, or the words. */
   readonly to: string;
-  /** First byte in it, a multiple of 4. */
+  /** First byte in it, a multiple of 4; what the words have there is not read. */
   readonly at: number;
 }
 
@@ -55,7 +55,7 @@ export interface ProgramParts {
   readonly words?: Readonly<Record<string, Uint32Array>> | undefined;
   /** Bytes of scratch, by binding name. */
   readonly scratch?: Readonly<Record<string, number>> | undefined;
-  /** What each recording copies into scratch at its start. */
+  /** What each recording copies into scratch or words at its start. */
   readonly copies?: readonly ProgramCopy[] | undefined;
 }
 
@@ -101,7 +101,7 @@ export function checkParts(
 ): CheckedDispatch[] {
   const { dispatches, words = {}, scratch = {}, copies = [] } = parts;
   checkSizes(gpu, words, scratch);
-  copies.forEach((copy, i) => checkCopy(`copies[${i}]`, copy, scratch));
+  copies.forEach((copy, i) => checkCopy(`copies[${i}]`, copy, words, scratch));
   return dispatches.map((dispatch, i) => {
     const { source, grid } = dispatch;
     const name = `dispatches[${i}]`;
@@ -155,15 +155,16 @@ function checkSizes(
 function checkCopy(
   name: string,
   { to, at }: ProgramCopy,
+  words: Readonly<Record<string, Uint32Array>>,
   scratch: Readonly<Record<string, number>>,
 ): void {
   checkType(
-    Object.hasOwn(scratch, to),
+    Object.hasOwn(scratch, to) || Object.hasOwn(words, to),
     `${name}.to`,
-    "must be among scratch",
+    "must be among scratch or words",
     to,
   );
-  checkInteger(`${name}.at`, at, 0, scratch[to]);
+  checkInteger(`${name}.at`, at, 0, scratch[to] ?? words[to].byteLength);
   checkRange(at % 4 === 0, `${name}.at`, "must be a multiple of 4", at);
 }
 

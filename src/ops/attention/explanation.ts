@@ -6,6 +6,7 @@
 
 import type { Dispatch, Grid } from "../../gpu/mod.ts";
 import type { TensorPlacement } from "../../mods/mod.ts";
+import type { ExplainedPolicy } from "./policy_blocks.ts";
 import type { AttentionProblem } from "./problem.ts";
 import { type ExplainedTraffic, explainTraffic } from "./traffic.ts";
 import type {
@@ -104,6 +105,8 @@ export interface AttentionExplanation {
    * that it selects among.
    */
   readonly tileCounts: TileCounts;
+  /** The policy that chose its keys, where there is one. */
+  readonly policy?: ExplainedPolicy;
   /** Run lists that the device writes, where it selects blocks, and their bytes. */
   readonly selection?: { readonly lists: number; readonly bytes: number };
   /** Bytes of scratch that the plan uses. */
@@ -136,6 +139,7 @@ export function explain(
   },
 ): AttentionExplanation {
   let traffic: ExplainedTraffic | undefined;
+  const { policy } = problem;
   return {
     dispatches: dispatches.map(({ source, grid }, i) => {
       const { tile } = tiles[i];
@@ -162,6 +166,7 @@ export function explain(
       rows,
     })),
     tileCounts: schedule.tiles,
+    ...(policy && { policy: { name: policy.name, by: policy.by } }),
     ...(schedule.selection && {
       selection: {
         lists: schedule.selection.lists,

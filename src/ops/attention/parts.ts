@@ -9,7 +9,12 @@ import type { AttentionSpec } from "../../../kernels/attention/spec.ts";
 import { type RowFormat, rowFormat } from "../../../kernels/fragments/rows.ts";
 import { bitWords } from "../../../kernels/fragments/selection.ts";
 import { type Dropout, dropoutWords } from "../../core/dropout.ts";
-import type { Dispatch, DType, ProgramParts } from "../../gpu/mod.ts";
+import type {
+  Dispatch,
+  DType,
+  ProgramCopy,
+  ProgramParts,
+} from "../../gpu/mod.ts";
 import type { EmittedMods, TensorBinding } from "../../mods/mod.ts";
 import { captureParts, explainCaptures, placedMods } from "./captures.ts";
 import { type AttentionExplanation, explain } from "./explanation.ts";
@@ -87,7 +92,11 @@ export function attentionParts(
         ...(mods && mods.data.length > 0 && { captures: mods.data }),
       },
       scratch,
-      copies: [...tensors.copies, ...selected.copies],
+      copies: [
+        ...tensors.copies,
+        ...selected.copies,
+        ...tableCopies(schedule),
+      ],
     },
     captures: tensors.captures,
     explanation: explain(problem, {
@@ -100,6 +109,14 @@ export function attentionParts(
       captures: explainCaptures(mods?.tensors ?? [], placement, problem),
     }),
   };
+}
+
+/** How a block table on the device gets into a schedule, by its name. */
+export function tableCopies(
+  { deviceTableAt: at }: Pick<Schedule, "deviceTableAt">,
+  name = "schedule",
+): ProgramCopy[] {
+  return at === undefined ? [] : [{ from: "blockTable", to: name, at: 4 * at }];
 }
 
 /** What the sources of a problem's kernels depend on. */

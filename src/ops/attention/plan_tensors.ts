@@ -11,7 +11,7 @@ import type { BlockGrid, TensorBinding } from "../../mods/mod.ts";
 import { checkTensor, type NamedBuffers } from "../plan/tensors.ts";
 import type { DeviceBlockMask } from "../block_mask/device_block_mask.ts";
 import { type AttentionProblem, bufferTokens } from "./problem.ts";
-import { tensorElements } from "./rows.ts";
+import { blockScoresElements, tensorElements } from "./rows.ts";
 
 /**
  * What a plan's `encode` reads and writes.
@@ -38,10 +38,21 @@ export interface AttentionTensors {
   /** Like the output without its last dimension, f32; where asked for. */
   readonly lse?: GpuTensor | undefined;
   /**
+   * `[batch, queryHeads, queryBlocks, keyBlocks]`, f32; where the options have
+   * `blockScores`.
+   */
+  readonly blockScores?: GpuTensor | undefined;
+  /**
    * Where the options have a block mask on the device: another one of the same
-   * geometry, as each layer may have its own.
+   * geometry, as each layer may have its own. In the place of what a policy
+   * selects: nothing is selected then.
    */
   readonly blockMask?: DeviceBlockMask | undefined;
+  /**
+   * Where the options have a block table on the device: another one of the same
+   * shape, as each layer may have its own.
+   */
+  readonly blockTable?: GpuTensor | undefined;
   /**
    * Where the options have `attnMask` on the device: another one of the same
    * dtype and shape, as each layer may have its own.
@@ -72,7 +83,14 @@ export function checkTensors(
   if (problem.lse) {
     checkTensor(gpu, "lse", tensors.lse, { type: "f32", size: elements.lse });
   }
+  if (problem.blockScores) {
+    checkTensor(gpu, "blockScores", tensors.blockScores, {
+      type: "f32",
+      size: blockScoresElements(problem),
+    });
+  }
   checkBlockMask(gpu, problem, tensors.blockMask);
+  checkBlockTable(gpu, problem, tensors.blockTable);
   if (keys.segments > 0) {
     checkArenas(tensors.arenas, problem);
     return;
@@ -139,17 +157,18 @@ export function capturedTensors(
  */
 export function checkBlockMask(
   gpu: Gpu,
-  { selection }: AttentionProblem,
+  problem: AttentionProblem,
   mask: DeviceBlockMask | undefined,
 ): void {
-  if (mask === undefined) return checkSelection(gpu, selection);
+  const { selection } = problem;
+  if (mask === undefined) return checkSelection(gpu, problem);
   checkType(
     selection !== undefined,
     "blockMask",
     "must not be given to a plan whose options have none on the device",
     mask,
   );
-  checkSelection(gpu, mask);
+  checkMaskGpu(gpu, mask, "blockMask");
   for (const [name, value] of Object.entries(selection.grid)) {
     const own = mask.grid[name as keyof BlockGrid];
     checkType(
@@ -161,13 +180,56 @@ export function checkBlockMask(
   }
 }
 
-/** Throws unless a block mask on the device is of that `Gpu`. */
+/** The block table that a plan reads, where it is on the device. */
+export function deviceTable(
+  { keys }: AttentionProblem,
+  table: GpuTensor | undefined,
+): GpuTensor | undefined {
+  const own = keys.kind === "paged" ? keys.blockTable : undefined;
+  return own instanceof GpuTensor ? table ?? own : undefined;
+}
+
+/**
+ * Throws unless a block table can stand for a problem's, if one is given, or that
+ * one is of the plan's device.
+ *
+ * @throws {TypeError} if it is of another device, dtype or shape, or destroyed
+ */
+export function checkBlockTable(
+  gpu: Gpu,
+  problem: AttentionProblem,
+  table: GpuTensor | undefined,
+): void {
+  const own = deviceTable(problem, undefined);
+  checkType(
+    table === undefined || own !== undefined,
+    "blockTable",
+    "must not be given to a plan whose options have none on the device",
+    table,
+  );
+  if (own === undefined) return;
+  const read = table ?? own;
+  checkTensor(gpu, "blockTable", read, { type: "u32", size: own.size });
+  checkType(
+    read.shape.join() === own.shape.join(),
+    "blockTable.shape",
+    `must be that of the plan's ([${own.shape.join(", ")}])`,
+    read.shape,
+  );
+}
+
+/** Throws unless a problem's block mask on the device is of that `Gpu`. */
 export function checkSelection(
   gpu: Gpu,
-  mask: DeviceBlockMask | undefined,
+  { selection, policy }: AttentionProblem,
 ): void {
-  if (mask === undefined) return;
-  checkType(mask.gpu === gpu, "blockMask", "must be of the plan's Gpu", mask);
+  if (selection === undefined) return;
+  const name = policy?.blocks ? `select (${policy.name}) blocks` : "blockMask";
+  checkMaskGpu(gpu, selection, name);
+}
+
+function checkMaskGpu(gpu: Gpu, mask: DeviceBlockMask, name: string): void {
+  checkType(mask.gpu === gpu, name, "must be of the plan's Gpu", mask);
   void mask.bits.buffer;
 }
 

@@ -29,10 +29,24 @@ export interface PolicyBlocks {
   ): void;
 }
 
-/** A policy, as a problem has it. */
-export interface ProblemPolicy {
+/**
+ * A policy, as a plan tells of it.
+ *
+ * @category Policies
+ */
+export interface ExplainedPolicy {
   /** Its name. */
   readonly name: string;
+  /** What it gave: masks, scores, blocks that the device selects. */
+  readonly by: readonly ("masks" | "scores" | "blocks")[];
+}
+
+/**
+ * A policy, as a problem has it.
+ *
+ * @category Policies
+ */
+export interface ProblemPolicy extends ExplainedPolicy {
   /** Blocks that the device selects, if it does. */
   readonly blocks?: PolicyBlocks | undefined;
 }

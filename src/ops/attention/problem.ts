@@ -8,6 +8,7 @@
 
 import type { Dropout } from "../../core/dropout.ts";
 import type { DType } from "../../core/dtype.ts";
+import type { GpuTensor } from "../../gpu/mod.ts";
 import type { MaskMod, ScoreMod } from "../../mods/mod.ts";
 import type { DeviceBlockMask } from "../block_mask/device_block_mask.ts";
 import type { ProblemPolicy } from "./policy_blocks.ts";
@@ -66,8 +67,8 @@ export interface PagedKeys {
   readonly segments: number;
   /** Blocks of one arena. */
   readonly segmentBlocks: number;
-  /** `[sequences, tableWidth]` block ids. */
-  readonly blockTable: Uint32Array;
+  /** `[sequences, tableWidth]` block ids; on the device, as they are when it runs. */
+  readonly blockTable: Uint32Array | GpuTensor;
   /** Columns of the table. */
   readonly tableWidth: number;
 }
@@ -98,6 +99,20 @@ export interface GivenStrides {
   readonly head: number;
   /** One past the last element that is reached. */
   readonly extent: number;
+}
+
+/**
+ * Scores of blocks: `[sequences, queryHeads, queryBlocks, keyBlocks]`.
+ *
+ * @category Plans
+ */
+export interface BlockScoresShape {
+  /** Queries, and keys, of a block. */
+  readonly block: number;
+  /** Blocks of the queries of the sequence with most of them. */
+  readonly queryBlocks: number;
+  /** The same of keys. */
+  readonly keyBlocks: number;
 }
 
 /**
@@ -149,6 +164,8 @@ export interface AttentionProblem {
   readonly dropout?: Dropout | undefined;
   /** Whether the log-sum-exp is wanted. */
   readonly lse: boolean;
+  /** Scores of blocks, where they are wanted. */
+  readonly blockScores?: BlockScoresShape | undefined;
 }
 
 /** Tokens that one key tensor or one arena has room for. */

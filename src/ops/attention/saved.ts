@@ -35,7 +35,8 @@ export interface SavedParts {
 /**
  * What `attentionBackward()` needs of a call of `attention()` with
  * `forBackward`: inputs, output and log-sum-exp on the device, O(N) in all. It
- * owns the copies that the call made; GPU tensors of the caller's stay the
+ * owns the copies that the call made, and one of the blocks that the device
+ * selected; GPU tensors of the caller's stay the
  * caller's, and must stay as they are until backward has been submitted, as
  * must the blocks of a cache.
  *

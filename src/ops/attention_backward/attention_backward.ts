@@ -311,6 +311,12 @@ function uploaded(
   temporary: { destroy(): void }[],
 ): SavedAttention {
   const problem = attentionProblem(options);
+  checkType(
+    problem.policy?.blocks === undefined,
+    "select",
+    `must not select blocks on the device (${problem.policy?.name}), as later calls select anew: give what attention({ forBackward: true }) saved`,
+    options.select,
+  );
   const upload = (name: string, given: BackwardInputs["query"]) => {
     if (given === undefined) return undefined;
     const held = isStrided(given) ? storageOf(given) : given;

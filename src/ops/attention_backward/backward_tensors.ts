@@ -26,9 +26,15 @@ export interface BackwardTensors {
   readonly arenas?: readonly GpuBuffer[] | undefined;
   /**
    * Where the options have a block mask on the device: another one of the same
-   * geometry, if it is what forward had.
+   * geometry, if it is what forward had. What a policy selected for forward
+   * must be given, such as a {@linkcode DeviceBlockMask.copy} of it.
    */
   readonly blockMask?: DeviceBlockMask | undefined;
+  /**
+   * Where the options have a block table on the device: another one of the same
+   * shape, if it is what forward had.
+   */
+  readonly blockTable?: GpuTensor | undefined;
   /** What forward gave. */
   readonly output: GpuTensor;
   /** Forward's log-sum-exp, f32. */

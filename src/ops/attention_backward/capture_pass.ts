@@ -29,7 +29,7 @@ import {
   type CapturedFloats,
   type EmittedMods,
 } from "../../mods/mod.ts";
-import { dispatchOf } from "../attention/parts.ts";
+import { dispatchOf, tableCopies } from "../attention/parts.ts";
 import type { AttentionProblem } from "../attention/problem.ts";
 import { checkFits } from "../attention/variants/tiles.ts";
 import {
@@ -181,7 +181,10 @@ export function capturePasses(context: CapturePassContext): CapturePasses {
     dispatches: [...narrowing, ...dispatches],
     words: { capture_schedule: schedule.words },
     scratch,
-    copies: selected.copies,
+    copies: [
+      ...selected.copies,
+      ...tableCopies(schedule, "capture_schedule"),
+    ],
   };
 }
 

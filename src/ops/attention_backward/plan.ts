@@ -5,6 +5,7 @@
  * @module
  */
 
+import { checkType } from "../../core/check.ts";
 import type { Gpu } from "../../gpu/mod.ts";
 import { checkIndexing } from "../attention/limits.ts";
 import {
@@ -12,7 +13,12 @@ import {
   namesOfCaptures,
   type PassDescriptor,
 } from "../attention/plan.ts";
-import { capturedTensors, checkSelection } from "../attention/plan_tensors.ts";
+import {
+  capturedTensors,
+  checkBlockTable,
+  checkSelection,
+  deviceTable,
+} from "../attention/plan_tensors.ts";
 import type { AttentionProblem } from "../attention/problem.ts";
 import { checkGpu, PlanProgram } from "../plan/plan_program.ts";
 import type { BackwardChoices } from "./choices.ts";
@@ -166,6 +172,13 @@ export class AttentionBackwardPlan implements Disposable {
       captureGradients: this.#options.captureGradients ?? [],
       gradientStrides: this.#options.gradientStrides ?? {},
     });
+    const { policy } = problem;
+    checkType(
+      policy?.blocks === undefined || tensors.blockMask !== undefined,
+      "blockMask",
+      `must be what select (${policy?.name}) selected for forward, as later calls select anew`,
+      tensors.blockMask,
+    );
     const names = { ...NAMES, ...namesOfCaptures(parts.captures) };
     const captures = capturedTensors(gpu, parts.captures, undefined);
     checkBackwardWritten(
@@ -182,6 +195,7 @@ export class AttentionBackwardPlan implements Disposable {
       output: tensors.output,
       lse: tensors.lse,
       blocks: (tensors.blockMask ?? problem.selection)?.bits,
+      blockTable: deviceTable(problem, tensors.blockTable),
       output_gradient: tensors.outputGradient,
       lse_gradient: tensors.lseGradient,
       query_gradient: tensors.queryGradient,
@@ -215,7 +229,8 @@ function checkedParts(
   { lseGradient = false, captureGradients = [], gradientStrides, ...choices }:
     BackwardPlanOptions,
 ): BackwardParts {
-  checkSelection(gpu, problem.selection);
+  checkSelection(gpu, problem);
+  checkBlockTable(gpu, problem, undefined);
   checkIndexing(gpu, problem);
   checkCaptured(captureGradients);
   const backward = {

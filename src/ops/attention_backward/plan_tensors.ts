@@ -10,6 +10,7 @@ import {
   arenaBuffers,
   checkArenas,
   checkBlockMask,
+  checkBlockTable,
 } from "../attention/plan_tensors.ts";
 import {
   checkTensor,
@@ -45,7 +46,7 @@ export function checkBackwardTensors(
   const check = (
     name: Exclude<
       keyof BackwardTensors,
-      "captureGradients" | "arenas" | "blockMask"
+      "captureGradients" | "arenas" | "blockMask" | "blockTable"
     >,
     size: number,
     type: string,
@@ -60,6 +61,7 @@ export function checkBackwardTensors(
     rows("value");
   }
   checkBlockMask(gpu, problem, tensors.blockMask);
+  checkBlockTable(gpu, problem, tensors.blockTable);
   rows("output");
   check("lse", elements.lse, "f32");
   check(

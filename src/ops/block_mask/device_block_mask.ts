@@ -10,23 +10,17 @@ import {
 } from "../../../kernels/fragments/selection.ts";
 import { blockRunsKernel } from "../../../kernels/selection/block_runs.ts";
 import {
-  SELECT_BLOCKS_LANES,
-  selectBlocksKernel,
-} from "../../../kernels/selection/select_blocks.ts";
-import {
-  topBlocksKernel,
-  topBlocksLoops,
-} from "../../../kernels/selection/top_blocks.ts";
-import { UnsupportedError } from "../../core/errors.ts";
-import {
   checkFinite,
   checkInteger,
   checkRange,
   checkType,
 } from "../../core/check.ts";
 import { checkOptions } from "../../core/options.ts";
-import { foldGrid } from "../../gpu/program/dispatch.ts";
 import { noteDeviceBlockMask } from "./made.ts";
+import {
+  type BlockSelection,
+  selectionDispatch,
+} from "./selection_dispatch.ts";
 import {
   type Dispatch,
   Gpu,
@@ -114,20 +108,30 @@ export class DeviceBlockMask implements Disposable {
    */
   readonly bits: GpuTensor;
   readonly #program: Program;
+  readonly #dispatch: Dispatch;
   readonly #dtype: "f32" | "f16" | "u32";
 
+  /** Its dispatch is compiled. */
   private constructor(parts: {
     readonly gpu: Gpu;
     readonly grid: BlockGrid;
-    readonly bits: GpuTensor;
-    readonly program: Program;
+    readonly dispatch: Dispatch;
     readonly dtype: "f32" | "f16" | "u32";
   }) {
-    this.gpu = parts.gpu;
-    this.grid = parts.grid;
-    this.bits = parts.bits;
-    this.#program = parts.program;
-    this.#dtype = parts.dtype;
+    const { gpu, grid, dispatch, dtype } = parts;
+    const { batch, heads, queryBlocks, keyBlocks } = grid;
+    this.gpu = gpu;
+    this.grid = grid;
+    this.#dtype = dtype;
+    this.#dispatch = dispatch;
+    this.#program = new Program(gpu, "block mask");
+    this.#program.update({ dispatches: [dispatch] });
+    this.bits = gpu.empty("u32", [
+      batch,
+      heads,
+      queryBlocks,
+      bitWords(keyBlocks),
+    ], "block mask");
     noteDeviceBlockMask(this, blockRunsKernel);
   }
 
@@ -147,18 +151,10 @@ export class DeviceBlockMask implements Disposable {
     gpu.check();
     const grid = blockGrid(geometry);
     const checked = checkedOptions(options);
+    const dispatch = selectionDispatch(gpu, grid, checked);
+    await gpu.pipeline(dispatch.source);
     const { dtype } = checked;
-    const words = bitWords(grid.keyBlocks);
-    const program = await Program.create(gpu, "block mask", {
-      dispatches: [selectionOf(gpu, grid, checked)],
-    });
-    const bits = gpu.empty("u32", [
-      grid.batch,
-      grid.heads,
-      grid.queryBlocks,
-      words,
-    ], "block mask");
-    return new DeviceBlockMask({ gpu, grid, bits, program, dtype });
+    return new DeviceBlockMask({ gpu, grid, dispatch, dtype });
   }
 
   /**
@@ -192,6 +188,24 @@ export class DeviceBlockMask implements Disposable {
       scores.shape,
     );
     this.#program.encode(encoder, { scores, blocks: this.bits });
+  }
+
+  /**
+   * Another mask, with what this one selects where the encoder stands: what is
+   * selected here later does not change it. The caller destroys it.
+   *
+   * @throws {TypeError} if this one is destroyed
+   */
+  copy(encoder: GPUCommandEncoder): DeviceBlockMask {
+    const { gpu, grid, bits: { buffer, offset, byteLength } } = this;
+    const copy = new DeviceBlockMask({
+      gpu,
+      grid,
+      dispatch: this.#dispatch,
+      dtype: this.#dtype,
+    });
+    encoder.copyBufferToBuffer(buffer, offset, copy.bits.buffer, 0, byteLength);
+    return copy;
   }
 
   /** Reads the selection back, as a block mask on the host: this waits. */
@@ -231,50 +245,7 @@ export class DeviceBlockMask implements Disposable {
   }
 }
 
-/** Checked options, with their defaults. */
-interface CheckedSelection {
-  readonly threshold: number;
-  readonly topK: number | undefined;
-  readonly dtype: "f32" | "f16" | "u32";
-}
-
-/** The dispatch that selects. */
-function selectionOf(
-  gpu: Gpu,
-  grid: BlockGrid,
-  { threshold, topK, dtype }: CheckedSelection,
-): Dispatch {
-  const words = bitWords(grid.keyBlocks);
-  const rows = blockRows(grid);
-  const total = rows * words;
-  const top = topK !== undefined && dtype !== "u32";
-  if (top) {
-    const loops = topBlocksLoops(grid.keyBlocks);
-    if (loops > gpu.maxLoopIterations) {
-      throw new UnsupportedError(
-        `select the highest of ${grid.keyBlocks} blocks`,
-        `its loops take up to ${loops} iterations, and this adapter ends them after ${gpu.maxLoopIterations}; use larger blocks`,
-      );
-    }
-  }
-  const groups = top ? rows : Math.ceil(total / SELECT_BLOCKS_LANES);
-  const [x, y, z] = foldGrid(groups, gpu.limits);
-  return {
-    source: top ? topBlocksKernel({ dtype }) : selectBlocksKernel({ dtype }),
-    uniforms: {
-      rows,
-      words: total,
-      row_words: words,
-      row_blocks: grid.keyBlocks,
-      grid_width: x,
-      threshold,
-      count: Math.min(topK ?? 0, grid.keyBlocks),
-    },
-    grid: [x, y * z, 1],
-  };
-}
-
-function checkedOptions(options: SelectBlocksOptions): CheckedSelection {
+function checkedOptions(options: SelectBlocksOptions): BlockSelection {
   checkOptions("a block mask's selection", options, {
     known: ["threshold", "topK", "dtype"],
     hints: { k: "write topK", budget: "write topK" },

@@ -65,9 +65,14 @@ gpuTest("Program.update() that throws changes nothing", async (_t, gpu) => {
         "scratch.words must not be among words too",
       ],
       [
-        update({}, { copies: [{ from: "a", to: "words", at: 0 }] }),
+        update({}, { copies: [{ from: "a", to: "output", at: 0 }] }),
         TypeError,
-        'copies[0].to must be among scratch: current value is "words"',
+        'copies[0].to must be among scratch or words: current value is "output"',
+      ],
+      [
+        update({}, { copies: [{ from: "a", to: "words", at: 16 }] }),
+        RangeError,
+        "copies[0].at must be an integer in 0..12",
       ],
       [
         update({}, {

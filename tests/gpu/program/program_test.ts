@@ -1,4 +1,4 @@
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertThrows } from "@std/assert";
 import {
   BufferUsage,
   type GpuTensor,
@@ -194,5 +194,89 @@ gpuTest(
         another: undefined,
       }));
     assertEquals([...await gpu.readOne(output)], [9, 17]);
+  },
+);
+
+gpuTest(
+  "Program.encode() copies into words, which the next update writes again",
+  async (_t, gpu) => {
+    const { dispatches, words } = addition(1, [10, 0, 0, 0, 0]);
+    using program = await Program.create(gpu, "test", {
+      dispatches,
+      words,
+      copies: [{ from: "ids", to: "words", at: 4 }],
+    });
+    using ids = gpu.tensor(Uint32Array.of(1, 2, 3, 4), [4]);
+    using others = gpu.tensor(Uint32Array.of(5, 6, 7, 8), [4]);
+    const outputs: number[][] = [];
+    for (const copied of [ids, others]) {
+      outputs.push(
+        await outputOf(
+          gpu,
+          5,
+          (resources) =>
+            gpu.submit(
+              "test",
+              (encoder) =>
+                program.encode(encoder, { ...resources, ids: copied }),
+            ),
+        ),
+      );
+    }
+    program.update({ dispatches, words });
+    outputs.push(
+      await outputOf(
+        gpu,
+        5,
+        (resources) =>
+          gpu.submit("test", (encoder) => program.encode(encoder, resources)),
+      ),
+    );
+    assertEquals(outputs, [
+      [11, 2, 3, 4, 5],
+      [11, 6, 7, 8, 9],
+      [11, 1, 1, 1, 1],
+    ]);
+    // Scratch may have the name that words had.
+    const [sum] = dispatches;
+    program.update({
+      dispatches: [{ ...sum, uniforms: { factor: 1, count: 4 } }],
+      scratch: { words: 16 },
+      copies: [{ from: "ids", to: "words", at: 0 }],
+    });
+    const after = await outputOf(
+      gpu,
+      4,
+      (resources) =>
+        gpu.submit(
+          "test",
+          (encoder) => program.encode(encoder, { ...resources, ids }),
+        ),
+    );
+    assertEquals(after, [2, 3, 4, 5]);
+  },
+);
+
+gpuTest(
+  "Program.encode() copies no more than words have room for",
+  async (_t, gpu) => {
+    const { dispatches, words } = addition(1, [0, 0, 0, 0]);
+    using program = await Program.create(gpu, "test", {
+      dispatches,
+      words,
+      copies: [{ from: "ids", to: "words", at: 4 }],
+    });
+    using ids = gpu.tensor(Uint32Array.of(1, 2, 3, 4), [4]);
+    using values = gpu.empty("f32", [4]);
+    using output = gpu.empty("f32", [4]);
+    assertThrows(
+      () =>
+        gpu.submit(
+          "test",
+          (encoder) => program.encode(encoder, { values, output, ids }),
+        ),
+      RangeError,
+      "ids.size must be a multiple of 4 within the 16 bytes of words from 4",
+    );
   },
 );

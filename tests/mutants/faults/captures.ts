@@ -89,8 +89,8 @@ export const CAPTURE_FAULTS: readonly SourceFault[] = [
   ...faultsIn("Program", CAPTURES, [
     [
       "what is gathered begins at the scratch's start",
-      "encoder.copyBufferToBuffer(buffer, offset, to, at, size)",
-      "encoder.copyBufferToBuffer(buffer, offset, to, 0, size)",
+      "to.offset + at",
+      "to.offset",
     ],
   ]),
   ...faultsIn("tensorParts", MASKS, [

@@ -32,8 +32,8 @@ export const VARIANT_FAULTS: readonly SourceFault[] = [
   ...faultsIn("blockKeys", LOAD, [
     [
       "a block table may change under a plan that is being made",
-      "blockTable: blockTable.slice()",
-      "blockTable",
+      "? blockTable.slice()",
+      "? blockTable",
     ],
   ]),
   ...faultsIn("chooseVariant", VARIANTS, [

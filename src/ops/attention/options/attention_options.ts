@@ -23,6 +23,7 @@ import type { DeviceBlockMask } from "../../block_mask/device_block_mask.ts";
 import type { HostBits, HostTensor } from "../../tensors.ts";
 import type { Layout } from "../problem.ts";
 import type { HostMask } from "./attention_mask.ts";
+import type { BlockScoresOptions } from "./block_scores.ts";
 import type { AttentionPolicy } from "./policy.ts";
 import type { Indices } from "./spans.ts";
 
@@ -77,8 +78,13 @@ export interface AttentionOptions<
   readonly cuSeqlensKey?: Indices;
   /** Written keys of each sequence; what lies past them is never read. */
   readonly keyLengths?: Indices;
-  /** Paged: `[sequences, maxBlocks]` block ids, row-major. */
-  readonly blockTable?: Uint32Array;
+  /**
+   * Paged: `[sequences, maxBlocks]` block ids, row-major. A u32 GPU tensor of
+   * that shape stays on the device: a plan reads it each time that it runs, so
+   * that a dispatch before may write it. Nobody checks its ids then: one that is
+   * no block's gives wrong rows, and never reads outside of the tensors.
+   */
+  readonly blockTable?: Uint32Array | GpuTensor;
   /** A cache of ours, instead of `key`, `value` and `blockTable`. */
   readonly cache?: KvCache | ContiguousCache;
   /**
@@ -148,4 +154,12 @@ export interface AttentionOptions<
   readonly dropout?: Dropout;
   /** Whether the log-sum-exp is wanted too. */
   readonly returnLse?: boolean;
+  /**
+   * Whether scores of blocks are wanted too, and of what blocks: for each block
+   * of queries and block of keys the largest weight of any pair that is seen,
+   * after all masks and score mods and before dropout, and each row of blocks
+   * divided by its sum. A by-product of the forward kernel, which then writes a
+   * number for each row and block of keys. Plans need `returnLse`, too.
+   */
+  readonly blockScores?: BlockScoresOptions;
 }

@@ -17,12 +17,13 @@ import type { AnyTensor } from "../../tensors.ts";
 import type { AttentionProblem } from "../problem.ts";
 import type { AttentionOptions } from "./attention_options.ts";
 import { givenStrides, outputStrides } from "./given_strides.ts";
-import { checkBlockGrid, isDeviceBlockMask } from "./block_mask.ts";
+import { isDeviceBlockMask } from "./block_mask.ts";
+import { blockScoresShape } from "./block_scores.ts";
 import { keyInputs } from "./keys.ts";
 import { checkAttentionOptions } from "./known_options.ts";
 import { layoutOf, queryOf, readAs } from "./layouts.ts";
-import { boundMods, type SelectedMods } from "./mods.ts";
-import { checkPolicy, type PolicyShape } from "./policy.ts";
+import { boundMods } from "./mods.ts";
+import { selectedBy } from "./select.ts";
 import { type Indices, indicesOf, integerOf, querySpans } from "./spans.ts";
 
 /**
@@ -117,62 +118,35 @@ export function attentionProblem(
     valueHeadDim,
     scale,
     sequences,
-  };
-  const { policy, ...selected } = selectedBy(options, shape, sequences);
-  return {
-    ...shape,
-    queryTokens: rank === 3 ? query.shape[0] : query.shape[0] * query.shape[1],
     layout,
     qkv: options.qkv !== undefined,
     ...((apart || keys.strides) && {
       strides: { dense: rank === 4, ...own, ...keys.strides },
     }),
+  };
+  const extents = {
+    sequences,
+    heads: queryHeads,
+    keys: rank === 4 && options.blockTable === undefined &&
+        keys.keys.kind === "contiguous" && options.cache === undefined
+      ? keys.keys.keyTokens / queries.length
+      : undefined,
+  };
+  const { policy, ...selected } = selectedBy(options, shape, extents);
+  const blockScores = blockScoresShape(options.blockScores, sequences);
+  return {
+    ...shape,
+    queryTokens: rank === 3 ? query.shape[0] : query.shape[0] * query.shape[1],
     keys: keys.keys,
-    ...boundMods(options, selected, {
-      sequences,
-      heads: queryHeads,
-      keys: rank === 4 && options.blockTable === undefined &&
-          keys.keys.kind === "contiguous" && options.cache === undefined
-        ? keys.keys.keyTokens / queries.length
-        : undefined,
-    }),
+    ...boundMods(options, selected, extents),
     ...(isDeviceBlockMask(options.blockMask) &&
       { selection: options.blockMask }),
     ...(policy && { policy }),
     ...(policy?.blocks && { selection: policy.blocks.mask }),
     dropout: dropoutWords(options.dropout) && options.dropout,
     lse: options.returnLse ?? false,
+    ...(blockScores && { blockScores }),
   };
-}
-
-/** What a policy keeps, if there is one. */
-function selectedBy(
-  { select, blockMask, causal, window }: AttentionOptions<AnyTensor>,
-  shape: Omit<PolicyShape, "causal" | "window">,
-  sequences: AttentionProblem["sequences"],
-): SelectedMods & Pick<AttentionProblem, "policy"> {
-  if (select === undefined) return { scoreMods: [], maskMods: [] };
-  checkPolicy(select);
-  const { name } = select;
-  const { scoreMods = [], maskMods = [], blocks } = select.select({
-    ...shape,
-    causal,
-    window,
-  });
-  checkType(
-    blocks === undefined || !isDeviceBlockMask(blockMask),
-    "blockMask",
-    `must not be on the device beside select (${name}), which selects there`,
-    blockMask,
-  );
-  if (blocks) {
-    checkBlockGrid(blocks.mask.grid, {
-      sequences,
-      heads: shape.queryHeads,
-      keys: undefined,
-    });
-  }
-  return { scoreMods, maskMods, policy: { name, blocks } };
 }
 
 function queryOffsets(

@@ -43,21 +43,22 @@ export function blockMaskMods(
   return [mask.maskMod(extents.heads)];
 }
 
-/** Throws unless a grid covers a problem. */
+/** Throws unless a grid covers a problem; errors call its mask `name`. */
 export function checkBlockGrid(
   grid: BlockMask["grid"],
   extents: MaskExtents,
+  name = "blockMask",
 ): void {
   const { sequences, heads } = extents;
   checkType(
     heads % grid.heads === 0,
-    "blockMask heads",
+    `${name} heads`,
     `must be 1, or a divisor of the query heads (${heads})`,
     grid.heads,
   );
   checkType(
     grid.batch === 1 || grid.batch === sequences.length,
-    "blockMask batch",
+    `${name} batch`,
     `must be 1, or the number of sequences (${sequences.length})`,
     grid.batch,
   );
@@ -68,7 +69,7 @@ export function checkBlockGrid(
     ragged
       ? grid.keys >= keys.written
       : grid.keys === keys.room || grid.keys === keys.written,
-    "blockMask keys",
+    `${name} keys`,
     `must be ${ragged ? ">= " : ""}those of attention() (${
       keys.room ?? keys.written
     })`,
@@ -77,7 +78,7 @@ export function checkBlockGrid(
   if (grid.rowsBy !== "position") {
     checkType(
       ragged ? grid.queries >= queries : grid.queries === queries,
-      "blockMask queries",
+      `${name} queries`,
       `must be ${ragged ? ">= " : ""}those of attention() (${queries})`,
       grid.queries,
     );
@@ -86,7 +87,7 @@ export function checkBlockGrid(
   const positions = positionsRule(grid.queryOffset, grid.queries, extents);
   checkRange(
     positions === undefined,
-    "blockMask",
+    name,
     positions ?? "",
     [grid.queryOffset, grid.queryOffset + grid.queries],
   );
@@ -94,7 +95,7 @@ export function checkBlockGrid(
   sequences.forEach(({ queryOffset, queryCount }, i) =>
     checkRange(
       queryCount === 0 || queryOffset === grid.queryOffset,
-      "blockMask queryOffset",
+      `${name} queryOffset`,
       `must be that of sequence ${i} (${queryOffset}), as its parts go by rows and by positions`,
       grid.queryOffset,
     )

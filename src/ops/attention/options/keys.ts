@@ -5,10 +5,11 @@
  */
 
 import { checkInteger, checkRange, checkType } from "../../../core/check.ts";
+import { GpuTensor } from "../../../gpu/mod.ts";
 import { cacheKeys } from "./cache_keys.ts";
 import type { AnyTensor, TensorShape } from "../../tensors.ts";
 import type { AttentionOptions } from "./attention_options.ts";
-import type { Layout } from "../problem.ts";
+import type { Layout, PagedKeys } from "../problem.ts";
 import type { KeyInputs } from "./key_inputs.ts";
 import { givenStrides } from "./given_strides.ts";
 import {
@@ -162,13 +163,8 @@ function blockKeys(
   [numBlocks, blockSize]: readonly number[],
   batch: number,
 ): Pick<KeyInputs, "keys" | "spans"> {
-  const { blockTable, keyLengths } = options;
-  checkType(
-    blockTable instanceof Uint32Array,
-    "blockTable",
-    "must be a Uint32Array",
-    blockTable,
-  );
+  const { keyLengths } = options;
+  const { blockTable, tableWidth } = tableOf(options.blockTable, batch);
   checkType(
     keyLengths !== undefined,
     "keyLengths",
@@ -182,6 +178,56 @@ function blockKeys(
     options.cuSeqlensKey,
   );
   checkInteger("blockSize", blockSize, 1);
+  const lengths = checkedLengths(
+    keyLengths,
+    new Array(batch).fill(tableWidth * blockSize),
+  );
+  if (blockTable instanceof Uint32Array) {
+    checkIds(blockTable, { tableWidth, blockSize, numBlocks, lengths });
+  }
+  return {
+    keys: {
+      kind: "paged",
+      blockSize,
+      numBlocks,
+      segments: 0,
+      segmentBlocks: Math.max(1, numBlocks),
+      // What has been checked is what is read, whatever becomes of the array.
+      blockTable: blockTable instanceof Uint32Array
+        ? blockTable.slice()
+        : blockTable,
+      tableWidth,
+    },
+    spans: lengths.map((keyCount, i) => ({
+      keyStart: i * tableWidth,
+      keyCount,
+    })),
+  };
+}
+
+/** A block table, and the columns that it has. */
+function tableOf(
+  blockTable: unknown,
+  batch: number,
+): Pick<PagedKeys, "blockTable" | "tableWidth"> {
+  if (blockTable instanceof GpuTensor) {
+    const { dtype, shape } = blockTable;
+    checkType(dtype === "u32", "blockTable.dtype", "must be u32", dtype);
+    checkType(
+      shape.length === 2 && shape[0] === batch,
+      "blockTable.shape",
+      `must be [sequences (${batch}), maxBlocks]`,
+      shape,
+    );
+    void blockTable.buffer; // Throws where it is destroyed.
+    return { blockTable, tableWidth: shape[1] };
+  }
+  checkType(
+    blockTable instanceof Uint32Array,
+    "blockTable",
+    "must be a Uint32Array, or a GpuTensor of u32",
+    blockTable,
+  );
   checkType(
     batch === 0 ? blockTable.length === 0 : blockTable.length % batch === 0,
     "blockTable.length",
@@ -189,10 +235,16 @@ function blockKeys(
     blockTable.length,
   );
   const tableWidth = batch === 0 ? 0 : blockTable.length / batch;
-  const lengths = checkedLengths(
-    keyLengths,
-    new Array(batch).fill(tableWidth * blockSize),
-  );
+  return { blockTable, tableWidth };
+}
+
+/** Throws unless each entry that is read is a block's. */
+function checkIds(
+  blockTable: Uint32Array,
+  { tableWidth, blockSize, numBlocks, lengths }:
+    & Pick<PagedKeys, "tableWidth" | "blockSize" | "numBlocks">
+    & { readonly lengths: readonly number[] },
+): void {
   lengths.forEach((length, i) => {
     for (let b = 0; b < Math.ceil(length / blockSize); b++) {
       const id = blockTable[i * tableWidth + b];
@@ -204,20 +256,4 @@ function blockKeys(
       );
     }
   });
-  return {
-    keys: {
-      kind: "paged",
-      blockSize,
-      numBlocks,
-      segments: 0,
-      segmentBlocks: Math.max(1, numBlocks),
-      // What has been checked is what is read, whatever becomes of the array.
-      blockTable: blockTable.slice(),
-      tableWidth,
-    },
-    spans: lengths.map((keyCount, i) => ({
-      keyStart: i * tableWidth,
-      keyCount,
-    })),
-  };
 }

@@ -6,7 +6,6 @@
  * @module
  */
 
-import { checkType } from "../../../core/check.ts";
 import type {
   MaskMod,
   ScoreMod,
@@ -24,7 +23,8 @@ export interface PolicyShape extends
   Pick<
     AttentionProblem,
     "dtype" | "queryHeads" | "kvHeads" | "headDim" | "valueHeadDim" | "scale"
-  > {
+  >,
+  Partial<Pick<AttentionProblem, "layout" | "qkv" | "strides">> {
   /** The batch: how many queries and keys, and where query 0 stands. */
   readonly sequences: readonly Pick<
     SequenceShape,
@@ -65,17 +65,4 @@ export interface AttentionPolicy {
    * @throws {RangeError} if a row would be left empty, or a number does not fit
    */
   select(shape: PolicyShape): PolicySelection;
-}
-
-/** Throws unless something is a policy. */
-export function checkPolicy(
-  policy: unknown,
-): asserts policy is AttentionPolicy {
-  const { name, select } = (policy ?? {}) as Partial<AttentionPolicy>;
-  checkType(
-    typeof name === "string" && typeof select === "function",
-    "select",
-    "must be a policy, as those of @quire/attention/policies",
-    policy,
-  );
 }

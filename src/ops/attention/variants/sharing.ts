@@ -29,9 +29,20 @@ export function sharingAlgorithm(
     'must not be "always" with a blockMask on the device, whose rows are of one sequence each',
     choices.sharedPrefix,
   );
+  checkType(
+    onHost(problem) || choices.sharedPrefix !== "always",
+    "sharedPrefix",
+    'must not be "always" with a blockTable on the device, which is not compared here',
+    choices.sharedPrefix,
+  );
   if (problem.selection) return fusedAlgorithm(problem, spec, choices, device);
   const work = workOf(problem, choices);
   return fusedAlgorithm(problem, spec, choices, device, work);
+}
+
+/** Whether what sequences share can be seen here. */
+function onHost({ keys }: AttentionProblem): boolean {
+  return keys.kind !== "paged" || keys.blockTable instanceof Uint32Array;
 }
 
 /** The work of a problem, with what is to be shared. */

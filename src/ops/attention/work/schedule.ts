@@ -97,6 +97,8 @@ export interface Schedule {
   readonly words: Uint32Array;
   /** First word of the sequence records. */
   readonly sequencesAt: number;
+  /** First word of a block table that the device writes, where one does. */
+  readonly deviceTableAt: number | undefined;
   /** One entry a kernel, in order. */
   readonly kernels: readonly ScheduledWork[];
   /** The merges that follow, if any. */
@@ -244,7 +246,11 @@ class ScheduleWriter {
     const queriesAt = sequencesAt + records.length * SEQUENCE.words;
     const tableAt = queriesAt + queries.length;
     const table = keys.kind === "paged" ? keys.blockTable : new Uint32Array(0);
-    const words = new Uint32Array(tableAt + table.length);
+    const onHost = table instanceof Uint32Array;
+    const words = new Uint32Array(
+      // Tensors are copied in whole vec4s.
+      tableAt + (onHost ? table.length : 4 * Math.ceil(table.size / 4)),
+    );
     words.set(lists);
     words.set(tiles, tilesAt);
     records.forEach((record, index) => {
@@ -262,7 +268,7 @@ class ScheduleWriter {
       );
     });
     words.set(queries.view(), queriesAt);
-    words.set(table, tableAt);
+    if (onHost) words.set(table, tableAt);
     const moved = <P extends { readonly tilesAt: number }>(part: P): P => ({
       ...part,
       tilesAt: part.tilesAt + tilesAt,
@@ -270,6 +276,7 @@ class ScheduleWriter {
     return {
       words,
       sequencesAt,
+      deviceTableAt: onHost ? undefined : tableAt,
       kernels: kernels.map(moved),
       merges: merges.map(moved),
       stateRows: this.#stateRows,

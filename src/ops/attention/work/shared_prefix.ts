@@ -47,10 +47,25 @@ export function sharedWork(
   options: SharingOptions,
 ): Work {
   const flat = flatWork(problem);
-  if (problem.keys.kind !== "paged") return flat;
-  const finder = new Finder(problem, problem.keys, options);
+  const table = hostTable(problem);
+  if (table === undefined) return flat;
+  const finder = new Finder(problem, table, options);
   finder.find(flat.own.map(({ record }) => record));
   return finder.finish(flat);
+}
+
+/** A block table that can be compared here. */
+type HostTable = Pick<PagedKeys, "blockSize"> & {
+  readonly blockTable: Uint32Array;
+};
+
+/** That of a problem; none where keys are in order, or the device writes it. */
+function hostTable({ keys }: AttentionProblem): HostTable | undefined {
+  if (keys.kind !== "paged") return undefined;
+  const { blockTable, blockSize } = keys;
+  return blockTable instanceof Uint32Array
+    ? { blockTable, blockSize }
+    : undefined;
 }
 
 /** Sequences whose tables agree before a column. */
@@ -63,7 +78,7 @@ interface Agreement {
 
 class Finder {
   readonly #problem: AttentionProblem;
-  readonly #keys: PagedKeys;
+  readonly #keys: HostTable;
   readonly #options: SharingOptions;
   readonly #keyRuns: KeyRuns;
   readonly #records: SequenceRecord[];
@@ -73,7 +88,7 @@ class Finder {
 
   constructor(
     problem: AttentionProblem,
-    keys: PagedKeys,
+    keys: HostTable,
     options: SharingOptions,
   ) {
     this.#problem = problem;

@@ -22,6 +22,7 @@ import {
 import { tileRows } from "../../../../kernels/attention/score_tile.ts";
 import type { KernelSource } from "../../../core/kernel.ts";
 import type { Dispatch } from "../../../gpu/mod.ts";
+import { tableCopies } from "../../attention/parts.ts";
 import type { TileSize } from "../../attention/variants/algorithm.ts";
 import {
   selectionOf,
@@ -104,7 +105,10 @@ export function recomputedPasses(context: PassContext): Passes {
       ),
       ...Object.assign({}, ...written.map(({ selected }) => selected.scratch)),
     },
-    copies: written.flatMap(({ selected }) => selected.copies),
+    copies: written.flatMap(({ selected, schedule }, i) => [
+      ...selected.copies,
+      ...tableCopies(schedule, passes[i].schedule),
+    ]),
     kernels: { query: explained(0), keyValue: explained(1) },
     rounds: 1,
     moved: () => {

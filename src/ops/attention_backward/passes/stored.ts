@@ -19,6 +19,7 @@ import {
 } from "../../../../kernels/attention/backward/score_product.ts";
 import { WORK_TILE } from "../../../../kernels/fragments/schedule.ts";
 import type { Dispatch } from "../../../gpu/mod.ts";
+import { tableCopies } from "../../attention/parts.ts";
 import { packedRows } from "../../attention/problem.ts";
 import { tensorElements } from "../../attention/rows.ts";
 import type { KeyRange } from "../../attention/work/key_ranges.ts";
@@ -226,7 +227,10 @@ export function storedPasses(context: PassContext): Passes | string {
       score_gradients: Math.max(16, bytes),
       ...(sumBytes > 0 && { query_sums: sumBytes }),
     },
-    copies: [],
+    copies: [
+      ...tableCopies(keySchedule, "key_schedule"),
+      ...tableCopies(querySchedule, "query_schedule"),
+    ],
     kernels: {
       query: {
         tile: queryPlace.tile,

@@ -1,0 +1,107 @@
+/**
+ * `select`: what a policy keeps of a call, checked.
+ *
+ * @module
+ */
+
+import { checkType } from "../../../core/check.ts";
+import { checkOptions, type KnownOptions } from "../../../core/options.ts";
+import type { MaskMod, ScoreMod } from "../../../mods/mod.ts";
+import type { AnyTensor } from "../../tensors.ts";
+import type { ProblemPolicy } from "../policy_blocks.ts";
+import type { AttentionOptions } from "./attention_options.ts";
+import { checkBlockGrid, isDeviceBlockMask } from "./block_mask.ts";
+import type { MaskExtents } from "./capture_sizes.ts";
+import type { SelectedMods } from "./mods.ts";
+import type { AttentionPolicy, PolicyShape } from "./policy.ts";
+
+/** What a policy makes of a call. */
+export interface SelectedBy extends SelectedMods {
+  /** What it is to the problem; none where there is no policy. */
+  readonly policy?: ProblemPolicy | undefined;
+}
+
+/**
+ * What a policy keeps of a call, if there is one.
+ *
+ * @throws {TypeError} If it is no policy, or selects what is none of the call's.
+ */
+export function selectedBy(
+  { select, blockMask, causal, window }: AttentionOptions<AnyTensor>,
+  shape: Omit<PolicyShape, "causal" | "window">,
+  extents: MaskExtents,
+): SelectedBy {
+  if (select === undefined) return { scoreMods: [], maskMods: [] };
+  checkPolicy(select);
+  const name = `select (${select.name})`;
+  const selection = select.select({ ...shape, causal, window });
+  checkType(
+    typeof selection === "object" && selection !== null &&
+      !(selection instanceof Promise),
+    name,
+    "must give { maskMods, scoreMods, blocks }, those that it has, at once",
+    selection,
+  );
+  checkOptions(`what ${name} gives`, selection, SELECTION);
+  const { blocks } = selection;
+  const maskMods = modsOf(name, "mask", selection.maskMods);
+  const scoreMods = modsOf(name, "score", selection.scoreMods);
+  if (blocks !== undefined) {
+    checkType(
+      isDeviceBlockMask(blocks?.mask) && typeof blocks.encode === "function",
+      `${name} blocks`,
+      "must be { mask, encode }: a DeviceBlockMask, and what records the dispatches that write it",
+      blocks,
+    );
+    checkType(
+      !isDeviceBlockMask(blockMask),
+      "blockMask",
+      `must not be on the device beside ${name}, which selects there`,
+      blockMask,
+    );
+    checkBlockGrid(blocks.mask.grid, extents, name);
+  }
+  const by = [
+    ...(maskMods.length > 0 ? ["masks" as const] : []),
+    ...(scoreMods.length > 0 ? ["scores" as const] : []),
+    ...(blocks ? ["blocks" as const] : []),
+  ];
+  return { scoreMods, maskMods, policy: { name: select.name, by, blocks } };
+}
+
+const SELECTION: KnownOptions = {
+  known: ["maskMods", "scoreMods", "blocks"],
+  hints: {
+    mask: "write maskMods, a list",
+    maskMod: "write maskMods, a list",
+    scoreMod: "write scoreMods, a list",
+    blockMask: "write blocks: { mask, encode }, or maskMods",
+  },
+};
+
+/** Mods of a kind, as a list. */
+function modsOf<M extends MaskMod | ScoreMod>(
+  name: string,
+  kind: M["kind"],
+  mods: readonly M[] | undefined,
+): readonly M[] {
+  if (mods === undefined) return [];
+  checkType(
+    Array.isArray(mods) && mods.every((mod) => mod?.kind === kind),
+    `${name} ${kind}Mods`,
+    `must be a list of what ${kind}Mod() makes, or of shipped ${kind} mods`,
+    mods,
+  );
+  return mods;
+}
+
+/** Throws unless something is a policy. */
+function checkPolicy(policy: unknown): asserts policy is AttentionPolicy {
+  const { name, select } = (policy ?? {}) as Partial<AttentionPolicy>;
+  checkType(
+    typeof name === "string" && typeof select === "function",
+    "select",
+    "must be a policy, as those of @quire/attention/policies",
+    policy,
+  );
+}

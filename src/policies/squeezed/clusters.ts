@@ -1,0 +1,150 @@
+/**
+ * What a fixed context's keys are grouped into: what the offline half of Squeezed
+ * Attention makes and its online half looks up.
+ *
+ * @module
+ */
+
+import { checkType } from "../../core/check.ts";
+import { type Gpu, GpuTensor } from "../../gpu/mod.ts";
+
+/**
+ * Clusters of keys or, a level above, of clusters, each head's own.
+ *
+ * @category Policies
+ */
+export interface ClusterLevel {
+  /**
+   * `[kvHeads, clusters, headDim]`, f32: the mean of each cluster's keys as a
+   * cache holds them, rotated and not normalised; anything where there is none.
+   */
+  readonly centroids: GpuTensor;
+  /** `[kvHeads, clusters]`, u32: how many keys each has; 0 where there is none. */
+  readonly counts: GpuTensor;
+  /**
+   * `[kvHeads, members]`, u32: the cluster of each key or, a level above, of each
+   * cluster below.
+   */
+  readonly labels: GpuTensor;
+}
+
+/**
+ * Clusters of a context's keys, and clusters of these where there are two levels.
+ *
+ * @category Policies
+ */
+export interface SqueezedClusters extends ClusterLevel {
+  /** The level above: its `labels` say which of its clusters each cluster is in. */
+  readonly coarse?: ClusterLevel | undefined;
+}
+
+/**
+ * How many of everything there are.
+ *
+ * @category Policies
+ */
+export interface ClusterSizes {
+  /** Key heads. */
+  readonly kvHeads: number;
+  /** Elements of a key. */
+  readonly headDim: number;
+  /** Keys of the context that are in clusters: its first. */
+  readonly keys: number;
+  /** Clusters of keys. */
+  readonly clusters: number;
+  /** Clusters of clusters; 0 where there is one level. */
+  readonly coarse: number;
+}
+
+/**
+ * The sizes of clusters, checked against one another.
+ *
+ * @throws {TypeError} if a tensor is missing, destroyed, of another Gpu or dtype,
+ * or shapes do not fit
+ *
+ * @category Policies
+ */
+export function clusterSizes(
+  gpu: Gpu,
+  clusters: SqueezedClusters,
+  name = "clusters",
+): ClusterSizes {
+  checkType(
+    typeof clusters === "object" && clusters !== null,
+    name,
+    "must be { centroids, counts, labels }, as of a fixed context",
+    clusters,
+  );
+  const { members, ...fine } = levelSizes(gpu, clusters, name);
+  const { kvHeads, headDim } = fine;
+  if (clusters.coarse === undefined) {
+    return { ...fine, keys: members, coarse: 0 };
+  }
+  const coarse = levelSizes(gpu, clusters.coarse, `${name}.coarse`);
+  checkType(
+    coarse.kvHeads === kvHeads && coarse.headDim === headDim,
+    `${name}.coarse.centroids`,
+    `must be [${kvHeads}, coarse clusters, ${headDim}], as ${name}.centroids has it`,
+    clusters.coarse.centroids.shape,
+  );
+  checkType(
+    coarse.members === fine.clusters,
+    `${name}.coarse.labels`,
+    `must be [${kvHeads}, ${fine.clusters}], one for each cluster below`,
+    clusters.coarse.labels.shape,
+  );
+  return { ...fine, keys: members, coarse: coarse.clusters };
+}
+
+function levelSizes(
+  gpu: Gpu,
+  { centroids, counts, labels }: ClusterLevel,
+  name: string,
+) {
+  check(gpu, `${name}.centroids`, centroids, "f32");
+  check(gpu, `${name}.counts`, counts, "u32");
+  check(gpu, `${name}.labels`, labels, "u32");
+  checkType(
+    centroids.shape.length === 3 && centroids.size > 0,
+    `${name}.centroids`,
+    "must be [kvHeads, clusters, headDim], none 0",
+    centroids.shape,
+  );
+  const [kvHeads, clusters, headDim] = centroids.shape;
+  checkType(
+    counts.shape.length === 2 && counts.shape[0] === kvHeads &&
+      counts.shape[1] === clusters,
+    `${name}.counts`,
+    `must be [${kvHeads}, ${clusters}], as ${name}.centroids has it`,
+    counts.shape,
+  );
+  checkType(
+    labels.shape.length === 2 && labels.shape[0] === kvHeads &&
+      labels.shape[1] > 0,
+    `${name}.labels`,
+    `must be [${kvHeads}, members], some`,
+    labels.shape,
+  );
+  return { kvHeads, headDim, clusters, members: labels.shape[1] };
+}
+
+function check(
+  gpu: Gpu,
+  name: string,
+  tensor: GpuTensor,
+  dtype: string,
+): void {
+  checkType(
+    tensor instanceof GpuTensor && tensor.gpu === gpu,
+    name,
+    "must be a GpuTensor of the same Gpu",
+    tensor,
+  );
+  void tensor.buffer; // Throws where it is destroyed.
+  checkType(
+    tensor.dtype === dtype,
+    `${name}.dtype`,
+    `must be ${dtype}`,
+    tensor.dtype,
+  );
+}
