@@ -16,13 +16,18 @@ export type {
   PolicySelection,
   PolicyShape,
 } from "../ops/mod.ts";
+export { type FallbackOptions, withFallback } from "./fallback.ts";
 export type { LongLoraGroupOptions } from "./longlora/groups.ts";
 export {
   longlora,
   type LongLoraOptions,
   type LongLoraPolicy,
 } from "./longlora/longlora.ts";
-
+export {
+  type PolicyReport,
+  policyReport,
+  type PolicyReportOptions,
+} from "./report.ts";
 export {
   type ClusterLevel,
   type ClusterSizes,
