@@ -105,6 +105,7 @@ export {
   type Difference,
   type ErrorComparison,
 } from "./error.ts";
+export { blockScores, blockScoresBound } from "./policies/block_scores.ts";
 export {
   type ErrorBound,
   errorBound,
@@ -177,6 +178,7 @@ export {
   naiveLinearAttention,
   type NaiveLinearProblem,
 } from "./linear/naive.ts";
+export { s2Blocks, s2Mask, type S2MaskOptions } from "./policies/s2.ts";
 export { flash1Schedule } from "./schedules/flash1.ts";
 export { flash2Schedule } from "./schedules/flash2.ts";
 export { smallCacheSchedule } from "./schedules/small_cache.ts";
@@ -220,10 +222,21 @@ export {
   type RowNormProblem,
 } from "./layers/row_norm.ts";
 export {
+  kmeans,
+  type KmeansProblem,
+  type KmeansResult,
+} from "./policies/kmeans.ts";
+export {
   type LongLoraGroups,
   raggedGroups,
   rolledGroups,
 } from "./policies/longlora.ts";
+export {
+  type BlockDraw,
+  blockIsDrawn,
+  drawnBlocks,
+  inverselyWeighted,
+} from "./policies/prflash.ts";
 export {
   clusterMeans,
   type ClusterQueries,
@@ -236,3 +249,7 @@ export {
   squeezedLookup,
   type SqueezedLookupProblem,
 } from "./policies/squeezed.ts";
+export {
+  reachability,
+  type ReachabilityOptions,
+} from "./policies/reachability.ts";

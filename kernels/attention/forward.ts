@@ -24,6 +24,7 @@ import { nonFinite } from "../fragments/online_softmax.ts";
 import { entryPoint } from "../fragments/schedule.ts";
 import { wgsl } from "../wgsl.ts";
 import { accumulatorOf, addTile, nonFiniteStep } from "./add_tile.ts";
+import { beginMaxima, blockMaxima, noteMaxima } from "./block_maxima.ts";
 import { rowPlace } from "./epilogue.ts";
 import { placeRows } from "./query_rows.ts";
 import {
@@ -61,6 +62,8 @@ export interface ForwardTile extends RegisterTile {
 export interface ForwardSpec extends AttentionSpec {
   /** The register tile. */
   readonly tile: ForwardTile;
+  /** Whether each row's largest score in each block of keys is written, too. */
+  readonly blockMaxima?: boolean | undefined;
 }
 
 /** Bytes of workgroup memory that a tile takes. */
@@ -117,10 +120,13 @@ export function forwardKernel(spec: ForwardSpec): KernelSource {
   const { tile } = spec;
   const { lanes, rowsPerLane: rows, keysPerStep: keys } = tile;
   const dropout = spec.dropout ?? false;
+  const { blockMaxima: notes = false } = spec;
   const step = wgsl(STEP, {
     rows,
     keys,
     scores: scoreTile(spec),
+    noted: notes,
+    note: notes ? noteMaxima(tile, spec) : "",
     softmax: softmaxStep(tile),
     addGuarded: wgsl(ADD_GUARDED, { rows, keys, dropout }),
     dropWeights: dropWeights(spec),
@@ -138,9 +144,11 @@ export function forwardKernel(spec: ForwardSpec): KernelSource {
     return wgsl(STORE, { r, place: row, stats });
   });
   return kernelOf({
-    label: labelOf("forward", `${tileRows(tile)}x${keys}`, spec),
+    label: labelOf("forward", `${tileRows(tile)}x${keys}`, spec) +
+      (notes ? ".block_maxima" : ""),
     fragments: [
       ...attentionFragments(spec),
+      ...notes ? [blockMaxima(spec)] : [],
       nonFinite,
       {
         code: [
@@ -157,6 +165,7 @@ export function forwardKernel(spec: ForwardSpec): KernelSource {
         placeRows(rows, spec),
         ...dropout ? [dropoutRows(spec, rows)] : [],
         wgsl(BEGIN, { rows }),
+        ...notes ? [beginMaxima(tile)] : [],
         eachOwnStep(spec, keys, step, {
           before: "var cursor = seek(sequence, run.first_key);",
         }),
@@ -181,6 +190,9 @@ for (var vec = 0u; vec < params.value_vecs; vec++) {
 
 const STEP = `
 $scores
+@if noted
+$note
+@end
 $softmax
 $dropWeights
 if (masked && step_has_non_finite(sequence, first_key, kv_head)) {

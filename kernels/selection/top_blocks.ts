@@ -13,6 +13,7 @@
 
 import type { KernelSource } from "../../src/core/kernel.ts";
 import { kernelOf } from "../fragment.ts";
+import { ORDER_OF } from "../fragments/score_order.ts";
 import { BLOCKS_A_WORD } from "../fragments/selection.ts";
 import { wgsl } from "../wgsl.ts";
 
@@ -51,7 +52,12 @@ export function topBlocksLoops(blocks: number): number {
  * @category Kernels
  */
 export function topBlocksKernel({ dtype }: TopBlocksSpec): KernelSource {
-  const scope = { lanes: LANES, last: LANES - 1, each: BLOCKS_A_WORD };
+  const scope = {
+    lanes: LANES,
+    last: LANES - 1,
+    each: BLOCKS_A_WORD,
+    orderOf: ORDER_OF,
+  };
   return kernelOf({
     label: `selection.top_blocks/${dtype}`,
     fragments: [{
@@ -76,16 +82,7 @@ export function topBlocksKernel({ dtype }: TopBlocksSpec): KernelSource {
 const DECLARATIONS = `
 var<workgroup> sums: array<u32, $lanes>;
 
-// A score as a number of the same order; 0 for NaN, which is never taken.
-fn order_of(score: f32) -> u32 {
-  let bits = bitcast<u32>(score);
-  let magnitude = bits & 0x7fffffffu;
-  if (magnitude > 0x7f800000u) {
-    return 0u;
-  }
-  // Both zeros are one.
-  return select(magnitude | 0x80000000u, ~bits, bits > 0x80000000u);
-}
+$orderOf
 
 // The sum over lanes up to this one, in every lane's place of sums.
 fn sum_lanes(value: u32, lane: u32) {

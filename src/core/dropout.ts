@@ -79,9 +79,29 @@ export function dropoutWords(
     "must be in [0, 1), the share of weights that is dropped",
     rate,
   );
+  const words = seedWords("dropout.seed", seed);
+  const threshold = Math.floor(rate * 2 ** 32);
+  if (threshold === 0) return undefined;
+  return {
+    ...words,
+    threshold,
+    factor: Math.fround(1 / (1 - threshold / 2 ** 32)),
+  };
+}
+
+/**
+ * A seed of 64 bits as two words.
+ *
+ * @throws {TypeError} if it is no integer
+ * @throws {RangeError} if it is not in `[0, 2^64)`
+ */
+export function seedWords(
+  name: string,
+  seed: number | bigint,
+): Pick<DropoutWords, "seedLow" | "seedHigh"> {
   checkType(
     typeof seed === "number" || typeof seed === "bigint",
-    "dropout.seed",
+    name,
     "must be an integer",
     seed,
   );
@@ -89,18 +109,14 @@ export function dropoutWords(
     typeof seed === "bigint"
       ? seed >= 0n && seed < 2n ** 64n
       : Number.isSafeInteger(seed) && seed >= 0,
-    "dropout.seed",
+    name,
     "must be an integer >= 0 and below 2^53, or a bigint below 2^64",
     seed,
   );
-  const threshold = Math.floor(rate * 2 ** 32);
-  if (threshold === 0) return undefined;
   const bits = BigInt(seed);
   return {
     seedLow: Number(bits & 0xffffffffn),
     seedHigh: Number(bits >> 32n),
-    threshold,
-    factor: Math.fround(1 / (1 - threshold / 2 ** 32)),
   };
 }
 
@@ -151,17 +167,24 @@ export function dropoutBits(
   { seedLow, seedHigh }: Pick<DropoutWords, "seedLow" | "seedHigh">,
 ): (batch: number, head: number, query: number, key: number) => number {
   return (batch, head, query, key) => {
-    let [a, b] = [seedLow, seedHigh];
-    for (const word of [batch, head, query]) {
-      a = mix(((a ^ word) + GOLDEN) | 0);
-      b = mix(b ^ a);
-    }
+    let state: HashState = [seedLow, seedHigh];
+    for (const word of [batch, head, query]) state = takeIn(state, word);
+    const [a, b] = state;
     return mix(mix(key ^ a) ^ b);
   };
 }
 
+/** What a hash has taken in so far, as two words of 32 bits. */
+export type HashState = readonly [a: number, b: number];
+
+/** The state after one more word. */
+export function takeIn([a, b]: HashState, word: number): HashState {
+  const next = mix(((a ^ word) + GOLDEN) | 0);
+  return [next, mix(b ^ next)];
+}
+
 /** The golden ratio's fraction in 32 bits. */
-const GOLDEN = 0x9e3779b9;
+export const GOLDEN = 0x9e3779b9;
 
 /** MurmurHash3's finalizer, to an unsigned number. */
 function mix(x: number): number {

@@ -72,6 +72,8 @@ const INT_BINARY: Partial<Record<BinaryOperation, Binary>> = {
   mul: Math.imul,
   div: (a, b) => b === 0 ? a : (a / b) | 0,
   rem: (a, b) => b === 0 ? 0 : (a % b) | 0,
+  xor: (a, b) => a ^ b,
+  shr: (a, b) => (a >>> b) | 0,
 };
 
 const BINARY: Record<BinaryOperation, Binary> = {
@@ -80,6 +82,9 @@ const BINARY: Record<BinaryOperation, Binary> = {
   mul: (a, b) => a * b,
   div: (a, b) => a / b,
   rem: (a, b) => a % b,
+  // Of integers alone: see above.
+  xor: () => NaN,
+  shr: () => NaN,
   min: Math.min,
   max: Math.max,
   and: (a, b) => a & b,

@@ -234,6 +234,19 @@ export class Int extends Numeric<Int> {
     return this.binary("rem", other);
   }
 
+  /** The bits that differ. */
+  xor(other: Int | number): Int {
+    return this.binary("xor", other);
+  }
+
+  /**
+   * The bits shifted down by `other`, modulo 32; zeros come in, also where
+   * `this` is negative.
+   */
+  shr(other: Int | number): Int {
+    return this.binary("shr", other);
+  }
+
   /** The nearest float32; exact up to 2^24 in magnitude. */
   toFloat(): Float {
     const operand = this.node;

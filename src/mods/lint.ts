@@ -66,6 +66,7 @@ const CONDITIONS = ["lt", "le", "gt", "ge", "eq", "ne", "and", "or", "not"];
 
 const OPERATIONS = [
   ...["add", "sub", "mul", "div", "rem", "neg", "abs", "min", "max"],
+  ...["xor", "shr"],
   ...["exp", "log", "sqrt", "tanh", "floor", "toFloat", "select"],
 ];
 
@@ -78,6 +79,8 @@ const WRITE: Readonly<Record<string, string>> = {
   "*": "a.mul(b)",
   "/": "a.div(b)",
   "%": "a.rem(b)",
+  "^": "a.xor(b)",
+  ">>>": "a.shr(b)",
   "<": "a.lt(b)",
   "<=": "a.le(b)",
   ">": "a.gt(b)",

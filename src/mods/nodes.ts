@@ -194,6 +194,8 @@ export type BinaryOperation =
   | "mul"
   | "div"
   | "rem"
+  | "xor"
+  | "shr"
   | "min"
   | "max"
   | "and"

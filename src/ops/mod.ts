@@ -26,6 +26,7 @@ export {
   mergeAttention,
 } from "./attention/merge_attention.ts";
 export type { HostMask } from "./attention/options/attention_mask.ts";
+export type { BlockScoresOptions } from "./attention/options/block_scores.ts";
 export type { AttentionOptions } from "./attention/options/attention_options.ts";
 export { attentionProblem } from "./attention/options/attention_problem.ts";
 export type { PlanChoices } from "./attention/options/choices.ts";
@@ -44,6 +45,7 @@ export { AttentionPlan, type PassDescriptor } from "./attention/plan.ts";
 export type { AttentionTensors } from "./attention/plan_tensors.ts";
 export type {
   AttentionProblem,
+  BlockScoresShape,
   ContiguousKeys,
   GivenStrides,
   Layout,

@@ -64,6 +64,12 @@ Deno.test("evaluator() computes integers as WGSL's i32", () => {
     [int(least).sub(1), most],
     [int(65537).mul(65537), 131073],
     [int(3).min(-2).max(-5), -2],
+    [int(12).xor(-6), -10],
+    [int(least).xor(most), -1],
+    [int(13).shr(2), 3],
+    [int(-1).shr(1), most],
+    [int(-1).shr(32), -1],
+    [int(-1).shr(33), most],
     [int(9).toFloat().div(2), 4.5],
   ];
   for (const [expression, value] of cases) {

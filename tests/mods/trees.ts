@@ -162,6 +162,8 @@ function treesOver(
         (a, b) => a.mul(b),
         (a, b) => a.div(b),
         (a, b) => a.rem(b),
+        (a, b) => a.xor(b),
+        (a, b) => a.shr(b),
         (a, b) => a.min(b),
         (a, b) => a.max(b),
       ]),

@@ -21,6 +21,8 @@ import {
   takeRowsKernel,
   topBlocksKernel,
 } from "../../kernels/mod.ts";
+import { blockScoresKernel } from "../../kernels/attention/block_scores.ts";
+import { clearKernel } from "../../kernels/clear.ts";
 import { chunkStateKernel } from "../../kernels/linear/chunked/chunk_state.ts";
 import { chunkOutputKernel } from "../../kernels/linear/chunked/output.ts";
 import { recurrentKernel } from "../../kernels/linear/recurrent.ts";
@@ -44,6 +46,9 @@ import {
   clearTablesKernel,
   sumTablesKernel,
 } from "../../kernels/attention/backward/capture_gradient.ts";
+import { GATE_SNAPSHOTS } from "./gate_kernels.ts";
+import { KMEANS_SNAPSHOTS } from "./kmeans_kernels.ts";
+import { SQUEEZED_SNAPSHOTS } from "./squeezed_kernels.ts";
 import { LAYER_SNAPSHOTS } from "./layer_kernels.ts";
 import { LINEAR_SNAPSHOTS } from "./linear_kernels.ts";
 import { causal, emitMods, relativeBias, softcap } from "../../src/mods/mod.ts";
@@ -203,6 +208,24 @@ export const SNAPSHOTS: readonly (readonly [string, KernelSource])[] = [
       ...paged,
       ...formats(half),
       tile: rowTile,
+    }),
+  ],
+  [
+    "forward_block_maxima_f32",
+    forwardKernel({
+      ...contiguous,
+      ...formats(whole),
+      mods: mask,
+      blockMaxima: true,
+      tile: rowTile,
+    }),
+  ],
+  ["block_scores", blockScoresKernel({})],
+  [
+    "block_maxima_clear",
+    clearKernel({
+      label: "attention.block_maxima.clear/u32",
+      binding: "block_maxima",
     }),
   ],
   [
@@ -468,6 +491,9 @@ export const SNAPSHOTS: readonly (readonly [string, KernelSource])[] = [
       lanes: 8,
     }),
   ],
+  ...GATE_SNAPSHOTS,
   ...LAYER_SNAPSHOTS,
   ...LINEAR_SNAPSHOTS,
+  ...KMEANS_SNAPSHOTS,
+  ...SQUEEZED_SNAPSHOTS,
 ];

@@ -23,6 +23,7 @@
  */
 
 import type { KernelSource } from "../../../src/core/kernel.ts";
+import { CLEAR_LANES, clearKernel } from "../../clear.ts";
 import { type Fragment, kernelOf } from "../../fragment.ts";
 import { entryPoint } from "../../fragments/schedule.ts";
 import { wgsl } from "../../wgsl.ts";
@@ -174,34 +175,13 @@ workgroupBarrier();
 `;
 
 /** Invocations of a workgroup of the kernels over elements. */
-export const TABLE_LANES = 64;
+export const TABLE_LANES = CLEAR_LANES;
 
 /** Sets all tables to 0; one invocation a word. */
 export function clearTablesKernel(): KernelSource {
-  return kernelOf({
+  return clearKernel({
     label: "attention.backward.capture.clear/f32",
-    fragments: [
-      {
-        bindings: [{
-          name: "tables",
-          type: "array<f32>",
-          access: "read_write",
-        }],
-        uniforms: { words: "u32", grid_width: "u32" },
-      },
-    ],
-    main: wgsl(
-      `
-      @compute @workgroup_size($lanes)
-      fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(local_invocation_index) lane: u32) {
-        let word = (group_id.z * params.grid_width + group_id.x) * $lanes + lane;
-        if (word < params.words) {
-          tables[word] = 0.0;
-        }
-      }
-      `,
-      { lanes: TABLE_LANES },
-    ),
+    binding: "tables",
   });
 }
 

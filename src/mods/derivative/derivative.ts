@@ -188,6 +188,8 @@ function binarySlope(
     case "max":
       return make.select(make.compare("ge", left, right), a, b);
     case "rem":
+    case "xor":
+    case "shr":
     case "and":
     case "or":
       return undefined;

@@ -75,6 +75,8 @@ const INT_BINARY: Partial<Record<BinaryOperation, Binary>> = {
   mul: arithmetic.multiplyInt,
   div: arithmetic.divideInt,
   rem: arithmetic.remainderInt,
+  xor: arithmetic.exclusiveOrInt,
+  shr: arithmetic.shiftRightInt,
 };
 
 const BINARY: Record<BinaryOperation, Binary> = {
@@ -83,6 +85,8 @@ const BINARY: Record<BinaryOperation, Binary> = {
   mul: arithmetic.multiply,
   div: arithmetic.divide,
   rem: () => UNKNOWN,
+  xor: () => UNKNOWN,
+  shr: () => UNKNOWN,
   min: arithmetic.minimum,
   max: arithmetic.maximum,
   and: arithmetic.and,

@@ -55,10 +55,19 @@ function rounded(
     : UNKNOWN;
 }
 
-/** A result that wraps when it leaves the range of i32. */
+/**
+ * A result that wraps when it leaves the range of i32: one value to one value,
+ * as hashes of positions need it.
+ */
 function wrapped(low: number, high: number): Interval {
+  if (low === high && Number.isSafeInteger(low)) return [low | 0, low | 0];
   // Adding 0 turns -0 into 0.
   return low >= INT_MIN && high <= INT_MAX ? [low + 0, high + 0] : ANY_INT;
+}
+
+/** Whether it is one value. */
+function isPoint(a: Interval): boolean {
+  return a[0] === a[1];
 }
 
 function hull(...values: readonly number[]): Interval {
@@ -170,6 +179,10 @@ export function subtractInt(a: Interval, b: Interval): Interval {
 
 /** The product of i32. */
 export function multiplyInt(a: Interval, b: Interval): Interval {
+  if (isPoint(a) && isPoint(b)) {
+    const product = Math.imul(a[0], b[0]);
+    return [product, product];
+  }
   return wrapped(...corners((x, y) => x * y, a, b));
 }
 
@@ -198,6 +211,26 @@ export function remainderInt(a: Interval, b: Interval): Interval {
     a[0] >= 0 ? 0 : Math.max(-bound, a[0]),
     a[1] <= 0 ? 0 : Math.min(bound, a[1]),
   ];
+}
+
+/** The bits that differ; none above the highest of two that are not negative. */
+export function exclusiveOrInt(a: Interval, b: Interval): Interval {
+  if (isPoint(a) && isPoint(b)) {
+    const bits = a[0] ^ b[0];
+    return [bits, bits];
+  }
+  if (a[0] < 0 || b[0] < 0) return ANY_INT;
+  return [0, 2 ** (32 - Math.clz32(a[1] | b[1])) - 1];
+}
+
+/** The bits shifted down, with zeros coming in: monotone within one sign. */
+export function shiftRightInt(a: Interval, b: Interval): Interval {
+  if (!isPoint(b)) return ANY_INT;
+  const bits = b[0] & 31;
+  if (bits === 0) return a;
+  return a[0] >= 0 || a[1] < 0
+    ? [a[0] >>> bits, a[1] >>> bits]
+    : [0, 0xffffffff >>> bits];
 }
 
 /** The smaller of two numbers. */

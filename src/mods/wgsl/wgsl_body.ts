@@ -42,6 +42,7 @@ const OPERATORS: Record<string, string> = {
   mul: "*",
   div: "/",
   rem: "%",
+  xor: "^",
   and: "&&",
   or: "||",
 };
@@ -142,6 +143,10 @@ function unaryText(
 }
 
 function binaryText(node: BinaryNode, operands: readonly string[]): string {
+  if (node.operation === "shr") {
+    const [bits, by] = operands.map((text) => `bitcast<u32>(${text})`);
+    return `bitcast<i32>(${bits} >> (${by} & 31u))`;
+  }
   const operator = OPERATORS[node.operation];
   return operator === undefined
     ? `${node.operation}(${operands[0]}, ${operands[1]})`

@@ -41,6 +41,12 @@ export interface AttentionResult<
    */
   readonly lse?: T;
   /**
+   * `[batch, heads, queryBlocks, keyBlocks]`, f32; where `blockScores` is set.
+   * Of ragged sequences each has as many blocks as the longest; what it has not,
+   * and rows of blocks that see no key, are 0.
+   */
+  readonly blockScores?: T;
+  /**
    * What `attentionBackward()` needs; where `forBackward` is set. The caller's
    * to destroy.
    */
@@ -164,7 +170,8 @@ export async function attention(
     options.outputStrides,
   );
   const { forBackward = false } = options;
-  const problem = forBackward ? { ...asked, lse: true } : asked;
+  const { blockScores: scored } = asked;
+  const problem = forBackward || scored ? { ...asked, lse: true } : asked;
   const plan = await AttentionPlan.create(gpu, problem, options);
   const temporary: { destroy(): void }[] = [plan];
   const inputs: { destroy(): void }[] = [];
@@ -189,6 +196,17 @@ export async function attention(
       results.push(gpu.empty("f32", shape.slice(0, -1), "attention.lse"));
     }
     const [output, lse] = results;
+    const blockScores = scored && gpu.empty(
+      "f32",
+      [
+        problem.sequences.length,
+        problem.queryHeads,
+        scored.queryBlocks,
+        scored.keyBlocks,
+      ],
+      "attention.blockScores",
+    );
+    if (blockScores) results.push(blockScores);
     const query = onDevice(problem.qkv ? "qkv" : "query");
     const tensors = {
       query,
@@ -197,6 +215,7 @@ export async function attention(
       arenas: options.cache?.arenas(options.layer),
       output,
       lse,
+      blockScores,
     } as AttentionTensors;
     const kept: DeviceBlockMask[] = [];
     gpu.submit("attention", (encoder) => {
@@ -207,14 +226,18 @@ export async function attention(
       inputs.push(...kept);
     });
     const onHost = !(given instanceof GpuTensor || "tensor" in given);
-    const shown = asked.lse ? results : [output];
-    const read = onHost
-      ? await readResult(gpu, shown, options.signal)
-      : asked.lse
-      ? { output, lse }
-      : { output };
+    const shown: Shown<GpuTensor> = {
+      output,
+      ...(asked.lse && { lse }),
+      ...(blockScores && { blockScores }),
+    };
+    const read = onHost ? await readResult(gpu, shown, options.signal) : shown;
+    const own = [
+      ...inputs,
+      ...results.filter((one) => onHost || !Object.values(shown).includes(one)),
+    ];
     if (!forBackward) {
-      temporary.push(...inputs, ...(onHost ? results : []));
+      temporary.push(...own);
       return read;
     }
     const saved = new SavedAttention({
@@ -224,10 +247,7 @@ export async function attention(
       queryShape: given.shape,
       keyShape: options.key?.shape,
       onHost,
-      owned: [
-        ...inputs,
-        ...results.filter((one) => onHost || !shown.includes(one)),
-      ],
+      owned: own,
     });
     return { ...read, saved };
   } catch (error) {
@@ -278,19 +298,30 @@ export async function planAttention(
   return await AttentionPlan.create(gpu, attentionProblem(options), options);
 }
 
+/** What a caller asked for, `saved` aside. */
+type Shown<T extends GpuTensor | HostTensor> = Omit<
+  AttentionResult<T>,
+  "saved"
+>;
+
+/** Reads results that a caller asked for, by their names. */
 async function readResult(
   gpu: Gpu,
-  results: readonly GpuTensor[],
+  results: Shown<GpuTensor>,
   signal: AbortSignal | undefined,
-): Promise<AttentionResult<HostTensor>> {
-  const arrays = await gpu.read(results, signal ? { signal } : {});
-  const [output, lse] = arrays.map((data, i) => ({
-    data: data as Float32Array,
-    shape: results[i].shape,
-  }));
-  if (!lse) return { output };
-  lse.data.forEach((value, i) => {
-    if (value === EMPTY_LSE) lse.data[i] = -Infinity;
+): Promise<Shown<HostTensor>> {
+  const arrays = await gpu.read(
+    Object.values(results),
+    signal ? { signal } : {},
+  );
+  const read = Object.fromEntries(
+    Object.entries(results).map(([name, { shape }], i) => [
+      name,
+      { data: arrays[i] as Float32Array, shape },
+    ]),
+  ) as unknown as Shown<HostTensor>;
+  read.lse?.data.forEach((value, i, data) => {
+    if (value === EMPTY_LSE) data[i] = -Infinity;
   });
-  return { output, lse };
+  return read;
 }

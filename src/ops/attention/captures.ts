@@ -38,15 +38,17 @@ export interface PlacementOptions {
   readonly emit?: (options: EmitOptions) => EmittedMods;
   /**
    * Storage buffers besides captured tensors, keys and values. By default those
-   * of forward: query, schedule, captures, output and log-sum-exp; what a split
-   * or a baseline has is less.
+   * of forward: query, schedule, captures, output, log-sum-exp and maxima of
+   * blocks; what a split or a baseline has is less.
    */
   readonly others?: number;
 }
 
 /** Query, schedule, captures and output; what is asked for besides. */
-function defaultOthers({ lse, selection }: AttentionProblem): number {
-  return 4 + (lse ? 1 : 0) + (selection ? 1 : 0);
+function defaultOthers(
+  { lse, selection, blockScores }: AttentionProblem,
+): number {
+  return 4 + (lse ? 1 : 0) + (selection ? 1 : 0) + (blockScores ? 1 : 0);
 }
 
 /** Emits a problem's mods as the device has bindings for their tensors. */

@@ -10,7 +10,7 @@ import { checkRange } from "../../core/check.ts";
 import { bytesPerElement } from "../../core/dtype.ts";
 import type { Gpu } from "../../gpu/mod.ts";
 import { type AttentionProblem, bufferTokens } from "./problem.ts";
-import { tensorElements } from "./rows.ts";
+import { blockScoresElements, maximaElements, tensorElements } from "./rows.ts";
 
 const U32 = 2 ** 32;
 const I32 = 2 ** 31;
@@ -40,6 +40,24 @@ export function checkIndexing(gpu: Gpu, problem: AttentionProblem): void {
       count * bytes,
     );
   }
+  const most = gpu.limits.maxComputeWorkgroupsPerDimension;
+  if (problem.blockScores) {
+    const { queryHeads } = problem;
+    checkRange(
+      queryHeads <= most,
+      "queryHeads",
+      `must be <= maxComputeWorkgroupsPerDimension (${most}) with blockScores`,
+      queryHeads,
+    );
+    const floats = 4 *
+      Math.max(maximaElements(problem), blockScoresElements(problem));
+    checkRange(
+      floats <= binding,
+      "blockScores",
+      `must fit one binding, with a float for each row and block of keys: maxStorageBufferBindingSize is ${binding} bytes; use larger blocks`,
+      floats,
+    );
+  }
   if (keys.segments > 1) {
     const units = headDim % 4 === 0 && valueHeadDim % 4 === 0 ? 4 : 1;
     checkRange(
@@ -49,7 +67,6 @@ export function checkIndexing(gpu: Gpu, problem: AttentionProblem): void {
       elements.arena / units,
     );
   }
-  const most = gpu.limits.maxComputeWorkgroupsPerDimension;
   checkRange(
     kvHeads <= most,
     "kvHeads",

@@ -5,6 +5,7 @@
  * @module
  */
 
+import { BLOCK_SCORES } from "../../../kernels/attention/block_scores.ts";
 import { checkRange, checkType, show } from "../../core/check.ts";
 import { type BindingResource, type Gpu, GpuTensor } from "../../gpu/mod.ts";
 import type { TensorBinding } from "../../mods/mod.ts";
@@ -12,7 +13,11 @@ import { checkGpu, PlanProgram } from "../plan/plan_program.ts";
 import { checkWritten } from "../plan/tensors.ts";
 import type { AttentionExplanation } from "./explanation.ts";
 import { checkIndexing } from "./limits.ts";
-import { checkChoices, type PlanChoices } from "./options/choices.ts";
+import {
+  checkChoices,
+  type CheckedChoices,
+  type PlanChoices,
+} from "./options/choices.ts";
 import { checkAttentionOptions } from "./options/known_options.ts";
 import {
   type AttentionParts,
@@ -148,6 +153,7 @@ export class AttentionPlan implements Disposable {
     const names = namesOfCaptures(parts.captures);
     const captures = capturedTensors(gpu, parts.captures, tensors.attnMask);
     const { arenas = [], query, key, value, output, lse } = tensors;
+    const blockScores = problem.blockScores && tensors.blockScores;
     checkWritten(
       [
         ["query", query.buffer],
@@ -158,7 +164,11 @@ export class AttentionPlan implements Disposable {
           [names[resource], tensor.buffer] as const
         ),
       ],
-      [["output", output.buffer], ["lse", lse?.buffer]],
+      [
+        ["output", output.buffer],
+        ["lse", lse?.buffer],
+        ["blockScores", blockScores?.buffer],
+      ],
     );
     const resources: Record<string, BindingResource | undefined> = {
       query,
@@ -166,6 +176,7 @@ export class AttentionPlan implements Disposable {
       value,
       output,
       lse,
+      [BLOCK_SCORES]: blockScores,
       blocks: (tensors.blockMask ?? problem.selection)?.bits,
       blockTable: deviceTable(problem, tensors.blockTable),
       ...Object.fromEntries(captures),
@@ -196,9 +207,30 @@ function checkedParts(
   checkSelection(gpu, problem);
   checkBlockTable(gpu, problem, undefined);
   checkIndexing(gpu, problem);
+  checkBlockScores(problem, options.choices);
   const parts = attentionParts(problem, gpu, options);
   for (const own of Object.values(parts.captures)) checkCapture(gpu, own);
   return parts;
+}
+
+/** Throws where scores of blocks are asked for that nothing would write. */
+function checkBlockScores(
+  { blockScores, lse }: AttentionProblem,
+  { algorithm }: CheckedChoices,
+): void {
+  if (!blockScores) return;
+  checkType(
+    algorithm === "fused",
+    "algorithm",
+    'must be "fused" with blockScores, which are its by-product',
+    algorithm,
+  );
+  checkType(
+    lse,
+    "returnLse",
+    "must be true with blockScores, which are made of it",
+    lse,
+  );
 }
 
 /** What errors call captured tensors, by the names of resources. */

@@ -11,7 +11,7 @@ import type { BlockGrid, TensorBinding } from "../../mods/mod.ts";
 import { checkTensor, type NamedBuffers } from "../plan/tensors.ts";
 import type { DeviceBlockMask } from "../block_mask/device_block_mask.ts";
 import { type AttentionProblem, bufferTokens } from "./problem.ts";
-import { tensorElements } from "./rows.ts";
+import { blockScoresElements, tensorElements } from "./rows.ts";
 
 /**
  * What a plan's `encode` reads and writes.
@@ -37,6 +37,11 @@ export interface AttentionTensors {
   readonly output: GpuTensor;
   /** Like the output without its last dimension, f32; where asked for. */
   readonly lse?: GpuTensor | undefined;
+  /**
+   * `[batch, queryHeads, queryBlocks, keyBlocks]`, f32; where the options have
+   * `blockScores`.
+   */
+  readonly blockScores?: GpuTensor | undefined;
   /**
    * Where the options have a block mask on the device: another one of the same
    * geometry, as each layer may have its own. In the place of what a policy
@@ -77,6 +82,12 @@ export function checkTensors(
   rows("output");
   if (problem.lse) {
     checkTensor(gpu, "lse", tensors.lse, { type: "f32", size: elements.lse });
+  }
+  if (problem.blockScores) {
+    checkTensor(gpu, "blockScores", tensors.blockScores, {
+      type: "f32",
+      size: blockScoresElements(problem),
+    });
   }
   checkBlockMask(gpu, problem, tensors.blockMask);
   checkBlockTable(gpu, problem, tensors.blockTable);

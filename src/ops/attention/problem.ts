@@ -102,6 +102,20 @@ export interface GivenStrides {
 }
 
 /**
+ * Scores of blocks: `[sequences, queryHeads, queryBlocks, keyBlocks]`.
+ *
+ * @category Plans
+ */
+export interface BlockScoresShape {
+  /** Queries, and keys, of a block. */
+  readonly block: number;
+  /** Blocks of the queries of the sequence with most of them. */
+  readonly queryBlocks: number;
+  /** The same of keys. */
+  readonly keyBlocks: number;
+}
+
+/**
  * One attention call.
  *
  * @category Attention
@@ -150,6 +164,8 @@ export interface AttentionProblem {
   readonly dropout?: Dropout | undefined;
   /** Whether the log-sum-exp is wanted. */
   readonly lse: boolean;
+  /** Scores of blocks, where they are wanted. */
+  readonly blockScores?: BlockScoresShape | undefined;
 }
 
 /** Tokens that one key tensor or one arena has room for. */

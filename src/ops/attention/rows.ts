@@ -189,6 +189,20 @@ export function tensorElements(problem: AttentionProblem): TensorRows<number> {
   };
 }
 
+/** Elements of the rows' maxima in blocks of keys, where they are wanted. */
+export function maximaElements(problem: AttentionProblem): number {
+  return tensorElements(problem).lse * (problem.blockScores?.keyBlocks ?? 0);
+}
+
+/** Elements of scores of blocks, where they are wanted. */
+export function blockScoresElements(
+  { blockScores, sequences, queryHeads }: AttentionProblem,
+): number {
+  const { queryBlocks, keyBlocks } = blockScores ??
+    { queryBlocks: 0, keyBlocks: 0 };
+  return sequences.length * queryHeads * queryBlocks * keyBlocks;
+}
+
 /** The shape of the output for a query, or `qkv`, of a shape. */
 export function outputShape(
   queryShape: readonly number[],

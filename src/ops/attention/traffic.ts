@@ -8,6 +8,7 @@
 import { bytesPerElement } from "../../core/dtype.ts";
 import { boundOf, type TrafficBound } from "../../planning/traffic/bound.ts";
 import {
+  addTraffic,
   type Flops,
   totalFlops,
   totalTraffic,
@@ -18,6 +19,7 @@ import {
 import type { RowSizes } from "../../planning/traffic/tiles.ts";
 import { movedRows, type MovedWork, sumVisits } from "./moved_work.ts";
 import type { AttentionProblem } from "./problem.ts";
+import { blockScoresElements, maximaElements } from "./rows.ts";
 import type { Algorithm } from "./variants/algorithm.ts";
 import type { KeyRun } from "./work/key_runs.ts";
 import type { Schedule, ScheduledWork } from "./work/schedule.ts";
@@ -89,11 +91,15 @@ export function explainTraffic(
   const { dtype, headDim, valueHeadDim } = problem;
   const moved = movedWork(problem, algorithm, schedule);
   const { traffic, flops, rowsAgain } = algorithm.cost(moved);
-  const tensors = trafficBytes(traffic, dtype);
+  const scored = blockScoresTraffic(problem, schedule);
+  const tensors = trafficBytes(addTraffic(traffic, scored), dtype);
   const bytes = totalTraffic(tensors);
   const { sums, sizes } = moved;
   const fastElements = Math.floor(workgroupBytes / 4);
-  const floor = floorOf(problem, schedule, sizes);
+  const floor = addTraffic(
+    floorOf(problem, schedule, sizes),
+    trafficOf({ blockScores: [0, blockScoresElements(problem)] }),
+  );
   const floorBytes = totalTraffic(trafficBytes(floor, dtype));
   const element = bytesPerElement(dtype);
   const { regime, order } = boundOf({
@@ -134,6 +140,39 @@ function movedWork(
     sizes: movedRows(problem),
     stateRows: schedule.stateRows,
   };
+}
+
+/**
+ * What scores of blocks move: maxima that are cleared, met where a run ends or
+ * its block does, and read, with a log-sum-exp for each; and the scores, written
+ * twice.
+ */
+function blockScoresTraffic(
+  problem: AttentionProblem,
+  { kernels }: Schedule,
+): Traffic {
+  const { blockScores, kvHeads } = problem;
+  if (!blockScores) return trafficOf({});
+  const { block } = blockScores;
+  let met = 0;
+  for (const { rowTiles, workTiles } of kernels) {
+    for (const { rowTile, kvHead, runs } of workTiles) {
+      const { rows } = rowTiles[rowTile];
+      const heads = kvHead === undefined && runs.length === 1 ? kvHeads : 1;
+      for (const { first, end, blank } of runs.flat()) {
+        if (blank) continue;
+        met += heads * rows *
+          (Math.ceil(end / block) - Math.floor(first / block));
+      }
+    }
+  }
+  const maxima = maximaElements(problem);
+  const scores = blockScoresElements(problem);
+  return trafficOf({
+    blockMaxima: [met + maxima, met + maxima],
+    lse: [maxima, 0],
+    blockScores: [scores, 2 * scores],
+  });
 }
 
 /** Each row that sees a key once, each key that is seen once, each output. */

@@ -13,7 +13,8 @@ import { bytesPerElement, type DType } from "../../core/dtype.ts";
 
 /**
  * A tensor that a schedule moves. `scores` is S, `weights` is P, `statistics`
- * are m and l, `states` are partial results of splits, or of chunks, `delta` is
+ * are m and l, `blockMaxima` are the rows' largest scores in blocks of keys and
+ * `blockScores` what is made of them, `states` are partial results of splits, or of chunks, `delta` is
  * the row sum of dO and O. Of linear attention, `decay` and `beta` are given,
  * `gates` are log gates summed up within a chunk, `state` begins or ends a
  * sequence, `solved` is what the delta rule's triangle leaves of keys and
@@ -32,6 +33,8 @@ export type TrafficTensor =
   | "valueGradient"
   | "lse"
   | "statistics"
+  | "blockMaxima"
+  | "blockScores"
   | "scores"
   | "weights"
   | "states"
@@ -60,6 +63,8 @@ const SINGLE: Readonly<Record<TrafficTensor, boolean>> = {
   valueGradient: false,
   lse: true,
   statistics: true,
+  blockMaxima: true,
+  blockScores: true,
   scores: true,
   weights: true,
   states: true,

@@ -35,6 +35,8 @@ const BINARY = {
   multiplyInt: query.mul(key),
   divideInt: query.div(key),
   remainderInt: query.rem(key),
+  exclusiveOrInt: query.xor(key),
+  shiftRightInt: query.shr(key),
   minimum: query.min(key),
   maximum: query.max(key),
   less: query.lt(key),
@@ -98,6 +100,46 @@ Deno.test("remainderInt() is exact within one quotient, whatever the sign", () =
     assert(
       low === expected[0] && high === expected[1],
       `${low}..${high} of ${a} and ${b}, not ${expected}`,
+    );
+  }
+});
+
+Deno.test("integers of one value stay one value, where they wrap too", () => {
+  const ints = [LEAST, -65536, -1, 0, 5, 46341, MOST];
+  for (const [name, tree] of Object.entries(BINARY)) {
+    if (!name.endsWith("Int")) continue;
+    const evaluate = evaluator(tree.node);
+    for (const x of ints) {
+      for (const y of ints) {
+        const value = evaluate(0, 0, 0, x, y);
+        const [low, high] = arithmetic[name as keyof typeof BINARY]([x, x], [
+          y,
+          y,
+        ]);
+        assert(
+          low === value && high === value,
+          `${low}..${high}, not ${value}: ${name}() of ${x} and ${y}`,
+        );
+      }
+    }
+  }
+});
+
+Deno.test("exclusiveOrInt() and shiftRightInt() are as tight as signs allow", () => {
+  const exact: [Interval, Interval][] = [
+    [arithmetic.exclusiveOrInt([0, 5], [0, 8]), [0, 15]],
+    [arithmetic.exclusiveOrInt([0, 0], [0, 0]), [0, 0]],
+    [arithmetic.exclusiveOrInt([-1, 5], [0, 8]), [LEAST, MOST]],
+    [arithmetic.shiftRightInt([8, 17], [3, 3]), [1, 2]],
+    [arithmetic.shiftRightInt([-16, -8], [28, 28]), [15, 15]],
+    [arithmetic.shiftRightInt([-1, 8], [31, 31]), [0, 1]],
+    [arithmetic.shiftRightInt([-1, 8], [32, 32]), [-1, 8]],
+    [arithmetic.shiftRightInt([0, 8], [0, 1]), [LEAST, MOST]],
+  ];
+  for (const [[low, high], expected] of exact) {
+    assert(
+      low === expected[0] && high === expected[1],
+      `${low}..${high}, not ${expected}`,
     );
   }
 });

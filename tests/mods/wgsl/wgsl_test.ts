@@ -472,7 +472,9 @@ Deno.test({
     const least = -(2 ** 31);
     const cases: ScoreMod[] = [];
     for (const [a, b] of [[7, 0], [-7, 2], [7, -2], [least, -1], [-7, 3]]) {
-      for (const operation of ["div", "rem", "mul", "sub"] as const) {
+      for (
+        const operation of ["div", "rem", "mul", "sub", "xor", "shr"] as const
+      ) {
         const value = int(a)[operation](b);
         // Halves, as f32 does not hold all of an i32.
         cases.push(

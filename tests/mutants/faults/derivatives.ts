@@ -129,10 +129,12 @@ export const DERIVATIVE_FAULTS: readonly Fault[] = [
       "[batch, head, query]",
       "[head, query]",
     ],
+  ]),
+  ...faultsIn("takeIn", DROPOUT, [
     [
       "half of a row's state is the seed's alone",
-      "b = mix(b ^ a);",
-      "b = mix(b);",
+      "mix(b ^ next)",
+      "mix(b)",
     ],
   ]),
   ...faultsIn("dropoutWords", DROPOUT, [
@@ -141,6 +143,8 @@ export const DERIVATIVE_FAULTS: readonly Fault[] = [
       "Math.floor(rate * 2 ** 32)",
       "Math.ceil(rate * 2 ** 32)",
     ],
+  ]),
+  ...faultsIn("seedWords", DROPOUT, [
     [
       "the seed's high bits are its low ones",
       "Number(bits >> 32n)",

@@ -21,6 +21,7 @@ import { CACHE_KERNEL_FAULTS } from "./kernels/cache.ts";
 import { DECODE_FAULTS } from "./kernels/decode.ts";
 import { FEATURE_FAULTS } from "./kernels/features.ts";
 import { NOTATION_FAULTS } from "./kernels/notation.ts";
+import { SQUEEZED_FIT_FAULTS } from "./policies/squeezed_fit.ts";
 import { STANDARD_FAULTS } from "./kernels/standard.ts";
 import { KV_FAULTS } from "./kv.ts";
 import { LAYER_FAULTS } from "./layers.ts";
@@ -35,8 +36,12 @@ import { MODS_FAULTS } from "./mods.ts";
 import { OPS_FAULTS } from "./ops.ts";
 import { PACKING_FAULTS } from "./packing.ts";
 import { LONGLORA_FAULTS } from "./policies/longlora.ts";
+import { BLOCK_SCORES_FAULTS } from "./policies/block_scores.ts";
 import { PLAYGROUND_FAULTS } from "./playground.ts";
+import { SEER_FAULTS } from "./policies/seer.ts";
+import { S2_FAULTS } from "./policies/s2.ts";
 import { POLICY_CORE_FAULTS } from "./policies/core.ts";
+import { PRFLASH_FAULTS } from "./policies/prflash.ts";
 import { REFERENCE_FAULTS } from "./reference.ts";
 import { REPRO_FAULTS } from "./repro.ts";
 import { ROTARY_FAULTS } from "./rotary.ts";
@@ -46,6 +51,7 @@ import { VARIANT_FAULTS } from "./variants.ts";
 
 /** All faults that are listed. */
 export const FAULTS: readonly Fault[] = [
+  ...BLOCK_SCORES_FAULTS,
   ...BLOCK_FAULTS,
   ...PREFIX_FAULTS,
   ...EXTENT_FAULTS,
@@ -55,6 +61,7 @@ export const FAULTS: readonly Fault[] = [
   ...ENGINE_FAULTS,
   ...KV_FAULTS,
   ...OPS_FAULTS,
+  ...S2_FAULTS,
   ...ROTARY_FAULTS,
   ...STRIDES_FAULTS,
   ...VARIANT_FAULTS,
@@ -66,12 +73,15 @@ export const FAULTS: readonly Fault[] = [
   ...PACKING_FAULTS,
   ...LONGLORA_FAULTS,
   ...PLAYGROUND_FAULTS,
+  ...SEER_FAULTS,
   ...POLICY_CORE_FAULTS,
+  ...PRFLASH_FAULTS,
   ...REFERENCE_FAULTS,
   ...LINEAR_DELTA_FAULTS,
   ...LINEAR_REFERENCE_FAULTS,
   ...DERIVATIVE_FAULTS,
   ...REPRO_FAULTS,
+  ...SQUEEZED_FIT_FAULTS,
   ...FEATURE_FAULTS,
   ...NOTATION_FAULTS,
   ...ATTENTION_FAULTS,

@@ -82,6 +82,8 @@ export interface AttentionCase {
   readonly tiles?: "small" | "device" | "hardware";
   /** Whether the log-sum-exp is asked for; it is, by default. */
   readonly lse?: boolean;
+  /** Tokens of a block, where scores of blocks are asked for. */
+  readonly scoreBlock?: number;
 }
 
 /** The smallest case; tests spread it and change what they are about. */

@@ -8,6 +8,8 @@
 import { fail } from "@std/assert";
 import {
   attention,
+  blockScores,
+  blockScoresBound,
   compareErrors,
   compareWithBound,
   errorBound,
@@ -24,7 +26,7 @@ import {
   type SequenceData,
   workOf,
 } from "./cases.ts";
-import { type CaseResult, sliceOf } from "./runner.ts";
+import { type CaseResult, scoresOf, sliceOf } from "./runner.ts";
 
 /**
  * The gate of a kernel against the shadow, which runs the same tile loop: twice
@@ -68,6 +70,10 @@ export function checkCase(
     if (actual.lse.length > 0 || c.lse !== false) {
       const lse = hold(context, "lse", expected.lse, bound.lse);
       closeness.oracle = Math.max(closeness.oracle, lse);
+    }
+    if (c.scoreBlock) {
+      const scores = holdScores(context, scoresOf(c, result.blockScores!, i));
+      closeness.oracle = Math.max(closeness.oracle, scores);
     }
     // For f16 alone. In f32 the naive version's exp is exact to half a unit in
     // the last place, WGSL's may be off by 3 + 2|x|: that is what the bound
@@ -114,6 +120,24 @@ function hold(
   const { ok, where, max } = compareWithBound({ actual, expected, bound });
   if (!ok) report(context, part, { expected, bound, where, against });
   return bound > 0 ? max / bound : 0;
+}
+
+/** Scores of blocks, by the bound that follows from the log-sum-exp's. */
+function holdScores(
+  { c, problem, index, replay }: Context,
+  actual: Float32Array,
+): number {
+  const block = c.scoreBlock!;
+  // Whatever the step was: it is not the maxima's.
+  const bound = blockScoresBound(problem, { block, keys: BASELINE_STEP });
+  const expected = blockScores(problem, block);
+  const { ok, where, max } = compareWithBound({ actual, expected, bound });
+  if (ok) return max / bound;
+  throw new Error(
+    `blockScores of sequence ${index}: [${where}] is ${actual[where]}, not ${
+      expected[where]
+    } within ${bound}\n${replay}`,
+  );
 }
 
 function holdRatio(context: Context): void {

@@ -5,7 +5,11 @@
  * @module
  */
 
-import type { MaskFunction, ScoreFunction } from "../../../reference/mod.ts";
+import {
+  type MaskFunction,
+  s2Mask,
+  type ScoreFunction,
+} from "../../../reference/mod.ts";
 import { Prng } from "../../../src/core/prng.ts";
 import {
   additiveBias,
@@ -24,6 +28,8 @@ import {
   slidingWindow,
 } from "../../../src/mods/mod.ts";
 import { alibiSlopes } from "../../../src/mods/scores.ts";
+import { s2, type S2Heads, type S2Options } from "../../../src/policies/mod.ts";
+import { s2MaskOptions } from "../../policies/s2/patterns.ts";
 
 /** A mask as plain data. */
 export type MaskSpec =
@@ -43,6 +49,11 @@ export type MaskSpec =
   }
   | { readonly kind: "headParity" }
   | { readonly kind: "batchStride" }
+  | {
+    readonly kind: "s2";
+    readonly options: S2Options;
+    readonly heads: Required<S2Heads>;
+  }
   | { readonly kind: "and" | "or"; readonly of: readonly MaskSpec[] }
   | { readonly kind: "not"; readonly of: MaskSpec };
 
@@ -114,6 +125,11 @@ export function readMask(
           and(headMask(1), not(causal())),
         ),
         sees: (_b, h, q, k) => h % 2 === 0 ? k <= q : k > q,
+      };
+    case "s2":
+      return {
+        mod: s2(spec.options).maskMods(spec.heads)[0],
+        sees: s2Mask(s2MaskOptions(spec.options, spec.heads)),
       };
     case "batchStride":
       // Every sequence leaves out other keys.

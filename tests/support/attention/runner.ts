@@ -56,6 +56,8 @@ export interface CaseResult {
   readonly output: Float32Array | Float16Array;
   /** `[tokens, queryHeads]`, -Infinity for rows without keys; maybe empty. */
   readonly lse: Float32Array;
+  /** `[sequences, queryHeads, queryBlocks, keyBlocks]`, where asked for. */
+  readonly blockScores?: Float32Array | undefined;
   /** What the plan said that it would run. */
   readonly explanation: AttentionExplanation;
 }
@@ -91,6 +93,7 @@ export function modOptions(
     ...(c.queryOffset !== undefined && { queryOffset: c.queryOffset }),
     ...(c.dropout && { dropout: c.dropout }),
     returnLse: c.lse ?? true,
+    ...(c.scoreBlock && { blockScores: { block: c.scoreBlock } }),
   };
 }
 
@@ -120,10 +123,11 @@ export async function runCases(
     });
     const arrays = await gpu.read(recorded.flatMap(({ outputs }) => outputs));
     return recorded.map(({ outputs, explanation }) => {
-      const [output, lse] = arrays.splice(0, outputs.length);
+      const [output, lse, blockScores] = arrays.splice(0, outputs.length);
       return {
         output: output as Float32Array,
         lse: hostLse(lse as Float32Array | undefined),
+        blockScores: blockScores as Float32Array | undefined,
         explanation,
       };
     });
@@ -178,9 +182,16 @@ async function record(
       ));
     const output = unwritten(c.valueHeadDim);
     const lse = c.lse === false ? undefined : unwritten(1, "f32");
-    const tensors = { ...stored.tensors, query, output, lse };
+    const scores = scoresShape(plan.problem);
+    const blockScores = scores && keep(gpu.tensor(
+      new Float32Array(scores.reduce((product, size) => product * size, 1))
+        .fill(NaN),
+      scores,
+      "case.blockScores",
+    ));
+    const tensors = { ...stored.tensors, query, output, lse, blockScores };
     return {
-      outputs: lse ? [output, lse] : [output],
+      outputs: [output, lse, blockScores].filter((it) => it !== undefined),
       explanation: plan.explain(),
       encode: (encoder) => plan.encode(encoder, tensors),
       made,
@@ -189,6 +200,14 @@ async function record(
     made.forEach((it) => it.destroy());
     throw error;
   }
+}
+
+function scoresShape(
+  { blockScores, sequences, queryHeads }: AttentionPlan["problem"],
+): number[] | undefined {
+  if (!blockScores) return undefined;
+  const { queryBlocks, keyBlocks } = blockScores;
+  return [sequences.length, queryHeads, queryBlocks, keyBlocks];
 }
 
 /** A case's blocks, selected on the device. */
@@ -224,6 +243,31 @@ export function concat(arrays: readonly Float32Array[]): Float32Array {
     at += array.length;
   }
   return out;
+}
+
+/** One sequence's part of scores of blocks, without blocks that it has not. */
+export function scoresOf(
+  c: AttentionCase,
+  scores: ArrayLike<number>,
+  index: number,
+): Float32Array {
+  const block = c.scoreBlock!;
+  const blocks = (side: 0 | 1) => (lengths: readonly number[]) =>
+    Math.ceil(lengths[side] / block);
+  const most = (side: 0 | 1) => Math.max(...c.sequences.map(blocks(side)));
+  const [rows, columns] = [most(0), most(1)];
+  const own = [blocks(0)(c.sequences[index]), blocks(1)(c.sequences[index])];
+  return Float32Array.from(
+    { length: c.queryHeads * own[0] * own[1] },
+    (_, n) => {
+      const column = n % own[1];
+      const row = Math.floor(n / own[1]) % own[0];
+      const head = Math.floor(n / own[1] / own[0]);
+      return scores[
+        ((index * c.queryHeads + head) * rows + row) * columns + column
+      ];
+    },
+  );
 }
 
 /** One sequence's part of a result. */

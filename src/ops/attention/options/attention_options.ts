@@ -23,6 +23,7 @@ import type { DeviceBlockMask } from "../../block_mask/device_block_mask.ts";
 import type { HostBits, HostTensor } from "../../tensors.ts";
 import type { Layout } from "../problem.ts";
 import type { HostMask } from "./attention_mask.ts";
+import type { BlockScoresOptions } from "./block_scores.ts";
 import type { AttentionPolicy } from "./policy.ts";
 import type { Indices } from "./spans.ts";
 
@@ -153,4 +154,12 @@ export interface AttentionOptions<
   readonly dropout?: Dropout;
   /** Whether the log-sum-exp is wanted too. */
   readonly returnLse?: boolean;
+  /**
+   * Whether scores of blocks are wanted too, and of what blocks: for each block
+   * of queries and block of keys the largest weight of any pair that is seen,
+   * after all masks and score mods and before dropout, and each row of blocks
+   * divided by its sum. A by-product of the forward kernel, which then writes a
+   * number for each row and block of keys. Plans need `returnLse`, too.
+   */
+  readonly blockScores?: BlockScoresOptions;
 }

@@ -18,6 +18,7 @@ import type { AttentionProblem } from "../problem.ts";
 import type { AttentionOptions } from "./attention_options.ts";
 import { givenStrides, outputStrides } from "./given_strides.ts";
 import { isDeviceBlockMask } from "./block_mask.ts";
+import { blockScoresShape } from "./block_scores.ts";
 import { keyInputs } from "./keys.ts";
 import { checkAttentionOptions } from "./known_options.ts";
 import { layoutOf, queryOf, readAs } from "./layouts.ts";
@@ -117,6 +118,11 @@ export function attentionProblem(
     valueHeadDim,
     scale,
     sequences,
+    layout,
+    qkv: options.qkv !== undefined,
+    ...((apart || keys.strides) && {
+      strides: { dense: rank === 4, ...own, ...keys.strides },
+    }),
   };
   const extents = {
     sequences,
@@ -127,14 +133,10 @@ export function attentionProblem(
       : undefined,
   };
   const { policy, ...selected } = selectedBy(options, shape, extents);
+  const blockScores = blockScoresShape(options.blockScores, sequences);
   return {
     ...shape,
     queryTokens: rank === 3 ? query.shape[0] : query.shape[0] * query.shape[1],
-    layout,
-    qkv: options.qkv !== undefined,
-    ...((apart || keys.strides) && {
-      strides: { dense: rank === 4, ...own, ...keys.strides },
-    }),
     keys: keys.keys,
     ...boundMods(options, selected, extents),
     ...(isDeviceBlockMask(options.blockMask) &&
@@ -143,6 +145,7 @@ export function attentionProblem(
     ...(policy?.blocks && { selection: policy.blocks.mask }),
     dropout: dropoutWords(options.dropout) && options.dropout,
     lse: options.returnLse ?? false,
+    ...(blockScores && { blockScores }),
   };
 }
 

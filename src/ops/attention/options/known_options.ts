@@ -47,6 +47,7 @@ const PROBLEM: Names<AttentionOptions> = {
   select: true,
   dropout: true,
   returnLse: true,
+  blockScores: true,
 };
 
 const RUN: Names<
@@ -145,6 +146,7 @@ const HINTS: OptionHints = {
   pastValue: "write value with the past in it, or cache and sequences",
   qkMatmulOutputMode: "leave it out: scores are never formed",
   softmaxPrecision: "leave it out: softmax is computed in float32",
+  poolAttnWeights: "write blockScores: { block }",
   returnAttnProbs: "write returnLse; probabilities are never formed",
   returnSoftmaxLse: "write returnLse",
   needWeights: "write returnLse; probabilities are never formed",

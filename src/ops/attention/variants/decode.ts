@@ -19,8 +19,10 @@ export const DECODE: Variant = {
   name: "decode",
   profile: "portable",
   features: [],
-  misfit: ({ rows }, { decode: { maxRows } }) =>
-    rows <= maxRows
+  misfit: ({ rows, scoreBlock }, { decode: { maxRows } }) =>
+    scoreBlock !== undefined
+      ? "it writes no scores of blocks"
+      : rows <= maxRows
       ? undefined
       : `it takes up to ${maxRows} packed query rows, here are ${rows}`,
   tile: (largest, tiles, device) => {

@@ -25,7 +25,12 @@ export const FORWARD: Variant = {
     return {
       rows: tileRows(tile),
       loops: loopsOf(tile, largest),
-      kernel: (spec) => forwardKernel({ ...spec, tile }),
+      kernel: (spec) =>
+        forwardKernel({
+          ...spec,
+          tile,
+          blockMaxima: largest.scoreBlock !== undefined,
+        }),
     };
   },
 };
@@ -46,20 +51,26 @@ function loopsOf(
   };
 }
 
+function commonDivisor(a: number, b: number): number {
+  return b === 0 ? a : commonDivisor(b, a % b);
+}
+
 /**
  * The register tile for up to so many packed query rows.
  *
  * @throws {UnsupportedError} if not even one row a lane fits the device
  */
 export function forwardTile(
-  { rows, valueVecs, scoreMods }: Candidate,
+  { rows, valueVecs, scoreMods, scoreBlock }: Candidate,
   { forward: { lanes, rowsPerLane: most, keys, modKeys } }: Tiles,
   { limits }: PlanDevice,
 ): ForwardTile {
+  const step = scoreMods ? modKeys : keys;
   const tile = (rowsPerLane: number): ForwardTile => ({
     lanes,
     rowsPerLane,
-    keysPerStep: scoreMods ? modKeys : keys,
+    // No step may reach into two blocks.
+    keysPerStep: scoreBlock ? commonDivisor(step, scoreBlock) : step,
     accumulatorVecs: powerOfTwo(valueVecs),
   });
   const room = limits.maxComputeWorkgroupStorageSize;

@@ -13,6 +13,7 @@ import { type CheckedChoices, partitionsOf } from "../options/choices.ts";
 import { type AttentionProblem, vecsOf } from "../problem.ts";
 import { flatWork, type KeyRange, type Work } from "../work/key_ranges.ts";
 import { type Algorithm, largest, type VariantWork } from "./algorithm.ts";
+import { blockScoresParts } from "./block_scores.ts";
 import { FUSED_VARIANTS } from "./list.ts";
 import { selectionOf } from "./selection.ts";
 import {
@@ -35,6 +36,7 @@ export function fusedAlgorithm(
 ): Algorithm {
   const { kvHeads } = problem;
   const valueVecs = vecsOf(problem.valueHeadDim);
+  const scored = blockScoresParts(problem, device);
   const kernels = variantWorks(problem, spec, work, { choices, device });
   const { lanes } = choices.tiles.decode;
   const merge = mergeKernel({
@@ -50,6 +52,7 @@ export function fusedAlgorithm(
     dispatches: (schedule) => {
       const statsAt = schedule.stateRows * valueVecs;
       return [
+        ...scored.before,
         ...schedule.kernels.flatMap((
           { tilesAt, tileCount, workers, partial },
           i,
@@ -64,6 +67,7 @@ export function fusedAlgorithm(
             heads: workers ? 1 : kvHeads,
             uniforms: {
               ...selection.uniforms,
+              ...scored.uniforms,
               stats_at: statsAt,
               workers_at: workers?.at ?? 0,
               runs_per_head: schedule.runsPerHead && !workers ? 1 : 0,
@@ -78,6 +82,7 @@ export function fusedAlgorithm(
           heads: ownHeads ? 1 : kvHeads,
           uniforms: { stats_at: statsAt },
         })),
+        ...scored.after,
       ].filter(({ groups }) => groups > 0);
     },
     cost: ({ sums, sizes, stateRows }) => ({
@@ -86,6 +91,7 @@ export function fusedAlgorithm(
     }),
     // A merge of nothing but empty rows still binds its states.
     scratch: (schedule): Record<string, number> => ({
+      ...scored.scratch,
       ...(schedule.merges.length > 0 && {
         states: Math.max(1, schedule.stateRows) * (valueVecs + 1) * 16,
       }),
@@ -111,6 +117,7 @@ function variantWorks(
     valueVecs: vecsOf(problem.valueHeadDim),
     scoreMods: problem.scoreMods.length > 0,
     dropout: problem.dropout !== undefined,
+    scoreBlock: problem.blockScores?.block,
   });
   const known = new Map<number, VariantChoice>();
   const choose = (rows: number): VariantChoice => {

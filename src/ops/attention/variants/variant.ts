@@ -48,6 +48,8 @@ export interface Candidate {
   readonly scoreMods: boolean;
   /** Whether weights are dropped; not by default. */
   readonly dropout?: boolean | undefined;
+  /** Keys of a block, where scores of blocks are wanted. */
+  readonly scoreBlock?: number | undefined;
 }
 
 /** A variant on its tile. */

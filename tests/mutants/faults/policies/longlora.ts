@@ -8,6 +8,8 @@
 import { faultsIn, type SourceFault } from "../../fault.ts";
 
 const POLICY = ["policies/longlora/longlora"];
+const RAGGED = ["policies/longlora/ragged"];
+const REACH = ["reference/policies/reachability"];
 
 /** Every fault listed for it. */
 export const LONGLORA_FAULTS: readonly SourceFault[] = [
@@ -87,5 +89,60 @@ export const LONGLORA_FAULTS: readonly SourceFault[] = [
     ["later queries wrap as well", " && queryOffset === 0", ""],
     ["a sequence's part wraps", "queryCount === keyCount && ", ""],
     ["a shorter group wraps", "keyCount % groups[i] === 0", "true"],
+  ]),
+  ...faultsIn("longloraRagged", RAGGED, [
+    [
+      "the other half is shifted",
+      "shifted: second === 1",
+      "shifted: second === 0",
+    ],
+    ["groups of later sequences begin at 0", "start + bound", "bound"],
+    ["a sequence begins with an empty group", "own.slice(1)", "own"],
+    [
+      "both halves are written in one place",
+      "second * queryHeads / 2",
+      "0 * queryHeads / 2",
+    ],
+    [
+      "rows are as far apart as a query's",
+      "[queryHeads * valueHeadDim, valueHeadDim, 1]",
+      "[queryHeads * queryHeads, valueHeadDim, 1]",
+    ],
+    ["an odd number of heads has halves", "queryHeads % 2 === 0", "true"],
+    [
+      "a half has half a key head",
+      "kvHeads % 2 === 0 || kvHeads === 1",
+      "kvHeads > 0",
+    ],
+    ["one key head has no halves", " || kvHeads === 1", ""],
+  ]),
+  ...faultsIn("groupBounds", RAGGED, [
+    [
+      "shifted groups begin with a whole one",
+      "shifted && shiftOf(groupSize)",
+      "shifted && groupSize",
+    ],
+    ["a group of one is none", ") || groupSize", ") || 0"],
+    ["the last group is two", "at < tokens; at", "at <= tokens; at"],
+  ]),
+  ...faultsIn("halfOf", RAGGED, [
+    ["both halves are the first one", "second * (heads - own) * dim", "0"],
+    ["one head is halved", "heads === 1 ? 1 : heads / 2", "heads / 2"],
+  ]),
+  ...faultsIn("headsOf", RAGGED, [
+    [
+      "keys of other tokens are read",
+      "shape.slice(0, -2).join() === like",
+      "true || like",
+    ],
+    ["a matrix has heads", "shape.length === 3 || shape.length === 4", "true"],
+  ]),
+  ...faultsIn("reference/policies/reachability.ts: reachability", REACH, [
+    ["nothing passes by a layer", "layer[row + query] = 1;", ""],
+    ["only the first head counts", "head < heads", "head < 1"],
+    ["a layer too few", "let i = 0; i < layers", "let i = 1; i < layers"],
+  ]),
+  ...faultsIn("reference/policies/reachability.ts: product", REACH, [
+    ["only the last path counts", "|= b[", "= b["],
   ]),
 ];
