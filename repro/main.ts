@@ -24,6 +24,7 @@ import { mosaicbert } from "./packing/mosaicbert.ts";
 import { formatTable, writeReport } from "./output.ts";
 import { parallelism } from "./schedules/parallelism.ts";
 import { recall } from "./recall/recall.ts";
+import { s2 } from "./policies/s2.ts";
 import { prflash } from "./policies/prflash.ts";
 import { sharing } from "./sharing/sharing.ts";
 import { utilisation } from "./paging/utilisation.ts";
@@ -45,6 +46,7 @@ const EXPERIMENTS: Readonly<Record<string, Experiment>> = {
   linear,
   jrt,
   recall,
+  s2,
   prflash,
 };
 
