@@ -18,6 +18,11 @@ export type {
 } from "../ops/mod.ts";
 export { SeerGate, type SeerSelectOptions } from "./seer/gate.ts";
 export type { SeerGateOptions, SeerRotary } from "./seer/gate_options.ts";
+export {
+  SeerKeys,
+  type SeerKeysOptions,
+  type SeerStepOptions,
+} from "./seer/keys.ts";
 export { type SeerReport, SeerSelection } from "./seer/selection.ts";
 export type { SeerWeights } from "./seer/weights.ts";
 
