@@ -40,13 +40,30 @@ export {
   type LongLoraOptions,
   type LongLoraPolicy,
 } from "./longlora/longlora.ts";
-
 export {
   type ClusterLevel,
   type ClusterSizes,
   clusterSizes,
   type SqueezedClusters,
 } from "./squeezed/clusters.ts";
+export type {
+  SqueezedOptions,
+  SqueezedThresholds,
+} from "./squeezed/options.ts";
+export {
+  squeezedAttention,
+  type SqueezedResult,
+} from "./squeezed/squeezed_attention.ts";
+export {
+  type KeptKeys,
+  planSqueezedAttention,
+  SqueezedPlan,
+  type SqueezedTensors,
+} from "./squeezed/squeezed_plan.ts";
+export {
+  SqueezedPolicy,
+  type SqueezedPolicyOptions,
+} from "./squeezed/squeezed_policy.ts";
 export {
   type LongLoraHalf,
   type LongLoraOutput,
@@ -66,3 +83,21 @@ export {
   type SqueezedContextOptions,
 } from "./squeezed/context.ts";
 export type { ContextKeys } from "./squeezed/fit/key_places.ts";
+export {
+  SeerDistillation,
+  type SeerLoss,
+} from "./seer/distill/distillation.ts";
+export {
+  initialSeerWeights,
+  type InitialSeerWeightsOptions,
+} from "./seer/distill/initial_weights.ts";
+export type { SeerDistillationOptions } from "./seer/distill/options.ts";
+export type { GateRotary } from "./seer/distill/gradient.ts";
+export type { SeerExample } from "./seer/distill/pooled.ts";
+export {
+  type CalibratedContext,
+  calibrateSqueezed,
+  type Calibration,
+  type CalibrationOptions,
+} from "./squeezed/calibrate.ts";
+export { SqueezedStore, type StoredContexts } from "./squeezed/store.ts";
