@@ -25,6 +25,7 @@ import { formatTable, writeReport } from "./output.ts";
 import { parallelism } from "./schedules/parallelism.ts";
 import { recall } from "./recall/recall.ts";
 import { prflash } from "./policies/prflash.ts";
+import { seer } from "./policies/seer.ts";
 import { sharing } from "./sharing/sharing.ts";
 import { utilisation } from "./paging/utilisation.ts";
 import { vattention } from "./paging/vattention.ts";
@@ -46,6 +47,7 @@ const EXPERIMENTS: Readonly<Record<string, Experiment>> = {
   jrt,
   recall,
   prflash,
+  seer,
 };
 
 function show(report: Report): boolean {
