@@ -44,7 +44,6 @@ export {
   SeerDistillation,
   type SeerLoss,
 } from "./seer/distill/distillation.ts";
-export type { GateRotary } from "./seer/distill/gradient.ts";
 export {
   initialSeerWeights,
   type InitialSeerWeightsOptions,
@@ -52,7 +51,8 @@ export {
 export type { SeerDistillationOptions } from "./seer/distill/options.ts";
 export type { SeerExample } from "./seer/distill/pooled.ts";
 export { SeerGate, type SeerSelectOptions } from "./seer/gate.ts";
-export type { SeerGateOptions, SeerRotary } from "./seer/gate_options.ts";
+export type { SeerGateOptions } from "./seer/gate_options.ts";
+export type { SeerRotary } from "./seer/gate_sizes.ts";
 export {
   SeerKeys,
   type SeerKeysOptions,
