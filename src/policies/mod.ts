@@ -16,6 +16,10 @@ export type {
   PolicySelection,
   PolicyShape,
 } from "../ops/mod.ts";
+export { SeerGate, type SeerSelectOptions } from "./seer/gate.ts";
+export type { SeerGateOptions, SeerRotary } from "./seer/gate_options.ts";
+export { type SeerReport, SeerSelection } from "./seer/selection.ts";
+export type { SeerWeights } from "./seer/weights.ts";
 
 export {
   s2,
@@ -31,13 +35,30 @@ export {
   type LongLoraOptions,
   type LongLoraPolicy,
 } from "./longlora/longlora.ts";
-
 export {
   type ClusterLevel,
   type ClusterSizes,
   clusterSizes,
   type SqueezedClusters,
 } from "./squeezed/clusters.ts";
+export type {
+  SqueezedOptions,
+  SqueezedThresholds,
+} from "./squeezed/options.ts";
+export {
+  squeezedAttention,
+  type SqueezedResult,
+} from "./squeezed/squeezed_attention.ts";
+export {
+  type KeptKeys,
+  planSqueezedAttention,
+  SqueezedPlan,
+  type SqueezedTensors,
+} from "./squeezed/squeezed_plan.ts";
+export {
+  SqueezedPolicy,
+  type SqueezedPolicyOptions,
+} from "./squeezed/squeezed_policy.ts";
 export {
   type LongLoraHalf,
   type LongLoraOutput,
@@ -69,3 +90,9 @@ export type { SeerDistillationOptions } from "./seer/distill/options.ts";
 export type { GateRotary } from "./seer/distill/gradient.ts";
 export type { SeerExample } from "./seer/distill/pooled.ts";
 export type { SeerWeights } from "./seer/weights.ts";
+  type CalibratedContext,
+  calibrateSqueezed,
+  type Calibration,
+  type CalibrationOptions,
+} from "./squeezed/calibrate.ts";
+export { SqueezedStore, type StoredContexts } from "./squeezed/store.ts";
