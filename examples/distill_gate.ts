@@ -14,6 +14,7 @@ import {
   initialSeerWeights,
   SeerDistillation,
   type SeerExample,
+  SeerGate,
 } from "../src/policies/mod.ts";
 
 /** Sizes of the task. */
@@ -55,10 +56,13 @@ export function plant(random: Prng): Planted {
     shape: [1, tokens, heads, headDim],
   });
   const [query, key, value] = [queryHeads, 1, 1].map(noise);
-  const signs = Array.from({ length: BLOCKS }, () => direction(random));
-  signs.forEach((sign, j) => {
+  // What a block stands out by: an element of its own, up or down.
+  const elements = random.shuffle(Array.from({ length: headDim }, (_, c) => c))
+    .slice(0, BLOCKS);
+  const heights = elements.map(() => random.below(2) === 0 ? LOUD : -LOUD);
+  elements.forEach((c, j) => {
     const token = j * block + random.below(block);
-    sign.forEach((x, c) => key.data[token * headDim + c] += LOUD * x);
+    key.data[token * headDim + c] += heights[j];
   });
   const targets = Array.from(
     { length: queryHeads },
@@ -74,19 +78,12 @@ export function plant(random: Prng): Planted {
     for (let h = 0; h < queryHeads; h++) {
       const own = targets[h][Math.floor(token / block)];
       if (own.length === 0) continue;
-      const at = (token * queryHeads + h) * headDim;
-      const sign = signs[own[token % own.length]];
-      sign.forEach((x, c) => query.data[at + c] += LOUD * x);
+      const j = own[token % own.length];
+      query.data[(token * queryHeads + h) * headDim + elements[j]] +=
+        heights[j];
     }
   }
   return { query, key, value, targets };
-}
-
-/** A vector of length 1. */
-function direction(random: Prng): number[] {
-  const x = Array.from({ length: TASK.headDim }, () => random.normal());
-  const length = Math.sqrt(x.reduce((sum, y) => sum + y * y, 0));
-  return x.map((y) => y / length);
 }
 
 /** What a gate learns of a sequence: attention itself says where it goes. */
@@ -144,4 +141,61 @@ export function recallOf(
 export function guessedRecall(): number {
   const rows = Array.from({ length: BLOCKS - FIRST }, (_, i) => FIRST + i);
   return rows.reduce((sum, i) => sum + TASK.targets / (i + 1), 0) / rows.length;
+}
+
+/** What attention is by the blocks that a gate keeps, means over rows. */
+export interface Kept {
+  /** The part of blocks that are kept, of those that rows may see. */
+  readonly density: number;
+  /** The part of the softmax that is kept. */
+  readonly mass: number;
+  /** How far a row's output is from dense attention, in its worst element. */
+  readonly error: number;
+  /** How far it may be: `2 (1 - mass) max |v|`. */
+  readonly bound: number;
+}
+
+/** Attention of a sequence by a gate's highest blocks, beside dense attention. */
+export async function keptBy(
+  gpu: Gpu,
+  weights: SeerDistillation["weights"],
+  { planted: { query, key, value }, topK }: {
+    readonly planted: Planted;
+    readonly topK: number;
+  },
+): Promise<Kept> {
+  const { queryHeads, kvHeads, headDim, block } = TASK;
+  const inputs = { query, key, value, causal: true, returnLse: true };
+  using gate = await SeerGate.create(gpu, {
+    weights,
+    queryHeads,
+    kvHeads,
+    block,
+    topK,
+    denseRows: 0,
+    rotary: false,
+  });
+  using select = await gate.select({ query, key });
+  const dense = await attention(gpu, inputs);
+  const sparse = await attention(gpu, { ...inputs, select });
+  const { density } = await select.read();
+  const rows = sparse.lse!.data.length;
+  const most = value.data.reduce((most, x) => Math.max(most, Math.abs(x)), 0);
+  const sums = { mass: 0, error: 0 };
+  for (let row = 0; row < rows; row++) {
+    sums.mass += Math.exp(sparse.lse!.data[row] - dense.lse!.data[row]);
+    let error = 0;
+    for (let at = row * headDim; at < (row + 1) * headDim; at++) {
+      const apart = sparse.output.data[at] - dense.output.data[at];
+      error = Math.max(error, Math.abs(apart));
+    }
+    sums.error += error;
+  }
+  const mass = sums.mass / rows;
+  return {
+    density,
+    mass,
+    error: sums.error / rows,
+    bound: 2 * (1 - mass) * most,
+  };
 }

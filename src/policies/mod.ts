@@ -87,9 +87,8 @@ export {
   type InitialSeerWeightsOptions,
 } from "./seer/distill/initial_weights.ts";
 export type { SeerDistillationOptions } from "./seer/distill/options.ts";
-export type { GateRotary } from "./seer/distill/gradient.ts";
 export type { SeerExample } from "./seer/distill/pooled.ts";
-export type { SeerWeights } from "./seer/weights.ts";
+export {
   type CalibratedContext,
   calibrateSqueezed,
   type Calibration,

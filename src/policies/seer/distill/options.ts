@@ -14,8 +14,9 @@ import {
 } from "../../../core/check.ts";
 import { checkOptions } from "../../../core/options.ts";
 import type { HostTensor } from "../../../ops/tensors.ts";
+import type { SeerRotary } from "../gate_options.ts";
 import type { SeerWeights } from "../weights.ts";
-import type { GateRotary, GateShape } from "./gradient.ts";
+import type { GateShape } from "./gradient.ts";
 import { float32 } from "./pooled.ts";
 
 /**
@@ -35,7 +36,7 @@ export interface SeerDistillationOptions {
   /** Whether a block of queries sees no later block of keys; it does by default. */
   readonly causal?: boolean;
   /** How gate rows are rotated; `false`: not at all. */
-  readonly rotary?: Partial<GateRotary> | false;
+  readonly rotary?: SeerRotary | false;
   /**
    * The part of each sequence's rows of blocks, from the first on, that do not
    * count, in `[0, 1)`; 1/4 by default, as in the paper's code: they have few
@@ -150,7 +151,7 @@ function sizesOf(
 
 function rotaryOf(
   rotary: SeerDistillationOptions["rotary"] = {},
-): GateRotary | undefined {
+): GateShape["rotary"] {
   if (rotary === false) return undefined;
   checkOptions("rotary", rotary, {
     known: ["base", "pairing"],
