@@ -180,7 +180,10 @@ export async function keptBy(
   const sparse = await attention(gpu, { ...inputs, select });
   const { density } = await select.read();
   const rows = sparse.lse!.data.length;
-  const most = value.data.reduce((most, x) => Math.max(most, Math.abs(x)), 0);
+  const most = [...value.data].reduce(
+    (most, x) => Math.max(most, Math.abs(x)),
+    0,
+  );
   const sums = { mass: 0, error: 0 };
   for (let row = 0; row < rows; row++) {
     sums.mass += Math.exp(sparse.lse!.data[row] - dense.lse!.data[row]);
