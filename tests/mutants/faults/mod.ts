@@ -38,6 +38,7 @@ import { OPS_FAULTS } from "./ops.ts";
 import { PACKING_FAULTS } from "./packing.ts";
 import { LONGLORA_FAULTS } from "./policies/longlora.ts";
 import { BLOCK_SCORES_FAULTS } from "./policies/block_scores.ts";
+import { DISTILLATION_FAULTS } from "./policies/distillation.ts";
 import { PLAYGROUND_FAULTS } from "./playground.ts";
 import { SEER_FAULTS } from "./policies/seer.ts";
 import { S2_FAULTS } from "./policies/s2.ts";
@@ -53,6 +54,7 @@ import { VARIANT_FAULTS } from "./variants.ts";
 /** All faults that are listed. */
 export const FAULTS: readonly Fault[] = [
   ...BLOCK_SCORES_FAULTS,
+  ...DISTILLATION_FAULTS,
   ...BLOCK_FAULTS,
   ...PREFIX_FAULTS,
   ...EXTENT_FAULTS,
