@@ -28,6 +28,16 @@ import { wgsl } from "../wgsl.ts";
 export const MERGE_STATES_LANES = 64;
 
 /**
+ * What the kernel's source depends on besides the format.
+ *
+ * @category Kernels
+ */
+export interface MergeStatesSpec {
+  /** Whether the other part's log-sum-exp is `[kvHeads, queries, group]`. */
+  readonly byHead?: boolean;
+}
+
+/**
  * The in-place merge; one invocation a row.
  *
  * @example What it binds
@@ -47,14 +57,17 @@ export const MERGE_STATES_LANES = 64;
  *
  * @category Kernels
  */
-export function mergeStatesKernel(format: RowFormat): KernelSource {
+export function mergeStatesKernel(
+  format: RowFormat,
+  { byHead = false }: MergeStatesSpec = {},
+): KernelSource {
   const dim = "value_dim";
   const load = (name: string) =>
     loadRow({ name: `load_${name}`, bindings: [buffer(name)], format, dim });
   const buffer = (name: string) =>
     rowBinding(name, format, name === "output" ? "read_write" : "read");
   return kernelOf({
-    label: `attention.merge_states/${format.dtype}`,
+    label: `attention.merge_states/${format.dtype}${byHead ? ".by_head" : ""}`,
     fragments: [
       load("other"),
       {
@@ -77,10 +90,11 @@ export function mergeStatesKernel(format: RowFormat): KernelSource {
           value_vecs: "u32",
           value_stride: "u32",
           grid_width: "u32",
+          ...(byHead && { heads: "u32", group: "u32" }),
         },
       },
     ],
-    main: wgsl(MERGE_STATES, { lanes: MERGE_STATES_LANES }),
+    main: wgsl(MERGE_STATES, { lanes: MERGE_STATES_LANES, byHead }),
   });
 }
 
@@ -92,7 +106,14 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(local_invocation_index)
     return;
   }
   let own_lse = lse_of(lse[row]);
+  @if byHead
+  let head = row % params.heads;
+  let kv_head_rows = params.rows / params.heads * params.group;
+  let other_row = head / params.group * kv_head_rows + row / params.heads * params.group + head % params.group;
+  let their_lse = lse_of(other_lse[other_row]);
+  @else
   let their_lse = lse_of(other_lse[row]);
+  @end
   let maximum = max(own_lse, their_lse);
   let own = weight(own_lse, maximum);
   let theirs = weight(their_lse, maximum);

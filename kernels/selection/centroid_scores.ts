@@ -206,7 +206,7 @@ function scoreFragments(
       format: queryFormat,
       dim: "head_dim",
     }),
-    rowPlaces({ name: "query", offset: true }),
+    rowPlaces({ name: "query" }),
     loadRow({
       name: "load_centroid",
       bindings: [rowBinding("centroids", centroidFormat)],

@@ -75,10 +75,10 @@ export function clusterSizes(
     "must be { centroids, counts, labels }, as of a fixed context",
     clusters,
   );
-  const fine = levelSizes(gpu, clusters, name);
+  const { members, ...fine } = levelSizes(gpu, clusters, name);
   const { kvHeads, headDim } = fine;
   if (clusters.coarse === undefined) {
-    return { ...fine, keys: fine.members, coarse: 0 };
+    return { ...fine, keys: members, coarse: 0 };
   }
   const coarse = levelSizes(gpu, clusters.coarse, `${name}.coarse`);
   checkType(
@@ -93,7 +93,7 @@ export function clusterSizes(
     `must be [${kvHeads}, ${fine.clusters}], one for each cluster below`,
     clusters.coarse.labels.shape,
   );
-  return { ...fine, keys: fine.members, coarse: coarse.clusters };
+  return { ...fine, keys: members, coarse: coarse.clusters };
 }
 
 function levelSizes(

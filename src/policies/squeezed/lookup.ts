@@ -41,6 +41,11 @@ export interface LookupProblem {
   readonly dtype: "f32" | "f16";
   readonly queries: number;
   readonly queryHeads: number;
+  /**
+   * Elements from one query to the next, and from one head to the next; those
+   * of `[queries, queryHeads, headDim]` by default.
+   */
+  readonly strides?: { readonly token: number; readonly head: number };
   readonly sizes: ClusterSizes;
   readonly scale: number;
   /** What a cluster's mean must be above. */
@@ -49,6 +54,8 @@ export interface LookupProblem {
   readonly coarseThreshold: number;
   /** Keys that get a bit: those after the ones in clusters are all kept. */
   readonly keys: number;
+  /** Whether places of keys that have one are listed too. */
+  readonly gather: boolean;
 }
 
 /** What each level has of its own. */
@@ -65,7 +72,7 @@ interface Level {
 /**
  * The program of a look-up. Its resources are `query`, `centroids`, `counts`,
  * `labels` and `means`, with two levels also `coarse_...` of all but the first,
- * and `bits`, which it writes.
+ * and what it writes: `bits`, or `key_table`, `key_counts` and `key_places`.
  *
  * @throws {UnsupportedError} where the adapter would end its loops
  */
@@ -109,9 +116,19 @@ export function lookupParts(gpu: Gpu, problem: LookupProblem): ProgramParts {
       threshold,
     }),
   );
+  if (problem.gather) {
+    dispatches.push(
+      compact(gpu, { rows: kvHeads, members: problem.keys }, {
+        list: "key_table",
+        counts: "key_counts",
+        taken: "key_places",
+      }, { member_stride: kvHeads, row_stride: 1 }),
+    );
+  }
   return {
     dispatches,
     scratch: {
+      ...(problem.gather && { bits: 4 * kvHeads * bitWords(problem.keys) }),
       denominators: 4 * kvHeads * rows,
       sums: 4 * kvHeads * chunks * Math.max(clusters, coarse),
       ...(coarse > 0 && {
@@ -127,7 +144,7 @@ export function lookupParts(gpu: Gpu, problem: LookupProblem): ProgramParts {
 /** The means of a level's clusters. */
 function levelOf(
   { limits }: Gpu,
-  { dtype, queries, queryHeads, scale, sizes }: LookupProblem,
+  { dtype, queries, queryHeads, strides, scale, sizes }: LookupProblem,
   { prefix, clusters, listed }: Level,
 ): Dispatch[] {
   const { kvHeads, headDim } = sizes;
@@ -139,13 +156,12 @@ function levelOf(
   const chunks = Math.ceil(rows / CHUNK_ROWS);
   const row_tiles = Math.ceil(rows / CENTROID_ROWS);
   const cluster_tiles = Math.ceil(clusters / CENTROID_LANES);
-  const stride = rowStride(queryFormat, headDim);
+  const { token = queryHeads * headDim, head = headDim } = strides ?? {};
   const uniforms = {
     head_dim: headDim,
     head_vecs: Math.ceil(headDim / 4),
-    query_at: 0,
-    query_token_stride: queryHeads * stride,
-    query_head_stride: stride,
+    query_token_stride: rowStride(queryFormat, token),
+    query_head_stride: rowStride(queryFormat, head),
     rows,
     group,
     kv_heads: kvHeads,
@@ -215,7 +231,7 @@ function keepMembers(
  * @param at Where in it a member is: `member * member_stride + row * row_stride`;
  * by default it is the member.
  */
-export function compact(
+function compact(
   { limits }: Gpu,
   { rows, members }: { readonly rows: number; readonly members: number },
   aliases: Dispatch["aliases"] = {},

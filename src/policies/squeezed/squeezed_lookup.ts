@@ -5,8 +5,48 @@
  */
 
 import { type Gpu, type GpuTensor, Program } from "../../gpu/mod.ts";
+import { DeviceBlockMask } from "../../ops/mod.ts";
 import type { SqueezedClusters } from "./clusters.ts";
 import { lookupParts, type LookupProblem } from "./lookup.ts";
+
+/** Queries of a mask that is for however many. */
+const MANY_QUERIES = 2 ** 30;
+
+/**
+ * A mask of single keys with one row of bits for all queries: what is looked up
+ * is kept by all of them.
+ */
+export function keyMask(
+  gpu: Gpu,
+  { queries = MANY_QUERIES, ...of }: {
+    readonly batch?: number;
+    readonly heads?: number;
+    readonly queries?: number;
+    readonly keys: number;
+  },
+): Promise<DeviceBlockMask> {
+  const queryBlock = queries;
+  return DeviceBlockMask.create(gpu, {
+    ...of,
+    queries,
+    queryBlock,
+    keyBlock: 1,
+  });
+}
+
+/** What a look-up reads, and what it writes besides means. */
+export interface LookupTensors {
+  readonly query: GpuTensor;
+  readonly clusters: SqueezedClusters;
+  /** `[kvHeads, words]`, u32: a bit for each key; where nothing is gathered. */
+  readonly bits?: GpuTensor;
+  /** `[kvHeads, keys]`, u32: rows of kept keys, then of others. */
+  readonly keyTable?: GpuTensor;
+  /** `[kvHeads]`, u32: how many are kept. */
+  readonly keyCounts?: GpuTensor;
+  /** `[kvHeads, words]`, u32: a bit for each place of the table in use. */
+  readonly keyPlaces?: GpuTensor;
+}
 
 /** The means of clusters, and a bit for each key; all on the device. */
 export class SqueezedLookup {
@@ -46,18 +86,10 @@ export class SqueezedLookup {
     this.#program.update(lookupParts(this.#gpu, problem));
   }
 
-  /**
-   * Records it.
-   *
-   * @param bits `[kvHeads, words]`, u32: what it writes.
-   */
+  /** Records it. */
   encode(
     encoder: GPUCommandEncoder,
-    { query, clusters, bits }: {
-      readonly query: GpuTensor;
-      readonly clusters: SqueezedClusters;
-      readonly bits: GpuTensor;
-    },
+    { query, clusters, bits, keyTable, keyCounts, keyPlaces }: LookupTensors,
   ): void {
     const { coarse } = clusters;
     this.#program.encode(encoder, {
@@ -67,6 +99,9 @@ export class SqueezedLookup {
       labels: clusters.labels,
       means: this.means,
       bits,
+      key_table: keyTable,
+      key_counts: keyCounts,
+      key_places: keyPlaces,
       ...(coarse && {
         coarse_centroids: coarse.centroids,
         coarse_counts: coarse.counts,

@@ -58,6 +58,7 @@ async function runLookups(gpu: Gpu, runs: readonly Run[]) {
         threshold: expected.threshold,
         coarseThreshold: expected.coarse?.threshold ?? 0,
         keys,
+        gather: false,
       };
       const lookup = keep(await SqueezedLookup.create(gpu, problem));
       const shape = [c.queries, c.queryHeads, c.headDim];

@@ -118,6 +118,11 @@ export function attentionProblem(
     valueHeadDim,
     scale,
     sequences,
+    layout,
+    qkv: options.qkv !== undefined,
+    ...((apart || keys.strides) && {
+      strides: { dense: rank === 4, ...own, ...keys.strides },
+    }),
   };
   const extents = {
     sequences,
@@ -132,11 +137,6 @@ export function attentionProblem(
   return {
     ...shape,
     queryTokens: rank === 3 ? query.shape[0] : query.shape[0] * query.shape[1],
-    layout,
-    qkv: options.qkv !== undefined,
-    ...((apart || keys.strides) && {
-      strides: { dense: rank === 4, ...own, ...keys.strides },
-    }),
     keys: keys.keys,
     ...boundMods(options, selected, extents),
     ...(isDeviceBlockMask(options.blockMask) &&

@@ -23,7 +23,8 @@ export interface PolicyShape extends
   Pick<
     AttentionProblem,
     "dtype" | "queryHeads" | "kvHeads" | "headDim" | "valueHeadDim" | "scale"
-  > {
+  >,
+  Partial<Pick<AttentionProblem, "layout" | "qkv" | "strides">> {
   /** The batch: how many queries and keys, and where query 0 stands. */
   readonly sequences: readonly Pick<
     SequenceShape,

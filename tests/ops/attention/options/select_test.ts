@@ -52,6 +52,8 @@ Deno.test("a policy is told of the call", () => {
     headDim: 8,
     valueHeadDim: 8,
     scale: 2,
+    layout: "bshd",
+    qkv: false,
     causal: true,
     window: { left: 9 },
   });

@@ -1,0 +1,195 @@
+/** Squeezed Attention through `attention({ select })`. */
+
+import { assert, assertEquals } from "@std/assert";
+import {
+  attention as exact,
+  compareWithBound,
+  errorBound,
+  GATES,
+  squeezedLookup,
+} from "../../../reference/mod.ts";
+import {
+  type AttentionOptions,
+  type AttentionPlan,
+  planAttention,
+} from "../../../src/ops/mod.ts";
+import type { GpuTensor } from "../../../src/gpu/mod.ts";
+import { SqueezedPolicy } from "../../../src/policies/mod.ts";
+import { TILES } from "../../support/attention/runner.ts";
+import { gpuTest } from "../../support/gpu.ts";
+import { clustersOn, contextOf, lookupOf, PLAIN } from "./contexts.ts";
+
+const C = { ...PLAIN, queries: 5, rest: 21, coarse: 3, clusters: 11 };
+
+/** `[rows, columns]` of rows of `width`, the other way around. */
+function transposed(data: Float32Array, rows: number, width: number) {
+  const columns = data.length / rows / width;
+  const out = new Float32Array(data.length);
+  for (let r = 0; r < rows; r++) {
+    for (let c = 0; c < columns; c++) {
+      const from = (r * columns + c) * width;
+      out.set(data.subarray(from, from + width), (c * rows + r) * width);
+    }
+  }
+  return out;
+}
+
+gpuTest(
+  "SqueezedPolicy keeps what float64 keeps, beside other options",
+  async (_, gpu) => {
+    const owned: { destroy(): void }[] = [];
+    const keep = <T extends { destroy(): void }>(one: T): T => {
+      owned.push(one);
+      return one;
+    };
+    try {
+      const context = contextOf(C);
+      const keys = C.context + C.rest;
+      const { headDim, kvHeads, queryHeads, queries } = C;
+      const lookup = {
+        ...lookupOf(C, context, 0.5),
+        scale: 1 / Math.sqrt(headDim),
+      };
+      const select = keep(
+        await SqueezedPolicy.create(gpu, {
+          clusters: clustersOn(gpu, C, context, keep),
+          threshold: lookup.threshold,
+          coarseThreshold: lookup.coarse!.threshold,
+          dtype: "f32",
+          queryHeads,
+          queries,
+          keys,
+        }),
+      );
+      const query = keep(
+        gpu.tensor(context.query, [1, queries, queryHeads, headDim]),
+      );
+      const key = keep(gpu.tensor(context.key, [1, keys, kvHeads, headDim]));
+      const value = keep(
+        gpu.tensor(context.value, [1, keys, kvHeads, headDim]),
+      );
+      const bhsd = (data: Float32Array, rows: number, heads: number) =>
+        keep(
+          gpu.tensor(transposed(data, rows, headDim), [
+            1,
+            heads,
+            rows,
+            headDim,
+          ]),
+        );
+      // In blocks of 4 tokens, backwards.
+      const blocks = Math.ceil(keys / 4);
+      const paged = (data: Float32Array) => {
+        const width = 4 * kvHeads * headDim;
+        const out = new Float32Array(blocks * width).fill(NaN);
+        for (let b = 0; b < blocks; b++) {
+          out.set(
+            data.subarray(b * width, (b + 1) * width),
+            (blocks - 1 - b) * width,
+          );
+        }
+        return keep(gpu.tensor(out, [blocks, 4, kvHeads, headDim]));
+      };
+      const plain = { query, key, value, causal: true };
+      const runs: {
+        readonly options: AttentionOptions & {
+          readonly query: GpuTensor;
+          readonly key: GpuTensor;
+          readonly value: GpuTensor;
+        };
+        /** Keys that all else hides, and what becomes of scores. */
+        readonly hides?: (query: number, key: number) => boolean;
+      }[] = [
+        { options: plain },
+        {
+          options: { ...plain, window: { left: 60 } },
+          hides: (q, k) => k < q - 60,
+        },
+        {
+          options: {
+            query: bhsd(context.query, queries, queryHeads),
+            key: bhsd(context.key, keys, kvHeads),
+            value: bhsd(context.value, keys, kvHeads),
+            causal: true,
+            layout: "bhsd",
+          },
+        },
+        {
+          options: {
+            query,
+            key: paged(context.key),
+            value: paged(context.value),
+            causal: true,
+            blockTable: Uint32Array.from(
+              { length: blocks },
+              (_, b) => blocks - 1 - b,
+            ),
+            keyLengths: [keys],
+          },
+        },
+      ];
+      const outputs: GpuTensor[] = [];
+      const plans: AttentionPlan[] = [];
+      for (const { options } of runs) {
+        const { shape } = options.query;
+        plans.push(keep(
+          await planAttention(gpu, { ...options, select, tiles: TILES.small }),
+        ));
+        outputs.push(keep(gpu.empty("f32", shape)));
+      }
+      assertEquals(plans[0].problem.policy?.name, "squeezed");
+      gpu.submit("policy", (encoder) => {
+        for (const [i, plan] of plans.entries()) {
+          const { query, key, value } = runs[i].options;
+          plan.encode(encoder, { query, key, value, output: outputs[i] });
+        }
+      });
+      const arrays = await gpu.read(outputs);
+      const { kept } = squeezedLookup(lookup);
+      const group = queryHeads / kvHeads;
+      runs.forEach(({
+        options,
+        hides = () => false,
+      }, i) => {
+        const problem = {
+          query: context.query,
+          key: context.key,
+          value: context.value,
+          batch: 1,
+          queryLength: queries,
+          keyLength: keys,
+          queryHeads,
+          kvHeads,
+          headDim,
+          mask: (_batch: number, head: number, q: number, k: number) =>
+            k <= q && !hides(q, k) &&
+            (k >= C.context ||
+              kept[Math.floor(head / group) * C.context + k] === 1),
+        };
+        const output = arrays[i] as Float32Array;
+        const actual = options.layout === "bhsd"
+          ? transposed(output, queryHeads, headDim)
+          : output;
+        const expected = exact(problem).output;
+        const bound = errorBound(problem, { keys: 8, gate: GATES.wgsl }).output;
+        const { ok, max } = compareWithBound({ actual, expected, bound });
+        assert(ok, `run ${i} is ${max} off, of ${bound}`);
+      });
+      const { levels, grid } = await select.read();
+      const seen = Array.from(
+        { length: kvHeads },
+        (_, head) =>
+          levels.slice(
+            head * grid.keyBlocks,
+            head * grid.keyBlocks + C.context,
+          ),
+      );
+      assertEquals(
+        seen.flatMap((row) => [...row].map((x) => x === 2)),
+        [...kept].map((x) => x === 1),
+      );
+    } finally {
+      for (const one of owned) one.destroy();
+    }
+  },
+);
