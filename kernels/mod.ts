@@ -39,6 +39,7 @@ export {
   type CopyBlocksSpec,
   type CopyUnit,
 } from "./cache/copy_blocks.ts";
+export { poolKernel, type PoolSpec } from "./selection/gate/pool.ts";
 export { blockRunsKernel, type BlockRunsSpec } from "./selection/block_runs.ts";
 export { kmeansAssignKernel } from "./selection/kmeans/assign.ts";
 export {

@@ -24,6 +24,7 @@ import { mosaicbert } from "./packing/mosaicbert.ts";
 import { formatTable, writeReport } from "./output.ts";
 import { parallelism } from "./schedules/parallelism.ts";
 import { recall } from "./recall/recall.ts";
+import { prflash } from "./policies/prflash.ts";
 import { sharing } from "./sharing/sharing.ts";
 import { utilisation } from "./paging/utilisation.ts";
 import { vattention } from "./paging/vattention.ts";
@@ -44,6 +45,7 @@ const EXPERIMENTS: Readonly<Record<string, Experiment>> = {
   linear,
   jrt,
   recall,
+  prflash,
 };
 
 function show(report: Report): boolean {

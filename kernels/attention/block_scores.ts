@@ -25,6 +25,9 @@ import { wgsl } from "../wgsl.ts";
 import { BLOCK_MAXIMA, SCORE_BLOCKS } from "./block_maxima.ts";
 import { type EpilogueSpec, lsePlaces } from "./epilogue.ts";
 
+/** `[sequences, heads, queryBlocks, keyBlocks]`. */
+export const BLOCK_SCORES = "block_scores";
+
 /** Invocations of a workgroup: a row of blocks. */
 const LANES = 64;
 
@@ -60,7 +63,7 @@ export function blockScoresKernel(
       schedule,
       {
         bindings: [{
-          name: "block_scores",
+          name: BLOCK_SCORES,
           type: "array<f32>",
           access: "read_write",
         }],

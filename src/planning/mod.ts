@@ -83,3 +83,8 @@ export {
 } from "./linear/state.ts";
 export { featureDim, type FeatureMap } from "../core/features.ts";
 export { type BandOptions, type MaskSlice, TilingMask } from "./tiling_mask.ts";
+export {
+  type FoldedBlock,
+  type TriangleBlock,
+  TriangleFold,
+} from "./triangle_fold.ts";

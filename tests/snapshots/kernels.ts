@@ -46,6 +46,7 @@ import {
   clearTablesKernel,
   sumTablesKernel,
 } from "../../kernels/attention/backward/capture_gradient.ts";
+import { GATE_SNAPSHOTS } from "./gate_kernels.ts";
 import { KMEANS_SNAPSHOTS } from "./kmeans_kernels.ts";
 import { SQUEEZED_SNAPSHOTS } from "./squeezed_kernels.ts";
 import { LAYER_SNAPSHOTS } from "./layer_kernels.ts";
@@ -490,6 +491,7 @@ export const SNAPSHOTS: readonly (readonly [string, KernelSource])[] = [
       lanes: 8,
     }),
   ],
+  ...GATE_SNAPSHOTS,
   ...LAYER_SNAPSHOTS,
   ...LINEAR_SNAPSHOTS,
   ...KMEANS_SNAPSHOTS,

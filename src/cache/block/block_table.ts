@@ -24,8 +24,9 @@ export type { BlockCopy, Reservation, ReserveOptions } from "./table_types.ts";
  * index finds counts as shared.
  *
  * {@linkcode BlockTable.dropBefore} gives up the start of a sequence that only
- * looks back over a window. The null block stands in the table for what is
- * gone.
+ * looks back over a window, {@linkcode BlockTable.drop} any blocks that no later
+ * row looks at. The null block stands in the table for what is gone, so a mask
+ * must hide its tokens: kernels cannot tell them from others.
  *
  * Every operation succeeds, or throws and changes nothing. After
  * {@linkcode BlockTable.free} every member but `freed` throws a `TypeError`.
@@ -68,15 +69,15 @@ export class BlockTable {
   /**
    * Makes a table over blocks that the caller holds; the holds pass to it.
    *
-   * @param blocks The block ids in order of position; leading null blocks stand
-   * for dropped tokens.
+   * @param blocks The block ids in order of position; null blocks stand for
+   * dropped tokens.
    * @param size Tokens that have a slot, which the blocks cover with none to
    * spare, and those of them that are written: all by default.
    * @throws {TypeError} if `pool` is not a {@linkcode BlockPool}, or a size is
    * not a number.
    * @throws {RangeError} if the blocks are not as many as `length` takes, one
-   * behind the leading null blocks is not in use, or `committed` is not an
-   * integer in `0..length`.
+   * that is not the null block is not in use, the last is the null block and not
+   * full, or `committed` is not an integer in `0..length`.
    */
   static adopt(
     pool: BlockPool,
@@ -93,15 +94,14 @@ export class BlockTable {
       `must be the blocks of ${length} tokens`,
       blocks.length,
     );
-    const live = blocks.findIndex((id) => id !== NULL_BLOCK);
-    const dropped = live < 0 ? blocks.length : live;
-    for (const id of blocks.slice(dropped)) {
+    table.#blocks = [...blocks];
+    for (const id of table.#held()) {
       checkRange(pool.refCount(id) > 0, "blocks", "must be in use", id);
     }
-    table.#blocks = [...blocks];
+    if (length % pool.blockSize !== 0) table.#checkThere("length", length);
     table.#length = length;
     table.#committed = committed;
-    table.#dropped = dropped;
+    table.#passHoles();
     return table;
   }
 
@@ -134,7 +134,10 @@ export class BlockTable {
     return [...this.#blocks];
   }
 
-  /** Leading tokens that were dropped: a whole number of blocks. */
+  /**
+   * Leading tokens that were dropped: a whole number of blocks. Behind them,
+   * blocks may be missing that {@linkcode BlockTable.drop} gave up.
+   */
   get dropped(): number {
     this.#checkAlive();
     return this.#dropped * this.#pool.blockSize;
@@ -227,12 +230,31 @@ export class BlockTable {
     this.#checkAlive();
     checkInteger("position", position, 0, this.#length);
     const end = Math.floor(position / this.#pool.blockSize);
-    const given = Math.max(0, end - this.#dropped);
-    for (let i = end - 1; i >= this.#dropped; i--) {
-      this.#pool.release(this.#blocks[i]);
-      this.#blocks[i] = NULL_BLOCK;
-    }
-    this.#dropped += given;
+    let given = 0;
+    for (let i = end - 1; i >= this.#dropped; i--) given += this.#giveUp(i);
+    this.#passHoles();
+    return given;
+  }
+
+  /**
+   * Gives back blocks wherever they stand, the last first: no later row looks at
+   * them, whatever the policy. Their slots are gone for good.
+   *
+   * @param indices Their places in the table; those that are gone already stay
+   * so.
+   * @returns How many blocks were given up.
+   * @throws {TypeError} if an index is not a number, or the table is freed.
+   * @throws {RangeError} if there is none of that index all of whose tokens are
+   * committed.
+   */
+  drop(indices: Iterable<number>): number {
+    this.#checkAlive();
+    const wanted = new Set(indices);
+    const last = Math.floor(this.#committed / this.#pool.blockSize) - 1;
+    for (const index of wanted) checkInteger("indices", index, 0, last);
+    let given = 0;
+    for (const i of [...wanted].sort((a, b) => b - a)) given += this.#giveUp(i);
+    this.#passHoles();
     return given;
   }
 
@@ -254,12 +276,16 @@ export class BlockTable {
    * blocks that are past it as a whole, the last first, those taken ahead too.
    *
    * @throws {TypeError} if `length` is not a number, or the table is freed.
-   * @throws {RangeError} if it is not an integer in `dropped..this.length`.
+   * @throws {RangeError} if it is not an integer in `dropped..this.length`, or
+   * is within a block that was dropped, where no more could be written.
    */
   truncate(length: number): void {
     this.#checkAlive();
     checkInteger("length", length, this.dropped, this.#length);
     const kept = Math.ceil(length / this.#pool.blockSize);
+    if (length % this.#pool.blockSize !== 0) {
+      this.#checkThere("length", length);
+    }
     this.#releaseFrom(kept);
     this.#length = length;
     this.#committed = Math.min(this.#committed, length);
@@ -283,11 +309,13 @@ export class BlockTable {
    * The physical slot of a token that has one: `block * blockSize + row`.
    *
    * @throws {TypeError} if `position` is not a number, or the table is freed.
-   * @throws {RangeError} if it is not an integer in `dropped..length - 1`.
+   * @throws {RangeError} if it is not an integer in `dropped..length - 1`, or is
+   * in a block that was dropped.
    */
   slot(position: number): number {
     this.#checkAlive();
     checkInteger("position", position, this.dropped, this.#length - 1);
+    this.#checkThere("position", position);
     return this.#slot(position);
   }
 
@@ -305,7 +333,30 @@ export class BlockTable {
 
   /** The blocks that this table holds, in order of position. */
   #held(): number[] {
-    return this.#blocks.slice(this.#dropped);
+    return this.#blocks.filter((id) => id !== NULL_BLOCK);
+  }
+
+  /** Gives a block up, and says how many that were: it may be gone already. */
+  #giveUp(index: number): number {
+    const id = this.#blocks[index];
+    if (id === NULL_BLOCK) return 0;
+    this.#pool.release(id);
+    this.#blocks[index] = NULL_BLOCK;
+    return 1;
+  }
+
+  /** Counts blocks as leading ones that the dropped ones have come up to. */
+  #passHoles(): void {
+    while (this.#blocks[this.#dropped] === NULL_BLOCK) this.#dropped++;
+  }
+
+  #checkThere(name: string, position: number): void {
+    checkRange(
+      this.#blocks[Math.floor(position / this.#pool.blockSize)] !== NULL_BLOCK,
+      name,
+      "must not be in a block that was dropped",
+      position,
+    );
   }
 
   /** Where the block of the next token stands, if it is begun already. */
@@ -363,7 +414,8 @@ export class BlockTable {
 
   #releaseFrom(kept: number): void {
     while (this.#blocks.length > Math.max(kept, this.#dropped)) {
-      this.#pool.release(this.#blocks.pop()!);
+      const id = this.#blocks.pop()!;
+      if (id !== NULL_BLOCK) this.#pool.release(id);
     }
   }
 

@@ -48,7 +48,7 @@ export interface PlacementOptions {
 function defaultOthers(
   { lse, selection, blockScores }: AttentionProblem,
 ): number {
-  return 4 + [lse, selection, blockScores].filter((asked) => asked).length;
+  return 4 + (lse ? 1 : 0) + (selection ? 1 : 0) + (blockScores ? 1 : 0);
 }
 
 /** Emits a problem's mods as the device has bindings for their tensors. */

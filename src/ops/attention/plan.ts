@@ -5,6 +5,7 @@
  * @module
  */
 
+import { BLOCK_SCORES } from "../../../kernels/attention/block_scores.ts";
 import { checkRange, checkType, show } from "../../core/check.ts";
 import { type BindingResource, type Gpu, GpuTensor } from "../../gpu/mod.ts";
 import type { TensorBinding } from "../../mods/mod.ts";
@@ -175,7 +176,7 @@ export class AttentionPlan implements Disposable {
       value,
       output,
       lse,
-      block_scores: blockScores,
+      [BLOCK_SCORES]: blockScores,
       blocks: (tensors.blockMask ?? problem.selection)?.bits,
       blockTable: deviceTable(problem, tensors.blockTable),
       ...Object.fromEntries(captures),

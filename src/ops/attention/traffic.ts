@@ -154,17 +154,15 @@ function blockScoresTraffic(
   const { blockScores, kvHeads } = problem;
   if (!blockScores) return trafficOf({});
   const { block } = blockScores;
-  const blocksOf = ({ first, end, blank }: KeyRun, length: number) =>
-    blank
-      ? 0
-      : Math.ceil(Math.min(end, length) / block) - Math.floor(first / block);
   let met = 0;
   for (const { rowTiles, workTiles } of kernels) {
     for (const { rowTile, kvHead, runs } of workTiles) {
-      const { rows, range } = rowTiles[rowTile];
+      const { rows } = rowTiles[rowTile];
       const heads = kvHead === undefined && runs.length === 1 ? kvHeads : 1;
-      for (const run of runs.flat()) {
-        met += heads * rows * blocksOf(run, range.end);
+      for (const { first, end, blank } of runs.flat()) {
+        if (blank) continue;
+        met += heads * rows *
+          (Math.ceil(end / block) - Math.floor(first / block));
       }
     }
   }

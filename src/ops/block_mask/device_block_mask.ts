@@ -10,23 +10,17 @@ import {
 } from "../../../kernels/fragments/selection.ts";
 import { blockRunsKernel } from "../../../kernels/selection/block_runs.ts";
 import {
-  SELECT_BLOCKS_LANES,
-  selectBlocksKernel,
-} from "../../../kernels/selection/select_blocks.ts";
-import {
-  topBlocksKernel,
-  topBlocksLoops,
-} from "../../../kernels/selection/top_blocks.ts";
-import { UnsupportedError } from "../../core/errors.ts";
-import {
   checkFinite,
   checkInteger,
   checkRange,
   checkType,
 } from "../../core/check.ts";
 import { checkOptions } from "../../core/options.ts";
-import { foldGrid } from "../../gpu/program/dispatch.ts";
 import { noteDeviceBlockMask } from "./made.ts";
+import {
+  type BlockSelection,
+  selectionDispatch,
+} from "./selection_dispatch.ts";
 import {
   type Dispatch,
   Gpu,
@@ -157,7 +151,7 @@ export class DeviceBlockMask implements Disposable {
     gpu.check();
     const grid = blockGrid(geometry);
     const checked = checkedOptions(options);
-    const dispatch = selectionOf(gpu, grid, checked);
+    const dispatch = selectionDispatch(gpu, grid, checked);
     await gpu.pipeline(dispatch.source);
     const { dtype } = checked;
     return new DeviceBlockMask({ gpu, grid, dispatch, dtype });
@@ -251,50 +245,7 @@ export class DeviceBlockMask implements Disposable {
   }
 }
 
-/** Checked options, with their defaults. */
-interface CheckedSelection {
-  readonly threshold: number;
-  readonly topK: number | undefined;
-  readonly dtype: "f32" | "f16" | "u32";
-}
-
-/** The dispatch that selects. */
-function selectionOf(
-  gpu: Gpu,
-  grid: BlockGrid,
-  { threshold, topK, dtype }: CheckedSelection,
-): Dispatch {
-  const words = bitWords(grid.keyBlocks);
-  const rows = blockRows(grid);
-  const total = rows * words;
-  const top = topK !== undefined && dtype !== "u32";
-  if (top) {
-    const loops = topBlocksLoops(grid.keyBlocks);
-    if (loops > gpu.maxLoopIterations) {
-      throw new UnsupportedError(
-        `select the highest of ${grid.keyBlocks} blocks`,
-        `its loops take up to ${loops} iterations, and this adapter ends them after ${gpu.maxLoopIterations}; use larger blocks`,
-      );
-    }
-  }
-  const groups = top ? rows : Math.ceil(total / SELECT_BLOCKS_LANES);
-  const [x, y, z] = foldGrid(groups, gpu.limits);
-  return {
-    source: top ? topBlocksKernel({ dtype }) : selectBlocksKernel({ dtype }),
-    uniforms: {
-      rows,
-      words: total,
-      row_words: words,
-      row_blocks: grid.keyBlocks,
-      grid_width: x,
-      threshold,
-      count: Math.min(topK ?? 0, grid.keyBlocks),
-    },
-    grid: [x, y * z, 1],
-  };
-}
-
-function checkedOptions(options: SelectBlocksOptions): CheckedSelection {
+function checkedOptions(options: SelectBlocksOptions): BlockSelection {
   checkOptions("a block mask's selection", options, {
     known: ["threshold", "topK", "dtype"],
     hints: { k: "write topK", budget: "write topK" },

@@ -5,22 +5,25 @@
  * @module
  */
 
-import { checkInteger, checkRange } from "../../core/check.ts";
+import { BlockTable } from "../../cache/mod.ts";
+import { checkInteger, checkRange, checkType } from "../../core/check.ts";
+import { checkOptions } from "../../core/options.ts";
 import { type MaskMod, maskMod } from "../../mods/mod.ts";
 import type {
   AttentionPolicy,
   PolicySelection,
   PolicyShape,
 } from "../../ops/mod.ts";
+import { unseenBlocks } from "./eviction.ts";
 import {
   coverageOf,
-  type HeadShifts,
   type S2Coverage,
   type S2Heads,
   shiftsOf,
 } from "./heads.ts";
 import { keepsBlock, keptPair } from "./kept.ts";
 import { patternOf, type S2Options, type S2Pattern } from "./options.ts";
+import { checkRows } from "./rows.ts";
 
 /**
  * S2-Attention as a policy; {@linkcode s2} makes it. It knows no length and no
@@ -122,8 +125,82 @@ export class S2Policy implements AttentionPolicy {
   select(shape: PolicyShape): PolicySelection {
     const maskMods = this.maskMods(shape);
     if (this.#pattern.requireCoverage) this.#checkCoverage(shape);
-    this.#checkRows(shape);
+    checkRows(this.#pattern, shiftsOf(this.#pattern, shape), shape);
     return { maskMods };
+  }
+
+  /**
+   * The policy of calls that read a block table of its own for each key/value
+   * head, as `packHeadTables()` packs them: their batch is `sequences *
+   * kvHeads`, heads of a sequence one after the other, and their heads are the
+   * query heads of one key/value head.
+   *
+   * @throws {TypeError} if query heads are not a multiple of kv heads
+   * @throws {RangeError} if there are fewer kv heads than dense ones
+   */
+  forHeadTables(heads: S2Heads): AttentionPolicy {
+    const pattern = this.#pattern;
+    const shifts = shiftsOf(pattern, heads);
+    const { queryHeads } = heads;
+    const kvHeads = queryHeads / shifts.group;
+    const mask = maskMod(
+      "s2",
+      ({ batch, query, key }) =>
+        keptPair(pattern, shifts, { query, key, kvHead: batch.rem(kvHeads) }),
+    );
+    return {
+      name: this.name,
+      select: (shape) => {
+        checkHeadTables(shape, { group: shifts.group, kvHeads });
+        if (pattern.requireCoverage) this.#checkCoverage(heads);
+        checkRows(pattern, shifts, {
+          sequences: shape.sequences,
+          ownHead: (sequence) => sequence % kvHeads,
+        });
+        return { maskMods: [mask] };
+      },
+    };
+  }
+
+  /**
+   * Gives back the blocks of one sequence's tables that no row from a position on
+   * sees, however they were shared: what later rows give stays the same, bit by
+   * bit. What is left of a head is its band and one block in `stride`.
+   *
+   * @param tables One for each key/value head, in order.
+   * @param options `queryHeads` of the layer, and `from`: the first position whose
+   * row is yet to be computed.
+   * @returns How many blocks were given up.
+   * @throws {TypeError} if the pattern is not KV-efficient, or a table is none or
+   * freed
+   * @throws {RangeError} if `from` is beyond what a table has written, or a table
+   * lacks a block that these rows see
+   */
+  evict(
+    tables: readonly BlockTable[],
+    options: { readonly queryHeads: number; readonly from: number },
+  ): number {
+    checkOptions("evict()", options, { known: ["queryHeads", "from"] });
+    checkType(
+      Array.isArray(tables) && tables.length > 0 &&
+        tables.every((table) => table instanceof BlockTable),
+      "tables",
+      "must be a BlockTable for each key/value head",
+      tables,
+    );
+    checkType(
+      this.kvEfficient,
+      "evict (s2): kvEfficient",
+      "must be true, as blocks that a row leaves out may come back; make the pattern causal with absolute positions",
+      this.kvEfficient,
+    );
+    const { queryHeads, from } = options;
+    const kvHeads = tables.length;
+    const shifts = shiftsOf(this.#pattern, { queryHeads, kvHeads });
+    const unseen = tables.map((table, kvHead) =>
+      unseenBlocks(this.#pattern, shifts, { table, kvHead, from })
+    );
+    return tables.reduce((sum, table, i) => sum + table.drop(unseen[i]), 0);
   }
 
   #checkCoverage(heads: S2Heads): void {
@@ -137,56 +214,25 @@ export class S2Policy implements AttentionPolicy {
       missing,
     );
   }
+}
 
-  /** A row whose band has no key may have no block of the stride either. */
-  #checkRows(shape: PolicyShape): void {
-    const { causal, block, band, stride } = this.#pattern;
-    const shifts = shiftsOf(this.#pattern, shape);
-    shape.sequences.forEach(({ queryCount, keyCount, queryOffset }, i) => {
-      if (queryCount === 0 || keyCount === 0) return;
-      const name = `select (s2): queryOffset of sequence ${i}`;
-      checkRange(
-        causal || queryOffset >= 0,
-        name,
-        "must be >= 0, as blocks begin at position 0; give it causal: true, or rows that stand among the keys",
-        queryOffset,
-      );
-      const last = Math.floor((queryOffset + queryCount - 1) / block);
-      // Rows before this one have a key within their band.
-      const beyond = Math.ceil(keyCount / block) + band.left - 1;
-      const first = Math.max(beyond, Math.floor(queryOffset / block));
-      // What is kept beyond the band repeats with the stride, for rows too.
-      for (let row = first; row <= Math.min(last, first + stride); row++) {
-        const kvHead = this.#emptyHead(shifts, row, keyCount);
-        checkRange(
-          kvHead === undefined,
-          name,
-          `must leave every row a key, but rows of block ${row} have none of ${keyCount} keys in kv head ${kvHead}; give maskMods() as maskMod where that is meant`,
-          queryOffset,
-        );
-      }
-    });
-  }
-
-  /** A head in which a block of rows behind all keys sees none of them. */
-  #emptyHead(
-    shifts: HeadShifts,
-    row: number,
-    keyCount: number,
-  ): number | undefined {
-    const { block, stride } = this.#pattern;
-    const blocks = Math.ceil(keyCount / block);
-    const heads = Math.min(shifts.sparse, stride);
-    const first = Math.max(0, blocks - stride);
-    for (let kvHead = 0; kvHead < heads; kvHead++) {
-      let sees = false;
-      for (let column = first; column < blocks && !sees; column++) {
-        sees = keepsBlock(this.#pattern, shifts, { kvHead, row, column });
-      }
-      if (!sees) return kvHead;
-    }
-    return undefined;
-  }
+/** Throws unless a call's batch are tables of heads. */
+function checkHeadTables(
+  { queryHeads, kvHeads, sequences }: PolicyShape,
+  expected: { readonly group: number; readonly kvHeads: number },
+): void {
+  checkType(
+    kvHeads === 1 && queryHeads === expected.group,
+    "select (s2): heads",
+    `must be ${expected.group} query heads over 1 kv head, as each table is one kv head's`,
+    [queryHeads, kvHeads],
+  );
+  checkType(
+    sequences.length % expected.kvHeads === 0,
+    "select (s2): batch",
+    `must be a multiple of ${expected.kvHeads}: a table for each kv head of each sequence`,
+    sequences.length,
+  );
 }
 
 /**

@@ -61,6 +61,7 @@ interface ContextParts {
   readonly fine: Level;
   readonly coarse: ClusterLevel | undefined;
   readonly observationWindow: number;
+  readonly layer: number | undefined;
   readonly converged: boolean;
 }
 
@@ -107,6 +108,8 @@ export class SqueezedContext implements SqueezedClusters, Disposable {
   readonly headDim: number;
   /** How many keys at the end are in no cluster. */
   readonly observationWindow: number;
+  /** The layer of the cache that it was made of; none, of a tensor. */
+  readonly layer: number | undefined;
   /** Whether k-means came to rest before its iterations were over. */
   readonly converged: boolean;
   readonly #fine: Level;
@@ -116,13 +119,15 @@ export class SqueezedContext implements SqueezedClusters, Disposable {
   #destroyed = false;
 
   private constructor(
-    { gpu, places, fine, coarse, observationWindow, converged }: ContextParts,
+    parts: ContextParts,
   ) {
+    const { gpu, places, fine, coarse } = parts;
     this.gpu = gpu;
     this.kvHeads = places.kvHeads;
     this.headDim = places.headDim;
-    this.observationWindow = observationWindow;
-    this.converged = converged;
+    this.observationWindow = parts.observationWindow;
+    this.layer = parts.layer;
+    this.converged = parts.converged;
     this.#fine = fine;
     this.#coarse = coarse;
     this.#labels = fine.labels;
@@ -171,7 +176,14 @@ export class SqueezedContext implements SqueezedClusters, Disposable {
       const sizes = fitSizes(options, places);
       const { observationWindow = 100 } = options;
       const fitted = await fitClusters(gpu, places, sizes);
-      return new SqueezedContext({ gpu, places, observationWindow, ...fitted });
+      const layer = layerOf(options);
+      return new SqueezedContext({
+        gpu,
+        places,
+        observationWindow,
+        layer,
+        ...fitted,
+      });
     } finally {
       places.destroy();
     }
@@ -228,7 +240,8 @@ export class SqueezedContext implements SqueezedClusters, Disposable {
    *
    * @throws {TypeError} as {@linkcode SqueezedContext.create} does, for keys of
    * other heads or sizes, or if it is destroyed
-   * @throws {RangeError} if there are fewer keys than before
+   * @throws {RangeError} if there are fewer keys than before, or they are of
+   * another layer of a cache
    */
   async update(keys: ContextKeys): Promise<void> {
     // One after the other: each begins where the one before has ended.
@@ -251,6 +264,13 @@ export class SqueezedContext implements SqueezedClusters, Disposable {
         "key",
         `of ${POLICY} must have the context's ${kvHeads} heads of ${headDim}`,
         `${places.kvHeads} of ${places.headDim}`,
+      );
+      const layer = layerOf(keys);
+      checkRange(
+        layer === undefined || this.layer === undefined || layer === this.layer,
+        "layer",
+        `of ${POLICY} must be the context's (${this.layer})`,
+        layer,
       );
       checkRange(
         places.keys >= length,
@@ -316,6 +336,11 @@ export class SqueezedContext implements SqueezedClusters, Disposable {
       "destroyed",
     );
   }
+}
+
+/** The layer that keys are of, where they say so. */
+function layerOf({ cache, layer = 0 }: ContextKeys): number | undefined {
+  return cache === undefined ? undefined : layer;
 }
 
 function fitSizes(

@@ -28,6 +28,8 @@ const SHAPES: BackwardCase = {
 
 const CASES: Readonly<Record<string, BackwardCase>> = {
   "causal, shared heads": { ...SHAPES, causal: true },
+  // A round's blanks lie where the round before stored gradients.
+  "causal, in rounds": { ...SHAPES, sequences: [[61, 70]], causal: true },
   "in parts": { ...SHAPES, causal: true, parts: 3 },
   "soft cap": { ...SHAPES, score: { softcap: 1 }, window: { left: 5 } },
   dropout: { ...SHAPES, dropout: { rate: 0.4, seed: 5 } },

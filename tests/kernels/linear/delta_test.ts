@@ -148,3 +148,32 @@ Deno.test("the delta rules' scan that binds too much is refused", () => {
   });
   assert(linearParts(pooled, device).explanation.segments > 1);
 });
+
+Deno.test("long sequences are scanned in blocks, but for the delta rules", () => {
+  // A chunk's state is a sum that blocks could have, unless it erases.
+  const tokens = 16 * 129;
+  const rows = { dtype: "f32", shape: [1, tokens, 1, 8] } as const;
+  const device = {
+    software: true,
+    limits: {
+      maxComputeWorkgroupsPerDimension: 65535,
+      maxStorageBufferBindingSize: 2 ** 27,
+      maxStorageBuffersPerShaderStage: 8,
+    },
+  };
+  const scanOf = (rule: object) =>
+    linearParts(
+      linearProblem({
+        query: rows,
+        key: rows,
+        value: rows,
+        form: "chunked",
+        chunk: 16,
+        ...rule,
+      }),
+      device,
+    ).explanation.scan;
+  assertEquals(scanOf({}), "blocks");
+  const beta = { dtype: "f32", shape: [1, tokens, 1] } as const;
+  assertEquals(scanOf({ beta }), "sequential");
+});

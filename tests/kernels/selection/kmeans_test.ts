@@ -1,6 +1,8 @@
 /** The kernels of k-means, each against float64. */
 
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { UnsupportedError } from "../../../src/core/errors.ts";
+import { keysAtOnce } from "../../../src/policies/squeezed/fit/grow.ts";
 import { assignLoops } from "../../../kernels/selection/kmeans/assign.ts";
 import { seedPickLoops } from "../../../kernels/selection/kmeans/seed_pick.ts";
 import { updateLoops } from "../../../kernels/selection/kmeans/update.ts";
@@ -85,8 +87,13 @@ gpuTest(
         spread: 0.3,
         seed: keys,
       });
-      // A row of zeros, one whose squares overflow, and one whose squares vanish.
+      // A row of zeros, one whose squares overflow, one whose squares vanish,
+      // and some of zeros but for one element.
       data.fill(0, 0, heads * headDim);
+      data.fill(0, 3 * heads * headDim, (3 + headDim) * heads * headDim);
+      for (let i = 0; i < headDim * heads; i++) {
+        data[(3 * heads + i) * headDim + Math.floor(i / heads)] = -3;
+      }
       for (let i = 0; i < heads * headDim; i++) {
         data[heads * headDim + i] *= 2 ** 120;
         data[2 * heads * headDim + i] *= 2 ** -100;
@@ -376,6 +383,39 @@ Deno.test("k-means' dispatches keep to a device's loops", () => {
       assert(assignLoops(clusters + 4, vecs) > most);
     }
   }
-  assert(updateLoops(65535) > 65535);
+  const limits = {
+    maxComputeWorkgroupsPerDimension: 65535,
+    maxStorageBufferBindingSize: 2 ** 27,
+    maxBufferSize: 2 ** 28,
+  };
+  const device = { limits, maxLoopIterations: 65535 } as unknown as Gpu;
+  const update = (members: number) =>
+    updateDispatch(device, { heads: 1, members, headDim: 8 }, {
+      clusters: 1,
+      of: "keys",
+    });
+  assert(updateLoops(59000) < 65535);
+  update(59000);
+  assertThrows(
+    () => update(65000),
+    UnsupportedError,
+    "Cannot group 65000 keys: its loops take up to",
+  );
+  const most = keysAtOnce(device, 1, 8);
+  assert(most > 30000 && updateLoops(most) <= 65535, `${most}`);
+  assertEquals(
+    keysAtOnce(
+      {
+        limits: {
+          maxStorageBufferBindingSize: 1 << 20,
+          maxBufferSize: 1 << 28,
+        },
+        maxLoopIterations: Infinity,
+      } as Gpu,
+      4,
+      64,
+    ),
+    1024,
+  );
   assert(seedPickLoops(1_000_000) < 65535);
 });

@@ -49,11 +49,6 @@ export const LINEAR_DELTA_FAULTS: readonly Fault[] = [
       "leave_state(run, state_head, 4u * vec_0 + 1, column, h_0_0);",
     ],
     [
-      "states are read where they are written",
-      "given_state_at(run.initial_slot, state_head",
-      "given_state_at(run.final_slot, state_head",
-    ],
-    [
       "a sequence of several chunks stops after the first",
       "c < run.count; c++",
       "c < min(run.count, 1u); c++",
@@ -62,6 +57,13 @@ export const LINEAR_DELTA_FAULTS: readonly Fault[] = [
       "a chunk's last token is left out",
       "token < chunk.count",
       "token + 1u < chunk.count",
+    ],
+  ]),
+  ...faultsInKernel("linear.recurrent", ["kv/states/state_cache"], [
+    [
+      "states are read where they are written",
+      "given_state_at(run.initial_slot, state_head",
+      "given_state_at(run.final_slot, state_head",
     ],
   ]),
   ...faultsIn("recurrentTokens", RECURRENT, [
@@ -121,7 +123,8 @@ export const LINEAR_DELTA_FAULTS: readonly Fault[] = [
       "all",
     ],
   ]),
-  ...faultsInKernel("linear.scores", DELTA, [
+  // Forward reads no such score.
+  ...faultsInKernel("linear.scores", ["kernels/linear/backward/backward"], [
     ["a key sees itself", "columns < vec4u(row", "columns <= vec4u(row", "all"],
   ]),
   ...faultsIn("keyScoresDispatch", DELTA, [

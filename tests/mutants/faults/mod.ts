@@ -37,7 +37,9 @@ import { MODS_FAULTS } from "./mods.ts";
 import { OPS_FAULTS } from "./ops.ts";
 import { PACKING_FAULTS } from "./packing.ts";
 import { LONGLORA_FAULTS } from "./policies/longlora.ts";
+import { BLOCK_SCORES_FAULTS } from "./policies/block_scores.ts";
 import { PLAYGROUND_FAULTS } from "./playground.ts";
+import { SEER_FAULTS } from "./policies/seer.ts";
 import { S2_FAULTS } from "./policies/s2.ts";
 import { POLICY_CORE_FAULTS } from "./policies/core.ts";
 import { PRFLASH_FAULTS } from "./policies/prflash.ts";
@@ -50,6 +52,7 @@ import { VARIANT_FAULTS } from "./variants.ts";
 
 /** All faults that are listed. */
 export const FAULTS: readonly Fault[] = [
+  ...BLOCK_SCORES_FAULTS,
   ...BLOCK_FAULTS,
   ...PREFIX_FAULTS,
   ...EXTENT_FAULTS,
@@ -71,6 +74,7 @@ export const FAULTS: readonly Fault[] = [
   ...PACKING_FAULTS,
   ...LONGLORA_FAULTS,
   ...PLAYGROUND_FAULTS,
+  ...SEER_FAULTS,
   ...POLICY_CORE_FAULTS,
   ...PRFLASH_FAULTS,
   ...REFERENCE_FAULTS,

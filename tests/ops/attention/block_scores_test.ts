@@ -12,9 +12,9 @@ import {
   type AttentionOptions,
   attentionProblem,
   type HostTensor,
+  maskMod,
   planAttention,
   type PlanChoices,
-  slidingWindow,
   type TensorShape,
 } from "../../../mod.ts";
 import { backwardParts } from "../../../src/ops/attention_backward/parts.ts";
@@ -209,24 +209,33 @@ Deno.test("plans say what scores of blocks take", () => {
 });
 
 Deno.test("explain().traffic has the maxima and the scores, and nothing without", () => {
-  const options = { causal: true, maskMod: slidingWindow({ left: 63 }) };
-  const of = (more: object) =>
-    partsOf(problemOf(256, 256, { ...options, ...more })).explanation.traffic;
-  const [plain, scored] = [of({}), of({ blockScores: { block: 64 } })];
-  const { blockMaxima, blockScores, lse, ...rest } = scored.tensors;
-  assertEquals(plain.tensors.blockMaxima, undefined);
-  assertEquals(plain.tensors.blockScores, undefined);
-  assertEquals(rest, (({ lse: _, ...same }) => same)(plain.tensors));
-  // 512 rows of 4 blocks. Tiles of 64 rows see two, but for the first, and cross
-  // from one mask to the other: masked, full or masked again.
-  const maxima = 4 * 512 * 4;
-  assertEquals(blockScores, { reads: 4 * 2 * 16, writes: 4 * 2 * 2 * 16 });
-  assertEquals(lse, { reads: maxima, writes: 4 * 512 });
-  assertEquals(blockMaxima!.reads, blockMaxima!.writes);
-  const met = blockMaxima!.reads - maxima;
-  assertEquals(met % (4 * 64), 0);
-  assert(met >= 4 * 2 * 64 * 7 && met <= maxima, `${met}`);
-  assertEquals(scored.bound.floorBytes - plain.bound.floorBytes, 4 * 2 * 16);
+  const of = (options: object) => {
+    const keys = 300;
+    const traffic = (more: object) =>
+      partsOf(problemOf(64, keys, { ...options, ...more })).explanation.traffic;
+    const [plain, scored] = [
+      traffic({}),
+      traffic({ blockScores: { block: 64 } }),
+    ];
+    const { blockMaxima, blockScores, lse, ...rest } = scored.tensors;
+    assertEquals(plain.tensors.blockMaxima, undefined);
+    assertEquals(plain.tensors.blockScores, undefined);
+    assertEquals(rest, (({ lse: _, ...same }) => same)(plain.tensors));
+    // 128 rows of 5 blocks are cleared, and read with a log-sum-exp each.
+    const maxima = 4 * 128 * 5;
+    assertEquals(blockScores, { reads: 4 * 10, writes: 4 * 2 * 10 });
+    assertEquals(lse, { reads: maxima, writes: 4 * 128 });
+    assertEquals(scored.bound.floorBytes - plain.bound.floorBytes, 4 * 10);
+    assertEquals(blockMaxima!.reads, blockMaxima!.writes);
+    return (blockMaxima!.reads - maxima) / 4 / 128;
+  };
+  // The last step is masked, as keys end in it: a run of its own.
+  assertEquals(of({}), 6);
+  // Runs of whole steps, that begin and end within blocks 1 and 2.
+  const keys = (from: number, to: number) =>
+    maskMod("keys", ({ key }) => key.ge(from).and(key.lt(to)));
+  assertEquals(of({ maskMod: keys(80, 144) }), 2);
+  assertEquals(of({ maskMod: keys(70, 144) }), 3);
 });
 
 Deno.test("scores of no blocks take no dispatch of their own", () => {

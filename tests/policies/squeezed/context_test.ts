@@ -433,6 +433,9 @@ gpuTest(
       const expected = await fitted(gpu, { ...options, key });
       const one = { data, shape: [1, ...key.shape] };
       assertEquals(await fitted(gpu, { ...options, key: one }), expected);
+      using given = gpu.tensor(data, key.shape);
+      assertEquals(await fitted(gpu, { ...options, key: given }), expected);
+      assert(!given.destroyed);
       // Heads come before tokens, behind a few numbers that are none of theirs.
       const moved = new Float32Array(5 + data.length);
       data.forEach((x, i) => {
@@ -500,6 +503,13 @@ gpuTest(
       await grown.update(held);
       await same.update({ key });
       assertEquals(await read(gpu, grown), await read(gpu, same));
+      using first = await SqueezedContext.create(gpu, { ...options, ...held });
+      assertEquals([first.layer, same.layer], [1, undefined]);
+      await assertRejects(
+        () => first.update({ cache, sequence }),
+        RangeError,
+        "layer of squeezed attention must be the context's (1)",
+      );
       cache.destroy();
 
       const extents = await ContiguousCache.create(gpu, {
@@ -609,6 +619,19 @@ gpuTest(
       { key: { data: new Float32Array(0), shape: [0, 1, 2] } },
       RangeError,
       "observationWindow",
+    );
+
+    // Whoever stops waiting leaves nothing behind.
+    await assertRejects(
+      () =>
+        SqueezedContext.create(gpu, {
+          key,
+          clusters: 2,
+          observationWindow: 2,
+          signal: AbortSignal.abort(new RangeError("no longer wanted")),
+        }),
+      RangeError,
+      "no longer wanted",
     );
 
     const data = plantedKeys({ ...PLANTED, keys: 20, seed: 11 });

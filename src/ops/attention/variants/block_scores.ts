@@ -36,6 +36,10 @@ const NOTHING: BlockScoresParts = {
   scratch: {},
 };
 
+function blockUniforms(block: number, blocks: number): Record<string, number> {
+  return { score_block: block, score_blocks: blocks };
+}
+
 /**
  * The parts of a problem's scores of blocks; none where none are asked for.
  *
@@ -60,7 +64,7 @@ export function blockScoresParts(
     );
   }
   const words = maximaElements(problem);
-  const uniforms = { score_block: block, score_blocks: keyBlocks };
+  const uniforms = blockUniforms(block, keyBlocks);
   const own = { tile: undefined, tilesAt: 0 };
   return {
     before: [{

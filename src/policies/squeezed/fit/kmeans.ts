@@ -127,7 +127,7 @@ export function clustersAtOnce(
  * @throws {UnsupportedError} if an adapter would end its loops early
  */
 export function updateDispatch(
-  gpu: Gpu,
+  gpu: Pick<Gpu, "limits" | "maxLoopIterations">,
   sizes: MemberSizes,
   { clusters, of, more = false }: {
     readonly clusters: number;
@@ -144,7 +144,11 @@ export function updateDispatch(
   };
 }
 
-function checkLoops(gpu: Gpu, members: number, loops: number): void {
+function checkLoops(
+  gpu: Pick<Gpu, "maxLoopIterations">,
+  members: number,
+  loops: number,
+): void {
   if (loops <= gpu.maxLoopIterations) return;
   throw new UnsupportedError(
     `group ${members} keys`,

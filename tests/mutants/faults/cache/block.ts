@@ -21,6 +21,7 @@ const SERVICE_AND_MANAGER = [
 ];
 const TABLE = ["cache/block/block_table"];
 const RESERVE_ALL = ["cache/block/reserve_all"];
+const DROP = ["cache/block/drop"];
 const TABLES = ["cache/block/tables"];
 const INVARIANTS = ["cache/block/pool_invariants"];
 const STATS = ["cache/block/stats"];
@@ -296,8 +297,8 @@ export const BLOCK_FAULTS: readonly SourceFault[] = [
     ],
     [
       "truncate frees a block that others share",
-      "this.#pool.release(this.#blocks.pop()!)",
-      "const id = this.#blocks.pop()!; while (this.#pool.refCount(id) > 0) this.#pool.release(id)",
+      "if (id !== NULL_BLOCK) this.#pool.release(id);",
+      "while (this.#pool.refCount(id) > 0) this.#pool.release(id);",
     ],
     [
       "truncate may lengthen",
@@ -306,8 +307,8 @@ export const BLOCK_FAULTS: readonly SourceFault[] = [
     ],
     [
       "the first block is given back first",
-      "this.#pool.release(this.#blocks.pop()!)",
-      "this.#pool.release(this.#blocks.splice(kept, 1)[0])",
+      "const id = this.#blocks.pop()!;",
+      "const id = this.#blocks.splice(kept, 1)[0];",
     ],
     [
       "a freed table still holds its first block",
@@ -352,6 +353,53 @@ export const BLOCK_FAULTS: readonly SourceFault[] = [
       "",
     ],
   ]),
+  ...faultsIn("BlockTable", DROP, [
+    [
+      "a block is dropped twice",
+      "if (id === NULL_BLOCK) return 0;",
+      "if (id === -1) return 0;",
+    ],
+    [
+      "a block that is not written is dropped",
+      "this.#committed / this.#pool.blockSize",
+      "this.#length / this.#pool.blockSize",
+    ],
+    [
+      "blocks in the middle are given back first first",
+      ".sort((a, b) => b - a)",
+      ".sort((a, b) => a - b)",
+    ],
+    [
+      "indices are checked as they are dropped",
+      'for (const index of wanted) checkInteger("indices", index, 0, last);',
+      'for (const index of wanted) { checkInteger("indices", index, 0, last); this.#giveUp(index); }',
+    ],
+    [
+      "a table ends in a block that is gone",
+      'this.#checkThere("length", length); }',
+      "}",
+    ],
+    [
+      "a slot of the null block is handed out",
+      'this.#checkThere("position", position);',
+      "",
+    ],
+    [
+      "a hole is given back at the end",
+      "if (id !== NULL_BLOCK) this.#pool.release(id);",
+      "this.#pool.release(id);",
+    ],
+    [
+      "a table with a hole at its end is adopted",
+      'if (length % pool.blockSize !== 0) table.#checkThere("length", length);',
+      "",
+    ],
+    [
+      "a hole counts as held",
+      "this.#blocks.filter((id) => id !== NULL_BLOCK)",
+      "this.#blocks.slice(this.#dropped)",
+    ],
+  ]),
   ...faultsIn("BlockTable", SERVICE_AND_MANAGER, [
     [
       "a block of reserve is shared with a fork",
@@ -366,11 +414,19 @@ export const BLOCK_FAULTS: readonly SourceFault[] = [
     ],
     [
       "a dropped block is not given back",
-      "this.#pool.release(this.#blocks[i]);",
+      "this.#pool.release(id); this.#blocks[index]",
+      "this.#blocks[index]",
+    ],
+    [
+      "a dropped block stays in the table",
+      "this.#blocks[index] = NULL_BLOCK;",
       "",
     ],
-    ["a dropped block stays in the table", "this.#blocks[i] = NULL_BLOCK;", ""],
-    ["dropped blocks are dropped again", "this.#dropped += given;", ""],
+    [
+      "dropped blocks are dropped again",
+      "this.#blocks[this.#dropped] === NULL_BLOCK",
+      "false",
+    ],
     [
       "a dropped slot can be read",
       'checkInteger("position", position, this.dropped, this.#length - 1)',

@@ -142,8 +142,8 @@ export const BACKWARD_FAULTS: readonly Fault[] = [
     ],
     [
       "blanks are left as they are",
-      "if (run.full == 2)",
-      "if (run.full == 3)",
+      "score_gradients[scores_at_0 + step_at + 0] = vec4f(0.0);",
+      "",
     ],
     [
       "gradients of a step lie over those of another",

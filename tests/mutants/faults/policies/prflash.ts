@@ -8,6 +8,7 @@
 import { faultsIn, type SourceFault } from "../../fault.ts";
 
 const DRAWS = ["policies/prflash/prflash"];
+const FOLD = ["planning/triangle_fold"];
 const RANDOM = ["mods/random"];
 const INTERVALS = ["mods/interval/interval_arithmetic"];
 const EVALUATE = ["mods/evaluate"];
@@ -76,6 +77,26 @@ export const PRFLASH_FAULTS: readonly SourceFault[] = [
       "the query after the last is held",
       "queryOffset + queryCount - 1",
       "queryOffset + queryCount",
+    ],
+  ]),
+  ...faultsIn("TriangleFold.block", FOLD, [
+    ["a short row lacks its last block", "slot <= short", "slot < short"],
+    [
+      "long rows begin with the longest",
+      "this.rows - 1 - pair",
+      "this.rows - 2 - pair",
+    ],
+  ]),
+  ...faultsIn("TriangleFold.place", FOLD, [
+    [
+      "the middle row is a short one",
+      "row + this.#alone < this.pairs",
+      "row < this.pairs",
+    ],
+    [
+      "a long row begins in its short one",
+      "long - this.#alone + 1 + column",
+      "long + column",
     ],
   ]),
   ...faultsIn("randomBits", RANDOM, [

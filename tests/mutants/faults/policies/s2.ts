@@ -8,6 +8,7 @@
 import { faultsIn, type SourceFault } from "../../fault.ts";
 
 const PATTERN = ["policies/s2/s2"];
+const EVICTION = ["policies/s2/eviction"];
 
 /** Every fault listed for it. */
 export const S2_FAULTS: readonly SourceFault[] = [
@@ -94,27 +95,92 @@ export const S2_FAULTS: readonly SourceFault[] = [
       "causal && stride > 0",
     ],
   ]),
-  ...faultsIn("S2Policy.#checkRows", PATTERN, [
+  ...faultsIn("src/policies/s2/rows.ts: checkRows", PATTERN, [
     ["the band of a row behind ends early", "+ band.left - 1", "+ band.left"],
+    ["only head 0 is looked at", "Math.min(shifts.sparse, stride)", "1"],
     [
       "only the first row behind is looked at",
       "Math.min(last, first + stride)",
       "Math.min(last, first)",
     ],
   ]),
-  ...faultsIn("S2Policy.#emptyHead", PATTERN, [
+  ...faultsIn("src/policies/s2/rows.ts: seesAny", PATTERN, [
     [
       "only the last blocks are looked at",
-      "blocks - stride)",
+      "blocks - pattern.stride)",
       "blocks - 1)",
     ],
-    ["only head 0 is looked at", "Math.min(shifts.sparse, stride)", "1"],
   ]),
   ...faultsIn("S2Policy.select", PATTERN, [
     [
       "blocks that are left out are not refused",
       "if (this.#pattern.requireCoverage) ",
       "if (false) ",
+    ],
+  ]),
+  ...faultsIn("unseenBlocks", EVICTION, [
+    [
+      "a block goes before its last row is there",
+      "Math.floor(from / pattern.block)",
+      "Math.ceil(from / pattern.block)",
+    ],
+    [
+      "only a block's first rows are looked at",
+      "Math.floor(((i + 1) * blockSize - 1) / pattern.block)",
+      "first",
+    ],
+    [
+      "blocks that rows are yet to come to go",
+      "column > row || keepsBlock",
+      "keepsBlock",
+    ],
+    [
+      "what is gone too early is not noticed",
+      "!seen || id !== NULL_BLOCK,",
+      "true,",
+    ],
+    [
+      "rows that are not there may be waited for",
+      'checkInteger("from", from, 0, table.committed);',
+      "",
+    ],
+  ]),
+  ...faultsIn("S2Policy.forHeadTables", EVICTION, [
+    [
+      "every sequence has the heads of all before it",
+      "kvHead: batch.rem(kvHeads)",
+      "kvHead: batch",
+    ],
+    [
+      "rows are looked at in head 0",
+      "sequence % kvHeads",
+      "sequence % 1",
+    ],
+    [
+      "blocks that are left out are not refused over tables",
+      "if (pattern.requireCoverage) ",
+      "if (false) ",
+    ],
+  ]),
+  ...faultsIn("checkHeadTables", EVICTION, [
+    ["a table may have several heads", "kvHeads === 1 && ", ""],
+    ["another group is taken", "&& queryHeads === expected.group", ""],
+    [
+      "a sequence may lack a head",
+      "sequences.length % expected.kvHeads === 0",
+      "sequences.length > 0",
+    ],
+  ]),
+  ...faultsIn("S2Policy.evict", EVICTION, [
+    [
+      "blocks go that come back",
+      'this.kvEfficient, "evict (s2): kvEfficient"',
+      'true, "evict (s2): kvEfficient"',
+    ],
+    [
+      "tables change before all are looked at",
+      "unseenBlocks(this.#pattern, shifts, { table, kvHead, from }) );",
+      "{ const found = unseenBlocks(this.#pattern, shifts, { table, kvHead, from }); table.drop(found); return found; });",
     ],
   ]),
 ];

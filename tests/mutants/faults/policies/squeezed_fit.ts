@@ -9,6 +9,8 @@ import { type Fault, faultsIn, faultsInKernel } from "../../fault.ts";
 const KERNELS = ["kernels/selection/kmeans"];
 const CONTEXT = ["policies/squeezed/context"];
 const REFERENCE = ["reference/policies/kmeans"];
+const CALIBRATE = ["policies/squeezed/calibrate"];
+const STORE = ["policies/squeezed/store"];
 
 /** All of them. */
 export const SQUEEZED_FIT_FAULTS: readonly Fault[] = [
@@ -218,6 +220,76 @@ export const SQUEEZED_FIT_FAULTS: readonly Fault[] = [
       "the first seed is no nearer than no seed",
       "if (k === 0 || distance < distances[i])",
       "if (distance < distances[i])",
+    ],
+  ]),
+  ...faultsIn("quantileOf", CALIBRATE, [
+    [
+      "clusters count as one key each",
+      "below += count;",
+      "below += 1;",
+    ],
+    [
+      "a score more is passed than needs be",
+      "below >= wanted",
+      "below > wanted",
+    ],
+  ]),
+  ...faultsIn("calibrateSqueezed", CALIBRATE, [
+    [
+      "the lower level is calibrated as if nothing was dropped above",
+      'await meansOf(gpu, layers, { level: "fine", coarseThreshold, read }),',
+      'await meansOf(gpu, layers, { level: "fine", read }),',
+    ],
+    [
+      "the upper level drops all that is to be dropped",
+      "coarseSparsity = sparsity / 2",
+      "coarseSparsity = sparsity",
+    ],
+  ]),
+  ...faultsIn("layerOf", CALIBRATE, [
+    [
+      "a scale that is given is not taken",
+      "const scale = given ?? 1 / Math.sqrt(headDim);",
+      "const scale = 1 / Math.sqrt(headDim);",
+    ],
+  ]),
+  ...faultsIn("begins", STORE, [
+    [
+      "another tenant's contexts are found",
+      "encodeDomain(entry.domain) === encodeDomain(domain)",
+      "encodeDomain(entry.domain) === encodeDomain(entry.domain)",
+    ],
+    [
+      "tokens behind the last full block are not compared",
+      "entry.tokens.every(",
+      "entry.tokens.slice(0, 2).every(",
+    ],
+  ]),
+  ...faultsIn("SqueezedStore", STORE, [
+    [
+      "a context that has grown is found by its old tokens",
+      "!destroyed && length === tokens.length",
+      "!destroyed",
+    ],
+    [
+      "a prefix stays as long as any block of it",
+      "!walk.includes(NULL_BLOCK)",
+      "walk[0] !== NULL_BLOCK",
+    ],
+    [
+      "the shortest prefix is found",
+      "entry.tokens.length > (found?.tokens.length ?? -1)",
+      "entry.tokens.length < (found?.tokens.length ?? Infinity)",
+    ],
+    [
+      "contexts outlive their prefix",
+      "if (!but.has(context)) context.destroy();",
+      "if (but.has(context)) context.destroy();",
+    ],
+    [
+      "nothing is dropped when all is forgotten",
+      'events.some(({ type }) => type !== "stored")',
+      'events.some(({ type }) => type === "removed")',
     ],
   ]),
 ];

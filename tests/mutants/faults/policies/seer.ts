@@ -1,0 +1,143 @@
+/**
+ * One-line faults in Seer's gate and in what is selected by it.
+ *
+ * @module
+ */
+
+import { type Fault, faultsIn, faultsInKernel } from "../../fault.ts";
+
+const GATE = ["policies/seer/gate"];
+const SELECTION = ["policies/seer/selection"];
+
+/** Every fault listed for it. */
+export const SEER_FAULTS: readonly Fault[] = [
+  ...faultsInKernel("selection.gate.pool", GATE, [
+    [
+      "a last block of queries has the mean of a whole one",
+      "sum / f32(end - begin)",
+      "sum / f32(params.block)",
+    ],
+    [
+      "the least of a block of keys is its most",
+      "least = min(least, value)",
+      "least = max(least, value)",
+    ],
+    [
+      "the last row of a block is left out",
+      "for (var row = begin; row < end; row++) {",
+      "for (var row = begin; row + 1u < end; row++) {",
+      "all",
+    ],
+  ]),
+  ...faultsInKernel("selection.gate.project", GATE, [
+    [
+      "a last block of keys has the mean of a whole one",
+      "f32(min(params.block, total - (first + 0) * params.block))",
+      "f32(params.block)",
+    ],
+    [
+      "all parts of a block go by the weights of the first",
+      "(head * 3u + part) * params.head_dim",
+      "(head * 3u) * params.head_dim",
+    ],
+  ]),
+  ...faultsInKernel("selection.gate.rotate", GATE, [
+    [
+      "blocks of all sequences stand where the first one's do",
+      "positions[sequence * params.given_blocks + i]",
+      "positions[i]",
+    ],
+  ]),
+  ...faultsInKernel("selection.gate.logits", GATE, [
+    [
+      "heads that share keys go by the first one's",
+      "sequence * params.key_heads + head / params.head_group",
+      "sequence * params.key_heads",
+    ],
+  ]),
+  ...faultsInKernel("selection.gate.softmax", GATE, [
+    [
+      "the block behind the last that is seen has a share",
+      "if (i < own.seen) {",
+      "if (i <= own.seen) {",
+    ],
+    [
+      "every row sees what the first row of blocks does",
+      "row % params.query_blocks) * 3u",
+      "0u) * 3u",
+    ],
+  ]),
+  ...faultsInKernel("selection.gate.keep", GATE, [
+    [
+      "a whole word of blocks counts for none",
+      "count >= 32u)",
+      "count > 32u)",
+    ],
+    [
+      "a row does not keep the blocks that it stands in",
+      "chosen | forced",
+      "chosen",
+    ],
+    [
+      "what was kept in any case counts as chosen",
+      "countOneBits(chosen)",
+      "countOneBits(chosen | forced)",
+    ],
+  ]),
+  ...faultsIn("gateRow", SELECTION, [
+    [
+      "a sequence of as many keys as the fallback says is dense too",
+      "keyCount < below",
+      "keyCount <= below",
+    ],
+  ]),
+  ...faultsIn("gateRow", GATE, [
+    [
+      "one row too few is dense",
+      "row >= rows - denseRows",
+      "row > rows - denseRows",
+    ],
+  ]),
+  ...faultsIn("placeOfBlock", GATE, [
+    [
+      "every block of queries stands where the first one does",
+      "queryOffset + row * queryBlock",
+      "queryOffset + 0 * row * queryBlock",
+    ],
+  ]),
+  ...faultsIn("keptOf", GATE, [
+    [
+      "a density is rounded up",
+      "Math.floor((1 - Math.sqrt(1 - density)) * blocks)",
+      "Math.ceil((1 - Math.sqrt(1 - density)) * blocks)",
+    ],
+  ]),
+  ...faultsIn("checkPlaces", SELECTION, [
+    [
+      "a query may stand right behind the blocks of keys",
+      "queryOffset + queryCount <= room",
+      "queryOffset + queryCount <= room + 1",
+    ],
+  ]),
+  ...faultsIn("checkLayer", SELECTION, [
+    [
+      "a gate is for every layer where none is named",
+      "layer === own",
+      "layer === undefined || layer === own",
+    ],
+  ]),
+  ...faultsIn("checkDensity", SELECTION, [
+    [
+      "a density is taken for sequences of different numbers of blocks",
+      "count !== blocks[0]",
+      "count < 0 && count !== blocks[0]",
+    ],
+  ]),
+  ...faultsIn("checkSame", SELECTION, [
+    [
+      "queries may stand elsewhere than those that the gate looked at",
+      '["queryCount", "keyCount", "queryOffset"] as const',
+      '["queryCount", "keyCount"] as const',
+    ],
+  ]),
+];
