@@ -26,6 +26,7 @@ import { parallelism } from "./schedules/parallelism.ts";
 import { recall } from "./recall/recall.ts";
 import { prflash } from "./policies/prflash.ts";
 import { sharing } from "./sharing/sharing.ts";
+import { squeezed } from "./policies/squeezed.ts";
 import { utilisation } from "./paging/utilisation.ts";
 import { vattention } from "./paging/vattention.ts";
 
@@ -45,6 +46,7 @@ const EXPERIMENTS: Readonly<Record<string, Experiment>> = {
   linear,
   jrt,
   recall,
+  squeezed,
   prflash,
 };
 

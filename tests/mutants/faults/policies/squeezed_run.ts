@@ -14,6 +14,8 @@ const INPUT = ["policies/squeezed/bad_input"];
 const COMPACT = ["kernels/selection/compact"];
 const REFERENCE = ["reference/policies/squeezed"];
 
+const REPRO = ["repro/policies/squeezed"];
+
 /** Every fault listed for it. */
 export const SQUEEZED_RUN_FAULTS: readonly Fault[] = [
   ...faultsInKernel("selection.centroids.denominators", LOOKUP, [
@@ -265,6 +267,25 @@ export const SQUEEZED_RUN_FAULTS: readonly Fault[] = [
       "the upper level may be of other clusters",
       "coarse.members === fine.clusters",
       "coarse.members > 0",
+    ],
+  ]),
+  ...faultsIn("countQuantile", REPRO, [
+    [
+      "the upper level is counted by one query's clusters alone",
+      "coarse.clusters,",
+      "0,",
+    ],
+    [
+      "the upper level drops as much as both",
+      "quantile / 2",
+      "1",
+    ],
+  ]),
+  ...faultsIn("countBudget", REPRO, [
+    [
+      "an error is that of no key at all",
+      "x - dense.output[t]",
+      "dense.output[t]",
     ],
   ]),
   ...faultsIn("clusterMeans", REFERENCE, [
