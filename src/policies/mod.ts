@@ -29,12 +29,18 @@ export {
   type S2Options,
   S2Policy,
 } from "./s2/mod.ts";
+export { type FallbackOptions, withFallback } from "./fallback.ts";
 export type { LongLoraGroupOptions } from "./longlora/groups.ts";
 export {
   longlora,
   type LongLoraOptions,
   type LongLoraPolicy,
 } from "./longlora/longlora.ts";
+export {
+  type PolicyReport,
+  policyReport,
+  type PolicyReportOptions,
+} from "./report.ts";
 export {
   type ClusterLevel,
   type ClusterSizes,
@@ -90,6 +96,7 @@ export type { SeerDistillationOptions } from "./seer/distill/options.ts";
 export type { GateRotary } from "./seer/distill/gradient.ts";
 export type { SeerExample } from "./seer/distill/pooled.ts";
 export type { SeerWeights } from "./seer/weights.ts";
+export {
   type CalibratedContext,
   calibrateSqueezed,
   type Calibration,
