@@ -16,10 +16,6 @@ export type {
   PolicySelection,
   PolicyShape,
 } from "../ops/mod.ts";
-export { SeerGate, type SeerSelectOptions } from "./seer/gate.ts";
-export type { SeerGateOptions, SeerRotary } from "./seer/gate_options.ts";
-export { type SeerReport, SeerSelection } from "./seer/selection.ts";
-export type { SeerWeights } from "./seer/weights.ts";
 
 export {
   s2,
@@ -29,7 +25,7 @@ export {
   type S2Options,
   S2Policy,
 } from "./s2/mod.ts";
-export { type FallbackOptions, withFallback } from "./fallback.ts";
+
 export type { LongLoraGroupOptions } from "./longlora/groups.ts";
 export {
   longlora,
@@ -37,16 +33,46 @@ export {
   type LongLoraPolicy,
 } from "./longlora/longlora.ts";
 export {
-  type PolicyReport,
-  policyReport,
-  type PolicyReportOptions,
-} from "./report.ts";
+  type LongLoraHalf,
+  type LongLoraOutput,
+  type LongLoraRagged,
+  longloraRagged,
+  type LongLoraRaggedOptions,
+} from "./longlora/ragged.ts";
+
+export {
+  SeerDistillation,
+  type SeerLoss,
+} from "./seer/distill/distillation.ts";
+export type { GateRotary } from "./seer/distill/gradient.ts";
+export {
+  initialSeerWeights,
+  type InitialSeerWeightsOptions,
+} from "./seer/distill/initial_weights.ts";
+export type { SeerDistillationOptions } from "./seer/distill/options.ts";
+export type { SeerExample } from "./seer/distill/pooled.ts";
+export { SeerGate, type SeerSelectOptions } from "./seer/gate.ts";
+export type { SeerGateOptions, SeerRotary } from "./seer/gate_options.ts";
+export { type SeerReport, SeerSelection } from "./seer/selection.ts";
+export type { SeerWeights } from "./seer/weights.ts";
+
+export {
+  type CalibratedContext,
+  calibrateSqueezed,
+  type Calibration,
+  type CalibrationOptions,
+} from "./squeezed/calibrate.ts";
 export {
   type ClusterLevel,
   type ClusterSizes,
   clusterSizes,
   type SqueezedClusters,
 } from "./squeezed/clusters.ts";
+export {
+  SqueezedContext,
+  type SqueezedContextOptions,
+} from "./squeezed/context.ts";
+export type { ContextKeys } from "./squeezed/fit/key_places.ts";
 export type {
   SqueezedOptions,
   SqueezedThresholds,
@@ -65,41 +91,11 @@ export {
   SqueezedPolicy,
   type SqueezedPolicyOptions,
 } from "./squeezed/squeezed_policy.ts";
-export {
-  type LongLoraHalf,
-  type LongLoraOutput,
-  type LongLoraRagged,
-  longloraRagged,
-  type LongLoraRaggedOptions,
-} from "./longlora/ragged.ts";
+export { SqueezedStore, type StoredContexts } from "./squeezed/store.ts";
+
+export type { PrFlashFamily } from "./prflash/keep_probability.ts";
 export {
   experimentalPrFlash,
   type PrFlashOptions,
   type PrFlashPolicy,
 } from "./prflash/prflash.ts";
-export type { PrFlashFamily } from "./prflash/keep_probability.ts";
-
-export {
-  SqueezedContext,
-  type SqueezedContextOptions,
-} from "./squeezed/context.ts";
-export type { ContextKeys } from "./squeezed/fit/key_places.ts";
-export {
-  SeerDistillation,
-  type SeerLoss,
-} from "./seer/distill/distillation.ts";
-export {
-  initialSeerWeights,
-  type InitialSeerWeightsOptions,
-} from "./seer/distill/initial_weights.ts";
-export type { SeerDistillationOptions } from "./seer/distill/options.ts";
-export type { GateRotary } from "./seer/distill/gradient.ts";
-export type { SeerExample } from "./seer/distill/pooled.ts";
-export type { SeerWeights } from "./seer/weights.ts";
-export {
-  type CalibratedContext,
-  calibrateSqueezed,
-  type Calibration,
-  type CalibrationOptions,
-} from "./squeezed/calibrate.ts";
-export { SqueezedStore, type StoredContexts } from "./squeezed/store.ts";
