@@ -189,6 +189,7 @@ async function meansOf(
           threshold: 0,
           coarseThreshold,
           keys: sizes.keys,
+          gather: false,
         }),
       );
       const words = Math.ceil(sizes.keys / 32);
