@@ -99,3 +99,9 @@ export {
   type PrFlashOptions,
   type PrFlashPolicy,
 } from "./prflash/prflash.ts";
+export { type FallbackOptions, withFallback } from "./fallback.ts";
+export {
+  type PolicyReport,
+  policyReport,
+  type PolicyReportOptions,
+} from "./report.ts";

@@ -33,9 +33,11 @@ export interface Told {
   readonly task: Task;
   /** The share of a call's keys to keep, in `(0, 1)`. */
   readonly budget: number;
-  /** A question's queries `[1, queries, heads, headDim]`. */
+  /** Which question. */
+  readonly question: number;
+  /** Its queries `[1, queries, heads, headDim]`. */
   readonly query: GpuTensor;
-  /** Its keys `[1, keys, heads, headDim]`. */
+  /** The keys `[1, keys, heads, headDim]`. */
   readonly key: GpuTensor;
   /** Keeps what is made for the call, to be destroyed after it. */
   own<T extends { destroy(): void }>(made: T): T;
@@ -88,15 +90,13 @@ export const CONTESTANTS: readonly Contestant[] = [
     policy: ({ task, budget }) =>
       s2({
         block: BLOCK,
-        // Half of the budget near by, half of it one block in so many.
-        localBlocks: Math.round(budget * task.keys / BLOCK / 2),
+        localBlocks: nearBlocks(task, budget),
         stride: Math.round(2 / budget),
       }),
   },
   {
     name: "longlora",
-    policy: (told) =>
-      longlora({ groupSize: 2 * Math.round(keptKeys(told) / 2) }),
+    policy: (told) => longlora({ groupSize: nearestGroup(told) }),
   },
   { name: "prflash", policy: (told) => drawn(told, "paper") },
   {
@@ -113,6 +113,26 @@ export const CONTESTANTS: readonly Contestant[] = [
     policy: (told) => squeezed(told),
   },
 ];
+
+/** Blocks near by, where one in `2 / budget` of the others takes half of it. */
+function nearBlocks({ keys }: Task, budget: number): number {
+  const far = budget / 2;
+  const blocks = (budget - far) * keys / BLOCK / (1 - far);
+  return Math.max(1, Math.round(blocks));
+}
+
+/** The groups of which the last queries see nearest to as many keys as asked. */
+function nearestGroup(told: Told): number {
+  const last = told.task.keys - 1;
+  let [best, off] = [2, Infinity];
+  for (let size = 2; size <= told.task.keys; size += 2) {
+    // Half of the heads are shifted by half a group.
+    const seen = [0, size / 2].map((shift) => (last + shift) % size + 1);
+    const wrong = Math.abs((seen[0] + seen[1]) / 2 - keptKeys(told));
+    if (wrong < off) [best, off] = [size, wrong];
+  }
+  return best;
+}
 
 /**
  * SeerAttention's gate before anything is learned: a block of queries has its
@@ -173,12 +193,19 @@ async function squeezed(
 
 /** PrFlash with the floor that keeps the share of a call's last row of blocks. */
 function drawn(
-  { task, budget }: Told,
+  { task, budget, question }: Told,
   mode: PrFlashOptions["mode"],
 ): AttentionPolicy {
   const blocks = Math.ceil(task.keys / BLOCK);
   const policyOf = (floor: number) =>
-    experimentalPrFlash({ family: "power", a: 1, floor, block: BLOCK, mode });
+    experimentalPrFlash({
+      family: "power",
+      a: 1,
+      floor,
+      block: BLOCK,
+      mode,
+      round: question,
+    });
   let [low, high] = [2 ** -10, 1];
   for (let i = 0; i < 20; i++) {
     const floor = (low + high) / 2;

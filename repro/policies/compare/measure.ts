@@ -86,12 +86,16 @@ export async function compare(
     const all: Call[][] = [];
     for (const { contestant, budget } of entries) {
       const calls: Call[] = [];
-      for (const query of queries) {
+      for (const [question, query] of queries.entries()) {
         calls.push(
-          await callOf(contestant, { gpu, task, budget, query, key, own, once }, {
-            value,
-            tiles,
-          }),
+          await callOf(
+            contestant,
+            { gpu, task, budget, question, query, key, own, once },
+            {
+              value,
+              tiles,
+            },
+          ),
         );
       }
       gpu.submit("compare", (encoder) => {
@@ -171,8 +175,8 @@ async function keptBy(
   if (policy === undefined) return { density: 1, bytes: 1 };
   const { query, key, value } = tensors as Required<AttentionTensors>;
   const options = { query, key, value, causal: true };
-  const blocks = policy.select(attentionProblem(options)).blocks;
-  const selected = await blocks?.mask.read();
+  const { policy: asked } = attentionProblem({ ...options, select: policy });
+  const selected = await asked?.blocks?.mask.read();
   const report = policyReport(policy, options, { selected });
   return {
     density: report.density,

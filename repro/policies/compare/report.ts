@@ -5,31 +5,56 @@
  */
 
 import type { Gpu } from "../../../src/gpu/mod.ts";
-import { colours, fractions, PANEL, panels } from "../../axes.ts";
+import { colours, fractions, panels } from "../../axes.ts";
 import { type Chart, percent, type Report } from "../../experiment.ts";
 import type { ComparedRow } from "./measure.ts";
 import { SIZES } from "./task.ts";
 
+/** Panels of bars, a policy a line, a budget a bar. */
 function chartOf(rows: readonly ComparedRow[]): Chart {
   const names = [...new Set(rows.map(({ name }) => name))];
-  const panel = (y: "recall" | "anyHead", title: string, subtitle: string) => ({
+  const told = ({ budget }: ComparedRow) =>
+    budget === 1 ? "all keys" : `told to keep ${percent(budget)}`;
+  const panel = (
+    title: string,
+    subtitle: string,
+    of: (row: ComparedRow) => number | undefined,
+  ) => ({
     title,
     subtitle,
     marks: {
-      ...PANEL,
-      data: { values: rows.map((row) => ({ ...row, found: row[y] })) },
-      encoding: {
-        x: fractions("kept", { title: "pairs that are kept, of all" }),
-        y: fractions("found"),
-        color: colours("name", names),
-        shape: colours("name", names),
+      width: 240,
+      height: 30 * names.length,
+      data: {
+        values: rows.map((row) => ({
+          name: row.name,
+          told: told(row),
+          share: of(row),
+        })).filter(({ share }) => share !== undefined),
       },
-      mark: { type: "point", filled: true, size: 90 },
+      mark: "bar",
+      encoding: {
+        x: fractions("share"),
+        y: {
+          field: "name",
+          type: "nominal",
+          title: null,
+          sort: names,
+          scale: { domain: names },
+        },
+        yOffset: { field: "told", sort: rows.map(told) },
+        color: colours("told", [...new Set(rows.map(told))]),
+      },
     },
   });
   return panels(
-    panel("recall", "Needles found", "of all queries and heads"),
-    panel("anyHead", "Needles found by some head", "of all queries"),
+    panel(
+      "Needles found",
+      "of all queries and heads",
+      ({ recall }) => recall,
+    ),
+    panel("Found by some head", "of all queries", ({ anyHead }) => anyHead),
+    panel("Mass kept", "of dense attention's softmax", ({ mass }) => mass),
   );
 }
 
