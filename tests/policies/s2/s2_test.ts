@@ -8,7 +8,8 @@ import {
   classifyMask,
   maskFunction,
 } from "../../../src/mods/mod.ts";
-import type { PolicyShape } from "../../../src/ops/mod.ts";
+import { attentionProblem, type PolicyShape } from "../../../src/ops/mod.ts";
+import { plannedProblem } from "../../../repro/schedules/schedule_plans.ts";
 import { s2, type S2Heads, type S2Options } from "../../../src/policies/mod.ts";
 import { property } from "../../support/property.ts";
 import { type S2Case, s2Cases, s2MaskOptions } from "./patterns.ts";
@@ -209,6 +210,46 @@ Deno.test("tiles that are visited are the blocks that the pattern keeps", () => 
     ).length
   );
   assertEquals(merged.density().visited, either.reduce((a, b) => a + b));
+});
+
+Deno.test("plans of grouped heads visit the tiles in which a row sees a key", () => {
+  const [length, block] = [512, 32];
+  const heads = { queryHeads: 8, kvHeads: 2 };
+  const options = { block, localBlocks: 2, stride: 3, denseHeads: 1 };
+  const tensor = (heads: number) => ({
+    dtype: "f32" as const,
+    shape: [1, length, heads, 64],
+  });
+  const { explanation } = plannedProblem(
+    attentionProblem({
+      query: tensor(heads.queryHeads),
+      key: tensor(heads.kvHeads),
+      value: tensor(heads.kvHeads),
+      select: s2(options),
+    }),
+    "fused",
+    { splits: 1 },
+  );
+  const { tile } = explanation.kernels.forward;
+  // Packed rows: the query heads of a key/value head share a tile.
+  const queries = tile.rows / 4;
+  const plain = s2MaskOptions(options, heads);
+  let [visited, full] = [0, 0];
+  for (let kvHead = 0; kvHead < heads.kvHeads; kvHead++) {
+    for (let q = 0; q < length; q += queries) {
+      const row = Math.floor(q / block);
+      for (const k of s2Blocks(plain, { kvHead, row, blocks: BLOCKS + 2 })) {
+        for (let key = k * block; key < (k + 1) * block; key += tile.keys) {
+          if (key < q + queries) visited++;
+          if (key + tile.keys <= q + 1) full++;
+        }
+      }
+    }
+  }
+  assertEquals([visited, full], [
+    explanation.tileCounts.visited,
+    explanation.tileCounts.full,
+  ]);
 });
 
 Deno.test("a stride of one is causal attention, tile by tile", () => {
