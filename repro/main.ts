@@ -26,6 +26,7 @@ import { parallelism } from "./schedules/parallelism.ts";
 import { recall } from "./recall/recall.ts";
 import { s2 } from "./policies/s2.ts";
 import { prflash } from "./policies/prflash.ts";
+import { seer } from "./policies/seer.ts";
 import { sharing } from "./sharing/sharing.ts";
 import { utilisation } from "./paging/utilisation.ts";
 import { vattention } from "./paging/vattention.ts";
@@ -48,6 +49,7 @@ const EXPERIMENTS: Readonly<Record<string, Experiment>> = {
   recall,
   s2,
   prflash,
+  seer,
 };
 
 function show(report: Report): boolean {
