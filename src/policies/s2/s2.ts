@@ -165,7 +165,9 @@ export class S2Policy implements AttentionPolicy {
   /**
    * Gives back the blocks of one sequence's tables that no row from a position on
    * sees, however they were shared: what later rows give stays the same, bit by
-   * bit. What is left of a head is its band and one block in `stride`.
+   * bit. What is left of a head is its band and one block in `stride`. Where
+   * `withFallback()` leaves short sequences dense, evict once they are long
+   * enough, not before.
    *
    * @param tables One for each key/value head, in order.
    * @param options `queryHeads` of the layer, and `from`: the first position whose

@@ -10,7 +10,13 @@ import {
 } from "../../../src/mods/mod.ts";
 import { attentionProblem, type PolicyShape } from "../../../src/ops/mod.ts";
 import { plannedProblem } from "../../../repro/schedules/schedule_plans.ts";
-import { s2, type S2Heads, type S2Options } from "../../../src/policies/mod.ts";
+import {
+  policyReport,
+  s2,
+  type S2Heads,
+  type S2Options,
+} from "../../../src/policies/mod.ts";
+import { countDensity } from "../../../repro/policies/s2_counts.ts";
 import { property } from "../../support/property.ts";
 import { type S2Case, s2Cases, s2MaskOptions } from "./patterns.ts";
 
@@ -250,6 +256,38 @@ Deno.test("plans of grouped heads visit the tiles in which a row sees a key", ()
     explanation.tileCounts.visited,
     explanation.tileCounts.full,
   ]);
+});
+
+Deno.test("a report has a pattern's density, and the bytes of its heads", () => {
+  const tensor = (tokens: number) => ({
+    dtype: "f32" as const,
+    shape: [1, tokens, 4, 64],
+  });
+  const policy = s2({ localBlocks: 4, stride: 5 });
+  const report = (queries: number, keys: number, select = policy) =>
+    policyReport(select, {
+      query: tensor(queries),
+      key: tensor(keys),
+      value: tensor(keys),
+      causal: true,
+    });
+  const prompt = report(640, 640);
+  assertEquals(prompt.density, countDensity(5, 640));
+  assertEquals([prompt.emptyRows, prompt.keyBytes], [0, prompt.denseKeyBytes]);
+  // One more token: of each head its band, and a fifth of the blocks before.
+  const { keyBytes, draw, pairs } = report(1, 641);
+  assertEquals(keyBytes, pairs * 2 * 64 * 4);
+  const one = s2Blocks(
+    s2MaskOptions({ localBlocks: 4, stride: 5 }, {
+      queryHeads: 4,
+    }),
+    { kvHead: 0, row: 10, blocks: 11 },
+  );
+  const [line] = draw({ tileQueries: 1, tileKeys: 64 }).text.split("\n");
+  assertEquals(
+    [...line].flatMap((character, k) => character === "·" ? [] : [k]),
+    one,
+  );
 });
 
 Deno.test("a stride of one is causal attention, tile by tile", () => {
