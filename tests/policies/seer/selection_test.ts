@@ -362,7 +362,7 @@ gpuTest("what a gate is not for is refused", async (_, gpu) => {
   await refused(
     { ...own, queryOffset: 1 },
     RangeError,
-    "queryOffset of sequence 0 must place no query past the blocks of keys (40)",
+    "queryOffset of sequence 0 must place no query past its blocks of keys (40)",
   );
   await refused(
     { ...own, threshold: 1 } as never,
