@@ -24,9 +24,11 @@ import { mosaicbert } from "./packing/mosaicbert.ts";
 import { formatTable, writeReport } from "./output.ts";
 import { parallelism } from "./schedules/parallelism.ts";
 import { recall } from "./recall/recall.ts";
+import { s2 } from "./policies/s2.ts";
 import { prflash } from "./policies/prflash.ts";
 import { seer } from "./policies/seer.ts";
 import { sharing } from "./sharing/sharing.ts";
+import { squeezed } from "./policies/squeezed.ts";
 import { utilisation } from "./paging/utilisation.ts";
 import { vattention } from "./paging/vattention.ts";
 
@@ -46,6 +48,8 @@ const EXPERIMENTS: Readonly<Record<string, Experiment>> = {
   linear,
   jrt,
   recall,
+  s2,
+  squeezed,
   prflash,
   seer,
 };

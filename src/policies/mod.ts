@@ -18,6 +18,14 @@ export type {
 } from "../ops/mod.ts";
 
 export {
+  type PolicyReport,
+  policyReport,
+  type PolicyReportOptions,
+} from "./report.ts";
+
+export { type FallbackOptions, withFallback } from "./fallback.ts";
+
+export {
   s2,
   type S2Band,
   type S2Coverage,
