@@ -119,8 +119,8 @@ const HINTS = {
  *   causal: true,
  *   select,
  * });
- * const { density, emptyRows } = await select.read();
- * console.log(output.shape, density < 1, emptyRows);
+ * const { density, forcedRows } = await select.read();
+ * console.log(output.shape, density < 1, forcedRows);
  * // [ 1, 64, 2, 4 ] true 6
  * ```
  */
