@@ -152,6 +152,7 @@ export function longlora(options: LongLoraOptions = {}): LongLoraPolicy {
           shifted: shiftedHeads === "none" ? undefined : queryHeads / 2,
           keys: wraps ? sequences.map(({ keyCount }) => keyCount) : undefined,
         })],
+        causal: true,
       };
     },
   };
