@@ -16,12 +16,14 @@ export type {
   PolicySelection,
   PolicyShape,
 } from "../ops/mod.ts";
-export { type FallbackOptions, withFallback } from "./fallback.ts";
+
 export {
   type PolicyReport,
   policyReport,
   type PolicyReportOptions,
 } from "./report.ts";
+
+export { type FallbackOptions, withFallback } from "./fallback.ts";
 
 export {
   s2,
@@ -47,17 +49,6 @@ export {
 } from "./longlora/ragged.ts";
 
 export {
-  experimentalPrFlash,
-  type PrFlashOptions,
-  type PrFlashPolicy,
-} from "./prflash/prflash.ts";
-export type { PrFlashFamily } from "./prflash/keep_probability.ts";
-
-export { SeerGate, type SeerSelectOptions } from "./seer/gate.ts";
-export type { SeerGateOptions, SeerRotary } from "./seer/gate_options.ts";
-export { type SeerReport, SeerSelection } from "./seer/selection.ts";
-export type { SeerWeights } from "./seer/weights.ts";
-export {
   SeerDistillation,
   type SeerLoss,
 } from "./seer/distill/distillation.ts";
@@ -66,9 +57,24 @@ export {
   type InitialSeerWeightsOptions,
 } from "./seer/distill/initial_weights.ts";
 export type { SeerDistillationOptions } from "./seer/distill/options.ts";
-export type { GateRotary } from "./seer/distill/gradient.ts";
 export type { SeerExample } from "./seer/distill/pooled.ts";
+export { SeerGate, type SeerSelectOptions } from "./seer/gate.ts";
+export type { SeerGateOptions } from "./seer/gate_options.ts";
+export type { SeerRotary } from "./seer/gate_sizes.ts";
+export {
+  SeerKeys,
+  type SeerKeysOptions,
+  type SeerStepOptions,
+} from "./seer/keys.ts";
+export { type SeerReport, SeerSelection } from "./seer/selection.ts";
+export type { SeerWeights } from "./seer/weights.ts";
 
+export {
+  type CalibratedContext,
+  calibrateSqueezed,
+  type Calibration,
+  type CalibrationOptions,
+} from "./squeezed/calibrate.ts";
 export {
   type ClusterLevel,
   type ClusterSizes,
@@ -80,12 +86,6 @@ export {
   type SqueezedContextOptions,
 } from "./squeezed/context.ts";
 export type { ContextKeys } from "./squeezed/fit/key_places.ts";
-export {
-  type CalibratedContext,
-  calibrateSqueezed,
-  type Calibration,
-  type CalibrationOptions,
-} from "./squeezed/calibrate.ts";
 export type {
   SqueezedOptions,
   SqueezedThresholds,
@@ -105,3 +105,10 @@ export {
   type SqueezedPolicyOptions,
 } from "./squeezed/squeezed_policy.ts";
 export { SqueezedStore, type StoredContexts } from "./squeezed/store.ts";
+
+export type { PrFlashFamily } from "./prflash/keep_probability.ts";
+export {
+  experimentalPrFlash,
+  type PrFlashOptions,
+  type PrFlashPolicy,
+} from "./prflash/prflash.ts";
