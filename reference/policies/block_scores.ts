@@ -93,6 +93,27 @@ export function blockScores(
  * is at least `1 / n`, and what is far below it hardly counts: `x exp(-x) < 1`.
  *
  * @throws {RangeError} if a size is out of range.
+ *
+ * @example What a kernel may be off by
+ * ```ts
+ * import { blockScoresBound } from "@quire/attention/reference";
+ * import { assert } from "@std/assert";
+ *
+ * const bound = blockScoresBound({
+ *   query: [0],
+ *   key: [5, 7],
+ *   value: [1, 2],
+ *   batch: 1,
+ *   queryLength: 1,
+ *   keyLength: 2,
+ *   queryHeads: 1,
+ *   kvHeads: 1,
+ *   headDim: 1,
+ * }, { block: 1, keys: 16 });
+ * assert(bound > 0 && bound < 1e-5);
+ * ```
+ *
+ * @category Error bounds
  */
 export function blockScoresBound(
   problem: ReferenceProblem,
