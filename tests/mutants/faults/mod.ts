@@ -22,6 +22,7 @@ import { DECODE_FAULTS } from "./kernels/decode.ts";
 import { FEATURE_FAULTS } from "./kernels/features.ts";
 import { NOTATION_FAULTS } from "./kernels/notation.ts";
 import { SQUEEZED_FIT_FAULTS } from "./policies/squeezed_fit.ts";
+import { SQUEEZED_RUN_FAULTS } from "./policies/squeezed_run.ts";
 import { STANDARD_FAULTS } from "./kernels/standard.ts";
 import { KV_FAULTS } from "./kv.ts";
 import { LAYER_FAULTS } from "./layers.ts";
@@ -30,6 +31,7 @@ import { LINEAR_BACKWARD_FAULTS } from "./linear_backward.ts";
 import { LINEAR_COST_FAULTS } from "./linear_cost.ts";
 import { LINEAR_DELTA_FAULTS } from "./linear_delta.ts";
 import { LINEAR_REFERENCE_FAULTS } from "./linear_reference.ts";
+import { LORA_FAULTS } from "./lora.ts";
 import { MASK_FAULTS } from "./masks.ts";
 import { MODEL_FAULTS } from "./models.ts";
 import { MODS_FAULTS } from "./mods.ts";
@@ -74,6 +76,7 @@ export const FAULTS: readonly Fault[] = [
   ...MASK_FAULTS,
   ...PACKING_FAULTS,
   ...LONGLORA_FAULTS,
+  ...LORA_FAULTS,
   ...PLAYGROUND_FAULTS,
   ...SEER_FAULTS,
   ...POLICY_CORE_FAULTS,
@@ -84,6 +87,7 @@ export const FAULTS: readonly Fault[] = [
   ...DERIVATIVE_FAULTS,
   ...REPRO_FAULTS,
   ...SQUEEZED_FIT_FAULTS,
+  ...SQUEEZED_RUN_FAULTS,
   ...FEATURE_FAULTS,
   ...NOTATION_FAULTS,
   ...ATTENTION_FAULTS,

@@ -19,7 +19,7 @@
  * @module
  */
 
-import type { SeerRotary } from "../gate_options.ts";
+import type { SeerRotary } from "../gate_sizes.ts";
 import type { SeerWeights } from "../weights.ts";
 import type { GateSizes, PooledExample } from "./pooled.ts";
 
