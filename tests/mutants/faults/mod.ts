@@ -30,6 +30,7 @@ import { LINEAR_BACKWARD_FAULTS } from "./linear_backward.ts";
 import { LINEAR_COST_FAULTS } from "./linear_cost.ts";
 import { LINEAR_DELTA_FAULTS } from "./linear_delta.ts";
 import { LINEAR_REFERENCE_FAULTS } from "./linear_reference.ts";
+import { LORA_FAULTS } from "./lora.ts";
 import { MASK_FAULTS } from "./masks.ts";
 import { MODEL_FAULTS } from "./models.ts";
 import { MODS_FAULTS } from "./mods.ts";
@@ -72,6 +73,7 @@ export const FAULTS: readonly Fault[] = [
   ...MASK_FAULTS,
   ...PACKING_FAULTS,
   ...LONGLORA_FAULTS,
+  ...LORA_FAULTS,
   ...PLAYGROUND_FAULTS,
   ...SEER_FAULTS,
   ...POLICY_CORE_FAULTS,

@@ -19,24 +19,13 @@
  * @module
  */
 
+import type { SeerRotary } from "../gate_sizes.ts";
 import type { SeerWeights } from "../weights.ts";
 import type { GateSizes, PooledExample } from "./pooled.ts";
 
-/**
- * How gate rows are rotated.
- *
- * @category Policies
- */
-export interface GateRotary {
-  /** Base of the frequencies; 10000 by default. */
-  readonly base: number;
-  /** Which elements make a pair; `"half-split"` by default. */
-  readonly pairing: "interleaved" | "half-split";
-}
-
 /** What a gate is, besides its weights. */
 export interface GateShape extends GateSizes {
-  readonly rotary: GateRotary | undefined;
+  readonly rotary: Required<SeerRotary> | undefined;
 }
 
 /** A sum over elements, and how many they are: of a mean over examples. */
@@ -190,7 +179,7 @@ function addOuter(
 function rotate(
   row: Float64Array,
   position: number,
-  rotary: GateRotary | undefined,
+  rotary: Required<SeerRotary> | undefined,
 ): Float64Array {
   if (!rotary) return row;
   const out = row.slice();
