@@ -22,6 +22,7 @@ import { DECODE_FAULTS } from "./kernels/decode.ts";
 import { FEATURE_FAULTS } from "./kernels/features.ts";
 import { NOTATION_FAULTS } from "./kernels/notation.ts";
 import { SQUEEZED_FIT_FAULTS } from "./policies/squeezed_fit.ts";
+import { SQUEEZED_RUN_FAULTS } from "./policies/squeezed_run.ts";
 import { STANDARD_FAULTS } from "./kernels/standard.ts";
 import { KV_FAULTS } from "./kv.ts";
 import { LAYER_FAULTS } from "./layers.ts";
@@ -38,6 +39,7 @@ import { OPS_FAULTS } from "./ops.ts";
 import { PACKING_FAULTS } from "./packing.ts";
 import { LONGLORA_FAULTS } from "./policies/longlora.ts";
 import { BLOCK_SCORES_FAULTS } from "./policies/block_scores.ts";
+import { DISTILLATION_FAULTS } from "./policies/distillation.ts";
 import { PLAYGROUND_FAULTS } from "./playground.ts";
 import { SEER_FAULTS } from "./policies/seer.ts";
 import { S2_FAULTS } from "./policies/s2.ts";
@@ -53,6 +55,7 @@ import { VARIANT_FAULTS } from "./variants.ts";
 /** All faults that are listed. */
 export const FAULTS: readonly Fault[] = [
   ...BLOCK_SCORES_FAULTS,
+  ...DISTILLATION_FAULTS,
   ...BLOCK_FAULTS,
   ...PREFIX_FAULTS,
   ...EXTENT_FAULTS,
@@ -84,6 +87,7 @@ export const FAULTS: readonly Fault[] = [
   ...DERIVATIVE_FAULTS,
   ...REPRO_FAULTS,
   ...SQUEEZED_FIT_FAULTS,
+  ...SQUEEZED_RUN_FAULTS,
   ...FEATURE_FAULTS,
   ...NOTATION_FAULTS,
   ...ATTENTION_FAULTS,
