@@ -31,9 +31,13 @@ export interface ReferenceClusters {
 export interface ClusterQueries {
   /** `[queries, queryHeads, headDim]`. */
   readonly query: ArrayLike<number>;
+  /** How many there are. */
   readonly queries: number;
+  /** Their heads, a multiple of `kvHeads`. */
   readonly queryHeads: number;
+  /** Heads of keys. */
   readonly kvHeads: number;
+  /** Elements of a query or key. */
   readonly headDim: number;
   /** Of scores; `1 / sqrt(headDim)` by default. */
   readonly scale?: number | undefined;
@@ -231,8 +235,11 @@ export function squeezedLookup(problem: SqueezedLookupProblem): SqueezedLookup {
 export interface LabelledKeys {
   /** `[keys, kvHeads, headDim]`. */
   readonly key: ArrayLike<number>;
+  /** Their heads. */
   readonly kvHeads: number;
+  /** Elements of a key. */
   readonly headDim: number;
+  /** How many clusters there are. */
   readonly clusters: number;
   /** `[kvHeads, keys]`, the first keys of `key`. */
   readonly labels: ArrayLike<number>;
