@@ -236,7 +236,9 @@ export class SqueezedContext implements SqueezedClusters, Disposable {
    * what was clustered, a context made anew looks up better.
    *
    * Give all keys of the context, or its sequence; those that are in clusters are
-   * not read again. Commands that were submitted before see what was before.
+   * not read again. Commands that were submitted before see what was before;
+   * plans and policies that were made of the context are to be made anew, and
+   * refuse to go on.
    *
    * @throws {TypeError} as {@linkcode SqueezedContext.create} does, for keys of
    * other heads or sizes, or if it is destroyed
