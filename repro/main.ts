@@ -18,13 +18,16 @@ import { inference } from "./masks/inference.ts";
 import { io } from "./schedules/io_complexity.ts";
 import { lean } from "./schedules/lean.ts";
 import { linear } from "./linear/growth.ts";
+import { longlora } from "./policies/longlora.ts";
 import { jrt } from "./linear/jrt.ts";
 import { memory } from "./schedules/memory.ts";
 import { mosaicbert } from "./packing/mosaicbert.ts";
 import { formatTable, writeReport } from "./output.ts";
 import { parallelism } from "./schedules/parallelism.ts";
 import { recall } from "./recall/recall.ts";
+import { s2 } from "./policies/s2.ts";
 import { prflash } from "./policies/prflash.ts";
+import { seer } from "./policies/seer.ts";
 import { sharing } from "./sharing/sharing.ts";
 import { squeezed } from "./policies/squeezed.ts";
 import { utilisation } from "./paging/utilisation.ts";
@@ -46,8 +49,11 @@ const EXPERIMENTS: Readonly<Record<string, Experiment>> = {
   linear,
   jrt,
   recall,
+  s2,
   squeezed,
   prflash,
+  longlora,
+  seer,
 };
 
 function show(report: Report): boolean {

@@ -20,7 +20,7 @@ export interface Contestant {
 }
 
 /** The same of a plan of any kind. */
-interface Timed<T> {
+export interface Timed<T> {
   /** What is timed. */
   readonly plan: {
     explain(): { readonly dispatches: readonly unknown[] };
@@ -84,8 +84,8 @@ async function byTimestamps<T>(
   }
 }
 
-/** A burst and one wait for each. */
-async function byWall<T>(
+/** Milliseconds of each by the wall: a burst, and one wait. */
+export async function byWall<T>(
   gpu: Gpu,
   contestants: readonly Timed<T>[],
 ): Promise<number[]> {

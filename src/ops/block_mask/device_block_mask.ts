@@ -110,6 +110,8 @@ export class DeviceBlockMask implements Disposable {
   readonly #program: Program;
   readonly #dispatch: Dispatch;
   readonly #dtype: "f32" | "f16" | "u32";
+  /** Bits of a sequence of which every block is selected. */
+  #all: GpuTensor | undefined;
 
   /** Its dispatch is compiled. */
   private constructor(parts: {
@@ -191,6 +193,25 @@ export class DeviceBlockMask implements Disposable {
   }
 
   /**
+   * Records that every block of a sequence is selected, whatever was.
+   *
+   * @param batch Its index, or 0 where the mask is one for all.
+   * @throws {TypeError} if the mask is destroyed
+   * @throws {RangeError} if it has no such sequence
+   */
+  encodeAll(encoder: GPUCommandEncoder, batch = 0): void {
+    checkInteger("batch", batch, 0, this.grid.batch - 1);
+    const { buffer, offset, size } = this.bits;
+    const words = size / this.grid.batch;
+    const bytes = 4 * words;
+    this.#all ??= this.gpu.tensor(new Uint32Array(words).fill(2 ** 32 - 1), [
+      words,
+    ], "block mask");
+    const { buffer: all } = this.#all;
+    encoder.copyBufferToBuffer(all, 0, buffer, offset + batch * bytes, bytes);
+  }
+
+  /**
    * Another mask, with what this one selects where the encoder stands: what is
    * selected here later does not change it. The caller destroys it.
    *
@@ -236,6 +257,7 @@ export class DeviceBlockMask implements Disposable {
   /** Frees its memory; further calls do nothing. */
   destroy(): void {
     this.bits.destroy();
+    this.#all?.destroy();
     this.#program.destroy();
   }
 

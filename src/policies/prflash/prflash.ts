@@ -18,19 +18,19 @@ import { drawnMask, inverseChances } from "./mods.ts";
  */
 export type PrFlashOptions = PrFlashFamily & {
   /** The least probability of keeping a block, in `[0, 1]`; 0 by default. */
-  readonly floor?: number;
+  readonly floor?: number | undefined;
   /** Queries, and keys, of a block; 64 by default. */
-  readonly block?: number;
+  readonly block?: number | undefined;
   /** Which blocks are drawn: an integer in `[0, 2^64)`; 0 by default. */
-  readonly seed?: number | bigint;
+  readonly seed?: number | bigint | undefined;
   /** Which of the draws of a seed, all independent; 0 by default. */
-  readonly round?: number;
+  readonly round?: number | undefined;
   /**
    * `"paper"` (default): a softmax over the blocks that are kept, biased towards
    * near ones. `"ht"`: kept scores get `-ln p` (Horvitz and Thompson 1952), so
    * that the softmax's numerator and denominator are each right in the mean.
    */
-  readonly mode?: "paper" | "ht";
+  readonly mode?: "paper" | "ht" | undefined;
 };
 
 /**

@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
+import fc from "fast-check";
 import {
   type BlockDraw,
   blockIsDrawn,
@@ -9,6 +10,7 @@ import { Prng } from "../../../src/core/prng.ts";
 import {
   blockMask,
   causal,
+  classifyMask,
   maskFunction,
   scoreFunction,
 } from "../../../src/mods/mod.ts";
@@ -17,6 +19,7 @@ import {
   experimentalPrFlash,
   type PrFlashOptions,
 } from "../../../src/policies/mod.ts";
+import { property } from "../../support/property.ts";
 
 const POWER = { family: "power", a: 1, floor: 1 / 8 } as const;
 
@@ -378,3 +381,63 @@ Deno.test("experimentalPrFlash() refuses rows whose own block has no key", () =>
     );
   }
 });
+
+const families: fc.Arbitrary<PrFlashOptions> = fc.oneof(
+  fc.record({
+    family: fc.constant("geometric" as const),
+    gamma: fc.double({ min: 0, max: 1, noNaN: true }),
+  }),
+  fc.record({
+    family: fc.constant("power" as const),
+    a: fc.double({ min: 0, max: 8, noNaN: true }),
+  }),
+).chain((family) =>
+  fc.record({
+    floor: fc.double({ min: 2 ** -20, max: 1, noNaN: true }),
+    block: fc.integer({ min: 1, max: 9 }),
+    seed: fc.maxSafeNat(),
+    round: fc.nat(),
+    mode: fc.constantFrom("paper" as const, "ht" as const),
+  }).map((more) => ({ ...family, ...more }))
+);
+
+property(
+  "any draw is the reference's, and its blocks are told whole",
+  [
+    families,
+    fc.tuple(fc.integer({ min: 1, max: 3 }), fc.integer({ min: 1, max: 3 })),
+    fc.tuple(fc.nat(5), fc.nat(40), fc.nat(40)),
+  ],
+  (options, [kvHeads, group], [batch, row, column]) => {
+    const shape = shapeOf([kvHeads * group, kvHeads], [400, 400]);
+    const { maskMods = [], scoreMods = [] } = experimentalPrFlash(options)
+      .select(shape);
+    const [sees, score] = [maskFunction(maskMods), scoreFunction(scoreMods)];
+    const draw = drawOf(options, group);
+    const [expected, weighted] = [drawnBlocks(draw), inverselyWeighted(draw)];
+    const { block } = draw;
+    for (let head = 0; head < kvHeads * group; head++) {
+      const range = (at: number) => [at * block, (at + 1) * block - 1] as const;
+      for (const query of range(row)) {
+        for (const key of range(column)) {
+          const at = [batch, head, query, key] as const;
+          assertEquals(sees(...at), expected(...at));
+          if (!expected(...at)) continue;
+          const wanted = options.mode === "ht" ? weighted(0.5, ...at) : 0.5;
+          // -ln p is a float32.
+          assert(Math.abs(score(0.5, ...at) - wanted) < 2e-6);
+        }
+      }
+      const told = classifyMask(maskMods, {
+        batch: [batch, batch],
+        head: [head, head],
+        query: range(row),
+        key: range(column),
+      });
+      const kept = blockIsDrawn(draw, { batch, head, row, column });
+      const partial = row === column && block > 1;
+      assertEquals(told, !kept ? "none" : partial ? "some" : "all");
+    }
+  },
+  { runs: 60 },
+);

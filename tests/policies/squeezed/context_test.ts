@@ -637,6 +637,27 @@ gpuTest(
 );
 
 gpuTest(
+  "by default a twentieth of the keys before the last hundred, and a hundredth",
+  async (_, gpu) => {
+    const data = plantedKeys({ ...PLANTED, keys: 340, seed: 13 });
+    using context = await SqueezedContext.create(gpu, {
+      key: tensor(data),
+      levels: 2,
+    });
+    const { keys, clusters, coarse } = clusterSizes(gpu, context);
+    assertEquals([keys, clusters, coarse], [240, 12, 2]);
+    assertEquals(context.length, 340);
+    using one = await SqueezedContext.create(gpu, {
+      key: tensor(data.slice(0, 105 * HEADS * DIM)),
+      levels: 2,
+      iterations: 1,
+    });
+    const small = clusterSizes(gpu, one);
+    assertEquals([small.keys, small.clusters, small.coarse], [5, 1, 1]);
+  },
+);
+
+gpuTest(
   "of a cache's sequence the written keys count, copies that wait with them",
   async (_, gpu) => {
     const data = plantedKeys({ ...PLANTED, keys: 10, seed: 12 });

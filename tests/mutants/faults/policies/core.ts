@@ -11,6 +11,8 @@ const TABLES = ["laws/device_tables"];
 const PROGRAM = ["gpu/program/program"];
 const OPTIONS = ["ops/attention/options/select"];
 const SELECT = ["policies/select"];
+const REPORT = ["policies/report"];
+const FALLBACK = ["policies/fallback"];
 
 /** Every fault listed for it. */
 export const POLICY_CORE_FAULTS: readonly SourceFault[] = [
@@ -155,5 +157,86 @@ export const POLICY_CORE_FAULTS: readonly SourceFault[] = [
   ]),
   ...faultsIn("checkMaskGpu", OPTIONS, [
     ["blocks may be another device's", "mask.gpu === gpu", "true"],
+  ]),
+  ...faultsIn("keptPairs", REPORT, [
+    [
+      "heads of a group count their keys each",
+      "keys += kvTimes * ones(own)",
+      "keys += kvTimes * times * ones(own)",
+    ],
+    [
+      "masks by head are those of head 0",
+      'modsDependOn(masks, "head")',
+      "false",
+    ],
+  ]),
+  ...faultsIn("keptOfHead", REPORT, [
+    [
+      "a rectangle's last key is not read",
+      "keys.fill(1, k0, k1 + 1)",
+      "keys.fill(1, k0, k1)",
+    ],
+    [
+      "rows are noted by position",
+      "rows[query - queryOffset] = 1",
+      "rows[query] = 1",
+    ],
+  ]),
+  ...faultsIn("middleOf", REPORT, [
+    [
+      "the second half begins at the first",
+      "31 - Math.clz32",
+      "32 - Math.clz32",
+    ],
+  ]),
+  ...faultsIn("policyReport", REPORT, [
+    ["a call without pairs keeps none", "all.pairs === 0 ? 1", "false ? 1"],
+    [
+      "values count as keys do",
+      "kept.headDim + kept.valueHeadDim",
+      "2 * kept.headDim",
+    ],
+    [
+      "what the device selects counts as all",
+      "kept.selection === undefined || selected !== undefined",
+      "true",
+    ],
+    [
+      "what was selected goes by positions",
+      "bindRows([selected.maskMod(kept.queryHeads)], offsets)",
+      "bindRows([selected.maskMod(kept.queryHeads)], [0])",
+    ],
+  ]),
+  ...faultsIn("withFallback", FALLBACK, [
+    [
+      "a sequence of so many keys falls back too",
+      "keyCount < below",
+      "keyCount <= below",
+    ],
+    [
+      "scores of short sequences are the policy's",
+      "scoreMods: scoreMods?.map((mod) => unlessShort(mod, isShort))",
+      "scoreMods",
+    ],
+  ]),
+  ...faultsIn("allOfShort", FALLBACK, [
+    [
+      "blocks for all are all selected where one sequence is short",
+      "each || short.every((one) => one === short[0])",
+      "true",
+    ],
+    [
+      "the device selects for nobody",
+      "if (short.includes(false)) encode",
+      "encode",
+    ],
+    [
+      "sequences that a mask does not tell apart are each selected in it",
+      "short.slice(0, mask.grid.batch)",
+      "short",
+    ],
+  ]),
+  ...faultsIn("DeviceBlockMask.encodeAll", FALLBACK, [
+    ["all is selected for the first", "offset + batch * bytes", "offset"],
   ]),
 ];

@@ -8,6 +8,7 @@
 import { faultsIn, type SourceFault } from "../../fault.ts";
 
 const DRAWS = ["policies/prflash/prflash"];
+const COMPARE = ["repro/policies/compare"];
 const FOLD = ["planning/triangle_fold"];
 const RANDOM = ["mods/random"];
 const INTERVALS = ["mods/interval/interval_arithmetic"];
@@ -122,5 +123,32 @@ export const PRFLASH_FAULTS: readonly SourceFault[] = [
   ...faultsIn("INT_BINARY", EVALUATE, [
     ["ones come in", "(a >>> b) | 0", "a >> b"],
     ["equal bits differ", "a ^ b", "a | b"],
+  ]),
+  ...faultsIn("needleOf", COMPARE, [
+    ["all questions ask for the same", "question * asked +", "0 +"],
+  ]),
+  ...faultsIn("needlePlaces", COMPARE, [
+    ["needles reach into the next part", "part - NEEDLE_KEYS + 1", "part + 1"],
+    [
+      "needles stand in order",
+      "return random.shuffle(places);",
+      "return places;",
+    ],
+  ]),
+  ...faultsIn("recallOf", COMPARE, [
+    ["one head's find is all heads'", "found++;", "found += heads;"],
+    [
+      "what no head finds is found",
+      "rowsFound += Number(any);",
+      "rowsFound++;",
+    ],
+  ]),
+  ...faultsIn("repro/policies/compare/measure.ts: compare", COMPARE, [
+    [
+      "mass is of the other questions",
+      "dense[question].lse[i]",
+      "dense[0].lse[i]",
+    ],
+    ["mass is over all of dense's", "Math.exp(x - ", "Math.exp(-x + "],
   ]),
 ];

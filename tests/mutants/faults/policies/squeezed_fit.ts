@@ -208,6 +208,19 @@ export const SQUEEZED_FIT_FAULTS: readonly Fault[] = [
       "places.parts(0, end - first)",
     ],
   ]),
+  ...faultsIn("fitSizes", CONTEXT, [
+    ["a tenth of the keys are clusters", "share(0.05)", "share(0.1)"],
+    [
+      "clusters are counted of all keys",
+      "const members = keys - observationWindow;",
+      "const members = keys;",
+    ],
+    [
+      "few keys have no cluster",
+      "Math.max(1, Math.round(part * members))",
+      "Math.round(part * members)",
+    ],
+  ]),
   ...faultsIn("keysAtOnce", KERNELS, [
     [
       "each head has a binding of its own",
