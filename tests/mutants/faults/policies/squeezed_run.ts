@@ -243,7 +243,7 @@ export const SQUEEZED_RUN_FAULTS: readonly Fault[] = [
       "",
     ],
   ]),
-  ...faultsIn("SqueezedPlan.kept", ATTENTION, [
+  ...faultsIn("SqueezedPlan.kept", PLAN, [
     [
       "kept keys are read as places",
       "tokens.get(Math.floor(row / kvHeads))!",
