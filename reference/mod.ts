@@ -253,3 +253,8 @@ export {
   reachability,
   type ReachabilityOptions,
 } from "./policies/reachability.ts";
+export {
+  type LoraProblem,
+  loraProject,
+  loraProjectBackward,
+} from "./layers/lora.ts";

@@ -24,7 +24,9 @@ import { mosaicbert } from "./packing/mosaicbert.ts";
 import { formatTable, writeReport } from "./output.ts";
 import { parallelism } from "./schedules/parallelism.ts";
 import { recall } from "./recall/recall.ts";
+import { s2 } from "./policies/s2.ts";
 import { prflash } from "./policies/prflash.ts";
+import { seer } from "./policies/seer.ts";
 import { sharing } from "./sharing/sharing.ts";
 import { utilisation } from "./paging/utilisation.ts";
 import { vattention } from "./paging/vattention.ts";
@@ -45,7 +47,9 @@ const EXPERIMENTS: Readonly<Record<string, Experiment>> = {
   linear,
   jrt,
   recall,
+  s2,
   prflash,
+  seer,
 };
 
 function show(report: Report): boolean {

@@ -21,6 +21,14 @@ import { attendPacked, encodePadded } from "../examples/encoder.ts";
 import { type EncoderAttend, TinyEncoder } from "../examples/tiny_encoder.ts";
 import { attention, errorBound, GATES, rope } from "../reference/mod.ts";
 import {
+  exampleOf,
+  guessedRecall,
+  keptBy,
+  plant,
+  recallOf,
+  untaught,
+} from "../examples/distill_gate.ts";
+import {
   drawBatch,
   trainStep,
   untrained,
@@ -356,4 +364,27 @@ Deno.test("the browser page's scripts are bundled, with nothing left to import",
       null,
     );
   }
+});
+
+gpuTest("a Seer gate learns to find planted blocks", async (_, gpu) => {
+  const random = new Prng(7);
+  const planted = Array.from({ length: 11 }, () => plant(random));
+  const examples = await Promise.all(
+    planted.map((own) => exampleOf(gpu, own)),
+  );
+  const [unseen, ...seen] = examples;
+  // What is to be learned finds all of them.
+  assertEquals(recallOf(unseen.blockScores.data, planted[0]), 1);
+  const gate = untaught(1);
+  const found = () => recallOf(gate.shares(unseen), planted[0]);
+  const [guessed, chance] = [found(), guessedRecall()];
+  assert(Math.abs(guessed - chance) < 0.15, `${guessed}, ${chance}`);
+  const losses = Array.from({ length: 12 }, () => gate.step(seen, 40));
+  losses.slice(1).forEach((loss, i) => assert(loss < losses[i], `${losses}`));
+  assert(found() > 3 * chance, `${found()}`);
+  const options = { planted: planted[0], topK: 4 };
+  const taught = await keptBy(gpu, gate.weights, options);
+  const ignorant = await keptBy(gpu, untaught(1).weights, options);
+  assert(taught.mass > 0.8 && ignorant.mass < 0.6, `${taught.mass}`);
+  for (const { error, bound } of [taught, ignorant]) assert(error <= bound);
 });

@@ -2,10 +2,10 @@
  * A projection of rows, and its gradients, as products of matrices:
  *
  * ```text
- * Y = X W^T + b    dX = dY W    dW = dY^T X
+ * Y = c X W^T + b    dX = c dY W    dW = c dY^T X
  * ```
  *
- * with X `[rows, in]`, W `[out, in]` and Y `[rows, out]`.
+ * with a factor c, X `[rows, in]`, W `[out, in]` and Y `[rows, out]`.
  *
  * @module
  */
@@ -13,12 +13,7 @@
 import type { KernelSource } from "../../src/core/kernel.ts";
 import type { Fragment } from "../fragment.ts";
 import { accumulatedRows } from "../fragments/accumulate.ts";
-import {
-  loadRow,
-  rowBinding,
-  type RowFormat,
-  storeRow,
-} from "../fragments/rows.ts";
+import { loadRow, rowBinding, type RowFormat } from "../fragments/rows.ts";
 import { productKernel } from "../product.ts";
 import { wgsl } from "../wgsl.ts";
 import type { ColumnTerms } from "./column_sums.ts";
@@ -110,7 +105,10 @@ if (place > 0u) {
 }
 `;
 
-/** What becomes of sums: `{call}(base, vec, sum)` of each row. */
+/** The factor of all products. */
+const SCALE: Fragment = { uniforms: { scale: "f32" } };
+
+/** What becomes of sums: `{call}(base, vec, scale * sum)` of each row. */
 function stored(
   { rows, name, call, bias = false }: {
     readonly rows: Matrix["rows"];
@@ -124,9 +122,9 @@ function stored(
     @each r in quad
     if (row + $r < params.$rows) {
       @if bias
-      $call((row + $r) * params.$stride, column / 4u, sum_$r + load_bias(0u, column / 4u));
+      $call((row + $r) * params.$stride, column / 4u, params.scale * sum_$r + load_bias(0u, column / 4u));
       @else
-      $call((row + $r) * params.$stride, column / 4u, sum_$r);
+      $call((row + $r) * params.$stride, column / 4u, params.scale * sum_$r);
       @end
     }
     @end
@@ -171,13 +169,9 @@ export function projectionKernel(spec: ProjectionSpec): KernelSource {
       blocks({ ...INPUT, format: input }),
       blocks({ ...WEIGHT, format: weight }),
       ...(bias ? [biasRow({ weight, output })] : []),
-      storeRow({
-        name: "store_output",
-        bindings: [rowBinding("output", output, "read_write")],
-        format: output,
-        dim: "out_features",
-      }),
+      accumulatedRows({ name: "output", format: output, dim: "out_features" }),
       sizes({ name: "output", rows: "rows", dim: "out_features" }),
+      SCALE,
     ],
     places: ONE_PLACE,
     rows: "params.rows",
@@ -190,7 +184,7 @@ export function projectionKernel(spec: ProjectionSpec): KernelSource {
     epilogue: stored({
       rows: "rows",
       name: "output",
-      call: "store_output",
+      call: "add_output",
       bias,
     }),
   });
@@ -224,6 +218,7 @@ export function projectionInputGradientKernel(
         dim: "in_features",
       }),
       sizes(INPUT),
+      SCALE,
     ],
     places: ONE_PLACE,
     rows: "params.rows",
@@ -257,6 +252,7 @@ export function projectionWeightGradientKernel(
         dim: "in_features",
       }),
       sizes(WEIGHT),
+      SCALE,
       { uniforms: { first_row: "u32", own_rows: "u32" } },
     ],
     places: ONE_PLACE,

@@ -54,3 +54,21 @@ export {
   type GlaWeights,
   glaWeightShapes,
 } from "./gla/sizes.ts";
+export {
+  LoraBackwardPlan,
+  type LoraBackwardPlanOptions,
+  type LoraBackwardTensors,
+} from "./lora/backward_plan.ts";
+export {
+  type LoraGradients,
+  loraProject,
+  loraProjectBackward,
+} from "./lora/lora.ts";
+export { mergeLora, type MergeLoraOptions, unmergeLora } from "./lora/merge.ts";
+export { LoraPlan, type LoraTensors } from "./lora/plan.ts";
+export type { LoraOptions, LoraWeights } from "./lora/problem.ts";
+export {
+  type TrainableOptions,
+  type TrainableParameters,
+  trainableParameters,
+} from "./lora/trainable.ts";

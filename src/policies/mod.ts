@@ -18,6 +18,14 @@ export type {
 } from "../ops/mod.ts";
 
 export {
+  type PolicyReport,
+  policyReport,
+  type PolicyReportOptions,
+} from "./report.ts";
+
+export { type FallbackOptions, withFallback } from "./fallback.ts";
+
+export {
   s2,
   type S2Band,
   type S2Coverage,
@@ -44,7 +52,6 @@ export {
   SeerDistillation,
   type SeerLoss,
 } from "./seer/distill/distillation.ts";
-export type { GateRotary } from "./seer/distill/gradient.ts";
 export {
   initialSeerWeights,
   type InitialSeerWeightsOptions,
@@ -52,7 +59,13 @@ export {
 export type { SeerDistillationOptions } from "./seer/distill/options.ts";
 export type { SeerExample } from "./seer/distill/pooled.ts";
 export { SeerGate, type SeerSelectOptions } from "./seer/gate.ts";
-export type { SeerGateOptions, SeerRotary } from "./seer/gate_options.ts";
+export type { SeerGateOptions } from "./seer/gate_options.ts";
+export type { SeerRotary } from "./seer/gate_sizes.ts";
+export {
+  SeerKeys,
+  type SeerKeysOptions,
+  type SeerStepOptions,
+} from "./seer/keys.ts";
 export { type SeerReport, SeerSelection } from "./seer/selection.ts";
 export type { SeerWeights } from "./seer/weights.ts";
 
@@ -99,9 +112,3 @@ export {
   type PrFlashOptions,
   type PrFlashPolicy,
 } from "./prflash/prflash.ts";
-export { type FallbackOptions, withFallback } from "./fallback.ts";
-export {
-  type PolicyReport,
-  policyReport,
-  type PolicyReportOptions,
-} from "./report.ts";

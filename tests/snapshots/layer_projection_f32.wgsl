@@ -6,9 +6,13 @@ struct Params {
   input_stride: u32,
   out_features: u32,
   weight_stride: u32,
+  accumulate_output: u32,
   output_stride: u32,
+  scale: f32,
   row_tiles: u32,
   column_tiles: u32,
+  padding_0: u32,
+  padding_1: u32,
 }
 
 @group(0) @binding(0) var<storage, read> input: array<vec4<f32>>;
@@ -72,12 +76,27 @@ fn load_bias(base: u32, vec: u32) -> vec4f {
   return tail_vec(vec4f(f32(bias[at + i]), f32(bias[at + min(i + 1u, last)]), f32(bias[at + min(i + 2u, last)]), f32(bias[at + min(i + 3u, last)])), last - i);
 }
 
+fn load_output(base: u32, vec: u32) -> vec4f {
+  let i = 4u * vec;
+  let last = params.out_features - 1u;
+  let at = base;
+  return tail_vec(vec4f(f32(output[at + i]), f32(output[at + min(i + 1u, last)]), f32(output[at + min(i + 2u, last)]), f32(output[at + min(i + 3u, last)])), last - i);
+}
+
 fn store_output(base: u32, vec: u32, value: vec4f) {
   let i = 4u * vec;
   output[base + i] = f32(value[0]);
   if (i + 1 < params.out_features) { output[base + i + 1] = f32(value[1]); }
   if (i + 2 < params.out_features) { output[base + i + 2] = f32(value[2]); }
   if (i + 3 < params.out_features) { output[base + i + 3] = f32(value[3]); }
+}
+
+fn add_output(base: u32, vec: u32, value: vec4f) {
+  var sum = value;
+  if (params.accumulate_output != 0u) {
+    sum += load_output(base, vec);
+  }
+  store_output(base, vec, sum);
 }
 
 @compute @workgroup_size(64)
@@ -138,16 +157,16 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: v
     let sum_2 = sum_2_0;
     let sum_3 = sum_3_0;
     if (row + 0 < params.rows) {
-      store_output((row + 0) * params.output_stride, column / 4u, sum_0 + load_bias(0u, column / 4u));
+      add_output((row + 0) * params.output_stride, column / 4u, params.scale * sum_0 + load_bias(0u, column / 4u));
     }
     if (row + 1 < params.rows) {
-      store_output((row + 1) * params.output_stride, column / 4u, sum_1 + load_bias(0u, column / 4u));
+      add_output((row + 1) * params.output_stride, column / 4u, params.scale * sum_1 + load_bias(0u, column / 4u));
     }
     if (row + 2 < params.rows) {
-      store_output((row + 2) * params.output_stride, column / 4u, sum_2 + load_bias(0u, column / 4u));
+      add_output((row + 2) * params.output_stride, column / 4u, params.scale * sum_2 + load_bias(0u, column / 4u));
     }
     if (row + 3 < params.rows) {
-      store_output((row + 3) * params.output_stride, column / 4u, sum_3 + load_bias(0u, column / 4u));
+      add_output((row + 3) * params.output_stride, column / 4u, params.scale * sum_3 + load_bias(0u, column / 4u));
     }
   }
 }

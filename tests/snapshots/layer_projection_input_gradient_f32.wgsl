@@ -8,11 +8,11 @@ struct Params {
   weight_stride: u32,
   accumulate_input_gradient: u32,
   input_stride: u32,
+  scale: f32,
   row_tiles: u32,
   column_tiles: u32,
   padding_0: u32,
   padding_1: u32,
-  padding_2: u32,
 }
 
 @group(0) @binding(0) var<storage, read> output_gradient: array<f32>;
@@ -145,16 +145,16 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: v
     let sum_2 = sum_2_0;
     let sum_3 = sum_3_0;
     if (row + 0 < params.rows) {
-      add_input_gradient((row + 0) * params.input_stride, column / 4u, sum_0);
+      add_input_gradient((row + 0) * params.input_stride, column / 4u, params.scale * sum_0);
     }
     if (row + 1 < params.rows) {
-      add_input_gradient((row + 1) * params.input_stride, column / 4u, sum_1);
+      add_input_gradient((row + 1) * params.input_stride, column / 4u, params.scale * sum_1);
     }
     if (row + 2 < params.rows) {
-      add_input_gradient((row + 2) * params.input_stride, column / 4u, sum_2);
+      add_input_gradient((row + 2) * params.input_stride, column / 4u, params.scale * sum_2);
     }
     if (row + 3 < params.rows) {
-      add_input_gradient((row + 3) * params.input_stride, column / 4u, sum_3);
+      add_input_gradient((row + 3) * params.input_stride, column / 4u, params.scale * sum_3);
     }
   }
 }

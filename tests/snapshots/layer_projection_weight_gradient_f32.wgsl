@@ -6,11 +6,11 @@ struct Params {
   input_stride: u32,
   accumulate_weight_gradient: u32,
   weight_stride: u32,
+  scale: f32,
   first_row: u32,
   own_rows: u32,
   row_tiles: u32,
   column_tiles: u32,
-  padding_0: u32,
 }
 
 @group(0) @binding(0) var<storage, read> output_gradient: array<f32>;
@@ -143,16 +143,16 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: v
     let sum_2 = sum_2_0;
     let sum_3 = sum_3_0;
     if (row + 0 < params.out_features) {
-      add_weight_gradient((row + 0) * params.weight_stride, column / 4u, sum_0);
+      add_weight_gradient((row + 0) * params.weight_stride, column / 4u, params.scale * sum_0);
     }
     if (row + 1 < params.out_features) {
-      add_weight_gradient((row + 1) * params.weight_stride, column / 4u, sum_1);
+      add_weight_gradient((row + 1) * params.weight_stride, column / 4u, params.scale * sum_1);
     }
     if (row + 2 < params.out_features) {
-      add_weight_gradient((row + 2) * params.weight_stride, column / 4u, sum_2);
+      add_weight_gradient((row + 2) * params.weight_stride, column / 4u, params.scale * sum_2);
     }
     if (row + 3 < params.out_features) {
-      add_weight_gradient((row + 3) * params.weight_stride, column / 4u, sum_3);
+      add_weight_gradient((row + 3) * params.weight_stride, column / 4u, params.scale * sum_3);
     }
   }
 }

@@ -14,7 +14,7 @@ import {
 } from "../../ops/mod.ts";
 import { checkGpu } from "../../ops/plan/plan_program.ts";
 import { checkWritten } from "../../ops/plan/tensors.ts";
-import { OwnedTensors } from "./activations.ts";
+import { OwnedTensors } from "../owned_tensors.ts";
 import { type GlaActivations, rowsOf } from "./plan.ts";
 import {
   type GlaActivationsOf,
@@ -23,7 +23,7 @@ import {
   glaProblem,
 } from "./problem.ts";
 import type { GlaWeights } from "./sizes.ts";
-import { buffersOf, checkGlaTensors } from "./tensors.ts";
+import { buffersOf, checkModelTensors } from "../tensors.ts";
 
 /**
  * What a plan of a layer's gradients is for.
@@ -383,7 +383,7 @@ export class GlaLayerBackwardPlan implements Disposable {
     const given = Object.fromEntries(
       Object.entries(rest).filter(([, tensor]) => tensor !== undefined),
     );
-    checkGlaTensors(gpu, given, {
+    checkModelTensors(gpu, given, {
       wanted: {
         input: like,
         outputGradient: like,
@@ -395,8 +395,8 @@ export class GlaLayerBackwardPlan implements Disposable {
         ...(this.#parts.stateGradient && { stateGradient: state }),
       },
     });
-    checkGlaTensors(gpu, own, { wanted: weights, of: "weights" });
-    checkGlaTensors(gpu, weightGradients, {
+    checkModelTensors(gpu, own, { wanted: weights, of: "weights" });
+    checkModelTensors(gpu, weightGradients, {
       wanted: Object.fromEntries(
         Object.entries<TensorShape>({ ...weights }).map(([name, { shape }]) => [
           name,
@@ -411,7 +411,7 @@ export class GlaLayerBackwardPlan implements Disposable {
       "must be what activations() of a GlaLayerPlan made",
       activations,
     );
-    checkGlaTensors(gpu, activations.tensors, {
+    checkModelTensors(gpu, activations.tensors, {
       wanted: way,
       of: "activations",
     });

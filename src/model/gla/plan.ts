@@ -17,7 +17,7 @@ import {
 import { checkGpu } from "../../ops/plan/plan_program.ts";
 import { checkLinearTensors } from "../../ops/linear_attention/plan_tensors.ts";
 import { checkWritten } from "../../ops/plan/tensors.ts";
-import { OwnedTensors } from "./activations.ts";
+import { OwnedTensors } from "../owned_tensors.ts";
 import {
   type GlaActivationsOf,
   type GlaPlanOptions,
@@ -25,7 +25,7 @@ import {
   glaProblem,
 } from "./problem.ts";
 import type { GlaWeights } from "./sizes.ts";
-import { buffersOf, checkGlaTensors } from "./tensors.ts";
+import { buffersOf, checkModelTensors } from "../tensors.ts";
 
 /**
  * What a layer computes on its way, for its backward: made by
@@ -309,10 +309,10 @@ export class GlaLayerPlan implements Disposable {
     const gpu = this.#gpu;
     const problem = this.#problem;
     const { input: like } = problem;
-    checkGlaTensors(gpu, { input, output }, {
+    checkModelTensors(gpu, { input, output }, {
       wanted: { input: like, output: like },
     });
-    checkGlaTensors(gpu, weights, { wanted: problem.weights, of: "weights" });
+    checkModelTensors(gpu, weights, { wanted: problem.weights, of: "weights" });
     checkType(
       activations instanceof OwnedTensors,
       "activations",
@@ -320,7 +320,7 @@ export class GlaLayerPlan implements Disposable {
       activations,
     );
     const { tensors } = activations;
-    checkGlaTensors(gpu, tensors, {
+    checkModelTensors(gpu, tensors, {
       wanted: problem.activations,
       of: "activations",
     });

@@ -14,7 +14,7 @@ import {
 import { runLayer } from "./run.ts";
 
 /**
- * Rows times a matrix, and a bias: `y = x W^T + b`, a linear layer. Rows and
+ * Rows times a matrix, and a bias: `y = scale x W^T + b`, a linear layer. Rows and
  * weights may be of different types; sums are in float32.
  *
  * @throws {TypeError} for wrong types, shapes and options
@@ -70,7 +70,7 @@ export async function project<T extends GpuTensor | HostTensor>(
  */
 export async function projectBackward<T extends GpuTensor | HostTensor>(
   gpu: Gpu,
-  options: ProjectionBackwardOptions<T>,
+  options: Omit<ProjectionBackwardOptions<T>, "frozen">,
 ): Promise<ProjectionGradients<T>> {
   const op = PROJECTION_OPS.projectBackward;
   const gradients = await runLayer(gpu, op, { options, first: "input" });

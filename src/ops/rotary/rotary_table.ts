@@ -18,11 +18,18 @@ export interface RotaryTableOptions {
   readonly dim: number;
   /** Base of the geometric series of frequencies; 10000 by default. */
   readonly base?: number;
+  /**
+   * Positions are divided by this; 1 by default. Linear position interpolation
+   * (Chen et al. 2023): a model of so many times fewer positions sees none that
+   * it has not seen, but those between.
+   */
+  readonly factor?: number;
 }
 
 /**
  * The turns of rotary position embedding (Su et al. 2021):
- * `angle = position * base^(-2 t / dim)` for pair t, worked out in float64.
+ * `angle = position / factor * base^(-2 t / dim)` for pair t, worked out in
+ * float64.
  *
  * @returns `[positions, dim / 2, 2]`: cosine and sine of each angle
  * @throws {TypeError} if an option is not a number
@@ -39,17 +46,19 @@ export interface RotaryTableOptions {
  * @category Attention
  */
 export function rotaryTable(options: RotaryTableOptions): Float32Array {
-  const { positions, dim, base = 10000 } = options;
+  const { positions, dim, base = 10000, factor = 1 } = options;
   checkInteger("positions", positions, 0, 2 ** 31);
   checkInteger("dim", dim, 2, 256);
   checkRange(dim % 2 === 0, "dim", "must be even", dim);
   checkFinite("base", base);
   checkRange(base > 0, "base", "must be > 0", base);
+  checkFinite("factor", factor);
+  checkRange(factor > 0, "factor", "must be > 0", factor);
   const pairs = dim / 2;
   const table = new Float32Array(positions * dim);
   for (let position = 0; position < positions; position++) {
     for (let t = 0; t < pairs; t++) {
-      const angle = position * base ** (-2 * t / dim);
+      const angle = position / factor * base ** (-2 * t / dim);
       const at = 2 * (position * pairs + t);
       table[at] = Math.cos(angle);
       table[at + 1] = Math.sin(angle);

@@ -50,6 +50,8 @@ export interface RotateOptions<T = GpuTensor | HostTensor | HostBits>
   readonly table?: GpuTensor;
   /** Base of the frequencies where the table is made here; 10000 by default. */
   readonly base?: number;
+  /** By which positions are divided there; 1 by default. */
+  readonly factor?: number;
 }
 
 /**
@@ -93,18 +95,28 @@ export async function rotate(
   options: RotateOptions,
 ): Promise<GpuTensor | HostTensor> {
   checkOptions("rotate()", options, {
-    known: ["rows", "layout", "pairing", "dim", "positions", "table", "base"],
+    known: [
+      "rows",
+      "layout",
+      "pairing",
+      "dim",
+      "positions",
+      "table",
+      "base",
+      "factor",
+    ],
     hints: {
       ...ROTATION_HINTS,
       position: "write positions",
       positionIds: "write positions",
       theta: "write base",
       ropeTheta: "write base",
+      ropeScaling: "write factor, for linear scaling",
       cos: "write table, see rotaryTable()",
       sin: "write table, see rotaryTable()",
     },
   });
-  const { rows, positions, table, base, ...rest } = options;
+  const { rows, positions, table, base, factor, ...rest } = options;
   const problem = rotationProblem({ rows, ...rest });
   const host = checkPositions(gpu, options, problem);
   const plan = await RotationPlan.create(gpu, { rows, ...rest });
@@ -127,6 +139,7 @@ export async function rotate(
         positions: largest(host!) + 1,
         dim,
         ...(base !== undefined && { base }),
+        ...(factor !== undefined && { factor }),
       }),
       [largest(host!) + 1, dim / 2, 2],
     ));
@@ -189,15 +202,17 @@ export function queryPositions({ sequences }: AttentionProblem): Uint32Array {
 /** The positions on the host, checked; none where they are on the device. */
 function checkPositions(
   gpu: Gpu,
-  { positions, table, base }: RotateOptions,
+  { positions, table, base, factor }: RotateOptions,
   { batch, tokens, dim }: RotationProblem,
 ): Uint32Array | undefined {
-  checkType(
-    table === undefined || base === undefined,
-    "base",
-    "must not be given with a table, which has it in it",
-    base,
-  );
+  for (const [name, given] of Object.entries({ base, factor })) {
+    checkType(
+      table === undefined || given === undefined,
+      name,
+      "must not be given with a table, which has it in it",
+      given,
+    );
+  }
   if (base !== undefined) checkFinite("base", base);
   if (table !== undefined) checkTable(gpu, "table", table, dim);
   const count = batch * tokens;

@@ -87,9 +87,6 @@ export interface LongLoraOutput {
   readonly outputOffset: number;
 }
 
-type Strided<T> = T extends GpuTensor | HostTensor ? StridedTensor
-  : StridedShape;
-
 /**
  * A call under `longlora()`, in its `"flash"` variant, as two ragged ones: each
  * half of the heads is read where it lies, and each group is a sequence. It
@@ -131,9 +128,16 @@ type Strided<T> = T extends GpuTensor | HostTensor ? StridedTensor
  *
  * @category Policies
  */
-export function longloraRagged<
-  T extends GpuTensor | HostTensor | TensorShape,
->(options: LongLoraRaggedOptions<T>): LongLoraRagged<Strided<T>> {
+export function longloraRagged(
+  options: LongLoraRaggedOptions<GpuTensor | HostTensor>,
+): LongLoraRagged<StridedTensor>;
+/** The same for shapes, for plans. */
+export function longloraRagged(
+  options: LongLoraRaggedOptions,
+): LongLoraRagged<StridedTensor | StridedShape>;
+export function longloraRagged(
+  options: LongLoraRaggedOptions,
+): LongLoraRagged<StridedTensor | StridedShape> {
   checkOptions("longloraRagged()", options, {
     known: ["query", "key", "value", "cuSeqlens", "groupSize", "groupRatio"],
     hints: {
@@ -159,7 +163,7 @@ export function longloraRagged<
     kvHeads,
   );
   const spans = querySpans(query.shape, cuSeqlens);
-  const half = (second: 0 | 1): LongLoraHalf<Strided<T>> => {
+  const half = (second: 0 | 1): LongLoraHalf<StridedTensor | StridedShape> => {
     const bounds = [0];
     for (const [start, tokens] of spans) {
       const groupSize = groupSizeOf(options, tokens);
@@ -205,21 +209,20 @@ function headsOf(
 }
 
 /** A half of the heads of a tensor, or all where there is one. */
-function halfOf<T extends GpuTensor | HostTensor | TensorShape>(
-  tensor: T,
+function halfOf(
+  tensor: GpuTensor | HostTensor | TensorShape,
   second: 0 | 1,
-): Strided<T> {
+): StridedTensor | StridedShape {
   const [heads, dim] = tensor.shape.slice(-2);
   const own = heads === 1 ? 1 : heads / 2;
   const tokens = tensor.shape.slice(0, -2).reduce((a, b) => a * b, 1);
-  return {
-    ...(tensor instanceof GpuTensor
-      ? { tensor }
-      : "data" in tensor
-      ? { data: tensor.data }
-      : { dtype: (tensor as TensorShape).dtype }),
+  const lies = {
     shape: [tokens, own, dim],
     strides: [heads * dim, dim, 1],
     offset: second * (heads - own) * dim,
-  } as unknown as Strided<T>;
+  };
+  if (tensor instanceof GpuTensor) return { tensor, ...lies };
+  return "data" in tensor
+    ? { data: tensor.data, ...lies }
+    : { dtype: tensor.dtype, ...lies };
 }

@@ -20,6 +20,7 @@ import {
 } from "./gate_options.ts";
 import { checkLayer, type GateParts, gateTurns, joined } from "./gate_parts.ts";
 import { placeOfBlock, type SeerSequence } from "./gate_rows.ts";
+import { SeerKeys, type SeerKeysOptions } from "./keys.ts";
 import { SeerSelection, type SelectionSource } from "./selection.ts";
 import { sideBytes, sideParts } from "./side_parts.ts";
 import type { SeerWeights } from "./weights.ts";
@@ -189,6 +190,19 @@ export class SeerGate implements Disposable {
       this.#parts,
       givenSource(gpu, shape, options),
     );
+  }
+
+  /**
+   * Makes room for the pooled keys of sequences that are decoded: their queries
+   * come one at a time, and are not pooled.
+   *
+   * @throws {TypeError} for wrong types
+   * @throws {RangeError} for values out of range
+   * @throws {UnsupportedError} for f16 on a device without `shader-f16`
+   */
+  async keys(options: SeerKeysOptions): Promise<SeerKeys> {
+    this.#check();
+    return await SeerKeys.create(this.#parts, options);
   }
 
   /** Frees the weights that it took from the host; further calls do nothing. */

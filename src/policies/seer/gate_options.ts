@@ -4,12 +4,10 @@
  * @module
  */
 
-import type { RotaryPairing } from "../../../kernels/fragments/rotary.ts";
 import {
   checkBoolean,
   checkFinite,
   checkInteger,
-  checkOneOf,
   checkRange,
   checkType,
 } from "../../core/check.ts";
@@ -21,20 +19,15 @@ import {
   type HostBits,
   type HostTensor,
 } from "../../ops/tensors.ts";
+import {
+  checkHeads,
+  type GateHeads,
+  gateRotary,
+  gateSizes,
+  type SeerRotary,
+  type WeightSizes,
+} from "./gate_sizes.ts";
 import type { SeerWeights } from "./weights.ts";
-
-/**
- * How a gate's rows are rotated: as the model's own, with blocks in place of
- * tokens.
- *
- * @category Policies
- */
-export interface SeerRotary {
-  /** Base of the frequencies; 10000 by default. */
-  readonly base?: number;
-  /** Which elements make a pair; `"half-split"` by default. */
-  readonly pairing?: RotaryPairing;
-}
 
 /**
  * A gate of one layer. One of `threshold`, `density` and `topK` says how many
@@ -85,13 +78,7 @@ export interface SeerGateOptions {
 }
 
 /** A gate's options, checked. */
-export interface SeerShape {
-  readonly queryHeads: number;
-  readonly kvHeads: number;
-  readonly headDim: number;
-  readonly gateDim: number;
-  /** Heads of the gate's keys: the query heads, or the kv heads. */
-  readonly keyHeads: number;
+export interface SeerShape extends GateHeads, WeightSizes {
   /** Storage of the weights. */
   readonly weights: SeerWeights<DType>;
   readonly block: number;
@@ -145,15 +132,9 @@ const HINTS = {
  */
 export function seerShape(options: SeerGateOptions): SeerShape {
   checkOptions("SeerGate.create()", options, { known: KNOWN, hints: HINTS });
-  const { queryHeads, kvHeads, block = 64, denseRows = 2, below } = options;
-  checkInteger("queryHeads", queryHeads, 1, 2 ** 16);
-  checkInteger("kvHeads", kvHeads, 1, queryHeads);
-  checkRange(
-    queryHeads % kvHeads === 0,
-    "queryHeads",
-    `must be a multiple of kvHeads (${kvHeads})`,
-    queryHeads,
-  );
+  const { weights, queryHeads, kvHeads, block = 64, denseRows = 2 } = options;
+  const { below } = options;
+  checkHeads({ queryHeads, kvHeads });
   checkInteger("block", block, 1, 2 ** 15);
   checkInteger("denseRows", denseRows, 0);
   checkBoolean("causal", options.causal);
@@ -175,72 +156,30 @@ export function seerShape(options: SeerGateOptions): SeerShape {
   return {
     queryHeads,
     kvHeads,
-    ...weightsOf(options.weights, { queryHeads, kvHeads }),
+    ...gateSizes(
+      weights,
+      { queryHeads, kvHeads },
+      (name, tensor) => describeTensor(name, tensor).shape,
+    ),
+    weights: dtypesOf(weights),
     block,
     rule: ruleOf(options),
     denseRows,
     below: below ?? 0,
     causal: options.causal ?? true,
-    rotary: rotaryOf(options.rotary),
+    rotary: gateRotary(options.rotary),
     layer,
   };
 }
 
-/** What weights say of a gate's sizes. */
-function weightsOf(
-  weights: SeerGateOptions["weights"],
-  { queryHeads, kvHeads }: {
-    readonly queryHeads: number;
-    readonly kvHeads: number;
-  },
-): Pick<SeerShape, "headDim" | "gateDim" | "keyHeads" | "weights"> {
-  checkOptions("weights", weights, {
-    known: ["key", "query"],
-    hints: { wk: "write key", wq: "write query" },
-  });
-  const key = describeTensor("weights.key", weights.key);
-  const query = weights.query === undefined
-    ? undefined
-    : describeTensor("weights.query", weights.query);
-  const [heads, inputs, gateDim] = key.shape;
-  checkType(
-    key.shape.length === 3 && inputs % 3 === 0,
-    "weights.key.shape",
-    "must be [heads, 3 headDim, gateDim]",
-    key.shape,
-  );
-  const headDim = inputs / 3;
-  checkInteger("weights.key headDim", headDim, 1, 256);
-  checkInteger("weights.key gateDim", gateDim, 1, 256);
-  const [keyHeads, what] = query === undefined
-    ? [queryHeads, "queryHeads, as there is no weights.query"]
-    : [kvHeads, "kvHeads"];
-  checkType(
-    heads === keyHeads,
-    "weights.key heads",
-    `must be ${what} (${keyHeads})`,
-    heads,
-  );
-  checkType(
-    query !== undefined || gateDim === headDim,
-    "weights.key gateDim",
-    `must be headDim (${headDim}), as there is no weights.query`,
-    gateDim,
-  );
-  checkType(
-    query === undefined ||
-      query.shape.join() === [queryHeads, headDim, gateDim].join(),
-    "weights.query.shape",
-    `must be [queryHeads, headDim, gateDim], ${
-      [queryHeads, headDim, gateDim].join(" x ")
-    }`,
-    query?.shape,
-  );
+function dtypesOf(
+  { key, query }: SeerGateOptions["weights"],
+): SeerWeights<DType> {
+  const dtypeOf = (name: string, tensor: typeof key) =>
+    describeTensor(name, tensor).dtype;
   return {
-    headDim,
-    gateDim,
-    keyHeads,
-    weights: { key: key.dtype, ...(query && { query: query.dtype }) },
+    key: dtypeOf("weights.key", key),
+    ...(query && { query: dtypeOf("weights.query", query) }),
   };
 }
 
@@ -277,19 +216,4 @@ function ruleOf({ threshold, density, topK }: SeerGateOptions): SeerRule {
     density,
   );
   return { density };
-}
-
-function rotaryOf(
-  rotary: SeerGateOptions["rotary"] = {},
-): Required<SeerRotary> | undefined {
-  if (rotary === false) return undefined;
-  checkOptions("rotary", rotary, {
-    known: ["base", "pairing"],
-    hints: { theta: "write base", ropeTheta: "write base" },
-  });
-  const { base = 10000, pairing = "half-split" } = rotary;
-  checkFinite("rotary.base", base);
-  checkRange(base > 0, "rotary.base", "must be > 0", base);
-  checkOneOf("rotary.pairing", pairing, ["interleaved", "half-split"]);
-  return { base, pairing };
 }

@@ -78,10 +78,10 @@ export interface Calibration {
 const OWNER = "calibrateSqueezed()";
 
 /**
- * Calibrates the thresholds of Squeezed Attention (Hooper et al. 2024, section
- * 3.1): the quantile, over the keys of all contexts and heads together, of the
- * mean score that the queries given here give to the cluster of a key. So heads
- * whose attention is spread keep more keys than those that look at few.
+ * Calibrates the thresholds of Squeezed Attention (Hooper et al. 2024): the
+ * quantile, over the keys of all contexts and heads together, of the mean score
+ * that the queries given here give to the cluster of a key. So heads whose
+ * attention is spread keep more keys than those that look at few.
  *
  * It is the least threshold by which these queries drop at least the part that
  * is wanted. Keys of a cluster go together, so the part that they do drop may be

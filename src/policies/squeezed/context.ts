@@ -72,7 +72,7 @@ interface Level extends ClusterLevel {
 
 /**
  * The keys of a fixed context in clusters, for Squeezed Attention (Hooper et al.
- * 2024, section 3): k-means by direction, each head for itself; a centroid is the
+ * 2024): k-means by direction, each head for itself; a centroid is the
  * mean of its keys as they are. It owns what it is made of, and goes where
  * `SqueezedClusters` are taken.
  *

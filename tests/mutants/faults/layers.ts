@@ -163,6 +163,16 @@ export const LAYER_FAULTS: readonly Fault[] = [
   ]),
   ...faultsInKernel("layers.projection.forward", PROJECTIONS, [
     [
+      "a bias is scaled",
+      "params.scale * sum_1 + load_bias(0u, column / 4u)",
+      "params.scale * (sum_1 + load_bias(0u, column / 4u))",
+    ],
+    [
+      "an output is never added to what is there",
+      "params.accumulate_output != 0u",
+      "params.accumulate_output == 7u",
+    ],
+    [
       "the bias is that of the first columns",
       "load_bias(0u, column / 4u)",
       "load_bias(0u, 0u)",
@@ -170,6 +180,7 @@ export const LAYER_FAULTS: readonly Fault[] = [
     ],
   ]),
   ...faultsInKernel("layers.projection.input_gradient", PROJECTIONS, [
+    ["a row's gradient is not scaled", "params.scale * sum_2", "sum_2"],
     [
       "the last features are left out",
       "depth < params.out_features",
@@ -177,6 +188,7 @@ export const LAYER_FAULTS: readonly Fault[] = [
     ],
   ]),
   ...faultsInKernel("layers.projection.weight_gradient", PROJECTIONS, [
+    ["a weight's gradient is not scaled", "params.scale * sum_3", "sum_3"],
     [
       "rows past the last are in the sum",
       "depth < params.own_rows",

@@ -30,6 +30,7 @@ import { LINEAR_BACKWARD_FAULTS } from "./linear_backward.ts";
 import { LINEAR_COST_FAULTS } from "./linear_cost.ts";
 import { LINEAR_DELTA_FAULTS } from "./linear_delta.ts";
 import { LINEAR_REFERENCE_FAULTS } from "./linear_reference.ts";
+import { LORA_FAULTS } from "./lora.ts";
 import { MASK_FAULTS } from "./masks.ts";
 import { MODEL_FAULTS } from "./models.ts";
 import { MODS_FAULTS } from "./mods.ts";
@@ -37,6 +38,7 @@ import { OPS_FAULTS } from "./ops.ts";
 import { PACKING_FAULTS } from "./packing.ts";
 import { LONGLORA_FAULTS } from "./policies/longlora.ts";
 import { BLOCK_SCORES_FAULTS } from "./policies/block_scores.ts";
+import { DISTILLATION_FAULTS } from "./policies/distillation.ts";
 import { PLAYGROUND_FAULTS } from "./playground.ts";
 import { SEER_FAULTS } from "./policies/seer.ts";
 import { S2_FAULTS } from "./policies/s2.ts";
@@ -52,6 +54,7 @@ import { VARIANT_FAULTS } from "./variants.ts";
 /** All faults that are listed. */
 export const FAULTS: readonly Fault[] = [
   ...BLOCK_SCORES_FAULTS,
+  ...DISTILLATION_FAULTS,
   ...BLOCK_FAULTS,
   ...PREFIX_FAULTS,
   ...EXTENT_FAULTS,
@@ -72,6 +75,7 @@ export const FAULTS: readonly Fault[] = [
   ...MASK_FAULTS,
   ...PACKING_FAULTS,
   ...LONGLORA_FAULTS,
+  ...LORA_FAULTS,
   ...PLAYGROUND_FAULTS,
   ...SEER_FAULTS,
   ...POLICY_CORE_FAULTS,

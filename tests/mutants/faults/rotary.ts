@@ -59,5 +59,19 @@ export const ROTARY_FAULTS: readonly Fault[] = [
       "base !== undefined && { base }",
       "!!base && { base }",
     ],
+    [
+      "a factor of 0 is none",
+      "factor !== undefined && { factor }",
+      "!!factor && { factor }",
+    ],
+    [
+      "the factor is not handed on",
+      "factor !== undefined && { factor }",
+      "factor !== undefined && {}",
+    ],
+  ]),
+  ...faultsIn("rotaryTable", ROTATE, [
+    ["positions are multiplied", "position / factor", "position * factor"],
+    ["a factor of 0 divides", "factor > 0", "factor >= 0"],
   ]),
 ];

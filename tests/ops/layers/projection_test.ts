@@ -4,13 +4,14 @@
  * @module
  */
 
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertRejects } from "@std/assert";
 import {
   project as oracle,
   projectBackward as gradients,
 } from "../../../reference/mod.ts";
 import type { DType } from "../../../src/core/dtype.ts";
 import { Prng } from "../../../src/core/prng.ts";
+import { planLayer } from "../../../src/ops/mod.ts";
 import { gpuTest } from "../../support/gpu.ts";
 import {
   checkLayers,
@@ -89,6 +90,98 @@ gpuTest("project() of halves", async (_, gpu) => {
     ...cases({ dtype: "f16", weightType: "f16", rows: "tail", count: 4 }),
   ]);
 }, { features: ["shader-f16"] });
+
+gpuTest(
+  "project() scales products, not the bias, and adds to what is there",
+  async (_, gpu) => {
+    const random = new Prng(9);
+    const dtype = "f32";
+    const values = (...shape: number[]) => stored(shape, { dtype, random });
+    const [input, weight, bias] = [values(9, 8), values(12, 8), values(12)];
+    const outputGradient = values(9, 12);
+    const before = values(9, 12);
+    // A power of two, which changes no rounding.
+    const scale = 0.25;
+    const given = { input, weight };
+    const backward = {
+      op: "projectBackward",
+      options: { ...given, bias: true },
+      tensors: { outputGradient },
+    } as const;
+    const scaled = { ...backward.options, scale };
+    const [plain, biased, added, gradients, quarters, frozen] = await runLayers(
+      gpu,
+      [
+        { op: "project", options: given },
+        { op: "project", options: { ...given, bias, scale } },
+        {
+          op: "project",
+          options: { ...given, scale, accumulate: ["output"] },
+          tensors: { output: before },
+        },
+        backward,
+        { ...backward, options: scaled },
+        { ...backward, options: { ...scaled, frozen: true } },
+      ],
+    );
+    const quarter = (x: number) => Math.fround(scale * x);
+    const products = plain.output as Float32Array;
+    assertEquals(
+      biased.output,
+      products.map((x, i) => quarter(x) + bias.data[i % 12]),
+    );
+    assertEquals(
+      added.output,
+      products.map((x, i) => quarter(x) + before.data[i]),
+    );
+    for (const name of ["inputGradient", "weightGradient"]) {
+      assertEquals(
+        quarters[name],
+        (gradients[name] as Float32Array).map(quarter),
+      );
+    }
+    assertEquals(quarters.biasGradient, gradients.biasGradient);
+    assertEquals(frozen, { inputGradient: quarters.inputGradient });
+  },
+);
+
+gpuTest(
+  "project() refuses a scale that is no number, by name",
+  async (_, gpu) => {
+    const options = {
+      input: { dtype: "f32", shape: [2, 4] },
+      weight: { dtype: "f32", shape: [4, 4] },
+    } as const;
+    for (const op of ["project", "projectBackward"] as const) {
+      for (const scale of [NaN, Infinity, 1e39]) {
+        await assertRejects(
+          () => planLayer(gpu, op, { ...options, scale }),
+          RangeError,
+          "scale must be finite",
+        );
+      }
+    }
+    await assertRejects(
+      () =>
+        planLayer(gpu, "projectBackward", {
+          ...options,
+          frozen: 1 as unknown as boolean,
+        }),
+      TypeError,
+      "frozen must be a boolean",
+    );
+    await assertRejects(
+      () =>
+        planLayer(gpu, "projectBackward", {
+          ...options,
+          frozen: true,
+          accumulate: ["weightGradient"],
+        }),
+      TypeError,
+      "accumulate[0] must be one of inputGradient",
+    );
+  },
+);
 
 gpuTest(
   "projectBackward() of more rows than a loop takes is summed in parts",

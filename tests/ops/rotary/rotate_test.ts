@@ -370,6 +370,32 @@ Deno.test("queryPositions() are those of each sequence", () => {
   );
 });
 
+gpuTest("rotate() interpolates positions by a factor", async (_, gpu) => {
+  const rows = random([1, 5, 2, 16], 4);
+  const positions = [0, 1, 2, 3, 31];
+  const pairing = "half-split";
+  const options = { rows, pairing, positions } as const;
+  const found = await rotate(gpu, { ...options, factor: 4 });
+  const between = positions.map((position) => position / 4);
+  const expected = rotated(rows, between, { pairing });
+  checkRows(found, expected, { ulp: 2 ** -24, name: "factor 4" });
+});
+
+Deno.test("rotaryTable() divides positions by the factor", () => {
+  const dim = 6;
+  const [near, far] = [
+    rotaryTable({ positions: 8, dim, base: 500 }),
+    rotaryTable({ positions: 29, dim, base: 500, factor: 4 }),
+  ];
+  for (let position = 0; position < 8; position++) {
+    assertEquals(
+      far.slice(4 * position * dim, (4 * position + 1) * dim),
+      near.slice(position * dim, (position + 1) * dim),
+    );
+  }
+  assertEquals(far[dim], Math.fround(Math.cos(1 / 4)));
+});
+
 gpuTest("rotations that cannot be are refused", async (_, gpu) => {
   const rows = random([2, 3, 2, 8], 1);
   const good = { rows, pairing: "half-split", positions: [0, 1, 2, 3, 4, 5] };
@@ -401,6 +427,10 @@ gpuTest("rotations that cannot be are refused", async (_, gpu) => {
     [{ table, base: 500 }, TypeError, "base must not be given with a table"],
     [{ base: NaN }, RangeError, "base must be finite"],
     [{ base: 0 }, RangeError, "base must be > 0"],
+    [{ table, factor: 2 }, TypeError, "factor must not be given with a table"],
+    [{ factor: Infinity }, RangeError, "factor must be finite"],
+    [{ factor: 0 }, RangeError, "factor must be > 0"],
+    [{ ropeScaling: 4 }, TypeError, "write factor"],
   ];
   for (const [change, kind, message] of wrong) {
     const options = { ...good, ...change } as RotateOptions<HostTensor>;

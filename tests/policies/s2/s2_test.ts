@@ -1,7 +1,7 @@
 /** What S2-Attention keeps, without a GPU. */
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { s2Blocks, s2Mask } from "../../../reference/mod.ts";
+import { reachability, s2Blocks, s2Mask } from "../../../reference/mod.ts";
 import {
   blockMask,
   causal,
@@ -138,6 +138,28 @@ Deno.test("heads as published cover the context, or half of it, or 2 of 5", () =
   assertEquals(coverage(8, 8, 2).missing, [1, 2, 3, 4, 5, 6]);
   const dense = s2({ localBlocks: 1, stride: 99, denseHeads: 1 });
   assertEquals(dense.coverage({ queryHeads: 1 }).complete, true);
+});
+
+Deno.test("what heads leave out in one layer comes by the band in later ones", () => {
+  const known = (stride: number, layers: number) => {
+    const tokens = 24;
+    const options = { block: 2, localBlocks: 2, stride };
+    const heads = { queryHeads: 2, kvHeads: 2 };
+    const mask = s2Mask(s2MaskOptions(options, heads));
+    const reached = reachability({ tokens, heads: 2, mask, layers });
+    // The blocks that the last token knows.
+    const row = reached.subarray((tokens - 1) * tokens);
+    return Array.from(
+      { length: tokens / 2 },
+      (_, k) => row[2 * k] + row[2 * k + 1],
+    ).flatMap((count, k) => count > 0 ? [k] : []);
+  };
+  const all = Array.from({ length: 12 }, (_, k) => k);
+  assertEquals(known(2, 1), all);
+  // Blocks 0, 5, 10 and 3, 8 of the heads, and the band.
+  assertEquals(known(5, 1), [0, 3, 5, 8, 10, 11]);
+  assertEquals(known(5, 2), all.filter((k) => k % 5 !== 1 || k === 11));
+  assertEquals(known(5, 3), all);
 });
 
 Deno.test("vLLM's phase is DKernel's, one block on", () => {

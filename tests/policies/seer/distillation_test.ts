@@ -7,7 +7,7 @@ import {
   assertThrows,
 } from "@std/assert";
 import fc from "fast-check";
-import { rope } from "../../../reference/mod.ts";
+import { seerScores } from "../../../reference/policies/seer.ts";
 import { Prng } from "../../../src/core/prng.ts";
 import {
   initialSeerWeights,
@@ -108,86 +108,73 @@ function optionsOf(c: Case): SeerDistillationOptions {
   };
 }
 
-/** The loss as the definition says it, element by element. */
-function lossOf(c: Case, { query, key, blockScores }: SeerExample): number {
-  const { weights, block } = optionsOf(c);
-  const { heads: [queryHeads, kvHeads], lengths: [queries, keys] } = c;
-  const [, , rows, columns] = blockScores.shape;
-  const gateDim = weights.key.shape[2];
-  const group = queryHeads / kvHeads;
-  const at = (
-    { data, shape: [, tokens, heads] }: SeerExample["query"],
-    [b, h, token, e]: readonly number[],
-  ) => data[((b * tokens + token) * heads + h) * HEAD_DIM + e];
-  const tokensOf = (j: number, all: number) =>
+/** The reference's gate of one sequence of the example. */
+function problemOf(c: Case, { query, key }: SeerExample, b: number) {
+  const { weights } = optionsOf(c);
+  const [queries, keys] = c.lengths;
+  const [queryHeads, kvHeads] = c.heads;
+  const own = ({ data }: SeerExample["query"]) =>
+    data.subarray(b * data.length / 2, (b + 1) * data.length / 2);
+  return {
+    query: own(query),
+    key: own(key),
+    queries,
+    keys,
+    queryHeads,
+    kvHeads,
+    headDim: HEAD_DIM,
+    gateDim: weights.key.shape[2],
+    weights: {
+      key: weights.key.data,
+      ...(weights.query && { query: weights.query.data }),
+    },
+    block: c.block,
+    queryBlock: c.block,
+    queryOffset: keys - queries,
+    causal: c.causal,
+    ...(c.rotary && {
+      rotary: { base: 10000, pairing: "half-split" as const, ...c.rotary },
+    }),
+  };
+}
+
+/** The reference's shares, 0 where it sees nothing. */
+function sharesOf(c: Case, example: SeerExample): number[] {
+  return [0, 1].flatMap((b) =>
     Array.from(
-      { length: Math.min(block!, all - j * block!) },
-      (_, i) => j * block! + i,
+      seerScores(problemOf(c, example, b)),
+      (share) => Math.max(0, share),
+    )
+  );
+}
+
+property(
+  "shares() are the reference gate's",
+  [cases],
+  (c) => {
+    const example = exampleOf(c);
+    const shares = new SeerDistillation(optionsOf(c)).shares(example);
+    const expected = sharesOf(c, example);
+    assertEquals(shares.length, expected.length);
+    shares.forEach((share, at) =>
+      assertAlmostEquals(share, expected[at], 1e-12)
     );
-  const mean = (all: readonly number[]) =>
-    all.reduce((a, b) => a + b, 0) / all.length;
-  const elements = Array.from({ length: HEAD_DIM }, (_, e) => e);
-  const times = (
-    row: readonly number[],
-    { data }: SeerExample["query"],
-    head: number,
-  ) =>
-    Array.from({ length: gateDim }, (_, g) =>
-      row.reduce(
-        (sum, x, n) => sum + x * data[(head * row.length + n) * gateDim + g],
-        0,
-      ));
-  const turned = (row: readonly number[], position: number) =>
-    c.rotary === false ? row : [...rope(row, {
-      position,
-      dim: gateDim - gateDim % 2,
-      base: c.rotary?.base ?? 10000,
-      pairing: c.rotary?.pairing ?? "half-split",
-    })];
+  },
+  { runs: 60 },
+);
+
+/** The loss as the definition says it, element by element. */
+function lossOf(c: Case, example: SeerExample): number {
+  const { data, shape: [, , rows, columns] } = example.blockScores;
+  const shares = sharesOf(c, example);
   const first = Math.floor(c.skip * rows);
-  let sum = 0;
-  for (let b = 0; b < 2; b++) {
-    for (let h = 0; h < queryHeads; h++) {
-      const kvHead = Math.floor(h / group);
-      const gateKeys = Array.from({ length: columns }, (_, j) => {
-        const values = elements.map((e) =>
-          tokensOf(j, keys).map((token) => at(key, [b, kvHead, token, e]))
-        );
-        const pooled = [
-          ...values.map((all) => Math.max(...all)),
-          ...values.map((all) => Math.min(...all)),
-          ...values.map(mean),
-        ];
-        const head = weights.query ? kvHead : h;
-        return turned(times(pooled, weights.key, head), j * block!);
-      });
-      for (let i = first; i < rows; i++) {
-        const pooled = elements.map((e) =>
-          mean(tokensOf(i, queries).map((token) => at(query, [b, h, token, e])))
-        );
-        const position = Math.floor((keys - queries + i * block!) / block!) *
-          block!;
-        const gateQuery = turned(
-          weights.query ? times(pooled, weights.query, h) : pooled,
-          position,
-        );
-        const logits = gateKeys.slice(0, seenBy(c, i)).map((row) =>
-          row.reduce((sum, x, g) => sum + x * gateQuery[g], 0) /
-          Math.sqrt(gateDim)
-        );
-        const all = logits.reduce((sum, z) => sum + Math.exp(z), 0);
-        logits.forEach((z, j) => {
-          const wanted = blockScores.data[
-            ((b * queryHeads + h) * rows + i) * columns + j
-          ];
-          if (wanted > 0) {
-            sum += wanted * (Math.log(wanted) - (z - Math.log(all)));
-          }
-        });
-      }
-    }
-  }
-  return sum / (2 * queryHeads * (rows - first) * columns);
+  let [sum, elements] = [0, 0];
+  shares.forEach((share, at) => {
+    if (Math.floor(at / columns) % rows < first) return;
+    elements++;
+    if (data[at] > 0) sum += data[at] * Math.log(data[at] / share);
+  });
+  return sum / elements;
 }
 
 property(

@@ -17,6 +17,7 @@ import {
 import { fitClusters } from "../../../src/policies/squeezed/fit/levels.ts";
 import { keyPlaces } from "../../../src/policies/squeezed/fit/key_places.ts";
 import { gpuTest } from "../../support/gpu.ts";
+import { SEED } from "../../support/property.ts";
 import {
   checkNearest,
   headRows,
@@ -300,6 +301,108 @@ gpuTest(
 );
 
 gpuTest(
+  "whatever the sizes, labels are nearest and means are their keys'",
+  async (_, gpu) => {
+    const random = new Prng(SEED);
+    const drawn = Array.from({ length: 8 }, () => {
+      const keys = 1 + random.below(200);
+      return {
+        heads: 1 + random.below(4),
+        headDim: [1, 2, 3, 5, 16, 64][random.below(6)],
+        keys,
+        clusters: 1 + random.below(Math.min(keys, 40)),
+      };
+    });
+    const cases = [
+      // More heads than a workgroup draws seeds for, and the longest rows.
+      { heads: 35, headDim: 4, keys: 20, clusters: 3 },
+      { heads: 1, headDim: 256, keys: 70, clusters: 5 },
+      { heads: 1, headDim: 253, keys: 70, clusters: 5 },
+      // More seeds than go into one submit.
+      { heads: 1, headDim: 4, keys: 256, clusters: 256 },
+      ...drawn,
+    ];
+    for (const one of cases) {
+      const { heads, headDim, keys, clusters } = one;
+      const at = JSON.stringify({ ...one, seed: SEED });
+      const directions = 1 + random.below(12);
+      const seed = random.u32();
+      const planted = { heads, headDim, keys, directions, spread: 0.4, seed };
+      const data = plantedKeys(planted);
+      const key = { data, shape: [keys, heads, headDim] };
+      const places = keyPlaces(gpu, { key }, "a test");
+      const { fine, converged } = await fitClusters(gpu, places, {
+        members: keys,
+        clusters,
+        coarse: 0,
+        iterations: 100,
+        draws: {
+          fine: Float32Array.from(
+            { length: heads * clusters },
+            () => random.below(2 ** 24) / 2 ** 24,
+          ),
+          coarse: new Float32Array(0),
+        },
+      });
+      places.destroy();
+      const tensors = [
+        fine.labels,
+        fine.counts,
+        fine.centroids,
+        fine.directions.centroids,
+        fine.directions.halves,
+      ];
+      const [labels, counts, centroids, means, halves] = await gpu.read(
+        tensors,
+      );
+      for (const tensor of tensors) {
+        tensor.destroy();
+      }
+      assert(converged, at);
+      for (let head = 0; head < heads; head++) {
+        const own = headRows(data, { heads, headDim, head });
+        const mine = labels.slice(head * keys, (head + 1) * keys);
+        const width = clusters * headDim;
+        const centres = rowsOf(
+          means.slice(head * width, (head + 1) * width),
+          headDim,
+        );
+        checkNearest(directionsOf(own, headDim), centres, {
+          labels: mine,
+          live: (c) => halves[head * clusters + c] < 2,
+          at: `${at}, head ${head}`,
+        });
+        const rows = rowsOf(own, headDim);
+        if (headDim > 1) {
+          // No two keys point the same way, so every seed has a key at first.
+          const used = new Set(mine).size;
+          assert(used >= Math.min(2, clusters), at);
+          if (clusters === keys) assertEquals(used, clusters, at);
+        }
+        for (let c = 0; c < clusters; c++) {
+          const members = rows.filter((_, i) => mine[i] === c);
+          assertEquals(counts[head * clusters + c], members.length, at);
+          const found = centroids.slice(
+            head * width + c * headDim,
+            head * width + (c + 1) * headDim,
+          );
+          found.forEach((x, d) => {
+            const sum = members.reduce((all, row) => all + row[d], 0);
+            const size = members.reduce(
+              (all, row) => all + Math.abs(row[d]),
+              0,
+            );
+            const bound = (members.length + 2) * 2 ** -23 * size;
+            const mean = sum / Math.max(1, members.length);
+            assert(Math.abs(x - mean) <= bound, `${at}: ${x}, not ${mean}`);
+          });
+        }
+      }
+    }
+  },
+);
+
+gpuTest(
   "keys that come later go to the nearest direction, in however many calls",
   async (_, gpu) => {
     const data = plantedKeys({ ...PLANTED, keys: 120, spread: 0.6, seed: 8 });
@@ -530,6 +633,68 @@ gpuTest(
       );
       extents.destroy();
     }
+  },
+);
+
+gpuTest(
+  "by default a twentieth of the keys before the last hundred, and a hundredth",
+  async (_, gpu) => {
+    const data = plantedKeys({ ...PLANTED, keys: 340, seed: 13 });
+    using context = await SqueezedContext.create(gpu, {
+      key: tensor(data),
+      levels: 2,
+    });
+    const { keys, clusters, coarse } = clusterSizes(gpu, context);
+    assertEquals([keys, clusters, coarse], [240, 12, 2]);
+    assertEquals(context.length, 340);
+    using one = await SqueezedContext.create(gpu, {
+      key: tensor(data.slice(0, 105 * HEADS * DIM)),
+      levels: 2,
+      iterations: 1,
+    });
+    const small = clusterSizes(gpu, one);
+    assertEquals([small.keys, small.clusters, small.coarse], [5, 1, 1]);
+  },
+);
+
+gpuTest(
+  "of a cache's sequence the written keys count, copies that wait with them",
+  async (_, gpu) => {
+    const data = plantedKeys({ ...PLANTED, keys: 10, seed: 12 });
+    const rows = (first: number, count: number) => {
+      const own = data.slice(
+        first * HEADS * DIM,
+        (first + count) * HEADS * DIM,
+      );
+      const shape = [count, HEADS, DIM];
+      return { key: { data: own, shape }, value: { data: own, shape } };
+    };
+    const cache = await KvCache.create(gpu, {
+      numBlocks: 10,
+      blockSize: 4,
+      kvHeads: HEADS,
+      headDim: DIM,
+    });
+    const sequence = cache.createSequence();
+    cache.append([{ sequence, count: 10 }], rows(0, 10));
+    const fork = sequence.fork();
+    // The last block becomes the fork's own, with rows that are yet to be copied.
+    const step = cache.reserve([{ sequence: fork, count: 1 }]);
+    assert(fork.blocks[2] !== sequence.blocks[2]);
+    const options = { clusters: 3, observationWindow: 1 };
+    const expected = await fitted(gpu, { ...options, key: tensor(data) });
+    assertEquals(
+      await fitted(gpu, { ...options, cache, sequence: fork }),
+      expected,
+    );
+    step.cancel();
+    sequence.dropBefore(4);
+    await assertRejects(
+      () => SqueezedContext.create(gpu, { ...options, cache, sequence }),
+      TypeError,
+      'sequence of squeezed attention must hold all keys of the context; they were dropped: current value is "key 0"',
+    );
+    cache.destroy();
   },
 );
 

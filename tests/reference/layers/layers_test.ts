@@ -12,6 +12,8 @@ import {
   crossEntropyBackward,
   gate,
   gateBackward,
+  loraProject,
+  loraProjectBackward,
   project,
   projectBackward,
   rowNorm,
@@ -189,4 +191,25 @@ Deno.test("projectBackward() is the slope of project()", () => {
       },
     });
   }
+});
+
+Deno.test("loraProjectBackward() has the slopes of loraProject()", () => {
+  const sizes = { inFeatures: 3, outFeatures: 4, rank: 2, alpha: 3 };
+  const inputs = {
+    input: normals(5 * 3),
+    a: normals(2 * 3),
+    b: normals(4 * 2),
+  };
+  const rest = { ...sizes, weight: normals(4 * 3), bias: normals(4) };
+  const outputGradient = normals(5 * 4);
+  const { inputGradient, aGradient, bGradient } = loraProjectBackward({
+    ...rest,
+    ...inputs,
+    outputGradient,
+  });
+  assertSlopes("lora", inputs, {
+    loss: ({ input, a, b }) =>
+      inner(loraProject({ ...rest, input, a, b }), outputGradient),
+    gradients: { input: inputGradient, a: aGradient, b: bGradient },
+  });
 });

@@ -19,7 +19,13 @@ import {
   projectionWeightGradientKernel,
 } from "../../../../kernels/layers/projection.ts";
 import { PRODUCT_TILE, productTiles } from "../../../../kernels/product.ts";
-import { checkBoolean, checkInteger, checkType } from "../../../core/check.ts";
+import {
+  checkBoolean,
+  checkFinite,
+  checkInteger,
+  checkRange,
+  checkType,
+} from "../../../core/check.ts";
 import type { KernelSource } from "../../../core/kernel.ts";
 import { flatGrid } from "../../../gpu/program/dispatch.ts";
 import type { Dispatch } from "../../../gpu/mod.ts";
@@ -50,6 +56,13 @@ export interface ProjectionOptions<T = AnyTensor> {
   readonly weight: AnyTensor;
   /** `[outFeatures]`, of the weight's type. */
   readonly bias?: AnyTensor | undefined;
+  /** A factor of the products, not of the bias; 1 by default. */
+  readonly scale?: number | undefined;
+  /**
+   * `["output"]` in a plan that adds its output to what is there, instead of
+   * replacing it.
+   */
+  readonly accumulate?: readonly "output"[] | undefined;
 }
 
 /**
@@ -59,10 +72,15 @@ export interface ProjectionOptions<T = AnyTensor> {
  */
 export interface ProjectionBackwardOptions<T = AnyTensor>
   extends
-    Omit<ProjectionOptions<T>, "bias">,
+    Omit<ProjectionOptions<T>, "bias" | "accumulate">,
     LayerBackwardOptions<keyof ProjectionGradients<unknown>> {
   /** Whether there was a bias, and so is its gradient; `false` by default. */
   readonly bias?: boolean | undefined;
+  /**
+   * Whether weight and bias are not trained, so that there is the gradient by the
+   * rows alone; `false` by default.
+   */
+  readonly frozen?: boolean | undefined;
 }
 
 /**
@@ -73,7 +91,7 @@ export interface ProjectionBackwardOptions<T = AnyTensor>
 export interface ProjectionGradients<T> {
   /** Like the input. */
   readonly inputGradient: T;
-  /** `[outFeatures, inFeatures]`, f32. */
+  /** `[outFeatures, inFeatures]`, f32; not where the weight is frozen. */
   readonly weightGradient: T;
   /** `[outFeatures]`, f32, where there is a bias. */
   readonly biasGradient?: T;
@@ -81,9 +99,21 @@ export interface ProjectionGradients<T> {
 
 /** Options, checked. */
 function projectionProblem(
-  options: { readonly input: AnyTensor; readonly weight: AnyTensor },
+  options: {
+    readonly input: AnyTensor;
+    readonly weight: AnyTensor;
+    readonly scale?: number | undefined;
+  },
   bias: boolean,
 ) {
+  const { scale = 1 } = options;
+  checkFinite("scale", scale);
+  checkRange(
+    Number.isFinite(Math.fround(scale)),
+    "scale",
+    "must be finite in float32",
+    scale,
+  );
   const input = describeRows("input", options.input);
   const weight = describeRows("weight", options.weight);
   const inFeatures = input.width;
@@ -123,6 +153,7 @@ function projectionProblem(
       shape: [...input.shape.slice(0, -1), outFeatures],
     },
     uniforms: {
+      scale,
       rows: input.rows,
       in_features: inFeatures,
       out_features: outFeatures,
@@ -154,11 +185,15 @@ function product(
 
 const project: LayerOp<ProjectionOptions> = {
   name: "project",
-  options: ["input", "weight", "bias"],
-  hints: { x: "write input" },
-  work(options) {
+  options: ["input", "weight", "bias", "scale", "accumulate"],
+  hints: { x: "write input", alpha: "write scale" },
+  work({ accumulate, ...options }) {
     const problem = projectionProblem(options, options.bias !== undefined);
-    const { spec, rows, outFeatures: columns, uniforms } = problem;
+    const { spec, rows, outFeatures: columns } = problem;
+    const uniforms = {
+      ...problem.uniforms,
+      ...accumulates(accumulate, ["output"]),
+    };
     return {
       read: {
         ...problem.read,
@@ -180,15 +215,27 @@ const project: LayerOp<ProjectionOptions> = {
 
 const projectBackward: LayerOp<ProjectionBackwardOptions> = {
   name: "projectBackward",
-  options: ["input", "weight", "bias", "outputGradient", "accumulate"],
-  hints: { x: "write input", dy: "write outputGradient" },
-  work({ accumulate, bias = false, ...options }) {
-    checkBoolean("bias", bias);
+  options: [
+    "input",
+    "weight",
+    "bias",
+    "scale",
+    "frozen",
+    "outputGradient",
+    "accumulate",
+  ],
+  hints: { x: "write input", dy: "write outputGradient", alpha: "write scale" },
+  work({ accumulate, bias: biased = false, frozen = false, ...options }) {
+    checkBoolean("bias", biased);
+    checkBoolean("frozen", frozen);
+    const bias = biased && !frozen;
     const problem = projectionProblem(options, bias);
     const { spec, rows, inFeatures, outFeatures, read } = problem;
     const written = {
       inputGradient: read.input,
-      weightGradient: { dtype: "f32", shape: read.weight.shape } as const,
+      ...(!frozen && {
+        weightGradient: { dtype: "f32", shape: read.weight.shape } as const,
+      }),
       ...(bias && {
         biasGradient: { dtype: "f32", shape: [outFeatures] } as const,
       }),
@@ -218,7 +265,9 @@ const projectBackward: LayerOp<ProjectionBackwardOptions> = {
             // Of no rows it is 0 all the same; of very many, one part after
             // the other.
             ...Array.from(
-              { length: Math.max(1, Math.ceil(rows / MOST_DEPTH)) },
+              {
+                length: frozen ? 0 : Math.max(1, Math.ceil(rows / MOST_DEPTH)),
+              },
               (_, part) =>
                 product(limits, projectionWeightGradientKernel(spec), {
                   rows: outFeatures,

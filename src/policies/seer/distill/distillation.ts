@@ -7,7 +7,7 @@
 import { checkFinite, checkRange, checkType } from "../../../core/check.ts";
 import type { HostTensor } from "../../../ops/tensors.ts";
 import type { SeerWeights } from "../weights.ts";
-import { gateLoss, type GateShape } from "./gradient.ts";
+import { gateLoss, type GateShape, gateShares } from "./gradient.ts";
 import { distillationShape, type SeerDistillationOptions } from "./options.ts";
 import {
   type PooledExample,
@@ -120,7 +120,9 @@ export class SeerDistillation {
       "must be a list of at least one",
       examples,
     );
-    const pooled = examples.map((example, i) => this.#pool(example, i));
+    const pooled = examples.map((example, i) =>
+      this.#pool(example, `examples[${i}]`)
+    );
     const { key, query } = this.#weights;
     const gradients = {
       key: new Float64Array(key.length),
@@ -137,6 +139,20 @@ export class SeerDistillation {
       all.forEach((gradient, n) => all[n] = gradient * mean);
     }
     return { loss: sum * mean, gradients };
+  }
+
+  /**
+   * The gate's shares of an example: `[batch, queryHeads, queryBlocks, keyBlocks]`,
+   * each row's softmax over the blocks that it sees, 0 elsewhere.
+   *
+   * @throws {TypeError} if it does not fit the gate
+   */
+  shares(example: SeerExample): Float64Array {
+    return gateShares(
+      this.#pool(example, "example"),
+      this.#weights,
+      this.#shape,
+    );
   }
 
   /**
@@ -164,10 +180,10 @@ export class SeerDistillation {
     return loss;
   }
 
-  #pool(example: SeerExample, i: number): PooledExample {
+  #pool(example: SeerExample, name: string): PooledExample {
     const known = this.#pooled.get(example);
     if (known) return known;
-    const pooled = pooledExample(`examples[${i}]`, example, this.#shape);
+    const pooled = pooledExample(name, example, this.#shape);
     this.#pooled.set(example, pooled);
     return pooled;
   }

@@ -19,24 +19,14 @@
  * @module
  */
 
+import type { SeerRotary } from "../gate_sizes.ts";
 import type { SeerWeights } from "../weights.ts";
 import type { GateSizes, PooledExample } from "./pooled.ts";
 
-/**
- * How gate rows are rotated.
- *
- * @category Policies
- */
-export interface GateRotary {
-  /** Base of the frequencies; 10000 by default. */
-  readonly base: number;
-  /** Which elements make a pair; `"half-split"` by default. */
-  readonly pairing: "interleaved" | "half-split";
-}
-
 /** What a gate is, besides its weights. */
 export interface GateShape extends GateSizes {
-  readonly rotary: GateRotary | undefined;
+  /** How gate rows are rotated. */
+  readonly rotary: Required<SeerRotary> | undefined;
 }
 
 /** A sum over elements, and how many they are: of a mean over examples. */
@@ -59,89 +49,159 @@ export function gateLoss(
 ): GateLoss {
   const { batch, queryBlocks, keyBlocks, first } = example;
   const { queryHeads } = shape;
+  const gate = { example, weights, shape };
   let sum = 0;
   for (let b = 0; b < batch; b++) {
     for (let head = 0; head < queryHeads; head++) {
-      sum += headLoss({ example, weights, shape, gradients }, b, head);
+      sum += headLoss(gate, [b, head], gradients);
     }
   }
   const rows = batch * queryHeads * (queryBlocks - first);
   return { sum, elements: rows * keyBlocks };
 }
 
-interface Context {
+/**
+ * The gate's shares of one example, 0 where it sees nothing:
+ * `[batch, queryHeads, queryBlocks, keyBlocks]`.
+ */
+export function gateShares(
+  example: PooledExample,
+  weights: SeerWeights<Float64Array>,
+  shape: GateShape,
+): Float64Array {
+  const { batch, queryBlocks, keyBlocks, seen } = example;
+  const { queryHeads } = shape;
+  const out = new Float64Array(batch * queryHeads * queryBlocks * keyBlocks);
+  for (let at = 0; at < batch * queryHeads; at++) {
+    const b = Math.floor(at / queryHeads);
+    const rows = gateRows({ example, weights, shape }, b, at % queryHeads);
+    rows.queries.forEach((query, i) => {
+      const { shares } = sharesOf(query, rows.keys.slice(0, seen[i]));
+      out.set(shares, (at * queryBlocks + i) * keyBlocks);
+    });
+  }
+  return out;
+}
+
+interface Gate {
   readonly example: PooledExample;
   readonly weights: SeerWeights<Float64Array>;
   readonly shape: GateShape;
-  readonly gradients: SeerWeights<Float64Array> | undefined;
 }
 
-function headLoss(
-  { example, weights, shape, gradients }: Context,
+/** A head's matrix in a stack of them. */
+interface Matrix {
+  readonly of: Float64Array;
+  readonly at: number;
+}
+
+/** What a head's gate multiplies, and what that is made of. */
+interface GateRows {
+  /** `q'` of each block of queries. */
+  readonly queries: readonly Float64Array[];
+  /** `k'` of each block of keys. */
+  readonly keys: readonly Float64Array[];
+  /** `Q` and `K`. */
+  readonly pooled: {
+    readonly query: readonly Float64Array[];
+    readonly key: readonly Float64Array[];
+  };
+  /** `Wk`, and `Wq` if there is one. */
+  readonly matrices: {
+    readonly key: Matrix;
+    readonly query: Matrix | undefined;
+  };
+}
+
+function gateRows(
+  { example, weights, shape }: Gate,
   b: number,
   head: number,
-): number {
-  const { queryBlocks, keyBlocks, truth, positions, seen, first } = example;
+): GateRows {
+  const { queryBlocks, keyBlocks, positions } = example;
   const { queryHeads, kvHeads, keyHeads, headDim, gateDim, block } = shape;
-  const scale = 1 / Math.sqrt(gateDim);
   const kvHead = Math.floor(head / (queryHeads / kvHeads));
-  const queryRows = rowsOf(example.query, {
+  const query = rowsOf(example.query, {
     at: (b * queryHeads + head) * queryBlocks,
     count: queryBlocks,
     width: headDim,
   });
-  const keyRows = rowsOf(example.key, {
+  const key = rowsOf(example.key, {
     at: (b * kvHeads + kvHead) * keyBlocks,
     count: keyBlocks,
     width: 3 * headDim,
   });
-  const keyMatrix = {
-    of: weights.key,
-    at: (keyHeads === queryHeads ? head : kvHead) * 3 * headDim * gateDim,
+  const keyHead = keyHeads === queryHeads ? head : kvHead;
+  const matrices = {
+    key: { of: weights.key, at: keyHead * 3 * headDim * gateDim },
+    query: weights.query &&
+      { of: weights.query, at: head * headDim * gateDim },
   };
-  const queryMatrix = weights.query &&
-    { of: weights.query, at: head * headDim * gateDim };
-  const turn = (row: Float64Array, position: number) =>
-    rotate(row, position, shape.rotary);
-  const keys = keyRows.map((row, j) =>
-    turn(project(row, keyMatrix, gateDim), j * block)
-  );
+  const { rotary } = shape;
+  return {
+    queries: query.map((row, i) => {
+      const own = matrices.query ? project(row, matrices.query, gateDim) : row;
+      return rotate(own, positions[i], rotary);
+    }),
+    keys: key.map((row, j) =>
+      rotate(project(row, matrices.key, gateDim), j * block, rotary)
+    ),
+    pooled: { query, key },
+    matrices,
+  };
+}
+
+/** A row's softmax over keys; logarithms stay finite where a share is 0. */
+function sharesOf(
+  query: Float64Array,
+  keys: readonly Float64Array[],
+): { readonly shares: readonly number[]; readonly logarithms: number[] } {
+  const logits = keys.map((key) => dot(query, key) / Math.sqrt(query.length));
+  const most = logits.reduce((a, b) => Math.max(a, b), -Infinity);
+  const sum = logits.reduce((total, z) => total + Math.exp(z - most), 0);
+  const logarithms = logits.map((z) => z - most - Math.log(sum));
+  return { shares: logarithms.map(Math.exp), logarithms };
+}
+
+/** The sum over one head of one sequence. */
+function headLoss(
+  gate: Gate,
+  [b, head]: readonly [number, number],
+  gradients: SeerWeights<Float64Array> | undefined,
+): number {
+  const { example, shape } = gate;
+  const { queryBlocks, keyBlocks, truth, positions, seen, first } = example;
+  const { rotary, block, gateDim } = shape;
+  const { queries, keys, pooled, matrices } = gateRows(gate, b, head);
   const keyGradients = keys.map(() => new Float64Array(gateDim));
   let sum = 0;
   for (let i = first; i < queryBlocks; i++) {
-    const own = queryMatrix
-      ? project(queryRows[i], queryMatrix, gateDim)
-      : queryRows[i];
-    const query = turn(own, positions[i]);
-    const { shares, logarithms } = softmax(
-      keys.slice(0, seen[i]).map((key) => scale * dot(query, key)),
-    );
-    const at = ((b * queryHeads + head) * queryBlocks + i) * keyBlocks;
+    const query = queries[i];
+    const { shares, logarithms } = sharesOf(query, keys.slice(0, seen[i]));
+    const at = ((b * shape.queryHeads + head) * queryBlocks + i) * keyBlocks;
     const wanted = truth.subarray(at, at + keyBlocks);
     const mass = wanted.reduce((total, share) => total + share, 0);
-    shares.forEach((_, j) => {
-      if (wanted[j] > 0) {
-        sum += wanted[j] * (Math.log(wanted[j]) - logarithms[j]);
-      }
+    logarithms.forEach((logarithm, j) => {
+      if (wanted[j] > 0) sum += wanted[j] * (Math.log(wanted[j]) - logarithm);
     });
     if (!gradients) continue;
     const queryGradient = new Float64Array(gateDim);
     shares.forEach((share, j) => {
-      const logit = scale * (share * mass - wanted[j]);
+      const product = (share * mass - wanted[j]) / Math.sqrt(gateDim);
       for (let c = 0; c < gateDim; c++) {
-        queryGradient[c] += logit * keys[j][c];
-        keyGradients[j][c] += logit * query[c];
+        queryGradient[c] += product * keys[j][c];
+        keyGradients[j][c] += product * query[c];
       }
     });
-    if (queryMatrix) {
-      const back = turn(queryGradient, -positions[i]);
-      addOuter(gradients.query!, queryMatrix.at, queryRows[i], back);
+    if (matrices.query) {
+      const back = rotate(queryGradient, -positions[i], rotary);
+      addOuter(gradients.query!, matrices.query.at, pooled.query[i], back);
     }
   }
   if (gradients) {
-    keyRows.forEach((row, j) => {
-      const back = turn(keyGradients[j], -j * block);
-      addOuter(gradients.key, keyMatrix.at, row, back);
+    keyGradients.forEach((gradient, j) => {
+      const back = rotate(gradient, -j * block, rotary);
+      addOuter(gradients.key, matrices.key.at, pooled.key[j], back);
     });
   }
   return sum;
@@ -164,7 +224,7 @@ function rowsOf(
 /** A row by a matrix `[in, out]` that begins somewhere. */
 function project(
   row: Float64Array,
-  { of, at }: { readonly of: Float64Array; readonly at: number },
+  { of, at }: Matrix,
   width: number,
 ): Float64Array {
   const out = new Float64Array(width);
@@ -190,7 +250,7 @@ function addOuter(
 function rotate(
   row: Float64Array,
   position: number,
-  rotary: GateRotary | undefined,
+  rotary: GateShape["rotary"],
 ): Float64Array {
   if (!rotary) return row;
   const out = row.slice();
@@ -209,17 +269,4 @@ function rotate(
 
 function dot(a: Float64Array, b: Float64Array): number {
   return a.reduce((sum, x, c) => sum + x * b[c], 0);
-}
-
-/** Shares, and their logarithms, which stay finite where a share is 0. */
-function softmax(
-  logits: readonly number[],
-): {
-  readonly shares: readonly number[];
-  readonly logarithms: readonly number[];
-} {
-  const most = logits.reduce((a, b) => Math.max(a, b), -Infinity);
-  const sum = logits.reduce((total, z) => total + Math.exp(z - most), 0);
-  const logarithms = logits.map((z) => z - most - Math.log(sum));
-  return { shares: logarithms.map(Math.exp), logarithms };
 }

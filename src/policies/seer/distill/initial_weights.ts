@@ -9,7 +9,7 @@ import { checkOptions } from "../../../core/options.ts";
 import { Prng } from "../../../core/prng.ts";
 import type { HostTensor } from "../../../ops/tensors.ts";
 import type { SeerWeights } from "../weights.ts";
-import { checkHeads } from "./options.ts";
+import { checkHeads } from "../gate_sizes.ts";
 
 /**
  * The sizes of a gate's weights.
@@ -64,7 +64,7 @@ export function initialSeerWeights(
     hints: { hidden: "write gateDim", gateHiddenSize: "write gateDim" },
   });
   const { queryHeads, kvHeads, headDim, gateDim, seed = 0 } = options;
-  checkHeads(queryHeads, kvHeads);
+  checkHeads({ queryHeads, kvHeads });
   checkInteger("headDim", headDim, 1, 256);
   if (gateDim !== undefined) checkInteger("gateDim", gateDim, 1, 256);
   checkInteger("seed", seed, 0);

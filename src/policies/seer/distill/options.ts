@@ -8,14 +8,18 @@ import {
   checkBoolean,
   checkFinite,
   checkInteger,
-  checkOneOf,
   checkRange,
-  checkType,
 } from "../../../core/check.ts";
 import { checkOptions } from "../../../core/options.ts";
 import type { HostTensor } from "../../../ops/tensors.ts";
+import {
+  checkHeads,
+  gateRotary,
+  gateSizes,
+  type SeerRotary,
+} from "../gate_sizes.ts";
 import type { SeerWeights } from "../weights.ts";
-import type { GateRotary, GateShape } from "./gradient.ts";
+import type { GateShape } from "./gradient.ts";
 import { float32 } from "./pooled.ts";
 
 /**
@@ -35,7 +39,7 @@ export interface SeerDistillationOptions {
   /** Whether a block of queries sees no later block of keys; it does by default. */
   readonly causal?: boolean;
   /** How gate rows are rotated; `false`: not at all. */
-  readonly rotary?: Partial<GateRotary> | false;
+  readonly rotary?: SeerRotary | false;
   /**
    * The part of each sequence's rows of blocks, from the first on, that do not
    * count, in `[0, 1)`; 1/4 by default, as in the paper's code: they have few
@@ -75,7 +79,7 @@ export function distillationShape(
 ): GateShape {
   checkOptions("SeerDistillation", options, { known: KNOWN, hints: HINTS });
   const { queryHeads, kvHeads, block = 64, skip = 1 / 4 } = options;
-  checkHeads(queryHeads, kvHeads);
+  checkHeads({ queryHeads, kvHeads });
   checkInteger("block", block, 1, 2 ** 15);
   checkBoolean("causal", options.causal);
   checkFinite("skip", skip);
@@ -83,82 +87,14 @@ export function distillationShape(
   return {
     queryHeads,
     kvHeads,
-    ...sizesOf(options.weights, { queryHeads, kvHeads }),
+    ...gateSizes(
+      options.weights,
+      { queryHeads, kvHeads },
+      (name, tensor) => float32(name, tensor).shape,
+    ),
     block,
     causal: options.causal ?? true,
     skip,
-    rotary: rotaryOf(options.rotary),
+    rotary: gateRotary(options.rotary),
   };
-}
-
-/** Throws unless kv heads divide query heads. */
-export function checkHeads(queryHeads: number, kvHeads: number): void {
-  checkInteger("queryHeads", queryHeads, 1, 2 ** 16);
-  checkInteger("kvHeads", kvHeads, 1, queryHeads);
-  checkRange(
-    queryHeads % kvHeads === 0,
-    "queryHeads",
-    `must be a multiple of kvHeads (${kvHeads})`,
-    queryHeads,
-  );
-}
-
-/** What weights say of a gate's sizes. */
-function sizesOf(
-  weights: SeerWeights<HostTensor>,
-  { queryHeads, kvHeads }: Pick<GateShape, "queryHeads" | "kvHeads">,
-): Pick<GateShape, "keyHeads" | "headDim" | "gateDim"> {
-  checkOptions("weights", weights, {
-    known: ["key", "query"],
-    hints: { wk: "write key", wq: "write query" },
-  });
-  const { shape } = float32("weights.key", weights.key);
-  const [heads, inputs, gateDim] = shape;
-  checkType(
-    shape.length === 3 && inputs > 0 && inputs % 3 === 0 && gateDim > 0,
-    "weights.key.shape",
-    "must be [heads, 3 headDim, gateDim]",
-    shape,
-  );
-  const headDim = inputs / 3;
-  const { query } = weights;
-  const [keyHeads, what] = query === undefined
-    ? [queryHeads, "queryHeads, as there is no weights.query"]
-    : [kvHeads, "kvHeads"];
-  checkType(
-    heads === keyHeads,
-    "weights.key heads",
-    `must be ${what} (${keyHeads})`,
-    heads,
-  );
-  checkType(
-    query !== undefined || gateDim === headDim,
-    "weights.key gateDim",
-    `must be headDim (${headDim}), as there is no weights.query`,
-    gateDim,
-  );
-  const expected = [queryHeads, headDim, gateDim];
-  checkType(
-    query === undefined ||
-      float32("weights.query", query).shape.join() === expected.join(),
-    "weights.query.shape",
-    `must be [queryHeads, headDim, gateDim], [${expected.join(", ")}]`,
-    query?.shape,
-  );
-  return { keyHeads, headDim, gateDim };
-}
-
-function rotaryOf(
-  rotary: SeerDistillationOptions["rotary"] = {},
-): GateRotary | undefined {
-  if (rotary === false) return undefined;
-  checkOptions("rotary", rotary, {
-    known: ["base", "pairing"],
-    hints: { theta: "write base", ropeTheta: "write base" },
-  });
-  const { base = 10000, pairing = "half-split" } = rotary;
-  checkFinite("rotary.base", base);
-  checkRange(base > 0, "rotary.base", "must be > 0", base);
-  checkOneOf("rotary.pairing", pairing, ["interleaved", "half-split"]);
-  return { base, pairing };
 }

@@ -41,7 +41,7 @@ export interface ContextKeys {
   readonly key?: GpuTensor | HostTensor | HostBits | StridedTensor | undefined;
   /** Instead of `key`: a cache of ours that holds them. */
   readonly cache?: KvCache | ContiguousCache | undefined;
-  /** With `cache`: the sequence, one of its own or a manager's. */
+  /** With `cache`: the sequence, its own or a manager's; its committed tokens. */
   readonly sequence?: unknown;
   /** With `cache`: the layer; 0 by default. */
   readonly layer?: number | undefined;
@@ -193,7 +193,6 @@ function placesInCache(
   checkInteger("group", group, 0);
   const { kvHeads, headDim, blockSize, segmentBlocks } = cache;
   checkSizes("cache", kvHeads, headDim);
-  // Whose length is asked for once: what is written later is not looked at.
   const found = cache.keysOf([sequence] as never, { group });
   const slotOf = found.kind === "paged"
     ? (token: number) =>
@@ -204,7 +203,11 @@ function placesInCache(
   const unit = format.vector ? 4 : 1;
   const arenas = cache.arenas(layer);
   return {
-    keys: found.lengths[0],
+    // What is reserved and not written yet is no key.
+    keys: Math.min(
+      found.lengths[0],
+      (sequence as { readonly committed: number }).committed,
+    ),
     kvHeads,
     headDim,
     format,

@@ -8,6 +8,7 @@
 import { faultsIn, type SourceFault } from "../../fault.ts";
 
 const PATTERN = ["policies/s2/s2"];
+const REPRO = ["repro/policies/s2"];
 const EVICTION = ["policies/s2/eviction"];
 
 /** Every fault listed for it. */
@@ -182,5 +183,35 @@ export const S2_FAULTS: readonly SourceFault[] = [
       "unseenBlocks(this.#pattern, shifts, { table, kvHead, from }) );",
       "{ const found = unseenBlocks(this.#pattern, shifts, { table, kvHead, from }); table.drop(found); return found; });",
     ],
+  ]),
+  ...faultsIn("keptOf", REPRO, [
+    ["rows see no key of their own", "(BLOCK + 1) / 2", "(BLOCK - 1) / 2"],
+    [
+      "causal attention sees half of all",
+      "length * (length + 1) / 2",
+      "length * length / 2",
+    ],
+  ]),
+  ...faultsIn("keptTokens", REPRO, [
+    [
+      "blocks are given back a block late",
+      "from: length",
+      "from: length - BLOCK",
+    ],
+  ]),
+  ...faultsIn("countS2", REPRO, [
+    [
+      "tiles of all heads are held against one's",
+      "saving: fraction(dense) / fraction(sparse)",
+      "saving: dense.tileCounts.visited / sparse.tileCounts.visited",
+    ],
+  ]),
+  ...faultsIn("countMerged", REPRO, [
+    [
+      "merged tiles cost what single ones do",
+      "work: blocks * loads",
+      "work: loads",
+    ],
+    ["rows are not merged", "queryBlock: blocks * BLOCK", "queryBlock: BLOCK"],
   ]),
 ];

@@ -7,6 +7,7 @@
 import { type Fault, faultsIn, faultsInKernel } from "../../fault.ts";
 
 const GATE = ["policies/seer/gate"];
+const KEYS = ["policies/seer/keys"];
 const SELECTION = ["policies/seer/selection"];
 
 /** Every fault listed for it. */
@@ -27,6 +28,81 @@ export const SEER_FAULTS: readonly Fault[] = [
       "for (var row = begin; row < end; row++) {",
       "for (var row = begin; row + 1u < end; row++) {",
       "all",
+    ],
+  ]),
+  ...faultsInKernel("selection.gate.pool", KEYS, [
+    [
+      "the least of a block begins anew with each append",
+      "least = pooled[at + params.head_vecs];",
+      "least = most;",
+    ],
+    [
+      "the sum of a block begins anew with each append",
+      "sum = pooled[at + 2u * params.head_vecs];",
+      "sum = vec4f(0.0);",
+    ],
+    [
+      "the rows of an append are looked for behind those before",
+      "(row - span.first) * params.token_stride",
+      "row * params.token_stride",
+      "all",
+    ],
+  ]),
+  ...faultsIn("appendParts", KEYS, [
+    [
+      "every append begins with the first block",
+      "first: length",
+      "first: 0 * length",
+    ],
+  ]),
+  ...faultsIn("SeerKeys.append", KEYS, [
+    [
+      "keys are pooled past what there is room for",
+      "this.#lengths[i] + count <= this.#capacity",
+      "count <= this.#capacity + 1",
+    ],
+    [
+      "tokens that a sequence has not are counted",
+      "this.#lengths[i] += count",
+      "this.#lengths[i] += tokens",
+    ],
+  ]),
+  ...faultsIn("SeerKeys.#checkKeys", KEYS, [
+    [
+      "attention may have more keys than are pooled",
+      "this.#lengths[i] === keyCount",
+      "this.#lengths[i] <= keyCount",
+    ],
+    [
+      "attention may have fewer keys than are pooled",
+      "this.#lengths[i] === keyCount",
+      "this.#lengths[i] >= keyCount",
+    ],
+  ]),
+  ...faultsIn("gateTurns", GATE, [
+    [
+      "blocks stand side by side as tokens do",
+      "block * rotary.base **",
+      "rotary.base **",
+    ],
+  ]),
+  ...faultsIn("SeerSelection.select", SELECTION, [
+    [
+      "a gate that sees back is taken for attention that sees ahead",
+      "!gate.causal || shape.causal",
+      "true || shape.causal",
+    ],
+    [
+      "a window that ends at the query is not causal",
+      "shape.window?.right === 0",
+      "shape.window?.right === 1",
+    ],
+  ]),
+  ...faultsIn("SeerSelection.#encode", KEYS, [
+    [
+      "each step selects as the last one",
+      "sequences !== this.#sequences",
+      "sequences.length !== this.#sequences.length",
     ],
   ]),
   ...faultsInKernel("selection.gate.project", GATE, [

@@ -156,6 +156,18 @@ export const SQUEEZED_FIT_FAULTS: readonly Fault[] = [
       "* 1.0",
     ],
   ]),
+  ...faultsIn("src/policies/squeezed/fit/kmeans.ts: drawSeeds", CONTEXT, [
+    [
+      "the last seed labels no key",
+      "first <= clusters; first += SEEDS_A_SUBMIT",
+      "first < clusters; first += SEEDS_A_SUBMIT",
+    ],
+    [
+      "heads past the first workgroup draw no seed",
+      "Math.ceil(heads / SEED_PICK_LANES)",
+      "Math.floor(heads / SEED_PICK_LANES) || 1",
+    ],
+  ]),
   ...faultsIn("src/policies/squeezed/fit/kmeans.ts: kmeans", CONTEXT, [
     [
       "clusters without a row are near to everything",
@@ -196,7 +208,32 @@ export const SQUEEZED_FIT_FAULTS: readonly Fault[] = [
       "places.parts(0, end - first)",
     ],
   ]),
+  ...faultsIn("fitSizes", CONTEXT, [
+    ["a tenth of the keys are clusters", "share(0.05)", "share(0.1)"],
+    [
+      "clusters are counted of all keys",
+      "const members = keys - observationWindow;",
+      "const members = keys;",
+    ],
+    [
+      "few keys have no cluster",
+      "Math.max(1, Math.round(part * members))",
+      "Math.round(part * members)",
+    ],
+  ]),
+  ...faultsIn("keysAtOnce", KERNELS, [
+    [
+      "each head has a binding of its own",
+      "heads * headDim * 4",
+      "headDim * 4",
+    ],
+  ]),
   ...faultsIn("SqueezedContext", CONTEXT, [
+    [
+      "keys of another layer are taken",
+      "layer === this.layer,",
+      "layer !== undefined,",
+    ],
     [
       "the observation window goes into clusters as the context grows",
       "const end = places.keys - observationWindow;",
@@ -206,6 +243,28 @@ export const SQUEEZED_FIT_FAULTS: readonly Fault[] = [
       "updates do not wait for one another",
       "const turn = this.#updating.then(() => this.#grow(keys));",
       "const turn = this.#grow(keys);",
+    ],
+  ]),
+  ...faultsIn("placesInCache", CONTEXT, [
+    [
+      "slots without a key are read as keys",
+      "(sequence as { readonly committed: number }).committed",
+      "Infinity",
+    ],
+    [
+      "copies that wait are not looked at",
+      "cache.copyPending();",
+      "void cache;",
+    ],
+    [
+      "the null block is read as one of the sequence's",
+      "slot >= cache.firstBlock * blockSize",
+      "slot >= 0",
+    ],
+    [
+      "keys of later arenas are read from the first",
+      "(slot - arena * perArena) * kvHeads * headDim",
+      "slot * kvHeads * headDim",
     ],
   ]),
   ...faultsIn("placesInTensor", CONTEXT, [

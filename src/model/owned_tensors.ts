@@ -1,11 +1,11 @@
 /**
- * What a layer of Gated Linear Attention computes on its way.
+ * Tensors that a plan of a model's part owns.
  *
  * @module
  */
 
-import type { Gpu, GpuTensor } from "../../gpu/mod.ts";
-import type { TensorShape } from "../../ops/mod.ts";
+import type { Gpu, GpuTensor } from "../gpu/mod.ts";
+import type { TensorShape } from "../ops/mod.ts";
 
 /** Tensors by name, made together and freed together. */
 export class OwnedTensors<Name extends string> implements Disposable {

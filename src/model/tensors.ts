@@ -1,14 +1,13 @@
 /**
- * What plans of a layer of Gated Linear Attention are given, held against their
- * problem.
+ * What plans of a model's parts are given, held against their problem.
  *
  * @module
  */
 
-import { checkOptions } from "../../core/options.ts";
-import type { Gpu, GpuTensor } from "../../gpu/mod.ts";
-import type { TensorShape } from "../../ops/mod.ts";
-import { checkTensor } from "../../ops/plan/tensors.ts";
+import { checkOptions } from "../core/options.ts";
+import type { Gpu, GpuTensor } from "../gpu/mod.ts";
+import type { TensorShape } from "../ops/mod.ts";
+import { checkTensor } from "../ops/plan/tensors.ts";
 
 /** A name among others, or within what holds it. */
 function named(of: string | undefined, name: string): string {
@@ -20,7 +19,7 @@ function named(of: string | undefined, name: string): string {
  *
  * @throws {TypeError} naming the tensor, and what it is `of`
  */
-export function checkGlaTensors(
+export function checkModelTensors(
   gpu: Gpu,
   tensors: object,
   { wanted, of }: { readonly wanted: object; readonly of?: string },
