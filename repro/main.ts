@@ -28,6 +28,7 @@ import { s2 } from "./policies/s2.ts";
 import { prflash } from "./policies/prflash.ts";
 import { seer } from "./policies/seer.ts";
 import { sharing } from "./sharing/sharing.ts";
+import { squeezed } from "./policies/squeezed.ts";
 import { utilisation } from "./paging/utilisation.ts";
 import { vattention } from "./paging/vattention.ts";
 
@@ -48,6 +49,7 @@ const EXPERIMENTS: Readonly<Record<string, Experiment>> = {
   jrt,
   recall,
   s2,
+  squeezed,
   prflash,
   seer,
 };

@@ -41,8 +41,6 @@ export interface SqueezedThresholds {
    * lower mean are not looked into.
    */
   readonly coarseThreshold?: number | undefined;
-  /** Factor of the dot products; `1 / sqrt(headDim)` by default. */
-  readonly scale?: number | undefined;
 }
 
 /**

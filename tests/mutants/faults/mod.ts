@@ -22,6 +22,7 @@ import { DECODE_FAULTS } from "./kernels/decode.ts";
 import { FEATURE_FAULTS } from "./kernels/features.ts";
 import { NOTATION_FAULTS } from "./kernels/notation.ts";
 import { SQUEEZED_FIT_FAULTS } from "./policies/squeezed_fit.ts";
+import { SQUEEZED_RUN_FAULTS } from "./policies/squeezed_run.ts";
 import { STANDARD_FAULTS } from "./kernels/standard.ts";
 import { KV_FAULTS } from "./kv.ts";
 import { LAYER_FAULTS } from "./layers.ts";
@@ -86,6 +87,7 @@ export const FAULTS: readonly Fault[] = [
   ...DERIVATIVE_FAULTS,
   ...REPRO_FAULTS,
   ...SQUEEZED_FIT_FAULTS,
+  ...SQUEEZED_RUN_FAULTS,
   ...FEATURE_FAULTS,
   ...NOTATION_FAULTS,
   ...ATTENTION_FAULTS,

@@ -98,9 +98,17 @@ export function contextOf(c: ContextCase): Context {
   };
 }
 
-/** Centroids as the device has them. */
+/** Centroids as the device has them; where there is no key, NaN. */
 function rounded(level: ReferenceClusters): ReferenceClusters {
-  return { ...level, centroids: Float32Array.from(level.centroids) };
+  const { centroids, counts } = level;
+  const dim = centroids.length / counts.length;
+  return {
+    ...level,
+    centroids: Float32Array.from(
+      centroids,
+      (x, at) => counts[Math.floor(at / dim)] === 0 ? NaN : x,
+    ),
+  };
 }
 
 /** Clusters of clusters, by chance. */

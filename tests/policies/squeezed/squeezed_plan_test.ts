@@ -185,6 +185,12 @@ const CALLS: readonly Call[] = [
   { c: TWO, fraction: 1 },
   { c: PLAIN, fraction: 0.5, softcap: 0.7, scale: 0.4 },
   { c: { ...PLAIN, queryHeads: 3, kvHeads: 3 }, fraction: 0.5 },
+  // Means that float32 has no number for, and a threshold of 0 keeps.
+  {
+    c: { ...PLAIN, queries: 1, rest: 1, queryHeads: 2 },
+    fraction: 1,
+    scale: 16,
+  },
 ];
 
 gpuTest(
