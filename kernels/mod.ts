@@ -24,7 +24,10 @@ export {
   type ForwardTile,
 } from "./attention/forward.ts";
 export { mergeKernel, type MergeSpec } from "./attention/merge.ts";
-export { mergeStatesKernel } from "./attention/merge_states.ts";
+export {
+  mergeStatesKernel,
+  type MergeStatesSpec,
+} from "./attention/merge_states.ts";
 export type { QuerySpec } from "./attention/query_rows.ts";
 export type { RegisterTile } from "./attention/score_tile.ts";
 export type { AttentionSpec, RunsSpec } from "./attention/spec.ts";

@@ -18,6 +18,7 @@ import { inference } from "./masks/inference.ts";
 import { io } from "./schedules/io_complexity.ts";
 import { lean } from "./schedules/lean.ts";
 import { linear } from "./linear/growth.ts";
+import { longlora } from "./policies/longlora.ts";
 import { jrt } from "./linear/jrt.ts";
 import { memory } from "./schedules/memory.ts";
 import { mosaicbert } from "./packing/mosaicbert.ts";
@@ -51,6 +52,7 @@ const EXPERIMENTS: Readonly<Record<string, Experiment>> = {
   s2,
   squeezed,
   prflash,
+  longlora,
   seer,
 };
 

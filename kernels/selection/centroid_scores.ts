@@ -112,6 +112,19 @@ export function centroidDenominatorsKernel(
  * Sums of S over a chunk of queries; grid: clusters of each chunk of each kv
  * head, 64 a workgroup, folded.
  *
+ * @example What it binds
+ * ```ts
+ * import { centroidSumsKernel, rowFormat } from "@quire/attention/kernels";
+ *
+ * const { bindings } = centroidSumsKernel({
+ *   queryFormat: rowFormat("f32", 64),
+ *   centroidFormat: rowFormat("f32", 64),
+ *   listed: false,
+ * });
+ * console.log(bindings.map(({ name }) => name));
+ * // query centroids counts denominators sums params
+ * ```
+ *
  * @category Kernels
  */
 export function centroidSumsKernel(spec: CentroidScoresSpec): KernelSource {
@@ -132,6 +145,14 @@ export function centroidSumsKernel(spec: CentroidScoresSpec): KernelSource {
 /**
  * The mean of each cluster, 0 for one that was not looked at; grid: clusters of
  * each kv head, 64 a workgroup, folded.
+ *
+ * @example What it binds
+ * ```ts
+ * import { centroidMeansKernel } from "@quire/attention/kernels";
+ *
+ * const { bindings } = centroidMeansKernel({ listed: false });
+ * console.log(bindings.map(({ name }) => name)); // sums means params
+ * ```
  *
  * @category Kernels
  */

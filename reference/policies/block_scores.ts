@@ -93,6 +93,29 @@ export function blockScores(
  * is at least `1 / n`, and what is far below it hardly counts: `x exp(-x) < 1`.
  *
  * @throws {RangeError} if a size is out of range.
+ *
+ * @example Of 64 keys in blocks of 16
+ * ```ts
+ * import { blockScoresBound } from "@quire/attention/reference";
+ *
+ * const problem = {
+ *   query: new Float64Array(64 * 8).fill(1),
+ *   key: new Float64Array(64 * 8).fill(1),
+ *   value: new Float64Array(64 * 8).fill(1),
+ *   batch: 1,
+ *   queryLength: 64,
+ *   keyLength: 64,
+ *   queryHeads: 1,
+ *   kvHeads: 1,
+ *   headDim: 8,
+ *   valueHeadDim: 8,
+ *   scale: 8 ** -0.5,
+ * };
+ * const bound = blockScoresBound(problem, { block: 16, keys: 16 });
+ * console.log(bound < 1e-3); // true
+ * ```
+ *
+ * @category Reference
  */
 export function blockScoresBound(
   problem: ReferenceProblem,

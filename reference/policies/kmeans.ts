@@ -156,6 +156,21 @@ function means(
  * A group that loses its last row keeps its mean; one that never had a row (there
  * are fewer directions than groups) has none, and gets no row.
  *
+ * @example Two directions
+ * ```ts
+ * import { kmeans } from "@quire/attention/reference";
+ *
+ * const { labels, converged } = kmeans({
+ *   rows: [1, 0, 5, 0, 0, 2],
+ *   headDim: 2,
+ *   clusters: 2,
+ *   draws: [0, 0.5],
+ *   iterations: 10,
+ * });
+ * console.log(labels[0] === labels[1], labels[0] !== labels[2], converged);
+ * // true true true
+ * ```
+ *
  * @category Policies
  */
 export function kmeans(

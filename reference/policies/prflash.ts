@@ -29,6 +29,21 @@ export interface BlockDraw {
 /**
  * Whether block `column` is kept of row `row` of blocks.
  *
+ * @example A block that is kept for certain
+ * ```ts
+ * import { blockIsDrawn } from "@quire/attention/reference";
+ *
+ * const draw = {
+ *   probability: (distance: number) => 0.5 ** distance,
+ *   block: 64,
+ *   seed: 1,
+ *   round: 0,
+ *   group: 1,
+ * };
+ * const at = { batch: 0, head: 0, row: 3, column: 3 };
+ * console.log(blockIsDrawn(draw, at)); // true
+ * ```
+ *
  * @category Reference
  */
 export function blockIsDrawn(
@@ -58,6 +73,20 @@ export function blockIsDrawn(
 /**
  * A draw as a mask: causal, and of the blocks that are kept.
  *
+ * @example
+ * ```ts
+ * import { drawnBlocks } from "@quire/attention/reference";
+ *
+ * const sees = drawnBlocks({
+ *   probability: (distance) => 0.5 ** distance,
+ *   block: 64,
+ *   seed: 1,
+ *   round: 0,
+ *   group: 1,
+ * });
+ * console.log(sees(0, 0, 70, 65), sees(0, 0, 70, 71)); // true false
+ * ```
+ *
  * @category Reference
  */
 export function drawnBlocks(draw: BlockDraw): MaskFunction {
@@ -76,6 +105,21 @@ export function drawnBlocks(draw: BlockDraw): MaskFunction {
  * Scores less the logarithm of the chance that their blocks had (Horvitz and
  * Thompson 1952): `exp` of them, over what is kept, sums up to the sum over all
  * keys in the mean.
+ *
+ * @example What was kept by half a chance counts twice
+ * ```ts
+ * import { inverselyWeighted } from "@quire/attention/reference";
+ * import { assertAlmostEquals } from "@std/assert";
+ *
+ * const score = inverselyWeighted({
+ *   probability: (distance) => 0.5 ** distance,
+ *   block: 64,
+ *   seed: 1,
+ *   round: 0,
+ *   group: 1,
+ * });
+ * assertAlmostEquals(Math.exp(score(0, 0, 0, 64, 0)), 2);
+ * ```
  *
  * @category Reference
  */

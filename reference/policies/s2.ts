@@ -6,7 +6,11 @@
 
 import type { MaskFunction } from "../problem.ts";
 
-/** The pattern, with no default. */
+/**
+ * The pattern, with no default.
+ *
+ * @category Reference
+ */
 export interface S2MaskOptions {
   /** Query heads. */
   readonly queryHeads: number;
@@ -32,7 +36,32 @@ export interface S2MaskOptions {
   readonly denseHeads: number;
 }
 
-/** The blocks of keys that rows of block `row` see, of `blocks`, in order. */
+/**
+ * The blocks of keys that rows of block `row` see, of `blocks`, in order.
+ *
+ * @example A band of two blocks, and one block in four
+ * ```ts
+ * import { s2Blocks } from "@quire/attention/reference";
+ *
+ * const options = {
+ *   queryHeads: 1,
+ *   kvHeads: 1,
+ *   block: 64,
+ *   left: 2,
+ *   right: 1,
+ *   stride: 4,
+ *   causal: true,
+ *   relative: false,
+ *   headStep: 1,
+ *   offset: 0,
+ *   denseHeads: 0,
+ * };
+ * console.log(s2Blocks(options, { kvHead: 0, row: 10, blocks: 11 }));
+ * // 0 4 8 9 10
+ * ```
+ *
+ * @category Reference
+ */
 export function s2Blocks(
   options: S2MaskOptions,
   { kvHead, row, blocks }: {
@@ -61,7 +90,31 @@ export function s2Blocks(
   return [...kept].filter((k) => k >= 0 && k <= last).sort((a, b) => a - b);
 }
 
-/** Whether query position `q` of a query head sees key `k`. */
+/**
+ * Whether query position `q` of a query head sees key `k`.
+ *
+ * @example
+ * ```ts
+ * import { s2Mask } from "@quire/attention/reference";
+ *
+ * const sees = s2Mask({
+ *   queryHeads: 1,
+ *   kvHeads: 1,
+ *   block: 64,
+ *   left: 2,
+ *   right: 1,
+ *   stride: 4,
+ *   causal: true,
+ *   relative: false,
+ *   headStep: 1,
+ *   offset: 0,
+ *   denseHeads: 0,
+ * });
+ * console.log(sees(0, 0, 640, 300), sees(0, 0, 640, 330)); // true false
+ * ```
+ *
+ * @category Reference
+ */
 export function s2Mask(options: S2MaskOptions): MaskFunction {
   const { queryHeads, kvHeads, block, causal } = options;
   const known = new Map<string, Set<number>>();

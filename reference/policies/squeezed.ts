@@ -31,9 +31,13 @@ export interface ReferenceClusters {
 export interface ClusterQueries {
   /** `[queries, queryHeads, headDim]`. */
   readonly query: ArrayLike<number>;
+  /** How many there are. */
   readonly queries: number;
+  /** Query heads. */
   readonly queryHeads: number;
+  /** Key/value heads, a divisor of them. */
   readonly kvHeads: number;
+  /** Elements of a row. */
   readonly headDim: number;
   /** Of scores; `1 / sqrt(headDim)` by default. */
   readonly scale?: number | undefined;
@@ -126,6 +130,22 @@ export function clusterScores(problem: ClusterScoresProblem): Float64Array {
  * heads that share the keys.
  *
  * @returns `[kvHeads, clusters]`.
+ *
+ * @example Two query heads of one kv head
+ * ```ts
+ * import { clusterMeans } from "@quire/attention/reference";
+ * import { assertAlmostEquals } from "@std/assert";
+ *
+ * const [one, other] = clusterMeans({
+ *   query: [1, 0, 0, 1],
+ *   queries: 1,
+ *   queryHeads: 2,
+ *   kvHeads: 1,
+ *   headDim: 2,
+ *   level: { clusters: 2, centroids: [1, 0, 0, 1], counts: [4, 4] },
+ * });
+ * assertAlmostEquals(one, other);
+ * ```
  *
  * @category Reference
  */
@@ -231,8 +251,11 @@ export function squeezedLookup(problem: SqueezedLookupProblem): SqueezedLookup {
 export interface LabelledKeys {
   /** `[keys, kvHeads, headDim]`. */
   readonly key: ArrayLike<number>;
+  /** Key/value heads. */
   readonly kvHeads: number;
+  /** Elements of a row. */
   readonly headDim: number;
+  /** Clusters of each head. */
   readonly clusters: number;
   /** `[kvHeads, keys]`, the first keys of `key`. */
   readonly labels: ArrayLike<number>;
@@ -240,6 +263,20 @@ export interface LabelledKeys {
 
 /**
  * The clusters of labelled keys: their means and how many keys they have.
+ *
+ * @example Three keys in two clusters
+ * ```ts
+ * import { clustersOf } from "@quire/attention/reference";
+ *
+ * const { centroids, counts } = clustersOf({
+ *   key: [1, 1, 3, 3, 9, 9],
+ *   kvHeads: 1,
+ *   headDim: 2,
+ *   clusters: 2,
+ *   labels: [0, 0, 1],
+ * });
+ * console.log(centroids, counts); // 2 2 9 9, 2 1
+ * ```
  *
  * @category Reference
  */

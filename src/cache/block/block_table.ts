@@ -238,7 +238,8 @@ export class BlockTable {
 
   /**
    * Gives back blocks wherever they stand, the last first: no later row looks at
-   * them, whatever the policy. Their slots are gone for good.
+   * them, as the policy has it that chose them. Their slots are gone for good.
+   * Tables of a `CacheManager` are its own to drop blocks of.
    *
    * @param indices Their places in the table; those that are gone already stay
    * so.

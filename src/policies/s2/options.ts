@@ -8,7 +8,7 @@
 import {
   checkBoolean,
   checkInteger,
-  checkRange,
+  checkOneOf,
   checkType,
 } from "../../core/check.ts";
 import { checkOptions } from "../../core/options.ts";
@@ -139,18 +139,8 @@ export function patternOf(options: S2Options): S2Pattern {
   checkBoolean("requireCoverage", requireCoverage);
   checkInteger("denseHeads", denseHeads, 0, MAX);
   const { positions = causal ? "absolute" : "relative", headStep } = options;
-  checkRange(
-    positions === "absolute" || positions === "relative",
-    "positions",
-    'must be "absolute" or "relative"',
-    positions,
-  );
-  checkRange(
-    phase === "dkernel" || phase === "vllm",
-    "phase",
-    'must be "dkernel" or "vllm"',
-    phase,
-  );
+  checkOneOf("positions", positions, ["absolute", "relative"]);
+  checkOneOf("phase", phase, ["dkernel", "vllm"]);
   if (headStep !== undefined) checkInteger("headStep", headStep, 0, MAX);
   checkInteger("offset", offset, -MAX, MAX);
   if (positions === "relative") refuseShifts(options);

@@ -165,7 +165,9 @@ export class S2Policy implements AttentionPolicy {
   /**
    * Gives back the blocks of one sequence's tables that no row from a position on
    * sees, however they were shared: what later rows give stays the same, bit by
-   * bit. What is left of a head is its band and one block in `stride`.
+   * bit. What is left of a head is its band and one block in `stride`. Where
+   * `withFallback()` leaves short sequences dense, evict once they are long
+   * enough, not before.
    *
    * @param tables One for each key/value head, in order.
    * @param options `queryHeads` of the layer, and `from`: the first position whose
@@ -175,6 +177,23 @@ export class S2Policy implements AttentionPolicy {
    * freed
    * @throws {RangeError} if `from` is beyond what a table has written, or a table
    * lacks a block that these rows see
+   *
+   * @example Of 64 blocks, what two heads keep for the rows that follow
+   * ```ts
+   * import { BlockPool, BlockTable } from "@quire/attention/cache";
+   * import { s2 } from "@quire/attention/policies";
+   *
+   * const pool = new BlockPool({ numBlocks: 200, blockSize: 16 });
+   * const tables = [new BlockTable(pool), new BlockTable(pool)];
+   * for (const table of tables) {
+   *   table.reserve(1024);
+   *   table.commit();
+   * }
+   * const policy = s2({ block: 16, localBlocks: 4, stride: 8 });
+   * console.log(policy.evict(tables, { queryHeads: 2, from: 1024 })); // 106
+   * console.log(tables.map((table) => table.slot(1023))); // [1039, 2063]
+   * console.log(pool.usedBlocks); // 22
+   * ```
    */
   evict(
     tables: readonly BlockTable[],

@@ -119,8 +119,8 @@ const HINTS = {
  *   causal: true,
  *   select,
  * });
- * const { density, emptyRows } = await select.read();
- * console.log(output.shape, density < 1, emptyRows);
+ * const { density, forcedRows } = await select.read();
+ * console.log(output.shape, density < 1, forcedRows);
  * // [ 1, 64, 2, 4 ] true 6
  * ```
  */
@@ -245,7 +245,7 @@ function givenSource(
     sequences.reduce((most, one) => Math.max(most, one[name]), 0);
   const [queries, keys] = [most("queryCount"), most("keyCount")];
   const { block } = shape;
-  checkPlaces(sequences, Math.ceil(keys / block) * block);
+  checkPlaces(sequences, block);
   const strides = rowStrides(problem);
   const side = (name: "query" | "key") => ({
     side: name,
@@ -314,16 +314,17 @@ function scratchOf(
   }));
 }
 
-/** Throws where queries stand past the keys that there is room for. */
-function checkPlaces(sequences: readonly SeerSequence[], room: number): void {
-  sequences.forEach(({ queryOffset, queryCount }, i) =>
+/** Throws where a query stands past the blocks of its sequence's keys. */
+function checkPlaces(sequences: readonly SeerSequence[], block: number): void {
+  sequences.forEach(({ queryOffset, queryCount, keyCount }, i) => {
+    const room = Math.ceil(keyCount / block) * block;
     checkRange(
       queryCount === 0 || queryOffset + queryCount <= room,
       `queryOffset of sequence ${i}`,
-      `must place no query past the blocks of keys (${room})`,
+      `must place no query past its blocks of keys (${room})`,
       queryOffset,
-    )
-  );
+    );
+  });
 }
 
 /** Throws unless a call has the sequences that a selection is for. */

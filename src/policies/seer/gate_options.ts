@@ -62,10 +62,6 @@ export interface SeerGateOptions {
    * 2 by default. Not while decoding, where a block is one query.
    */
   readonly denseRows?: number;
-  /** With `below`: what shorter sequences do. */
-  readonly fallback?: "dense";
-  /** With `fallback`: sequences of fewer keys keep all. */
-  readonly below?: number;
   /**
    * Whether a block of queries shares its softmax among the blocks at its own
    * position and before (default), or among all. Say what attention is told.
@@ -84,8 +80,6 @@ export interface SeerShape extends GateHeads, WeightSizes {
   readonly block: number;
   readonly rule: SeerRule;
   readonly denseRows: number;
-  /** Sequences of fewer keys keep all. */
-  readonly below: number;
   readonly causal: boolean;
   readonly rotary: Required<SeerRotary> | undefined;
   readonly layer: number | undefined;
@@ -103,8 +97,6 @@ const KNOWN = [
   "density",
   "topK",
   "denseRows",
-  "fallback",
-  "below",
   "causal",
   "rotary",
   "layer",
@@ -121,6 +113,8 @@ const HINTS = {
   headDim: "it is that of weights.key",
   layerIdx: "write layer",
   lastBlockDense: "write denseRows",
+  fallback: "wrap what select() gives in withFallback()",
+  below: "wrap what select() gives in withFallback()",
   ropeTheta: "write rotary: { base }",
 };
 
@@ -133,25 +127,11 @@ const HINTS = {
 export function seerShape(options: SeerGateOptions): SeerShape {
   checkOptions("SeerGate.create()", options, { known: KNOWN, hints: HINTS });
   const { weights, queryHeads, kvHeads, block = 64, denseRows = 2 } = options;
-  const { below } = options;
   checkHeads({ queryHeads, kvHeads });
   checkInteger("block", block, 1, 2 ** 15);
   checkInteger("denseRows", denseRows, 0);
   checkBoolean("causal", options.causal);
-  const { fallback, layer } = options;
-  checkType(
-    fallback === undefined || fallback === "dense",
-    "fallback",
-    'must be "dense"',
-    fallback,
-  );
-  checkType(
-    (fallback === undefined) === (below === undefined),
-    below === undefined ? "below" : "fallback",
-    `must be given with ${below === undefined ? "fallback" : "below"}`,
-    below ?? fallback,
-  );
-  if (below !== undefined) checkInteger("below", below, 0);
+  const { layer } = options;
   if (layer !== undefined) checkInteger("layer", layer, 0);
   return {
     queryHeads,
@@ -165,7 +145,6 @@ export function seerShape(options: SeerGateOptions): SeerShape {
     block,
     rule: ruleOf(options),
     denseRows,
-    below: below ?? 0,
     causal: options.causal ?? true,
     rotary: gateRotary(options.rotary),
     layer,

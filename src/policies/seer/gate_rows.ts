@@ -35,13 +35,13 @@ export function placeOfBlock(
 /**
  * What the kernels know of a row of blocks. Kept in any case are the blocks that
  * its queries stand in, so that none is left without a key, and all where the
- * row or its sequence is to be dense.
+ * row is to be dense.
  */
 export function gateRow(
   sequence: SeerSequence,
   row: number,
-  { block, causal, below, queryBlock, denseRows }:
-    & Pick<SeerShape, "block" | "causal" | "below">
+  { block, causal, queryBlock, denseRows }:
+    & Pick<SeerShape, "block" | "causal">
     & QueryBlocks,
 ): RecordValues<typeof GATE_ROW.fields> {
   const { queryCount, keyCount, queryOffset } = sequence;
@@ -51,7 +51,7 @@ export function gateRow(
   const last = queryOffset + Math.min((row + 1) * queryBlock, queryCount) - 1;
   const end = Math.min(Math.max(Math.floor(last / block) + 1, 0), blocks);
   const seen = causal ? end : blocks;
-  if (row >= rows - denseRows || keyCount < below) {
+  if (row >= rows - denseRows) {
     return { seen, forced_first: 0, forced_end: seen };
   }
   const first = placeOfBlock(sequence, row, { block, queryBlock });

@@ -192,7 +192,7 @@ export class SeerKeys implements Disposable {
 
   /**
    * Makes the policy of a step's queries over the keys that are pooled by then.
-   * `denseRows` does not hold for it, but `below` does.
+   * `denseRows` does not hold for it.
    *
    * @throws {TypeError} for a tensor of other heads or sizes, or another layer
    */

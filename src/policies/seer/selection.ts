@@ -24,7 +24,8 @@ import { gateRow, type QueryBlocks, type SeerSequence } from "./gate_rows.ts";
 import { scoreParts } from "./score_parts.ts";
 
 /**
- * What a gate kept, read back.
+ * What a gate kept, read back; `policyReport()` counts its pairs and bytes, with
+ * `selected: blocks`, and draws it.
  *
  * @category Policies
  */
@@ -33,8 +34,11 @@ export interface SeerReport {
   readonly blocks: BlockMask;
   /** Of the blocks that rows may see, the part that is kept, in `[0, 1]`. */
   readonly density: number;
-  /** Rows of blocks whose share chose none: they have only those at their own. */
-  readonly emptyRows: number;
+  /**
+   * Rows of blocks of which the gate chose none: they would be empty, but for
+   * what they keep in any case.
+   */
+  readonly forcedRows: number;
   /** All rows of blocks that may see any. */
   readonly rows: number;
 }
@@ -194,7 +198,7 @@ export class SeerSelection implements AttentionPolicy, Disposable {
     const blocks = await this.mask.read(options);
     const counts = await gpu.readOne(this.counts, options);
     const { heads, queryBlocks, keyBlocks } = this.mask.grid;
-    let [kept, visible, emptyRows, rows] = [0, 0, 0, 0];
+    let [kept, visible, forcedRows, rows] = [0, 0, 0, 0];
     for (let row = 0; row < counts.length; row++) {
       const sequence = sequences[Math.floor(row / (heads * queryBlocks))];
       if (sequence === undefined) continue;
@@ -205,15 +209,15 @@ export class SeerSelection implements AttentionPolicy, Disposable {
       if (seen === 0) continue;
       rows++;
       visible += seen;
-      if (counts[row] === 0) emptyRows++;
-      for (let block = 0; block < keyBlocks; block++) {
+      if (counts[row] === 0) forcedRows++;
+      for (let block = 0; block < seen; block++) {
         if (blocks.levels[row * keyBlocks + block] !== 0) kept++;
       }
     }
     return {
       blocks,
       density: visible === 0 ? 1 : kept / visible,
-      emptyRows,
+      forcedRows,
       rows,
     };
   }

@@ -78,7 +78,7 @@ const OWNER = "SqueezedPolicy.create()";
  *   select,
  * });
  * console.log(output.data[0]); // 2
- * console.log((await select.read()).draw()); // the last call's
+ * console.log((await select.read()).draw().text); // █·█·█
  * ```
  *
  * @category Policies

@@ -198,15 +198,18 @@ Deno.test("evict() refuses by name, and changes nothing", () => {
   assertEquals(pool.usedBlocks, 13);
 });
 
-const [PROMPT, TOKENS, WIDTH] = [60, 85, 16];
+/** Two sequences, of which the second is shorter. */
+const PROMPTS = [60, 33];
+const STEPS = 25;
+const WIDTH = 16;
 const BLOCK_SIZE = 4;
 
-/** What rows behind the prompt give, a key/value head a table. */
+/** What rows behind the prompts give, each key/value head with a table. */
 async function decode(
   gpu: Gpu,
   { numBlocks, evict }: { readonly numBlocks: number; readonly evict: boolean },
-): Promise<Float32Array> {
-  const [query, key, value] = inputs();
+): Promise<Float32Array[]> {
+  const sequences = PROMPTS.map(inputs);
   const { queryHeads, kvHeads } = HEADS;
   const policy = s2(OPTIONS);
   const select = policy.forHeadTables(HEADS);
@@ -216,58 +219,74 @@ async function decode(
     kvHeads: 1,
     headDim: WIDTH,
   });
-  const tables = Array.from({ length: kvHeads }, () => cache.createSequence());
+  const tables = PROMPTS.map(() =>
+    Array.from({ length: kvHeads }, () => cache.createSequence())
+  );
   const made: GpuTensor[] = [];
-  const upload = (data: Float32Array, shape: readonly number[]) => {
-    const tensor = gpu.tensor(data, shape);
+  const upload = (data: number[], shape: readonly number[]) => {
+    const tensor = gpu.tensor(Float32Array.from(data), shape);
     made.push(tensor);
     return tensor;
   };
-  /** Rows of tokens, head by head. */
-  const rowsOf = (data: Float32Array, from: number, end: number) => {
-    const out: number[] = [];
-    for (let h = 0; h < kvHeads; h++) {
-      for (let t = from; t < end; t++) {
-        const at = (t * kvHeads + h) * WIDTH;
-        out.push(...data.subarray(at, at + WIDTH));
-      }
-    }
-    return upload(Float32Array.from(out), [out.length / WIDTH, 1, WIDTH]);
-  };
-  const append = (from: number, end: number) =>
-    cache.append(
-      tables.map((sequence) => ({ sequence, count: end - from })),
-      { key: rowsOf(key, from, end), value: rowsOf(value, from, end) },
+  /** Appends tokens to all sequences, their rows head by head. */
+  const append = (spans: readonly (readonly [from: number, end: number])[]) => {
+    const rows = (name: "key" | "value") => {
+      const out = sequences.flatMap((own, i) => {
+        const found: number[] = [];
+        for (let h = 0; h < kvHeads; h++) {
+          for (let t = spans[i][0]; t < spans[i][1]; t++) {
+            const at = (t * kvHeads + h) * WIDTH;
+            found.push(...own[name].subarray(at, at + WIDTH));
+          }
+        }
+        return found;
+      });
+      return upload(out, [out.length / WIDTH, 1, WIDTH]);
+    };
+    const requests = tables.flatMap((own, i) =>
+      own.map((sequence) => ({ sequence, count: spans[i][1] - spans[i][0] }))
     );
-  const giveBack = (from: number) => {
+    cache.append(requests, { key: rows("key"), value: rows("value") });
     if (!evict) return;
-    policy.evict(tables, { queryHeads, from });
+    // Rows of the last token are yet to be computed.
+    tables.forEach((own, i) =>
+      policy.evict(own, { queryHeads, from: spans[i][1] - 1 })
+    );
     poisonFree(gpu, cache);
   };
-  append(0, PROMPT);
-  giveBack(PROMPT);
+  append(PROMPTS.map((end) => [0, end] as const));
   const outputs: GpuTensor[] = [];
-  for (let t = PROMPT; t < TOKENS; t++) {
-    append(t, t + 1);
+  for (let step = 0; step < STEPS; step++) {
+    append(
+      PROMPTS.map((prompt) => [prompt + step, prompt + step + 1] as const),
+    );
     const row = queryHeads * WIDTH;
+    const queries = sequences.flatMap(({ query }, i) => {
+      const at = (PROMPTS[i] + step) * row;
+      return [...query.subarray(at, at + row)];
+    });
     const { output } = await attention(gpu, {
-      query: upload(query.subarray(t * row, (t + 1) * row), [
-        kvHeads,
+      query: upload(queries, [
+        PROMPTS.length * kvHeads,
         1,
         queryHeads / kvHeads,
         WIDTH,
       ]),
       cache,
-      sequences: tables,
+      sequences: tables.flat(),
       select,
       tiles: TILES.small!,
     });
     outputs.push(output);
-    giveBack(t + 1);
   }
   const rows = await gpu.read(outputs) as Float32Array[];
   for (const tensor of [...made, ...outputs]) tensor.destroy();
-  return Float32Array.from(rows.flatMap((one) => [...one]));
+  return PROMPTS.map((_, i) => {
+    const row = queryHeads * WIDTH;
+    return Float32Array.from(
+      rows.flatMap((one) => [...one.subarray(i * row, (i + 1) * row)]),
+    );
+  });
 }
 
 /** NaN in the null block and in every block that nobody holds. */
@@ -283,39 +302,47 @@ function poisonFree(gpu: Gpu, cache: KvCache): void {
   }
 }
 
-function inputs(): Float32Array[] {
-  return [HEADS.queryHeads, HEADS.kvHeads, HEADS.kvHeads].map((heads, i) =>
-    normals([TOKENS, heads, WIDTH], i + 1).data as Float32Array
-  );
+/** Rows of all tokens of a sequence, `[tokens, heads, WIDTH]`. */
+function inputs(prompt: number) {
+  const rows = (heads: number, seed: number) =>
+    normals([prompt + STEPS, heads, WIDTH], seed).data as Float32Array;
+  const { queryHeads, kvHeads } = HEADS;
+  return {
+    query: rows(queryHeads, prompt),
+    key: rows(kvHeads, prompt + 1),
+    value: rows(kvHeads, prompt + 2),
+  };
 }
 
 gpuTest(
   "decode is the same, bit by bit, when blocks that a head is done with are reused",
   async (_, gpu) => {
-    const kept = await decode(gpu, { numBlocks: 64, evict: false });
-    // Room for the prompt and one block: all that follows is in freed ones.
-    const evicted = await decode(gpu, { numBlocks: 32, evict: true });
+    const kept = await decode(gpu, { numBlocks: 96, evict: false });
+    // Room for the prompts and one block: all that follows is in freed ones.
+    const needed = PROMPTS.map((prompt) => 2 * Math.ceil(prompt / BLOCK_SIZE));
+    const numBlocks = needed.reduce((sum, blocks) => sum + blocks) + 2;
+    const evicted = await decode(gpu, { numBlocks, evict: true });
     assertEquals(evicted, kept);
-    const [query, key, value] = inputs();
-    const problem = {
-      query,
-      key,
-      value,
-      batch: 1,
-      queryLength: TOKENS,
-      keyLength: TOKENS,
-      ...HEADS,
-      headDim: WIDTH,
-      valueHeadDim: WIDTH,
-      scale: Math.fround(1 / Math.sqrt(WIDTH)),
-      mask: s2Mask(s2MaskOptions(OPTIONS, HEADS)),
-    };
-    const from = PROMPT * HEADS.queryHeads * WIDTH;
-    const { ok, max } = compareWithBound({
-      actual: evicted,
-      expected: oracle(problem).output.subarray(from),
-      bound: errorBound(problem, { keys: 8, gate: GATES.wgsl }).output,
+    PROMPTS.forEach((prompt, i) => {
+      const tokens = prompt + STEPS;
+      const problem = {
+        ...inputs(prompt),
+        batch: 1,
+        queryLength: tokens,
+        keyLength: tokens,
+        ...HEADS,
+        headDim: WIDTH,
+        valueHeadDim: WIDTH,
+        scale: Math.fround(1 / Math.sqrt(WIDTH)),
+        mask: s2Mask(s2MaskOptions(OPTIONS, HEADS)),
+      };
+      const from = prompt * HEADS.queryHeads * WIDTH;
+      const { ok, max } = compareWithBound({
+        actual: evicted[i],
+        expected: oracle(problem).output.subarray(from),
+        bound: errorBound(problem, { keys: 8, gate: GATES.wgsl }).output,
+      });
+      assert(ok, `${max}`);
     });
-    assert(ok, `${max}`);
   },
 );

@@ -8,8 +8,15 @@ import {
   classifyMask,
   maskFunction,
 } from "../../../src/mods/mod.ts";
-import type { PolicyShape } from "../../../src/ops/mod.ts";
-import { s2, type S2Heads, type S2Options } from "../../../src/policies/mod.ts";
+import { attentionProblem, type PolicyShape } from "../../../src/ops/mod.ts";
+import { plannedProblem } from "../../../repro/schedules/schedule_plans.ts";
+import {
+  policyReport,
+  s2,
+  type S2Heads,
+  type S2Options,
+} from "../../../src/policies/mod.ts";
+import { countDensity } from "../../../repro/policies/s2_counts.ts";
 import { property } from "../../support/property.ts";
 import { type S2Case, s2Cases, s2MaskOptions } from "./patterns.ts";
 
@@ -209,6 +216,78 @@ Deno.test("tiles that are visited are the blocks that the pattern keeps", () => 
     ).length
   );
   assertEquals(merged.density().visited, either.reduce((a, b) => a + b));
+});
+
+Deno.test("plans of grouped heads visit the tiles in which a row sees a key", () => {
+  const [length, block] = [512, 32];
+  const heads = { queryHeads: 8, kvHeads: 2 };
+  const options = { block, localBlocks: 2, stride: 3, denseHeads: 1 };
+  const tensor = (heads: number) => ({
+    dtype: "f32" as const,
+    shape: [1, length, heads, 64],
+  });
+  const { explanation } = plannedProblem(
+    attentionProblem({
+      query: tensor(heads.queryHeads),
+      key: tensor(heads.kvHeads),
+      value: tensor(heads.kvHeads),
+      select: s2(options),
+    }),
+    "fused",
+    { splits: 1 },
+  );
+  const { tile } = explanation.kernels.forward;
+  // Packed rows: the query heads of a key/value head share a tile.
+  const queries = tile.rows / 4;
+  const plain = s2MaskOptions(options, heads);
+  let [visited, full] = [0, 0];
+  for (let kvHead = 0; kvHead < heads.kvHeads; kvHead++) {
+    for (let q = 0; q < length; q += queries) {
+      const row = Math.floor(q / block);
+      for (const k of s2Blocks(plain, { kvHead, row, blocks: BLOCKS + 2 })) {
+        for (let key = k * block; key < (k + 1) * block; key += tile.keys) {
+          if (key < q + queries) visited++;
+          if (key + tile.keys <= q + 1) full++;
+        }
+      }
+    }
+  }
+  assertEquals([visited, full], [
+    explanation.tileCounts.visited,
+    explanation.tileCounts.full,
+  ]);
+});
+
+Deno.test("a report has a pattern's density, and the bytes of its heads", () => {
+  const tensor = (tokens: number) => ({
+    dtype: "f32" as const,
+    shape: [1, tokens, 4, 64],
+  });
+  const policy = s2({ localBlocks: 4, stride: 5 });
+  const report = (queries: number, keys: number, select = policy) =>
+    policyReport(select, {
+      query: tensor(queries),
+      key: tensor(keys),
+      value: tensor(keys),
+      causal: true,
+    });
+  const prompt = report(640, 640);
+  assertEquals(prompt.density, countDensity(5, 640));
+  assertEquals([prompt.emptyRows, prompt.keyBytes], [0, prompt.denseKeyBytes]);
+  // One more token: of each head its band, and a fifth of the blocks before.
+  const { keyBytes, draw, pairs } = report(1, 641);
+  assertEquals(keyBytes, pairs * 2 * 64 * 4);
+  const one = s2Blocks(
+    s2MaskOptions({ localBlocks: 4, stride: 5 }, {
+      queryHeads: 4,
+    }),
+    { kvHead: 0, row: 10, blocks: 11 },
+  );
+  const [line] = draw({ tileQueries: 1, tileKeys: 64 }).text.split("\n");
+  assertEquals(
+    [...line].flatMap((character, k) => character === "·" ? [] : [k]),
+    one,
+  );
 });
 
 Deno.test("a stride of one is causal attention, tile by tile", () => {

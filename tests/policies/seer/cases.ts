@@ -31,7 +31,8 @@ export interface SeerCase {
   readonly block?: number;
   readonly dtype?: DType;
   readonly causal?: boolean;
-  readonly queryOffset?: number;
+  /** Keys behind the last query of each sequence. */
+  readonly before?: number;
   readonly pairing?: "interleaved" | "half-split" | "none";
   readonly seed?: number;
 }
@@ -100,7 +101,7 @@ export function seerData(c: SeerCase): SeerData {
     },
     block,
     queryBlock: block,
-    queryOffset: c.queryOffset ?? keys - queries,
+    queryOffset: keys - queries - (c.before ?? 0),
     causal,
     ...(pairing !== "none" && { rotary: { pairing, base: BASE } }),
   }));

@@ -4,14 +4,17 @@
  */
 
 import { assert, assertEquals } from "@std/assert";
+import fc from "fast-check";
 import { seerSelect, seerTopK } from "../../../reference/policies/seer.ts";
 import {
   SeerGate,
   type SeerGateOptions,
   type SeerSelection,
 } from "../../../src/policies/mod.ts";
+import type { Gpu } from "../../../src/gpu/mod.ts";
 import { gpuTest } from "../../support/gpu.ts";
 import { checkResult } from "../../support/layer_runner.ts";
+import { checkProperty } from "../../support/property.ts";
 import {
   allScores,
   given,
@@ -32,59 +35,90 @@ const CASES: readonly SeerCase[] = [
   // More blocks than lanes, and than bits of a word.
   { lengths: [[7, 96]], block: 1, queryHeads: 4, headDim: 4 },
   // More queries than keys: the first ones see none.
-  { lengths: [[40, 17]], queryOffset: -23 },
+  { lengths: [[40, 17]] },
+  { lengths: [[20, 41], [30, 30]], before: 5 },
 ];
 
 const HALF: readonly SeerCase[] = [
   { lengths: [[20, 30]], dtype: "f16", gateDim: 8 },
 ];
 
+/** Sequences of any lengths and places, of few kernels. */
+const ANY_CASE: fc.Arbitrary<SeerCase> = fc.record({
+  lengths: fc.array(fc.tuple(fc.nat({ max: 40 }), fc.nat({ max: 60 })), {
+    minLength: 1,
+    maxLength: 3,
+  }),
+  kvHeads: fc.constantFrom(1, 2, 4),
+  block: fc.constantFrom(1, 3, 8, 16),
+  causal: fc.boolean(),
+  before: fc.constantFrom(0, 5),
+  seed: fc.nat(),
+});
+
 gpuTest(
   "shares are the twin's, and so are the blocks of them",
   async (_, gpu) => {
-    const owned: { destroy(): void }[] = [];
-    const keep = <T extends { destroy(): void }>(one: T): T => {
-      owned.push(one);
-      return one;
-    };
-    const runs: Run[] = [];
-    try {
-      const half = gpu.features.has("shader-f16") ? HALF : [];
-      for (const c of [...CASES, ...half]) {
-        const data = seerData(c);
-        // A density is for sequences of as many blocks.
-        const density = data.problems.length === 1 ? [{ density: 0.6 }] : [];
-        for (const rule of [{ threshold: 0.2 }, { topK: 2 }, ...density]) {
-          const gate = keep(
-            await SeerGate.create(gpu, { ...data.gate, ...rule }),
-          );
-          const select = keep(await gate.select(given(data)));
-          runs.push({ c, data, rule, select });
-        }
-      }
-      gpu.submit("selections", (encoder) => {
-        for (const { data, select } of runs) record(encoder, select, data);
-      });
-      const arrays = await gpu.read(
-        runs.flatMap(({ select }) => [
-          select.scores,
-          select.counts,
-          select.mask.bits,
-        ]),
-      );
-      runs.forEach((run, i) => {
-        const [scores, counts, bits] = arrays.slice(3 * i);
-        checkRun(run, {
-          scores: scores as Float32Array,
-          counts: counts as Uint32Array,
-          bits: bits as Uint32Array,
-        });
-      });
-    } finally {
-      for (const one of owned) one.destroy();
-    }
+    const half = gpu.features.has("shader-f16") ? HALF : [];
+    await checkCases(gpu, [...CASES, ...half]);
   },
 );
+
+gpuTest(
+  "so they are of sequences of any lengths and places",
+  async (_, gpu) => {
+    await checkProperty(
+      "so they are of sequences of any lengths and places",
+      [fc.array(ANY_CASE, { minLength: 3, maxLength: 3 })],
+      (cases) => checkCases(gpu, cases),
+      { runs: 2 },
+    );
+  },
+);
+
+/** Runs cases in one submit, each with every rule, and holds what they give. */
+async function checkCases(gpu: Gpu, cases: readonly SeerCase[]): Promise<void> {
+  const owned: { destroy(): void }[] = [];
+  const keep = <T extends { destroy(): void }>(one: T): T => {
+    owned.push(one);
+    return one;
+  };
+  const runs: Run[] = [];
+  try {
+    for (const c of cases) {
+      const data = seerData(c);
+      // A density is for sequences of as many blocks.
+      const density = data.problems.length === 1 ? [{ density: 0.6 }] : [];
+      for (const rule of [{ threshold: 0.2 }, { topK: 2 }, ...density]) {
+        const gate = keep(
+          await SeerGate.create(gpu, { ...data.gate, ...rule }),
+        );
+        const select = keep(await gate.select(given(data)));
+        runs.push({ c, data, rule, select });
+      }
+    }
+    gpu.submit("selections", (encoder) => {
+      for (const { data, select } of runs) record(encoder, select, data);
+    });
+    const arrays = await gpu.read(
+      runs.flatMap(({ select }) => [
+        select.scores,
+        select.counts,
+        select.mask.bits,
+      ]),
+    );
+    runs.forEach((run, i) => {
+      const [scores, counts, bits] = arrays.slice(3 * i);
+      checkRun(run, {
+        scores: scores as Float32Array,
+        counts: counts as Uint32Array,
+        bits: bits as Uint32Array,
+      });
+    });
+  } finally {
+    for (const one of owned) one.destroy();
+  }
+}
 
 /** A selection, and of what. */
 interface Run {

@@ -25,9 +25,11 @@ import {
 } from "../../../src/ops/mod.ts";
 import { SOFTWARE_TILES } from "../../../src/ops/attention/variants/tiles.ts";
 import {
+  policyReport,
   SeerGate,
   type SeerGateOptions,
   type SeerSelectOptions,
+  withFallback,
 } from "../../../src/policies/mod.ts";
 import { gpuTest } from "../../support/gpu.ts";
 import { given, record, seerData } from "./cases.ts";
@@ -38,8 +40,6 @@ const tiles = {
 
 /** Two sequences of as many queries as keys, and one that goes on. */
 const CASE = { lengths: [[40, 40], [70, 70], [13, 50]], block: 8 } as const;
-
-type Rule = Partial<SeerGateOptions>;
 
 gpuTest(
   "attention sees the blocks that are kept, and no other",
@@ -52,18 +52,26 @@ gpuTest(
       using gate = await SeerGate.create(gpu, { ...data.gate, threshold });
       using select = await gate.select(given(data));
       const { output } = await attention(gpu, { ...call, select });
-      const { blocks, density, emptyRows, rows } = await select.read();
+      const { blocks, density, forcedRows, rows } = await select.read();
       const masked = await attention(gpu, { ...call, blockMask: blocks });
       assertEquals(output.data, masked.output.data, `threshold ${threshold}`);
       assertEquals(rows, 4 * (5 + 9 + 2));
+      const report = policyReport(select, {
+        ...given(data),
+        value: data.value,
+        causal: true,
+      }, { selected: blocks });
+      assertEquals(report.emptyRows, 0);
       if (threshold === 0) {
+        assertEquals(report.pairs, report.densePairs);
         assertEquals(output.data, dense.output.data);
-        assertEquals([density, emptyRows], [1, 0]);
+        assertEquals([density, forcedRows], [1, 0]);
       } else {
         assert(density < kept, `${density} of ${threshold}`);
+        assert(report.density < 1 && report.keyBytes <= report.denseKeyBytes);
       }
       // A row has a share of 1 where it sees one block alone.
-      if (threshold === 1) assertEquals(emptyRows, 4 * (4 + 8 + 2));
+      if (threshold === 1) assertEquals(forcedRows, 4 * (4 + 8 + 2));
       kept = density;
     }
     for (const rule of [{ topK: 9 }, { threshold: 1, denseRows: 9 }]) {
@@ -96,13 +104,11 @@ gpuTest(
 
 gpuTest("what a row keeps does not depend on its batch", async (_, gpu) => {
   const data = seerData(CASE);
-  const rule: Rule = {
+  using gate = await SeerGate.create(gpu, {
+    ...data.gate,
     topK: 2,
     denseRows: 1,
-    fallback: "dense",
-    below: 50,
-  };
-  using gate = await SeerGate.create(gpu, { ...data.gate, ...rule });
+  });
   using select = await gate.select(given(data));
   gpu.submit("select", (encoder) => record(encoder, select, data));
   const all = await gpu.readOne(select.scores) as Float32Array;
@@ -147,10 +153,30 @@ gpuTest("what a row keeps does not depend on its batch", async (_, gpu) => {
       assertEquals(all[there], score, `sequence ${i}, ${at}`);
       assertEquals(blocks.levels[there], report.blocks.levels[at]);
     });
-    // Those of fewer than 50 keys keep all.
-    assertEquals(report.density === 1, i === 0);
   }
 });
+
+gpuTest(
+  "short sequences keep all where withFallback() says so",
+  async (_, gpu) => {
+    const data = seerData(CASE);
+    using gate = await SeerGate.create(gpu, { ...data.gate, topK: 1 });
+    using select = await gate.select(given(data));
+    const policy = withFallback(select, { below: 50 });
+    const call = { ...given(data), value: data.value, causal: true, tiles };
+    const { output } = await attention(gpu, { ...call, select: policy });
+    const dense = await attention(gpu, call);
+    // Those of the first sequence, of 40 keys.
+    const short = 40 * 4 * 8;
+    assertEquals(
+      output.data.slice(0, short),
+      dense.output.data.slice(0, short),
+    );
+    assertNotEquals(output.data.slice(short), dense.output.data.slice(short));
+    const { density } = await select.read();
+    assert(density < 1);
+  },
+);
 
 gpuTest(
   "chunks that begin where blocks do select as the whole prompt",
@@ -325,8 +351,7 @@ gpuTest("what a gate is not for is refused", async (_, gpu) => {
       [{ topK: 0 }, RangeError, "topK must be an integer in 1.."],
       [{ topK: 1, block: 0 }, RangeError, "block must be an integer in 1.."],
       [{ topK: 1, denseRows: -1 }, RangeError, "denseRows must be"],
-      [{ topK: 1, below: 4 }, TypeError, "fallback must be given with below"],
-      [{ topK: 1, fallback: "dense" }, TypeError, "below must be given with"],
+      [{ topK: 1, below: 4 }, TypeError, "in withFallback()"],
       [{ topK: 1, kvHeads: 3 }, RangeError, "queryHeads must be a multiple"],
       [{ topK: 1, queryHeads: 8 }, TypeError, "weights.key heads must be"],
       [{ topK: 1, nzRatio: 1 }, TypeError, "write density"],
@@ -362,7 +387,7 @@ gpuTest("what a gate is not for is refused", async (_, gpu) => {
   await refused(
     { ...own, queryOffset: 1 },
     RangeError,
-    "queryOffset of sequence 0 must place no query past the blocks of keys (40)",
+    "queryOffset of sequence 0 must place no query past its blocks of keys (40)",
   );
   await refused(
     { ...own, threshold: 1 } as never,

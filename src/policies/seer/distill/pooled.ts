@@ -9,6 +9,7 @@
 import { checkRange, checkType } from "../../../core/check.ts";
 import { checkOptions } from "../../../core/options.ts";
 import { describeTensor, type HostTensor } from "../../../ops/tensors.ts";
+import type { GateHeads, WeightSizes } from "../gate_sizes.ts";
 
 /**
  * What a gate learns from: rows of sequences of equal lengths, and how much their
@@ -29,13 +30,7 @@ export interface SeerExample {
 }
 
 /** Sizes of a gate. */
-export interface GateSizes {
-  readonly queryHeads: number;
-  readonly kvHeads: number;
-  /** Heads of the gate's keys: the query heads, or the kv heads. */
-  readonly keyHeads: number;
-  readonly headDim: number;
-  readonly gateDim: number;
+export interface GateSizes extends GateHeads, WeightSizes {
   /** Tokens of a block. */
   readonly block: number;
   /** Whether a block of queries sees no later block of keys. */

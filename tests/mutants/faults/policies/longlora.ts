@@ -9,6 +9,7 @@ import { faultsIn, type SourceFault } from "../../fault.ts";
 
 const POLICY = ["policies/longlora/longlora"];
 const RAGGED = ["policies/longlora/ragged"];
+const REPRO = ["repro/policies/longlora"];
 const REACH = ["reference/policies/reachability"];
 
 /** Every fault listed for it. */
@@ -144,5 +145,28 @@ export const LONGLORA_FAULTS: readonly SourceFault[] = [
   ]),
   ...faultsIn("reference/policies/reachability.ts: product", REACH, [
     ["only the last path counts", "|= b[", "= b["],
+  ]),
+  ...faultsIn("repro/policies/longlora_counts.ts: countLength", REPRO, [
+    [
+      "a query does not see itself",
+      "(end - start + 1) / 2",
+      "(end - start - 1) / 2",
+    ],
+    ["causal attention is of one head", "? HEADS : 1", "? 1 : 1"],
+    [
+      "the last tile of keys is not needed",
+      "Math.floor(start / keys) + 1",
+      "Math.floor(start / keys)",
+    ],
+  ]),
+  ...faultsIn("repro/policies/longlora_counts.ts: runsOf", REPRO, [
+    ["all heads are shifted", "head >= HEADS / 2", "head >= 0"],
+  ]),
+  ...faultsIn("countReach", REPRO, [
+    ["what the first token depends on", "(tokens - 1) * tokens", "0, tokens"],
+  ]),
+  ...faultsIn("countWrapped", REPRO, [
+    ["a head that is not shifted is looked at", "HEADS - 1", "0"],
+    ["queries see themselves", "key = query + 1", "key = query"],
   ]),
 ];

@@ -160,13 +160,6 @@ export const SEER_FAULTS: readonly Fault[] = [
       "countOneBits(chosen | forced)",
     ],
   ]),
-  ...faultsIn("gateRow", SELECTION, [
-    [
-      "a sequence of as many keys as the fallback says is dense too",
-      "keyCount < below",
-      "keyCount <= below",
-    ],
-  ]),
   ...faultsIn("gateRow", GATE, [
     [
       "one row too few is dense",
