@@ -29,6 +29,20 @@ import { checkRows } from "./rows.ts";
  * S2-Attention as a policy; {@linkcode s2} makes it. It knows no length and no
  * number of heads: those are of the call.
  *
+ * @example What two heads keep of six blocks
+ * ```ts
+ * import { s2 } from "@quire/attention/policies";
+ *
+ * const policy = s2({ block: 64, localBlocks: 2, stride: 4 });
+ * const heads = { queryHeads: 4, kvHeads: 2 };
+ * const keptBy = (kvHead: number) =>
+ *   [0, 1, 2, 3, 4, 5].filter((column) =>
+ *     policy.keeps(heads, { kvHead, row: 5, column })
+ *   );
+ * console.log(keptBy(0).length, keptBy(1).length); // of six blocks
+ * console.log(policy.kvEfficient); // true
+ * ```
+ *
  * @category Policies
  */
 export class S2Policy implements AttentionPolicy {

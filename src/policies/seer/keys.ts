@@ -52,6 +52,32 @@ export interface SeerStepOptions {
  * is counted when its append is recorded; keys that were appended cannot be
  * taken back but by `clear()`, as a maximum forgets what it was of.
  *
+ * @example A prompt of 16 tokens, then one more
+ * ```ts
+ * import { openGpu } from "@quire/attention";
+ * import { SeerGate } from "@quire/attention/policies";
+ *
+ * using gpu = await openGpu();
+ * const weights = { key: gpu.tensor(new Float32Array(12 * 4).fill(1), [1, 12, 4]) };
+ * using gate = await SeerGate.create(gpu, {
+ *   weights,
+ *   queryHeads: 1,
+ *   kvHeads: 1,
+ *   block: 8,
+ *   topK: 1,
+ * });
+ * using keys = await gate.keys({ sequences: 1, capacity: 64 });
+ * const tokens = (count: number) =>
+ *   gpu.tensor(new Float32Array(count * 4).fill(1), [1, count, 1, 4]);
+ * gpu.submit("keys", (encoder) => {
+ *   keys.append(encoder, tokens(16));
+ *   keys.append(encoder, tokens(1));
+ * });
+ * console.log(keys.lengths); // [17]
+ * using select = await keys.select({ query: tokens(1) }); // for attention()
+ * console.log(select.name); // seer
+ * ```
+ *
  * @category Policies
  */
 export class SeerKeys implements Disposable {

@@ -68,6 +68,28 @@ export interface SelectionSource extends QueryBlocks {
  * that attention runs, it looks at the same tensors anew, before. Its memory is
  * its own, to be freed by `destroy()`.
  *
+ * @example What it says of a run
+ * ```ts
+ * import { attention, openGpu } from "@quire/attention";
+ * import { SeerGate } from "@quire/attention/policies";
+ *
+ * using gpu = await openGpu();
+ * const rows = gpu.tensor(new Float32Array(64 * 4).fill(1), [1, 64, 1, 4]);
+ * const weights = { key: gpu.tensor(new Float32Array(12 * 4).fill(1), [1, 12, 4]) };
+ * using gate = await SeerGate.create(gpu, {
+ *   weights,
+ *   queryHeads: 1,
+ *   kvHeads: 1,
+ *   block: 8,
+ *   topK: 2,
+ * });
+ * using select = await gate.select({ query: rows, key: rows });
+ * const call = { query: rows, key: rows, value: rows, causal: true };
+ * await attention(gpu, { ...call, select });
+ * console.log(await gpu.readOne(select.counts)); // 1, 2, 2, ... of each row
+ * console.log((await select.mask.read()).density().ratio < 1); // true
+ * ```
+ *
  * @category Policies
  */
 export class SeerSelection implements AttentionPolicy, Disposable {

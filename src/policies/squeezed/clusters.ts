@@ -62,6 +62,20 @@ export interface ClusterSizes {
  * @throws {TypeError} if a tensor is missing, destroyed, of another Gpu or dtype,
  * or shapes do not fit
  *
+ * @example
+ * ```ts
+ * import { openGpu } from "@quire/attention";
+ * import { clusterSizes } from "@quire/attention/policies";
+ *
+ * using gpu = await openGpu();
+ * const sizes = clusterSizes(gpu, {
+ *   centroids: gpu.empty("f32", [2, 8, 64]),
+ *   counts: gpu.empty("u32", [2, 8]),
+ *   labels: gpu.empty("u32", [2, 100]),
+ * });
+ * console.log(sizes.clusters, sizes.keys, sizes.coarse); // 8 100 0
+ * ```
+ *
  * @category Policies
  */
 export function clusterSizes(

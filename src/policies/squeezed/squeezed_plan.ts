@@ -327,6 +327,26 @@ export class SqueezedPlan implements Disposable {
  * @throws {UnsupportedError} for f16 on a device without `shader-f16`, and for
  * more clusters than the adapter's loops go through
  *
+ * @example One query of four heads, whose tensors come later
+ * ```ts
+ * import { openGpu } from "@quire/attention";
+ * import { planSqueezedAttention } from "@quire/attention/policies";
+ *
+ * using gpu = await openGpu();
+ * using plan = await planSqueezedAttention(gpu, {
+ *   query: { dtype: "f32", shape: [1, 1, 4, 64] },
+ *   key: { dtype: "f32", shape: [1, 128, 2, 64] },
+ *   value: { dtype: "f32", shape: [1, 128, 2, 64] },
+ *   clusters: {
+ *     centroids: gpu.empty("f32", [2, 8, 64]),
+ *     counts: gpu.empty("u32", [2, 8]),
+ *     labels: gpu.empty("u32", [2, 100]),
+ *   },
+ *   threshold: 0.01,
+ * });
+ * await plan.update({ keyLength: 101 }); // of 128 that there is room for
+ * ```
+ *
  * @category Policies
  */
 export async function planSqueezedAttention(
