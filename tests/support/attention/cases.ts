@@ -13,6 +13,7 @@ import type { DType } from "../../../src/core/dtype.ts";
 import { Prng } from "../../../src/core/prng.ts";
 import { type MaskSpec, readMask, readScore, type ScoreSpec } from "./mods.ts";
 import { type BlocksSpec, seesBlocks } from "./block_specs.ts";
+import { policyReadings, type PolicySpec } from "./policies.ts";
 
 /** What queries, keys and values look like. */
 export type Distribution =
@@ -65,6 +66,9 @@ export interface AttentionCase {
   readonly masks?: readonly MaskSpec[];
   readonly score?: ScoreSpec;
   readonly blocks?: BlocksSpec;
+  readonly policy?: PolicySpec;
+  /** Whether the policy is `select`, as it is by default, or its mods are given. */
+  readonly policyBy?: "select" | "mods";
   readonly queryOffset?: number;
   readonly dropout?: Dropout;
   /** How many keys each sequence has from one before it; 0 by default. */
@@ -215,6 +219,8 @@ export function referenceProblem(
   if (c.blocks) {
     sees.push(seesBlocks(c.blocks, c.seed, { offsets, queryHeads }));
   }
+  const policy = c.policy && policyReadings(c);
+  if (policy) sees.push(policy.sees);
   const { seed } = c;
   const keep = c.dropout && dropoutKeep(c.dropout);
   const score = readScore(c.score ?? {}, queryHeads, { seed, offsets });
@@ -230,7 +236,10 @@ export function referenceProblem(
     // What the kernel multiplies by is a float32.
     scale: Math.fround(c.scale ?? 1 / Math.sqrt(headDim)),
     queryOffset: offsetOf(c, c.sequences[index]),
-    score: score && ((s, _, h, q, k) => score(s, index, h, q, k)),
+    score: (score || policy) && ((s, _, h, q, k) => {
+      const own = score ? score(s, index, h, q, k) : s;
+      return policy ? policy.change(own, index, h, q, k) : own;
+    }),
     mask: sees.length > 0
       ? (_, h, q, k) => sees.every((see) => see(index, h, q, k))
       : undefined,

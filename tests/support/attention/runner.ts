@@ -29,6 +29,7 @@ import {
 } from "./cases.ts";
 import { readBias, readMask } from "./mods.ts";
 import { blockMaskOf, levelsOfSpec } from "./block_specs.ts";
+import { policyMods, readPolicy } from "./policies.ts";
 import { hostOf, isRectangular, type Storage, store } from "./storage.ts";
 
 /** On any adapter, small enough to compile fast. */
@@ -77,19 +78,26 @@ export function modOptions(
   c: AttentionCase,
 ): Omit<AttentionOptions<never>, "query" | "key" | "value"> {
   const { score = {} } = c;
+  const chosen = c.policy && c.policyBy === "mods" ? policyMods(c) : undefined;
+  const maskMods = [
+    ...(c.masks ?? []).map((mask) => readMask(mask, c.seed, offsetsOf(c)).mod),
+    ...(chosen?.maskMods ?? []),
+  ];
+  const scoreMods = [
+    ...(score.bias ? [readBias(score.bias, c.seed, offsetsOf(c)).mod] : []),
+    ...(chosen?.scoreMods ?? []),
+  ];
   return {
     ...(c.scale !== undefined && { scale: c.scale }),
     ...(c.causal !== undefined && { causal: c.causal }),
     ...(c.window && { window: c.window }),
-    ...(c.masks && {
-      maskMod: c.masks.map((mask) => readMask(mask, c.seed, offsetsOf(c)).mod),
-    }),
+    ...(maskMods.length > 0 && { maskMod: maskMods }),
+    ...(c.policy && !chosen && { select: readPolicy(c.policy) }),
     ...(c.blocks && !c.blocks.device &&
       { blockMask: blockMaskOf(c.blocks, c.seed) }),
     ...(score.softcap !== undefined && { softcap: score.softcap }),
     ...(score.alibi && { alibi: true }),
-    ...(score.bias &&
-      { scoreMod: readBias(score.bias, c.seed, offsetsOf(c)).mod }),
+    ...(scoreMods.length > 0 && { scoreMod: scoreMods }),
     ...(c.queryOffset !== undefined && { queryOffset: c.queryOffset }),
     ...(c.dropout && { dropout: c.dropout }),
     returnLse: c.lse ?? true,
