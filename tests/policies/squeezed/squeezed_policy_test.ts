@@ -14,7 +14,7 @@ import {
   planAttention,
 } from "../../../src/ops/mod.ts";
 import type { GpuTensor } from "../../../src/gpu/mod.ts";
-import { SqueezedPolicy } from "../../../src/policies/mod.ts";
+import { policyReport, SqueezedPolicy } from "../../../src/policies/mod.ts";
 import { TILES } from "../../support/attention/runner.ts";
 import { gpuTest } from "../../support/gpu.ts";
 import { clustersOn, contextOf, lookupOf, PLAIN } from "./contexts.ts";
@@ -175,7 +175,8 @@ gpuTest(
         const { ok, max } = compareWithBound({ actual, expected, bound });
         assert(ok, `run ${i} is ${max} off, of ${bound}`);
       });
-      const { levels, grid } = await select.read();
+      const selected = await select.read();
+      const { levels, grid } = selected;
       const seen = Array.from(
         { length: kvHeads },
         (_, head) =>
@@ -188,6 +189,12 @@ gpuTest(
         seen.flatMap((row) => [...row].map((x) => x === 2)),
         [...kept].map((x) => x === 1),
       );
+      // What it must read: kept keys once for each kv head, and those behind.
+      const report = policyReport(select, plain, { selected });
+      const rows = kept.reduce((sum, bit) => sum + bit, 0) + kvHeads * C.rest;
+      assertEquals(report.keyBytes, rows * 2 * headDim * 4);
+      assertEquals(report.denseKeyBytes, kvHeads * keys * 2 * headDim * 4);
+      assertEquals(report.emptyRows, 0);
     } finally {
       for (const one of owned) one.destroy();
     }
