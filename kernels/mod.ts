@@ -62,7 +62,7 @@ export {
   type CentroidScoresSpec,
   centroidSumsKernel,
 } from "./selection/centroid_scores.ts";
-export { compactKernel } from "./selection/compact.ts";
+export { compactKernel, type CompactSpec } from "./selection/compact.ts";
 export { keepMembersKernel } from "./selection/keep_members.ts";
 export {
   selectBlocksKernel,

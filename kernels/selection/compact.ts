@@ -7,9 +7,10 @@
  * bits [rows, words]   list [rows, members]   counts [rows]   taken [rows, words]
  * ```
  *
- * Of the list the first `counts` are written as `member * member_stride + row *
- * row_stride`, which may be the place of a key; those after them are that of
- * member 0, so that whoever reads too far reads what is there. `taken` says of
+ * Of the list the first `counts` are written as `token * member_stride + row *
+ * row_stride`, which may be the place of a key: the token is the member or, where
+ * tokens are in blocks, what a block table makes of it. Those after them are that
+ * of member 0, so that whoever reads too far reads what is there. `taken` says of
  * each place of the list whether it is one of the first.
  *
  * @module
@@ -20,6 +21,16 @@ import { groupEntry } from "../entry.ts";
 import { kernelOf } from "../fragment.ts";
 import { BLOCKS_A_WORD } from "../fragments/selection.ts";
 import { wgsl } from "../wgsl.ts";
+
+/**
+ * What the kernel's source depends on.
+ *
+ * @category Kernels
+ */
+export interface CompactSpec {
+  /** Whether members are tokens that a block table finds. */
+  readonly paged: boolean;
+}
 
 /** Invocations of a workgroup, a word each. */
 export const COMPACT_LANES = 64;
@@ -37,24 +48,34 @@ export function compactLoops(words: number): number {
  * ```ts
  * import { compactKernel } from "@quire/attention/kernels";
  *
- * const { bindings } = compactKernel();
+ * const { bindings } = compactKernel({ paged: false });
  * console.log(bindings.map(({ name }) => name));
  * // bits list counts taken params
  * ```
  *
  * @category Kernels
  */
-export function compactKernel(): KernelSource {
+export function compactKernel({ paged }: CompactSpec): KernelSource {
   const scope = {
+    paged,
     lanes: COMPACT_LANES,
     last: COMPACT_LANES - 1,
     each: BLOCKS_A_WORD,
   };
   return kernelOf({
-    label: "selection.compact/u32",
+    label: `selection.compact/u32${paged ? ".paged" : ""}`,
     fragments: [{
       bindings: [
         { name: "bits", type: "array<u32>", access: "read" },
+        ...(paged
+          ? [
+            {
+              name: "block_table",
+              type: "array<u32>",
+              access: "read",
+            } as const,
+          ]
+          : []),
         { name: "list", type: "array<u32>", access: "read_write" },
         { name: "counts", type: "array<u32>", access: "read_write" },
         { name: "taken", type: "array<u32>", access: "read_write" },
@@ -66,6 +87,7 @@ export function compactKernel(): KernelSource {
         members: "u32",
         member_stride: "u32",
         row_stride: "u32",
+        ...(paged && { block_size: "u32" }),
       },
       code: wgsl(DECLARATIONS, scope),
     }],
@@ -92,7 +114,13 @@ fn sum_lanes(own: vec3u, lane: u32) {
 }
 
 fn entry_of(member: u32, row: u32) -> u32 {
-  return member * params.member_stride + row * params.row_stride;
+  @if paged
+  let block = member / params.block_size;
+  let token = block_table[block] * params.block_size + member - block * params.block_size;
+  @else
+  let token = member;
+  @end
+  return token * params.member_stride + row * params.row_stride;
 }
 `;
 

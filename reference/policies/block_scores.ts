@@ -94,28 +94,26 @@ export function blockScores(
  *
  * @throws {RangeError} if a size is out of range.
  *
- * @example Of 64 keys in blocks of 16
+ * @example What a kernel may be off by
  * ```ts
  * import { blockScoresBound } from "@quire/attention/reference";
+ * import { assert } from "@std/assert";
  *
- * const problem = {
- *   query: new Float64Array(64 * 8).fill(1),
- *   key: new Float64Array(64 * 8).fill(1),
- *   value: new Float64Array(64 * 8).fill(1),
+ * const bound = blockScoresBound({
+ *   query: [0],
+ *   key: [5, 7],
+ *   value: [1, 2],
  *   batch: 1,
- *   queryLength: 64,
- *   keyLength: 64,
+ *   queryLength: 1,
+ *   keyLength: 2,
  *   queryHeads: 1,
  *   kvHeads: 1,
- *   headDim: 8,
- *   valueHeadDim: 8,
- *   scale: 8 ** -0.5,
- * };
- * const bound = blockScoresBound(problem, { block: 16, keys: 16 });
- * console.log(bound < 1e-3); // true
+ *   headDim: 1,
+ * }, { block: 1, keys: 16 });
+ * assert(bound > 0 && bound < 1e-5);
  * ```
  *
- * @category Reference
+ * @category Error bounds
  */
 export function blockScoresBound(
   problem: ReferenceProblem,

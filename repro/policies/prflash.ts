@@ -22,6 +22,7 @@ import {
   ROUNDS_FAMILY,
   type RoundsData,
 } from "./prflash_counts.ts";
+import { prflashTimes } from "./prflash_times.ts";
 
 const LENGTHS: readonly number[] = [1024, 2048, 4096];
 const SEEDS = 16;
@@ -165,4 +166,7 @@ function reportOf(data: PrFlashData): Report {
 }
 
 /** PrFlashAttention's figures, of chances that are this library's. */
-export const prflash: Experiment = { count: () => reportOf(countPrFlash()) };
+export const prflash: Experiment = {
+  count: () => reportOf(countPrFlash()),
+  timing: prflashTimes,
+};

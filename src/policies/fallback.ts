@@ -8,6 +8,7 @@ import { checkInteger, checkOneOf, checkType } from "../core/check.ts";
 import { checkOptions } from "../core/options.ts";
 import {
   Bool,
+  bool,
   Float,
   type Int,
   type MaskMod,
@@ -32,7 +33,8 @@ export interface FallbackOptions {
 
 /**
  * A policy that leaves sequences of fewer keys than `below` as they are: a short
- * sequence has little to save, and some policies keep too little of it. Each
+ * sequence has little to save, and some policies keep too little of it. They are
+ * causal where the call is, or where the policy makes it so by itself. Each
  * sequence by itself, so that a row does not depend on its batch: mods hold for
  * the others of a batch, and blocks of the short ones are all selected. Where
  * all are short, the device selects nothing.
@@ -54,7 +56,6 @@ export interface FallbackOptions {
  *   key: rows,
  *   value: rows,
  *   cuSeqlens: [0, 32, 96],
- *   causal: true,
  * });
  * console.log(pairs); // 2080: 1056 of the short sequence, dense, and 1024
  * console.log(density < 0.5); // true
@@ -82,7 +83,9 @@ export function withFallback(
   return {
     name: policy.name,
     select(shape) {
-      const { maskMods, scoreMods, blocks } = policy.select(shape);
+      const { maskMods, scoreMods, blocks, causal = false } = policy.select(
+        shape,
+      );
       const short = shape.sequences.map(({ keyCount }) => keyCount < below);
       // Mods stay where all are short, too: kernels are the same then, and rows'
       // bits are what they are in any batch.
@@ -91,9 +94,10 @@ export function withFallback(
         short.map(Number),
       );
       return {
-        maskMods: maskMods?.map((mod) => orShort(mod, isShort)),
+        maskMods: maskMods?.map((mod) => orShort(mod, { isShort, causal })),
         scoreMods: scoreMods?.map((mod) => unlessShort(mod, isShort)),
         blocks: blocks && allOfShort(policy.name, blocks, { shape, short }),
+        causal,
       };
     },
   };
@@ -102,11 +106,17 @@ export function withFallback(
 /** Whether a sequence is short, as 0 or 1. */
 type IsShort = (batch: Int) => Int;
 
-function orShort({ name, expression }: MaskMod, isShort: IsShort): MaskMod {
-  return maskMod(
-    name,
-    ({ batch }) => isShort(batch).eq(1).or(new Bool(expression)),
-  );
+function orShort(
+  { name, expression }: MaskMod,
+  { isShort, causal }: {
+    readonly isShort: IsShort;
+    readonly causal: boolean;
+  },
+): MaskMod {
+  return maskMod(name, ({ batch, query, key }) => {
+    const dense = causal ? key.le(query) : bool(true);
+    return isShort(batch).eq(1).select(dense, new Bool(expression));
+  });
 }
 
 function unlessShort(

@@ -1,7 +1,10 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import {
   type AttentionPolicy,
+  experimentalPrFlash,
+  longlora,
   policyReport,
+  s2,
   withFallback,
 } from "../../src/policies/mod.ts";
 import { maskMod, scoreMod } from "../../src/mods/mod.ts";
@@ -107,6 +110,27 @@ Deno.test("withFallback() visits what dense attention and the policy visit", () 
     2 * (32 * 33 / 2) + long,
   );
   assertEquals(pairsOf(withFallback(near, { below: 32 })), pairsOf(near));
+});
+
+Deno.test("withFallback() leaves short sequences as causal as the policy", () => {
+  const { query, key, value, cuSeqlens } = ragged([32, 64]);
+  const call = { query, key, value, cuSeqlens };
+  const draw = { family: "geometric", gamma: 0.5, block: 8, seed: 1 } as const;
+  const causal = 32 * 33 / 2 + 64 * 65 / 2;
+  for (
+    const [policy, pairs] of [
+      [s2({ block: 8, localBlocks: 1, stride: 4 }), causal],
+      [s2({ block: 8, localBlocks: 1, stride: 4, causal: false }), 5120],
+      [longlora({ groupSize: 8 }), causal],
+      [longlora({ groupSize: 8, variant: "wrap" }), causal],
+      [experimentalPrFlash(draw), causal],
+    ] as const
+  ) {
+    const dense = withFallback(policy, { below: 65 });
+    assertEquals(policyReport(dense, call).pairs, HEADS * pairs, policy.name);
+    const twice = withFallback(dense, { below: 65 });
+    assertEquals(policyReport(twice, call).pairs, HEADS * pairs, policy.name);
+  }
 });
 
 /** One query block a sequence, of which every second key block is selected. */

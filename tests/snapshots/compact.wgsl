@@ -33,7 +33,8 @@ fn sum_lanes(own: vec3u, lane: u32) {
 }
 
 fn entry_of(member: u32, row: u32) -> u32 {
-  return member * params.member_stride + row * params.row_stride;
+  let token = member;
+  return token * params.member_stride + row * params.row_stride;
 }
 
 @compute @workgroup_size(64)

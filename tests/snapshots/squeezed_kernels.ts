@@ -37,6 +37,7 @@ export const SQUEEZED_SNAPSHOTS: readonly (readonly [string, KernelSource])[] =
     ["centroid_means", centroidMeansKernel({ listed: false })],
     ["centroid_means_listed", centroidMeansKernel({ listed: true })],
     ["keep_members", keepMembersKernel()],
-    ["compact", compactKernel()],
+    ["compact", compactKernel({ paged: false })],
+    ["compact_paged", compactKernel({ paged: true })],
     ["merge_states_by_head_f32", mergeStatesKernel(whole, { byHead: true })],
   ];

@@ -73,8 +73,9 @@ const NAME = "longlora";
  * Groups lie by position in the sequence, from 0: `floor(position / G)`, shifted
  * `floor((position + G - floor(G / 2)) / G)`. Rotary positions are those of the
  * sequence, not of the group. The last group is shorter where groups do not
- * divide the sequence. It is causal by itself, `causal: true` changes nothing;
- * but for `variant: "wrap"`, see there.
+ * divide the sequence. It is causal by itself, so `causal: true` changes nothing,
+ * but where `withFallback()` leaves short sequences without it; with `variant:
+ * "wrap"` it is refused, see there.
  *
  * @throws {TypeError} for unknown options, and values of another type
  * @throws {RangeError} for values out of range
@@ -151,6 +152,7 @@ export function longlora(options: LongLoraOptions = {}): LongLoraPolicy {
           shifted: shiftedHeads === "none" ? undefined : queryHeads / 2,
           keys: wraps ? sequences.map(({ keyCount }) => keyCount) : undefined,
         })],
+        causal: true,
       };
     },
   };

@@ -155,6 +155,7 @@ export function experimentalPrFlash(options: PrFlashOptions): PrFlashPolicy {
       return {
         maskMods: [drawnMask(drawn, { state, group })],
         scoreMods: mode === "ht" ? [inverseChances(drawn)] : [],
+        causal: true,
       };
     },
   };

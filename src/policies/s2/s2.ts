@@ -126,7 +126,7 @@ export class S2Policy implements AttentionPolicy {
     const maskMods = this.maskMods(shape);
     if (this.#pattern.requireCoverage) this.#checkCoverage(shape);
     checkRows(this.#pattern, shiftsOf(this.#pattern, shape), shape);
-    return { maskMods };
+    return { maskMods, causal: this.#pattern.causal };
   }
 
   /**

@@ -232,11 +232,13 @@ export class SqueezedContext implements SqueezedClusters, Disposable {
    * `observationWindow`: each goes to the cluster whose direction is nearest, of
    * those that k-means has found, and is part of that cluster's mean from then
    * on. Directions stay, so it is the same however many calls the keys come in:
-   * labels bit for bit, means but for their rounding. What the keys are far from
+   * labels bit for bit, means but for their rounding. Where keys are far from
    * what was clustered, a context made anew looks up better.
    *
    * Give all keys of the context, or its sequence; those that are in clusters are
-   * not read again. Commands that were submitted before see what was before.
+   * not read again. Commands that were submitted before see what was before;
+   * plans and policies that were made of the context are to be made anew, and
+   * refuse to go on.
    *
    * @throws {TypeError} as {@linkcode SqueezedContext.create} does, for keys of
    * other heads or sizes, or if it is destroyed

@@ -54,8 +54,16 @@ export interface LookupProblem {
   readonly coarseThreshold: number;
   /** Keys that get a bit: those after the ones in clusters are all kept. */
   readonly keys: number;
-  /** Whether places of keys that have one are listed too. */
-  readonly gather: boolean;
+  /** Whether places of keys that have one are listed too, and by which blocks. */
+  readonly gather: boolean | KeyBlocks;
+}
+
+/** Keys in blocks. */
+export interface KeyBlocks {
+  /** Ids of the sequence's blocks, in order. */
+  readonly table: Uint32Array;
+  /** Tokens of a block. */
+  readonly size: number;
 }
 
 /** What each level has of its own. */
@@ -116,19 +124,23 @@ export function lookupParts(gpu: Gpu, problem: LookupProblem): ProgramParts {
       threshold,
     }),
   );
-  if (problem.gather) {
+  const { gather } = problem;
+  const blocks = typeof gather === "object" ? gather : undefined;
+  if (gather) {
     dispatches.push(
       compact(gpu, { rows: kvHeads, members: problem.keys }, {
         list: "key_table",
         counts: "key_counts",
         taken: "key_places",
-      }, { member_stride: kvHeads, row_stride: 1 }),
+        ...(blocks && { block_table: "key_blocks" }),
+      }, { member_stride: kvHeads, row_stride: 1, block_size: blocks?.size }),
     );
   }
   return {
     dispatches,
+    ...(blocks && { words: { key_blocks: blocks.table } }),
     scratch: {
-      ...(problem.gather && { bits: 4 * kvHeads * bitWords(problem.keys) }),
+      ...(gather && { bits: 4 * kvHeads * bitWords(problem.keys) }),
       denominators: 4 * kvHeads * rows,
       sums: 4 * kvHeads * chunks * Math.max(clusters, coarse),
       ...(coarse > 0 && {
@@ -225,23 +237,34 @@ function keepMembers(
   };
 }
 
-/**
- * The list of the members that have a bit.
- *
- * @param at Where in it a member is: `member * member_stride + row * row_stride`;
- * by default it is the member.
- */
+/** What stands in a list for a member: see the kernel. */
+interface ListPlaces {
+  readonly member_stride: number;
+  readonly row_stride: number;
+  /** Where members are tokens in blocks. */
+  readonly block_size?: number | undefined;
+}
+
+/** The list of the members that have a bit; by default of their numbers. */
 function compact(
   { limits }: Gpu,
   { rows, members }: { readonly rows: number; readonly members: number },
   aliases: Dispatch["aliases"] = {},
-  at = { member_stride: 1, row_stride: 0 },
+  { block_size, ...at }: ListPlaces = { member_stride: 1, row_stride: 0 },
 ): Dispatch {
   const row_words = bitWords(members);
   const row_chunks = Math.ceil(row_words / COMPACT_LANES);
+  const paged = block_size !== undefined;
   return {
-    source: compactKernel(),
-    uniforms: { rows, members, row_words, row_chunks, ...at },
+    source: compactKernel({ paged }),
+    uniforms: {
+      rows,
+      members,
+      row_words,
+      row_chunks,
+      ...at,
+      ...(paged && { block_size }),
+    },
     grid: foldGrid(rows * row_chunks, limits),
     aliases,
   };

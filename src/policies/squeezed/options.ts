@@ -21,6 +21,7 @@ import {
   clusterSizes,
   type SqueezedClusters,
 } from "./clusters.ts";
+import type { KeyBlocks } from "./lookup.ts";
 
 /**
  * Which keys of a fixed context are kept.
@@ -52,10 +53,15 @@ export interface SqueezedOptions<Tensor = AnyTensor>
   extends SqueezedThresholds {
   /** `[1, queries, queryHeads, headDim]`, f32 or f16. */
   readonly query: Tensor;
-  /** `[1, keys, kvHeads, headDim]`: the context's in its order, then the others. */
+  /**
+   * `[1, keys, kvHeads, headDim]`: the context's in its order, then the others;
+   * or blocks, `[numBlocks, blockSize, kvHeads, headDim]`.
+   */
   readonly key: Tensor;
-  /** `[1, keys, kvHeads, valueHeadDim]`. */
+  /** `[1, keys, kvHeads, valueHeadDim]`, or blocks as the keys. */
   readonly value: Tensor;
+  /** With blocks: the ids of the sequence's, in order. */
+  readonly blockTable?: Uint32Array | undefined;
   /** Written keys, the queries' own as the last; all that there is room for. */
   readonly keyLength?: number | undefined;
   /** Factor of the dot products; `1 / sqrt(headDim)` by default. */
@@ -76,8 +82,10 @@ export interface SqueezedProblem {
   readonly headDim: number;
   readonly valueHeadDim: number;
   readonly sizes: ClusterSizes;
-  /** Keys that there is room for. */
+  /** Tokens of the key tensor. */
   readonly room: number;
+  /** Where keys are in blocks. */
+  readonly blocks: KeyBlocks | undefined;
   readonly keyLength: number;
   readonly threshold: number;
   readonly coarseThreshold: number;
@@ -99,7 +107,6 @@ const HINTS: OptionHints = {
   maskMod: COMPOSE,
   attnMask: COMPOSE,
   blockMask: COMPOSE,
-  blockTable: COMPOSE,
   cache: COMPOSE,
   cuSeqlens: "call it for each sequence",
   keyLengths: "write keyLength",
@@ -128,6 +135,7 @@ export function squeezedProblem(
       "threshold",
       "coarseThreshold",
       "keyLength",
+      "blockTable",
       "scale",
       "softcap",
       "returnLse",
@@ -135,16 +143,20 @@ export function squeezedProblem(
     ],
     hints: HINTS,
   });
+  const paged = options.blockTable !== undefined;
   const tensor = (name: "query" | "key" | "value") => {
     const { dtype, shape } = describeTensor(name, options[name]);
+    const inBlocks = paged && name !== "query";
     checkType(
-      shape.length === 4 && shape[0] === 1,
+      shape.length === 4 && (inBlocks || shape[0] === 1),
       `${name}.shape`,
-      `must be [1, ${
+      `must be ${
         name === "query"
-          ? "queries, queryHeads, headDim"
-          : "keys, kvHeads, headDim"
-      }]: the policy squeezed is for one sequence a call`,
+          ? "[1, queries, queryHeads, headDim]"
+          : inBlocks
+          ? "[numBlocks, blockSize, kvHeads, headDim]"
+          : "[1, keys, kvHeads, headDim]"
+      }: the policy squeezed is for one sequence a call`,
       shape,
     );
     return { dtype, shape };
@@ -161,7 +173,7 @@ export function squeezedProblem(
     );
   }
   const [, queries, queryHeads, headDim] = query.shape;
-  const [, room, kvHeads] = key.shape;
+  const [numBlocks, blockSize, kvHeads] = key.shape;
   checkType(
     value.shape.slice(0, 3).join() === key.shape.slice(0, 3).join(),
     "value.shape",
@@ -189,7 +201,15 @@ export function squeezedProblem(
     "must be finite in float32",
     scale,
   );
-  const { keyLength = room, softcap, returnLse } = options;
+  const { blockTable, softcap, returnLse } = options;
+  checkType(
+    blockTable === undefined || blockTable instanceof Uint32Array,
+    "blockTable",
+    "must be a Uint32Array",
+    blockTable,
+  );
+  const room = (blockTable?.length ?? 1) * blockSize;
+  const { keyLength = room } = options;
   const least = kept.sizes.keys + queries;
   checkInteger("keyLength", keyLength, 0, room);
   checkRange(
@@ -199,6 +219,14 @@ export function squeezedProblem(
     keyLength,
   );
   checkBoolean("returnLse", returnLse);
+  blockTable?.subarray(0, Math.ceil(keyLength / blockSize)).forEach((id, i) =>
+    checkRange(
+      id < numBlocks,
+      `blockTable[${i}]`,
+      `must be < numBlocks (${numBlocks})`,
+      id,
+    )
+  );
   return {
     ...kept,
     dtype: query.dtype,
@@ -206,7 +234,9 @@ export function squeezedProblem(
     queryHeads,
     headDim,
     valueHeadDim: value.shape[3],
-    room,
+    room: numBlocks * blockSize,
+    // What has been checked is what is read, whatever becomes of the array.
+    blocks: blockTable && { table: blockTable.slice(), size: blockSize },
     keyLength,
     scale,
     softcap,

@@ -4,9 +4,14 @@
  * @module
  */
 
+import { checkType } from "../../core/check.ts";
 import { type Gpu, type GpuTensor, Program } from "../../gpu/mod.ts";
 import { DeviceBlockMask } from "../../ops/mod.ts";
-import type { SqueezedClusters } from "./clusters.ts";
+import {
+  type ClusterSizes,
+  clusterSizes,
+  type SqueezedClusters,
+} from "./clusters.ts";
 import { lookupParts, type LookupProblem } from "./lookup.ts";
 
 /** Queries of a mask that is for however many. */
@@ -56,8 +61,10 @@ export class SqueezedLookup {
   readonly coarseMeans: GpuTensor | undefined;
   readonly #gpu: Gpu;
   readonly #program: Program;
+  readonly #sizes: ClusterSizes;
 
   private constructor(gpu: Gpu, program: Program, problem: LookupProblem) {
+    this.#sizes = problem.sizes;
     const { kvHeads, clusters, coarse } = problem.sizes;
     this.#gpu = gpu;
     this.#program = program;
@@ -86,11 +93,17 @@ export class SqueezedLookup {
     this.#program.update(lookupParts(this.#gpu, problem));
   }
 
-  /** Records it. */
+  /**
+   * Records it.
+   *
+   * @throws {TypeError} if clusters have other sizes than those that it was made
+   * for, as those of a context have that has grown since
+   */
   encode(
     encoder: GPUCommandEncoder,
     { query, clusters, bits, keyTable, keyCounts, keyPlaces }: LookupTensors,
   ): void {
+    this.#checkSizes(clusters);
     const { coarse } = clusters;
     this.#program.encode(encoder, {
       query,
@@ -116,5 +129,19 @@ export class SqueezedLookup {
     this.#program.destroy();
     this.means.destroy();
     this.coarseMeans?.destroy();
+  }
+
+  #checkSizes(clusters: SqueezedClusters): void {
+    const found = clusterSizes(this.#gpu, clusters);
+    for (const name of Object.keys(this.#sizes) as (keyof ClusterSizes)[]) {
+      checkType(
+        found[name] === this.#sizes[name],
+        `clusters' ${name}`,
+        `must be those that it was made for (${
+          this.#sizes[name]
+        }); make it anew for a context that has grown`,
+        found[name],
+      );
+    }
   }
 }

@@ -29,6 +29,7 @@ import {
   type SqueezedProblem,
   squeezedProblem,
 } from "./options.ts";
+import type { LookupProblem } from "./lookup.ts";
 import { keyMask, SqueezedLookup } from "./squeezed_lookup.ts";
 
 /**
@@ -147,26 +148,41 @@ export class SqueezedPlan implements Disposable {
   }
 
   /**
-   * Takes another number of written keys, as after a token. What was recorded
-   * before stays as it was recorded; after an error the plan is as before.
+   * Takes another number of written keys, as after a token, and where keys are in
+   * blocks another table, if there is one. What was recorded before stays as it
+   * was recorded; after an error the plan is as before.
    *
-   * @throws {TypeError} if the plan is destroyed
-   * @throws {RangeError} if there is no room for so many, or no key of a query's
-   * own
+   * @throws {TypeError} if the plan is destroyed, or takes a table and has none
+   * @throws {RangeError} if there is no room for so many, no key of a query's
+   * own, or no block of an id
    */
-  async update({ keyLength }: { readonly keyLength: number }): Promise<void> {
+  async update(
+    { keyLength, blockTable = this.#problem.blocks?.table }: {
+      readonly keyLength: number;
+      readonly blockTable?: Uint32Array | undefined;
+    },
+  ): Promise<void> {
     this.#check();
-    const { dtype, queries, queryHeads, headDim, room } = this.#problem;
+    const { dtype, queries, queryHeads, headDim, room, blocks } = this.#problem;
+    checkType(
+      blocks !== undefined || blockTable === undefined,
+      "blockTable",
+      "must be left out, as the plan's keys are not in blocks",
+      blockTable,
+    );
     const { sizes: { kvHeads }, valueHeadDim } = this.#problem;
     const { threshold, coarseThreshold, scale, softcap } = this.#problem;
-    const rows = (count: number, heads: number, dim: number) => ({
+    const size = blocks?.size ?? room;
+    const tensor = (count: readonly number[], heads: number, dim: number) => ({
       dtype,
-      shape: [1, count, heads, dim],
+      shape: [...count, heads, dim],
     });
+    const keys = [room / size, size];
     const problem = squeezedProblem(this.#gpu, {
-      query: rows(queries, queryHeads, headDim),
-      key: rows(room, kvHeads, headDim),
-      value: rows(room, kvHeads, valueHeadDim),
+      query: tensor([1, queries], queryHeads, headDim),
+      key: tensor(keys, kvHeads, headDim),
+      value: tensor(keys, kvHeads, valueHeadDim),
+      blockTable,
       clusters: this.#clusters,
       threshold,
       ...(this.#problem.sizes.coarse > 0 && { coarseThreshold }),
@@ -176,6 +192,7 @@ export class SqueezedPlan implements Disposable {
       returnLse: this.#problem.lse,
     });
     await this.#parts.rest.update(attentionProblem(restOptions(problem)));
+    if (blocks) this.#parts.lookup.update(gatherOf(problem));
     this.#problem = problem;
   }
 
@@ -227,12 +244,15 @@ export class SqueezedPlan implements Disposable {
     const { kvHeads, keys: context } = this.#problem.sizes;
     const { table, counts } = this.#parts;
     const [places, kept] = await this.#gpu.read([table, counts]);
+    const tokens = new Map(
+      Array.from({ length: context }, (_, i) => [placeOf(this.#problem, i), i]),
+    );
     const keys = Array.from(
       { length: kvHeads },
       (_, head) =>
         (places as Uint32Array)
           .slice(head * context, head * context + Number(kept[head]))
-          .map((row) => Math.floor(row / kvHeads)),
+          .map((row) => tokens.get(Math.floor(row / kvHeads))!),
     );
     const all = keys.reduce((sum, { length }) => sum + length, 0);
     return { keys, density: all / (kvHeads * context) };
@@ -353,7 +373,7 @@ async function createParts(
   try {
     const rows = queries * queryHeads;
     const lookup = keep(
-      await SqueezedLookup.create(gpu, { ...problem, keys, gather: true }),
+      await SqueezedLookup.create(gpu, gatherOf(problem)),
     );
     const table = keep(gpu.empty("u32", [kvHeads, keys], "squeezed.table"));
     const counts = keep(gpu.empty("u32", [kvHeads], "squeezed.counts"));
@@ -396,6 +416,19 @@ async function createParts(
   }
 }
 
+/** The look-up, which lists kept keys. */
+function gatherOf(problem: SqueezedProblem): LookupProblem {
+  const { sizes: { keys }, blocks } = problem;
+  return { ...problem, keys, gather: blocks ?? true };
+}
+
+/** Where a token lies in the key tensor. */
+function placeOf({ blocks }: SqueezedProblem, token: number): number {
+  if (blocks === undefined) return token;
+  const { table, size } = blocks;
+  return table[Math.floor(token / size)] * size + token % size;
+}
+
 /**
  * Attention over kept keys: each kv head is a sequence with the query heads of
  * its group, and its keys are blocks of one row, which its table lists.
@@ -432,27 +465,40 @@ function prefixOptions(
 }
 
 /** Causal attention over the keys behind the context. */
-function restOptions(
-  { dtype, queries, queryHeads, headDim, valueHeadDim, sizes, room, ...rest }:
-    SqueezedProblem,
-): AttentionOptions<AnyTensor> {
-  const { kvHeads, keys } = sizes;
-  const { keyLength, scale, softcap } = rest;
-  const behind = (dim: number) => ({
-    dtype,
-    shape: [1, room - keys, kvHeads, dim],
-    strides: [room * kvHeads * dim, kvHeads * dim, dim],
-    offset: keys * kvHeads * dim,
-  });
+function restOptions(problem: SqueezedProblem): AttentionOptions<AnyTensor> {
+  const { dtype, queries, queryHeads, headDim, valueHeadDim } = problem;
+  const { sizes: { keys }, keyLength, scale, softcap } = problem;
   return {
     query: { dtype, shape: [1, queries, queryHeads, headDim] },
-    key: behind(headDim),
-    value: behind(valueHeadDim),
+    key: behind(problem, headDim),
+    value: behind(problem, valueHeadDim),
+    // Blocks of one token, as the context may end within one.
+    ...(problem.blocks && {
+      blockTable: Uint32Array.from(
+        { length: keyLength - keys },
+        (_, i) => placeOf(problem, keys + i),
+      ),
+    }),
     keyLengths: [keyLength - keys],
     causal: true,
     scale,
     ...(softcap !== undefined && { softcap }),
     returnLse: true,
+  };
+}
+
+/** Keys or values behind the context, or where they are found. */
+function behind(
+  { dtype, sizes, room, blocks }: SqueezedProblem,
+  dim: number,
+): AnyTensor {
+  const { kvHeads, keys } = sizes;
+  if (blocks) return { dtype, shape: [room, 1, kvHeads, dim] };
+  return {
+    dtype,
+    shape: [1, room - keys, kvHeads, dim],
+    strides: [room * kvHeads * dim, kvHeads * dim, dim],
+    offset: keys * kvHeads * dim,
   };
 }
 

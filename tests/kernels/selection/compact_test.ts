@@ -61,7 +61,7 @@ gpuTest(
           const program = keep(
             await Program.create(gpu, "compact", {
               dispatches: [{
-                source: compactKernel(),
+                source: compactKernel({ paged: false }),
                 uniforms: {
                   rows,
                   row_words: words,

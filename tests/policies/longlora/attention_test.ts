@@ -13,11 +13,11 @@ import { gpuTest } from "../../support/gpu.ts";
 import { forwardBackward, normals } from "../../support/gradients.ts";
 import { meaningOf } from "./groups.ts";
 
-const HEADS = { queryHeads: 4, kvHeads: 2, headDim: 16 } as const;
+const HEADS = { queryHeads: 4, headDim: 16 } as const;
 const GRADIENTS = ["query", "key", "value"] as const;
 
 /** A batch of sequences of one length, and what a loss sends back. */
-function inputs(batch: number, tokens: number, kvHeads = HEADS.kvHeads) {
+function inputs(batch: number, tokens: number, kvHeads: number) {
   const of = (heads: number, seed: number) =>
     normals([batch, tokens, heads, HEADS.headDim], seed);
   return {
@@ -28,19 +28,25 @@ function inputs(batch: number, tokens: number, kvHeads = HEADS.kvHeads) {
   };
 }
 
-const CASES: { tokens: number; options: LongLoraOptions }[] = [
+const CASES: {
+  readonly tokens: number;
+  readonly options: LongLoraOptions;
+  readonly kvHeads?: number;
+}[] = [
   { tokens: 48, options: { groupSize: 16 } },
   { tokens: 48, options: { groupSize: 16, variant: "wrap" } },
   // Not in whole tiles, and the last group is short.
   { tokens: 50, options: { groupSize: 13 } },
+  // Both halves of the heads in one tile of rows.
+  { tokens: 48, options: { groupSize: 16, variant: "wrap" }, kvHeads: 1 },
 ];
 
 gpuTest(
   "attention() under longlora() is the oracle's, forward and backward",
   async (_, gpu) => {
-    for (const { tokens, options } of CASES) {
+    for (const { tokens, options, kvHeads = 2 } of CASES) {
       const batch = 1;
-      const { outputGradient, ...given } = inputs(batch, tokens);
+      const { outputGradient, ...given } = inputs(batch, tokens, kvHeads);
       const result = await forwardBackward(
         gpu,
         { ...given, select: longlora(options) },
@@ -54,6 +60,7 @@ gpuTest(
         queryLength: tokens,
         keyLength: tokens,
         ...HEADS,
+        kvHeads,
         mask: meaningOf({
           heads: HEADS.queryHeads,
           lengths: Array(batch).fill(tokens),
@@ -120,3 +127,36 @@ gpuTest("plans under longlora() visit its groups' tiles", async (_, gpu) => {
   assertEquals(tileCounts.visited, (4 + 3) * below(256) + 2 * below(128));
   assertEquals(tileCounts.total, 2 * 16 * long * wide);
 });
+
+gpuTest(
+  "tiles of both halves of the heads are those of either",
+  async (_, gpu) => {
+    const [tokens, groupSize] = [512, 128];
+    const rows = (heads: number) =>
+      ({ dtype: "f32", shape: [1, tokens, heads, 16] }) as const;
+    using plan = await planAttention(gpu, {
+      query: rows(2),
+      key: rows(1),
+      value: rows(1),
+      select: longlora({ groupSize }),
+    });
+    const { tileCounts, dispatches: [{ tile }] } = plan.explain();
+    const queries = tile!.rows / 2;
+    assert(Number.isInteger(queries) && tokens % queries === 0);
+    const sees = meaningOf({
+      heads: 2,
+      lengths: [tokens],
+      groupSizes: [groupSize],
+      variant: "flash",
+    });
+    const visited = new Set<string>();
+    for (let at = 0; at < 2 * tokens * tokens; at++) {
+      const [query, key] = [Math.floor(at / 2 / tokens), (at >> 1) % tokens];
+      if (!sees(0, at % 2, query, key)) continue;
+      visited.add(
+        `${Math.floor(query / queries)},${Math.floor(key / tile!.keys)}`,
+      );
+    }
+    assertEquals(tileCounts.visited, visited.size);
+  },
+);

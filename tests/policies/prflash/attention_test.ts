@@ -6,7 +6,12 @@
  */
 
 import { assert, assertEquals } from "@std/assert";
-import { attention as oracle } from "../../../reference/mod.ts";
+import {
+  attention as oracle,
+  attentionBackward as gradientOracle,
+  GRADIENT_GATES,
+  gradientBound,
+} from "../../../reference/mod.ts";
 import {
   type BlockDraw,
   blockIsDrawn,
@@ -31,6 +36,7 @@ import {
   WIDTHS,
 } from "../../laws/ragged_support.ts";
 import { TILES } from "../../support/attention/runner.ts";
+import { forwardBackward, normals } from "../../support/gradients.ts";
 import { gpuTest } from "../../support/gpu.ts";
 
 const OPTIONS = { family: "power", a: 1, floor: 0.25, seed: 5 } as const;
@@ -212,5 +218,49 @@ gpuTest(
     }
     assertEquals(tileCounts.visited, visited);
     assertEquals(tileCounts.full, full);
+  },
+);
+
+gpuTest(
+  "gradients of mode ht are the oracle's over what is drawn",
+  async (_, gpu) => {
+    const [tokens, batch] = [30, 1];
+    const options: PrFlashOptions = { ...OPTIONS, block: 4, mode: "ht" };
+    const draw = drawOf(options);
+    const of = (heads: number, seed: number) =>
+      normals([batch, tokens, heads, HEADS.headDim], seed);
+    const [query, outputGradient] = [1, 4].map((n) => of(HEADS.queryHeads, n));
+    const [key, value] = [2, 3].map((n) => of(HEADS.kvHeads, n));
+    const found = await forwardBackward(
+      gpu,
+      { query, key, value, select: experimentalPrFlash(options) },
+      { outputGradient },
+    );
+    const problem = {
+      query: query.data as Float32Array,
+      key: key.data as Float32Array,
+      value: value.data as Float32Array,
+      outputGradient: outputGradient.data as Float32Array,
+      batch,
+      queryLength: tokens,
+      keyLength: tokens,
+      ...HEADS,
+      mask: drawnBlocks(draw),
+      score: inverselyWeighted(draw),
+      scoreDerivative: () => 1,
+    };
+    const exact = gradientOracle(problem);
+    const bounds = gradientBound(problem, {
+      rows: 8,
+      keys: 8,
+      gate: GRADIENT_GATES.wgsl,
+    });
+    for (const name of ["query", "key", "value"] as const) {
+      const [output, bound] = [
+        exact[`${name}Gradient`],
+        bounds[`${name}Gradient`],
+      ];
+      assertNear(found[name].data, { output, bound }, `${name}'s gradient`);
+    }
   },
 );

@@ -84,6 +84,18 @@ gpuTest("squeezedAttention() says what it does not take", async (_, gpu) => {
       RangeError,
       "queries must be an integer >= 1: current value is 0",
     ],
+    [{ blockTable: [0] }, TypeError, "blockTable must be a Uint32Array"],
+    [
+      { blockTable: Uint32Array.of(1) },
+      RangeError,
+      "blockTable[0] must be < numBlocks (1): current value is 1",
+    ],
+    [{ blockTable: new Uint32Array(0) }, RangeError, "keyLength must be >= 15"],
+    [
+      { key: { dtype: "f32", shape: [5, 4, 2, 8] } },
+      TypeError,
+      "key.shape must be [1, keys, kvHeads, headDim]: the policy squeezed is for one sequence a call",
+    ],
     [{ threshold: undefined }, TypeError, "threshold must be a number"],
     [
       { threshold: -0.01 },

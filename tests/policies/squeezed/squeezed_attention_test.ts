@@ -6,6 +6,7 @@ import {
   compareWithBound,
   errorBound,
   GATES,
+  squeezedLookup,
 } from "../../../reference/mod.ts";
 import type { GpuTensor } from "../../../src/gpu/mod.ts";
 import {
@@ -195,6 +196,43 @@ gpuTest(
           message,
         );
       }
+      await assertRejects(
+        () => plan.update({ keyLength: 78, blockTable: Uint32Array.of(0) }),
+        TypeError,
+        "blockTable must be left out, as the plan's keys are not in blocks",
+      );
+      // The same keys as blocks of one; the table that counts is the last one's.
+      const room = c.context + c.rest;
+      const turned = Uint32Array.from({ length: room }, (_, i) => room - 1 - i);
+      const blocks = {
+        dtype: "f32",
+        shape: [room, 1, c.kvHeads, c.headDim],
+      } as const;
+      const paged = keep(
+        await planSqueezedAttention(gpu, {
+          ...options(layers[0], lengths[0]),
+          key: blocks,
+          value: blocks,
+          blockTable: turned,
+        }),
+      );
+      await paged.update({
+        keyLength: lengths[2],
+        blockTable: turned.toReversed(),
+      });
+      const same = output();
+      gpu.submit(
+        "paged",
+        (encoder) => paged.encode(encoder, { query, key, value, output: same }),
+      );
+      assertEquals(await gpu.readOne(same), arrays[4]);
+      const { kept } = squeezedLookup(layers[0].lookup);
+      assertEquals(
+        (await paged.kept()).keys.flatMap((keys, head) =>
+          Array.from(keys, (key) => head * c.context + key)
+        ),
+        [...kept.keys()].filter((at) => kept[at] === 1),
+      );
       plan.destroy();
       assertThrows(
         () => plan.encode(unused, { query, key, value, output: into }),

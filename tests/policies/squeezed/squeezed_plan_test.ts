@@ -39,6 +39,8 @@ interface Call {
   readonly scale?: number;
   /** Room for keys behind the last one, which hold NaN. */
   readonly spare?: number;
+  /** Tokens of a block, where keys are in blocks: backwards, with some between. */
+  readonly blockSize?: number;
 }
 
 interface Ran {
@@ -74,7 +76,7 @@ async function run(gpu: Gpu, calls: readonly Call[]): Promise<Ran[]> {
     const made: Omit<Ran, "output" | "lse" | "kept">[] = [];
     const results: GpuTensor[] = [];
     for (const call of calls) {
-      const { c, softcap, scale, spare = 0 } = call;
+      const { c, softcap, scale, spare = 0, blockSize } = call;
       const context = contextOf(c);
       const lookup = {
         ...thresholdsOf(call, context),
@@ -82,24 +84,42 @@ async function run(gpu: Gpu, calls: readonly Call[]): Promise<Ran[]> {
       };
       const clusters: SqueezedClusters = clustersOn(gpu, c, context, keep);
       const keyLength = c.context + c.rest;
-      const rows = (data: Float32Array, heads: number, dim: number) => {
-        const count = data.length / heads / dim +
-          (heads === c.kvHeads && data !== context.query ? spare : 0);
-        const padded = new Float32Array(count * heads * dim).fill(NaN);
-        padded.set(data);
+      const query = keep(
+        gpu.tensor(
+          hostOf(c.dtype, context.query),
+          [1, c.queries, c.queryHeads, c.headDim],
+        ),
+      );
+      const room = keyLength + spare;
+      const blocks = blockSize && Math.ceil(room / blockSize);
+      const blockTable = blocks && Uint32Array.from(
+        { length: blocks },
+        (_, b) => 2 * (blocks - 1 - b) + 1,
+      );
+      const shape = blocks ? [2 * blocks, blockSize] : [1, room];
+      const stored = (data: Float32Array, dim: number) => {
+        const width = c.kvHeads * dim;
+        const all = new Float32Array(shape[0] * shape[1] * width).fill(NaN);
+        for (let i = 0; i < keyLength; i++) {
+          const place = blockTable
+            ? blockTable[Math.floor(i / blockSize!)] * blockSize! +
+              i % blockSize!
+            : i;
+          all.set(data.subarray(i * width, (i + 1) * width), place * width);
+        }
         return keep(
-          gpu.tensor(hostOf(c.dtype, padded), [1, count, heads, dim]),
+          gpu.tensor(hostOf(c.dtype, all), [...shape, c.kvHeads, dim]),
         );
       };
-      const query = rows(context.query, c.queryHeads, c.headDim);
-      const key = rows(context.key, c.kvHeads, c.headDim);
-      const value = rows(context.value, c.kvHeads, c.valueHeadDim);
+      const key = stored(context.key, c.headDim);
+      const value = stored(context.value, c.valueHeadDim);
       const plan = keep(
         await planSqueezedAttention(gpu, {
           query,
           key,
           value,
           keyLength,
+          ...(blockTable && { blockTable }),
           clusters,
           threshold: lookup.threshold,
           ...(lookup.coarse && { coarseThreshold: lookup.coarse.threshold }),
@@ -183,6 +203,8 @@ const CALLS: readonly Call[] = [
   { c: { ...PLAIN, seed: 4, context: 2100 }, fraction: 0.6 },
   { c: TWO, fraction: 0.5, spare: 5 },
   { c: TWO, fraction: 1 },
+  { c: PLAIN, fraction: 0.4, blockSize: 4 },
+  { c: TWO, fraction: 0.5, blockSize: 16, spare: 20 },
   { c: PLAIN, fraction: 0.5, softcap: 0.7, scale: 0.4 },
   { c: { ...PLAIN, queryHeads: 3, kvHeads: 3 }, fraction: 0.5 },
   // Means that float32 has no number for, and a threshold of 0 keeps.

@@ -48,6 +48,11 @@ export interface PolicySelection {
   readonly scoreMods?: readonly ScoreMod[] | undefined;
   /** Blocks that the device selects. */
   readonly blocks?: PolicyBlocks | undefined;
+  /**
+   * Whether the masks make attention causal where the call is not: what stands
+   * in for them must do so too.
+   */
+  readonly causal?: boolean | undefined;
 }
 
 /**

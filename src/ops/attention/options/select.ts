@@ -4,7 +4,7 @@
  * @module
  */
 
-import { checkType } from "../../../core/check.ts";
+import { checkBoolean, checkType } from "../../../core/check.ts";
 import { checkOptions, type KnownOptions } from "../../../core/options.ts";
 import type { MaskMod, ScoreMod } from "../../../mods/mod.ts";
 import type { AnyTensor } from "../../tensors.ts";
@@ -39,11 +39,12 @@ export function selectedBy(
     typeof selection === "object" && selection !== null &&
       !(selection instanceof Promise),
     name,
-    "must give { maskMods, scoreMods, blocks }, those that it has, at once",
+    "must give { maskMods, scoreMods, blocks, causal }, those that it has, at once",
     selection,
   );
   checkOptions(`what ${name} gives`, selection, SELECTION);
   const { blocks } = selection;
+  checkBoolean(`${name} causal`, selection.causal);
   const maskMods = modsOf(name, "mask", selection.maskMods);
   const scoreMods = modsOf(name, "score", selection.scoreMods);
   if (blocks !== undefined) {
@@ -70,7 +71,7 @@ export function selectedBy(
 }
 
 const SELECTION: KnownOptions = {
-  known: ["maskMods", "scoreMods", "blocks"],
+  known: ["maskMods", "scoreMods", "blocks", "causal"],
   hints: {
     mask: "write maskMods, a list",
     maskMod: "write maskMods, a list",

@@ -40,35 +40,24 @@ export interface SeerLoss {
  *
  * @category Policies
  *
- * @example A gate learns one head's blocks
+ * @example A gate learns that the second block looks at the first
  * ```ts
- * import { attention, openGpu } from "@quire/attention";
- * import { SeerDistillation, seerWeights } from "@quire/attention/policies";
+ * import { initialSeerWeights, SeerDistillation } from "@quire/attention/policies";
  *
- * using gpu = await openGpu();
- * const tensor = {
- *   data: Float32Array.from({ length: 64 * 4 }, (_, i) => 3 * Math.sin(i * i)),
- *   shape: [1, 64, 1, 4],
- * };
- * const [query, key, value] = [tensor, tensor, tensor];
- * const { blockScores } = await attention(gpu, {
- *   query,
- *   key,
- *   value,
- *   causal: true,
- *   blockScores: { block: 8 },
- * });
+ * const rows = { data: Float32Array.of(1, 0, 2, 0, 0, 1, 0, 3), shape: [1, 4, 1, 2] };
+ * // What attention({ query, key, value, causal, blockScores: { block: 2 } }) gives.
+ * const blockScores = { data: Float32Array.of(1, 0, 0.9, 0.1), shape: [1, 1, 2, 2] };
  * const heads = { queryHeads: 1, kvHeads: 1 };
- * const distillation = new SeerDistillation({
- *   weights: initialSeerWeights({ ...heads, headDim: 4, seed: 1 }),
+ * const gate = new SeerDistillation({
+ *   weights: initialSeerWeights({ ...heads, headDim: 2, seed: 1 }),
  *   ...heads,
- *   block: 8,
+ *   block: 2,
  *   rotary: false,
  * });
- * const examples = [{ query, key, blockScores: blockScores! }];
- * const losses = [0, 1, 2].map(() => distillation.step(examples, 1));
- * console.log(losses[2] < losses[0]); // true
- * console.log(distillation.weights.key.shape); // [ 1, 12, 4 ]
+ * const example = { query: rows, key: rows, blockScores };
+ * for (let step = 0; step < 100; step++) gate.step([example], 1);
+ * console.log(gate.shares(example)[2].toFixed(2)); // 0.90
+ * console.log(gate.weights.key.shape); // [ 1, 6, 2 ]
  * ```
  */
 export class SeerDistillation {

@@ -219,6 +219,18 @@ export const POLICY_CORE_FAULTS: readonly SourceFault[] = [
       "scoreMods",
     ],
   ]),
+  ...faultsIn("orShort", FALLBACK, [
+    [
+      "short sequences see what comes later",
+      "causal ? key.le(query) : bool(true)",
+      "bool(true)",
+    ],
+    [
+      "short sequences keep the policy's keys too",
+      "isShort(batch).eq(1).select(dense, new Bool(expression))",
+      "isShort(batch).eq(1).and(dense).or(new Bool(expression))",
+    ],
+  ]),
   ...faultsIn("allOfShort", FALLBACK, [
     [
       "blocks for all are all selected where one sequence is short",

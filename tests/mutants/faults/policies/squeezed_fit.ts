@@ -312,6 +312,13 @@ export const SQUEEZED_FIT_FAULTS: readonly Fault[] = [
       "const scale = 1 / Math.sqrt(headDim);",
     ],
   ]),
+  ...faultsIn("SqueezedLookup", ["policies/squeezed/grown"], [
+    [
+      "a context that has grown is looked up with its old sizes",
+      "found[name] === this.#sizes[name]",
+      "found[name] !== undefined",
+    ],
+  ]),
   ...faultsIn("begins", STORE, [
     [
       "another tenant's contexts are found",

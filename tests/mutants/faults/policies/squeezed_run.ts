@@ -149,8 +149,20 @@ export const SQUEEZED_RUN_FAULTS: readonly Fault[] = [
     ],
     [
       "all rows list the first one's keys",
-      "return member * params.member_stride + row * params.row_stride;",
-      "return member * params.member_stride;",
+      "return token * params.member_stride + row * params.row_stride;",
+      "return token * params.member_stride;",
+    ],
+  ]),
+  ...faultsInKernel("selection.compact/u32.paged", PLAN, [
+    [
+      "tokens of a block are its first",
+      "+ member - block * params.block_size;",
+      ";",
+    ],
+    [
+      "blocks are taken in order",
+      "let token = block_table[block] * params.block_size",
+      "let token = block * params.block_size",
     ],
   ]),
   ...faultsInKernel("attention.merge_states/f32.by_head", PLAN, [
@@ -191,12 +203,21 @@ export const SQUEEZED_RUN_FAULTS: readonly Fault[] = [
       "",
     ],
   ]),
-  ...faultsIn("restOptions", PLAN, [
+  ...faultsIn("behind", PLAN, [
     [
       "keys behind the context begin one later",
       "offset: keys * kvHeads * dim",
       "offset: (keys + 1) * kvHeads * dim",
     ],
+  ]),
+  ...faultsIn("placeOf", PLAN, [
+    [
+      "keys behind the context are a block's first",
+      "* size + token % size",
+      "* size",
+    ],
+  ]),
+  ...faultsIn("restOptions", PLAN, [
     [
       "queries see keys behind their own",
       "causal: true,",
@@ -216,12 +237,17 @@ export const SQUEEZED_RUN_FAULTS: readonly Fault[] = [
       "keyLength,\n      returnLse",
       "keyLength: this.#problem.keyLength,\n      returnLse",
     ],
-  ]),
-  ...faultsIn("SqueezedPlan.kept", ATTENTION, [
     [
-      "kept keys are read as rows",
-      ".map((row) => Math.floor(row / kvHeads))",
-      ".map((row) => row)",
+      "the context is looked up where it was",
+      "if (blocks) this.#parts.lookup.update(gatherOf(problem));",
+      "",
+    ],
+  ]),
+  ...faultsIn("SqueezedPlan.kept", PLAN, [
+    [
+      "kept keys are read as places",
+      "tokens.get(Math.floor(row / kvHeads))!",
+      "Math.floor(row / kvHeads)",
     ],
   ]),
   ...faultsIn("SqueezedPolicy", POLICY, [

@@ -89,11 +89,11 @@ gpuTest("select is checked, by the policy's name", async (_, gpu) => {
       [{ select: () => ({}) }, "select must be a policy"],
       [
         giving(undefined),
-        "select (test) must give { maskMods, scoreMods, blocks }",
+        "select (test) must give { maskMods, scoreMods, blocks, causal }",
       ],
       [
         giving(Promise.resolve({})),
-        "select (test) must give { maskMods, scoreMods, blocks }, those that it has, at once",
+        "select (test) must give { maskMods, scoreMods, blocks, causal }, those that it has, at once",
       ],
       [giving({ maskMod: causal() }), "what select (test) gives"],
       [giving({ maskMods: causal() }), "select (test) maskMods must be a list"],
