@@ -63,7 +63,7 @@ export function resultName(gpu: Gpu): string {
 /** Replaces one section of this machine's file; returns the file's path. */
 export async function writeSection(
   gpu: Gpu,
-  section: "kernels" | "linear" | "peers" | "serving",
+  section: "kernels" | "linear" | "policies" | "peers" | "serving",
   content: object,
 ): Promise<string> {
   const file = new URL(resultName(gpu), FOLDER);
