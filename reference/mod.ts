@@ -238,6 +238,15 @@ export {
   inverselyWeighted,
 } from "./policies/prflash.ts";
 export {
+  seerBlocks,
+  type SeerKept,
+  type SeerProblem,
+  type SeerRule,
+  seerScores,
+  seerSelect,
+  seerTopK,
+} from "./policies/seer.ts";
+export {
   clusterMeans,
   type ClusterQueries,
   clusterScores,

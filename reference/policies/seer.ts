@@ -9,18 +9,29 @@
 import { dotOf, EXACT, type Rounding } from "../layers/rounding.ts";
 import type { RopePairing } from "../rope.ts";
 
-/** What a gate looks at; arrays are row-major. */
+/**
+ * What a gate looks at; arrays are row-major.
+ *
+ * @category Reference
+ */
 export interface SeerProblem {
   /** `[queries, queryHeads, headDim]`, not rotated. */
   readonly query: ArrayLike<number>;
   /** `[keys, kvHeads, headDim]`, not rotated. */
   readonly key: ArrayLike<number>;
+  /** Queries. */
   readonly queries: number;
+  /** Keys. */
   readonly keys: number;
+  /** Query heads. */
   readonly queryHeads: number;
+  /** Key/value heads, a divisor of them. */
   readonly kvHeads: number;
+  /** Elements of a query or key. */
   readonly headDim: number;
+  /** Elements of a gate row. */
   readonly gateDim: number;
+  /** What projects pooled rows. */
   readonly weights: {
     /** `[heads, 3 headDim, gateDim]`. */
     readonly key: ArrayLike<number>;
@@ -33,6 +44,7 @@ export interface SeerProblem {
   readonly queryBlock: number;
   /** The position of query 0. */
   readonly queryOffset: number;
+  /** Whether a row sees no later block. */
   readonly causal: boolean;
   /** How gate rows are rotated; not at all without it. */
   readonly rotary?: { readonly pairing: RopePairing; readonly base: number };
@@ -110,7 +122,33 @@ function rotate(
   return out;
 }
 
-/** Blocks of keys that a block of queries may see, and those it stands in. */
+/**
+ * Blocks of keys that a block of queries may see, and those it stands in.
+ *
+ * @example The second row of two
+ * ```ts
+ * import { seerBlocks } from "@quire/attention/reference";
+ *
+ * const problem = {
+ *   query: new Float64Array(4 * 2).fill(1),
+ *   key: new Float64Array(4 * 2).fill(1),
+ *   queries: 4,
+ *   keys: 4,
+ *   queryHeads: 1,
+ *   kvHeads: 1,
+ *   headDim: 2,
+ *   gateDim: 2,
+ *   weights: { key: new Float64Array(6 * 2).fill(1) },
+ *   block: 2,
+ *   queryBlock: 2,
+ *   queryOffset: 0,
+ *   causal: true,
+ * };
+ * console.log(seerBlocks(problem, 1)); // { seen: 2, first: 1, end: 2 }
+ * ```
+ *
+ * @category Reference
+ */
 export function seerBlocks(problem: SeerProblem, row: number): {
   /** Blocks 0 to this, exclusive. */
   readonly seen: number;
@@ -138,6 +176,30 @@ export function seerBlocks(problem: SeerProblem, row: number): {
  *
  * @param round In what numbers: float64 by default.
  * @returns `[queryHeads, queryBlocks, keyBlocks]`
+ *
+ * @example Two rows of two blocks, all alike
+ * ```ts
+ * import { seerScores } from "@quire/attention/reference";
+ *
+ * const problem = {
+ *   query: new Float64Array(4 * 2).fill(1),
+ *   key: new Float64Array(4 * 2).fill(1),
+ *   queries: 4,
+ *   keys: 4,
+ *   queryHeads: 1,
+ *   kvHeads: 1,
+ *   headDim: 2,
+ *   gateDim: 2,
+ *   weights: { key: new Float64Array(6 * 2).fill(1) },
+ *   block: 2,
+ *   queryBlock: 2,
+ *   queryOffset: 0,
+ *   causal: true,
+ * };
+ * console.log(seerScores(problem)); // 1 -1 0.5 0.5
+ * ```
+ *
+ * @category Reference
  */
 export function seerScores(
   problem: SeerProblem,
@@ -205,7 +267,11 @@ export function seerScores(
   return scores;
 }
 
-/** How blocks are chosen by their shares. */
+/**
+ * How blocks are chosen by their shares.
+ *
+ * @category Reference
+ */
 export interface SeerRule {
   /** Those whose share is at least this. */
   readonly threshold?: number;
@@ -215,7 +281,11 @@ export interface SeerRule {
   readonly denseRows: number;
 }
 
-/** What is kept. */
+/**
+ * What is kept.
+ *
+ * @category Reference
+ */
 export interface SeerKept {
   /** `[queryHeads, queryBlocks, keyBlocks]`, 1 where it is. */
   readonly kept: Uint8Array;
@@ -223,7 +293,18 @@ export interface SeerKept {
   readonly counts: Uint32Array;
 }
 
-/** So many blocks of a row that a causal triangle has about this density. */
+/**
+ * So many blocks of a row that a causal triangle has about this density.
+ *
+ * @example A quarter of 100 blocks in a triangle
+ * ```ts
+ * import { seerTopK } from "@quire/attention/reference";
+ *
+ * console.log(seerTopK(0.25, 100)); // 13
+ * ```
+ *
+ * @category Reference
+ */
 export function seerTopK(density: number, blocks: number): number {
   return Math.max(1, Math.floor((1 - Math.sqrt(1 - density)) * blocks));
 }
@@ -231,6 +312,32 @@ export function seerTopK(density: number, blocks: number): number {
 /**
  * The blocks that are kept: those that their share chooses, those that a row's
  * queries stand in, and all of the last rows.
+ *
+ * @example Shares of at least a half
+ * ```ts
+ * import { seerScores, seerSelect } from "@quire/attention/reference";
+ *
+ * const problem = {
+ *   query: new Float64Array(4 * 2).fill(1),
+ *   key: new Float64Array(4 * 2).fill(1),
+ *   queries: 4,
+ *   keys: 4,
+ *   queryHeads: 1,
+ *   kvHeads: 1,
+ *   headDim: 2,
+ *   gateDim: 2,
+ *   weights: { key: new Float64Array(6 * 2).fill(1) },
+ *   block: 2,
+ *   queryBlock: 2,
+ *   queryOffset: 0,
+ *   causal: true,
+ * };
+ * const scores = seerScores(problem);
+ * const { kept } = seerSelect(scores, problem, { threshold: 0.5, denseRows: 0 });
+ * console.log(kept); // 1 0 1 1
+ * ```
+ *
+ * @category Reference
  */
 export function seerSelect(
   scores: ArrayLike<number>,
