@@ -189,7 +189,11 @@ async function record(
       await AttentionBackwardPlan.create(gpu, problem, {
         lseGradient: c.lseGradient ?? false,
         splits: c.parts,
-        scoreGradients: c.scoreGradients ?? "recomputed",
+        // A device's own tiles do not fit the rounds of every head dim.
+        scoreGradients: c.backwardTiles === "device" &&
+            c.scoreGradients === "stored"
+          ? "auto"
+          : c.scoreGradients ?? "recomputed",
         ...(c.backwardTiles !== "device" && { tiles: SMALL_BACKWARD_TILES }),
       }),
     );
