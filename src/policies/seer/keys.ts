@@ -131,6 +131,7 @@ export class SeerKeys implements Disposable {
       dtype,
     );
     const checked = { sequences, capacity, dtype };
+    checkRoom(gate, checked);
     const program = new Program(gate.gpu, "seer keys");
     try {
       const { dispatches } = appendParts(gate, checked, {
@@ -319,6 +320,22 @@ export class SeerKeys implements Disposable {
       )
     );
   }
+}
+
+/** Throws where the rows of one buffer would not fit a binding. */
+function checkRoom(
+  { gpu, shape }: GateParts,
+  { sequences, capacity }: Required<SeerKeysOptions>,
+): void {
+  const blocks = Math.ceil(capacity / shape.block);
+  const bytes = sideBytes(shape, { side: "key", sequences, blocks });
+  const most = gpu.limits.maxStorageBufferBindingSize;
+  checkRange(
+    Math.max(bytes.pooled, bytes.gate) <= most,
+    "capacity",
+    `must leave the pooled blocks of all sequences (${sequences}) within one binding: maxStorageBufferBindingSize is ${most} bytes`,
+    capacity,
+  );
 }
 
 function queryScratch(

@@ -34,8 +34,8 @@ const CASES: readonly SeerCase[] = [
   { lengths: [[24, 24]], pairing: "none", kvHeads: 1 },
   // More blocks than lanes, and than bits of a word.
   { lengths: [[7, 96]], block: 1, queryHeads: 4, headDim: 4 },
-  // More queries than keys: the first ones see none.
-  { lengths: [[40, 17]] },
+  // More queries than keys: the first ones see none, or end right before them.
+  { lengths: [[40, 17], [40, 16]] },
   { lengths: [[20, 41], [30, 30]], before: 5 },
 ];
 

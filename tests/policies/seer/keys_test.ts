@@ -248,6 +248,16 @@ gpuTest(
       TypeError,
       "write capacity",
     );
+    // A block of 8 keys has 3 parts, 2 heads and 8 elements of 4 bytes.
+    const { maxStorageBufferBindingSize: most } = gpu.limits;
+    const blocks = Math.floor(most / (3 * 2 * 8 * 4));
+    const { buffers } = gpu.stats;
+    await rejected(
+      gate.keys({ sequences: 1, capacity: 8 * blocks + 1 }),
+      RangeError,
+      "capacity must leave the pooled blocks of all sequences (1) within one",
+    );
+    assertEquals(gpu.stats.buffers, buffers);
     using keys = await gate.keys({ sequences: 2, capacity: CAPACITY });
     using own = part(gpu, data, [0, 0], 9);
     const append = (key: GpuTensor, counts?: number[]) => () =>

@@ -445,6 +445,74 @@ gpuTest("what a gate is not for is refused", async (_, gpu) => {
   await attend({}, "destroyed");
 });
 
+gpuTest(
+  "a row before all keys, or behind them, keeps the block next to it",
+  async (_, gpu) => {
+    // More queries than keys, which a gate that sees both ways lets through.
+    const data = seerData({ lengths: [[40, 17], [9, 30]], causal: false });
+    using gate = await SeerGate.create(gpu, {
+      ...data.gate,
+      threshold: 1,
+      denseRows: 0,
+    });
+    using select = await gate.select(given(data));
+    const { lse } = await attention(gpu, {
+      ...given(data),
+      value: data.value,
+      select,
+      returnLse: true,
+      tiles,
+    });
+    assert(lse!.data.every(Number.isFinite));
+    const { blocks, forcedRows, rows } = await select.read();
+    assertEquals([forcedRows, rows], [4 * 7, 4 * 7]);
+    const { keyBlocks, queryBlocks } = select.mask.grid;
+    const kept = (sequence: number, row: number) => {
+      const at = (4 * sequence * queryBlocks + row) * keyBlocks;
+      return [...blocks.levels.subarray(at, at + keyBlocks)].map(Boolean);
+    };
+    // Queries -23 to -16, -7 to 0 and 9 to 16; then 21 to 28 of 30 keys.
+    assertEquals(kept(0, 0), [true, false, false, false]);
+    assertEquals(kept(0, 2), [true, false, false, false]);
+    assertEquals(kept(0, 4), [false, true, true, false]);
+    assertEquals(kept(1, 0), [false, false, true, true]);
+    // While decoding, a caller may say where a query stands.
+    const other = seerData({ lengths: [[1, 20]] });
+    const size = { sequences: 1, capacity: 64 };
+    using query = gpu.tensor(other.query.data as Float32Array, [1, 1, 4, 8]);
+    using key = gpu.tensor(other.key.data as Float32Array, [1, 20, 2, 8]);
+    for (
+      const [causal, queryOffset, block] of [
+        [true, 40, 2],
+        [false, 40, 2],
+        [false, -1, 0],
+      ] as const
+    ) {
+      using step = await SeerGate.create(gpu, {
+        ...other.gate,
+        causal,
+        threshold: 1,
+      });
+      using keys = await step.keys(size);
+      using select = await keys.select({ query });
+      gpu.submit("select", (encoder) => {
+        keys.append(encoder, key);
+        record(encoder, select, {
+          ...other,
+          gate: { ...other.gate, causal },
+          problems: [{ ...other.problems[0], queryOffset }],
+        });
+      });
+      const { blocks, forcedRows } = await select.read();
+      assertEquals(forcedRows, 4);
+      assertEquals(
+        Array.from(blocks.levels, Boolean),
+        Array.from({ length: 4 * 8 }, (_, at) => at % 8 === block),
+      );
+    }
+  },
+);
+
 gpuTest("what is empty selects nothing, and breaks nothing", async (_, gpu) => {
   for (const lengths of [[[0, 0]], [[0, 9]], [[5, 0]]] as const) {
     const data = seerData({ lengths });
