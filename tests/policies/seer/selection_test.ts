@@ -157,6 +157,50 @@ gpuTest("what a row keeps does not depend on its batch", async (_, gpu) => {
 });
 
 gpuTest(
+  "heads before tokens, with room behind the keys, select the same",
+  async (_, gpu) => {
+    const data = seerData({ lengths: [[13, 50], [13, 33]], block: 8 });
+    using gate = await SeerGate.create(gpu, { ...data.gate, topK: 2 });
+    using ragged = await gate.select(given(data));
+    // What is not written is no number.
+    const moved = (
+      { data: rows, shape: [, heads, dim] }: HostTensor,
+      starts: readonly number[],
+      room: number,
+    ) => {
+      const out = new Float32Array(2 * heads * room * dim).fill(NaN);
+      for (let token = 0; token < starts[2]; token++) {
+        const b = token < starts[1] ? 0 : 1;
+        for (let at = 0; at < heads * dim; at++) {
+          const [head, e] = [Math.floor(at / dim), at % dim];
+          out[((b * heads + head) * room + token - starts[b]) * dim + e] =
+            rows[token * heads * dim + at];
+        }
+      }
+      return { data: out, shape: [2, heads, room, dim] };
+    };
+    using dense = await gate.select({
+      query: moved(data.query, data.cuSeqlens, 13),
+      key: moved(data.key, data.cuSeqlensKey, 56),
+      layout: "bhsd",
+      keyLengths: [50, 33],
+    });
+    gpu.submit("select", (encoder) => {
+      record(encoder, ragged, data);
+      record(encoder, dense, data);
+    });
+    const [one, other, bits, same] = await gpu.read([
+      ragged.scores,
+      dense.scores,
+      ragged.mask.bits,
+      dense.mask.bits,
+    ]);
+    assertEquals(other, one);
+    assertEquals(same, bits);
+  },
+);
+
+gpuTest(
   "short sequences keep all where withFallback() says so",
   async (_, gpu) => {
     const data = seerData(CASE);

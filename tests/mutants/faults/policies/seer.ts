@@ -207,6 +207,13 @@ export const SEER_FAULTS: readonly Fault[] = [
       "Math.ceil((1 - Math.sqrt(1 - density)) * blocks)",
     ],
   ]),
+  ...faultsIn("givenSource", SELECTION, [
+    [
+      "sequences lie where heads come after tokens",
+      "sequence[`${name}Start`] * strides[name].token",
+      "sequence[`${name}Start`] * strides.query.head",
+    ],
+  ]),
   ...faultsIn("checkPlaces", SELECTION, [
     [
       "a query may stand right behind the blocks of keys",
