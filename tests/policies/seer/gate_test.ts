@@ -30,6 +30,8 @@ const CASES: readonly SeerCase[] = [
   // Ragged, with chunks that do not begin where a block does, and one key.
   { lengths: [[13, 50], [1, 1], [40, 40], [0, 9], [3, 64]] },
   { lengths: [[13, 50], [33, 33]], gateDim: 6, headDim: 5, block: 5 },
+  // Rows whose last element has no other to turn with.
+  { lengths: [[13, 20]], headDim: 5, block: 5 },
   { lengths: [[30, 41]], causal: false, pairing: "interleaved" },
   { lengths: [[24, 24]], pairing: "none", kvHeads: 1 },
   // More blocks than lanes, and than bits of a word.

@@ -265,7 +265,11 @@ gpuTest(
     assertThrows(append(own, [9, 10]), RangeError, "counts[1] must be");
     assertThrows(append(own, [9]), TypeError, "counts.length must be");
     using flat = gpu.empty("f32", [2 * 9 * 2 * 8]);
-    assertThrows(append(flat), TypeError, "key");
+    assertThrows(
+      append(flat),
+      TypeError,
+      "key.shape must be [sequences, tokens, heads, headDim], 2 x tokens x 2 x 8",
+    );
     using much = gpu.empty("f32", [2, CAPACITY + 1, 2, 8]);
     assertThrows(
       append(much),
@@ -278,7 +282,13 @@ gpuTest(
     await rejected(
       keys.select({ query: own, layer: 1 }),
       TypeError,
-      "query must have 576 elements",
+      "query.shape must be [sequences, tokens, heads, headDim], 2 x tokens x 4 x 8",
+    );
+    using none = gpu.empty("f32", [2, 0, 4, 8]);
+    await rejected(
+      keys.select({ query: none, layer: 1 }),
+      RangeError,
+      "queries must be at least one",
     );
     using select = await keys.select({ query, layer: 1 });
     append(own, [9, 8])();
