@@ -30,6 +30,11 @@ import type { SeerWeights } from "./weights.ts";
  * embedding. They are always given, never taken from the call: rotated ones have
  * the same shape, and would select other blocks without a word.
  *
+ * Blocks of queries count from the first that is given. A chunk of a prompt, with
+ * all keys up to its end, is selected for as in the whole prompt where the gate is
+ * causal and the chunk is of whole blocks, but for `denseRows` and `density`, which
+ * go by what is given.
+ *
  * @category Policies
  */
 export interface SeerSelectOptions extends
