@@ -171,7 +171,7 @@ export class S2Policy implements AttentionPolicy {
           sequences: shape.sequences,
           ownHead: (sequence) => sequence % kvHeads,
         });
-        return { maskMods: [mask] };
+        return { maskMods: [mask], causal: pattern.causal };
       },
     };
   }
@@ -216,7 +216,8 @@ export class S2Policy implements AttentionPolicy {
     checkOptions("evict()", options, { known: ["queryHeads", "from"] });
     checkType(
       Array.isArray(tables) && tables.length > 0 &&
-        tables.every((table) => table instanceof BlockTable),
+        tables.every((table) => table instanceof BlockTable) &&
+        new Set(tables).size === tables.length,
       "tables",
       "must be a BlockTable for each key/value head",
       tables,
