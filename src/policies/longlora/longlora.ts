@@ -8,6 +8,7 @@ import { checkOneOf, checkRange, checkType } from "../../core/check.ts";
 import { checkOptions } from "../../core/options.ts";
 import { type MaskMod, maskMod } from "../../mods/mod.ts";
 import type { AttentionPolicy, PolicyShape } from "../../ops/mod.ts";
+import { checkOwnKeys } from "../own_keys.ts";
 import { perSequence } from "../per_sequence.ts";
 import {
   checkGroups,
@@ -53,7 +54,8 @@ export interface LongLoraPolicy extends AttentionPolicy {
   groupSizeOf(keys: number): number;
   /**
    * Pairs of a shifted head in which a query sees a later key, in a sequence of
-   * so many keys: `(groupSize / 2)^2` where groups wrap, and none else.
+   * so many keys: `(groupSize / 2)^2` where groups wrap, and none else. Of an odd
+   * group the halves are `floor(groupSize / 2)` and the rest.
    */
   antiCausalPairs(keys: number): number;
 }
@@ -146,6 +148,16 @@ export function longlora(options: LongLoraOptions = {}): LongLoraPolicy {
       );
       const groups = sequences.map(({ keyCount }) => sizeOf(keyCount));
       if (wraps) checkWrapped(shape, groups);
+      checkOwnKeys(NAME, sequences, (position, i) => {
+        const size = groups[i];
+        const startOf = (rest: number) =>
+          Math.floor((position + rest) / size) * size - rest;
+        const shifted = shiftedHeads === "none" ? 0 : size - shiftOf(size);
+        return {
+          start: Math.max(startOf(0), startOf(shifted)),
+          part: `group of ${size}`,
+        };
+      });
       return {
         maskMods: [groupMask(groups, {
           shifted: shiftedHeads === "none" ? undefined : queryHeads / 2,
