@@ -75,7 +75,8 @@ const NAME = "longlora";
  * Groups lie by position in the sequence, from 0: `floor(position / G)`, shifted
  * `floor((position + G - floor(G / 2)) / G)`. Rotary positions are those of the
  * sequence, not of the group. The last group is shorter where groups do not
- * divide the sequence. It is causal by itself, so `causal: true` changes nothing;
+ * divide the sequence. Queries that stand behind all keys of their group are
+ * refused, as they would see none. It is causal by itself, so `causal: true` changes nothing;
  * with `variant: "wrap"` it is refused, see there.
  *
  * @throws {TypeError} for unknown options, and values of another type

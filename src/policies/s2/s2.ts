@@ -187,8 +187,8 @@ export class S2Policy implements AttentionPolicy {
    * @param options `queryHeads` of the layer, and `from`: the first position whose
    * row is yet to be computed.
    * @returns How many blocks were given up.
-   * @throws {TypeError} if the pattern is not KV-efficient, or a table is none or
-   * freed
+   * @throws {TypeError} if the pattern is not KV-efficient, or a table is none,
+   * freed or given twice
    * @throws {RangeError} if `from` is beyond what a table has written, or a table
    * lacks a block that these rows see
    *
