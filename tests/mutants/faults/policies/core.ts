@@ -139,6 +139,8 @@ export const POLICY_CORE_FAULTS: readonly SourceFault[] = [
       "!isDeviceBlockMask(blockMask)",
       "true",
     ],
+  ]),
+  ...faultsIn("selectionOf", OPTIONS, [
     [
       "what is selected need not have a kernel",
       '&& typeof blocks.encode === "function"',
@@ -152,7 +154,7 @@ export const POLICY_CORE_FAULTS: readonly SourceFault[] = [
       "return { scoreMods: [], maskMods, policy",
     ],
   ]),
-  ...faultsIn("modsOf", OPTIONS, [
+  ...faultsIn("checkMods", OPTIONS, [
     ["a score mod may stand for a mask", "mod?.kind === kind", "mod"],
   ]),
   ...faultsIn("checkMaskGpu", OPTIONS, [
@@ -208,6 +210,11 @@ export const POLICY_CORE_FAULTS: readonly SourceFault[] = [
     ],
   ]),
   ...faultsIn("withFallback", FALLBACK, [
+    [
+      "what is no selection falls back to all keys",
+      "= selectionOf(",
+      "= ((one: AttentionPolicy, shape: PolicyShape) => one.select(shape))(",
+    ],
     [
       "a sequence of so many keys falls back too",
       "keyCount < below",
