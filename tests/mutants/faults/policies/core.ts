@@ -40,9 +40,10 @@ export const POLICY_CORE_FAULTS: readonly SourceFault[] = [
   ...faultsIn("ScheduleWriter.finish", TABLES, [
     [
       "a table that is no whole vec4s has too little room",
-      "4 * Math.ceil(table.size / 4)",
+      "4 * Math.ceil(Math.max(1, table.size) / 4)",
       "table.size",
     ],
+    ["an empty table has no room", "Math.max(1, table.size)", "table.size"],
   ]),
   ...faultsIn("sharingAlgorithm", TABLES, [
     [
@@ -191,7 +192,26 @@ export const POLICY_CORE_FAULTS: readonly SourceFault[] = [
       "32 - Math.clz32",
     ],
   ]),
+  ...faultsIn("selectedMasks", REPORT, [
+    [
+      "what was selected goes by positions",
+      "bindRows([selected.maskMod(heads)], offsets)",
+      "bindRows([selected.maskMod(heads)], [0])",
+    ],
+    [
+      "blocks of other sizes are counted as those that were selected",
+      "own === wanted",
+      "true",
+    ],
+    ["a selection may end before the keys do", "checkBlockGrid(", "void ("],
+  ]),
   ...faultsIn("policyReport", REPORT, [
+    [
+      "a call's own blocks count as the policy's",
+      "...dense.selection ? chosen : []",
+      "...[]",
+    ],
+    ["a policy is counted beside itself", "select === undefined", "true"],
     ["a call without pairs keeps none", "all.pairs === 0 ? 1", "false ? 1"],
     [
       "values count as keys do",
@@ -202,11 +222,6 @@ export const POLICY_CORE_FAULTS: readonly SourceFault[] = [
       "what the device selects counts as all",
       "kept.selection === undefined || selected !== undefined",
       "true",
-    ],
-    [
-      "what was selected goes by positions",
-      "bindRows([selected.maskMod(kept.queryHeads)], offsets)",
-      "bindRows([selected.maskMod(kept.queryHeads)], [0])",
     ],
   ]),
   ...faultsIn("withFallback", FALLBACK, [
