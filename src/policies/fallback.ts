@@ -17,6 +17,7 @@ import {
   scoreMod,
 } from "../mods/mod.ts";
 import type { AttentionPolicy, PolicyBlocks, PolicyShape } from "../ops/mod.ts";
+import { checkPolicy, selectionOf } from "../ops/attention/options/select.ts";
 import { perSequence } from "./per_sequence.ts";
 
 /**
@@ -67,12 +68,7 @@ export function withFallback(
   policy: AttentionPolicy,
   options: FallbackOptions,
 ): AttentionPolicy {
-  checkType(
-    typeof policy?.name === "string" && typeof policy.select === "function",
-    "policy",
-    "must be a policy, as those of @quire/attention/policies",
-    policy,
-  );
+  checkPolicy("policy", policy);
   checkOptions("withFallback()", options, {
     known: ["fallback", "below"],
     hints: { length: "write below", minLength: "write below" },
@@ -83,12 +79,13 @@ export function withFallback(
   return {
     name: policy.name,
     select(shape) {
-      const { maskMods, scoreMods, blocks, causal = false } = policy.select(
+      const { maskMods, scoreMods, blocks, causal = false } = selectionOf(
+        policy,
         shape,
       );
       const short = shape.sequences.map(({ keyCount }) => keyCount < below);
-      // Mods stay where all are short, too: kernels are the same then, and rows'
-      // bits are what they are in any batch.
+      // Mods stay where all are short, too: scores are made in the same way then,
+      // and rows' bits are what they are in any batch.
       const isShort = perSequence(
         `${policy.name}'s short sequences`,
         short.map(Number),

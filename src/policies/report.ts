@@ -13,6 +13,7 @@ import {
   type BlockMask,
   drawMask,
   type DrawMaskOptions,
+  type MaskMod,
   type MaskPicture,
 } from "../mods/mod.ts";
 import { isBlockMask } from "../mods/block_mask/made.ts";
@@ -20,8 +21,11 @@ import {
   type AnyTensor,
   type AttentionOptions,
   type AttentionPolicy,
+  type AttentionProblem,
   attentionProblem,
 } from "../ops/mod.ts";
+import { checkBlockGrid } from "../ops/attention/options/block_mask.ts";
+import { checkPolicy } from "../ops/attention/options/select.ts";
 import { keptPairs } from "./kept_pairs.ts";
 
 /**
@@ -74,7 +78,8 @@ export interface PolicyReportOptions {
  *
  * @param options Those of `attention()`, without `select`.
  * @throws {TypeError} if a mask's data is on the device, the device selects and
- * `selected` is missing, or `attentionProblem()` refuses the options
+ * `selected` is missing or of another geometry, the call has a policy already, or
+ * `attentionProblem()` refuses the options
  * @throws {RangeError} as `attentionProblem()` and the policy do
  *
  * @example Groups of 16 of 64 tokens
@@ -104,29 +109,30 @@ export function policyReport(
   options: Omit<AttentionOptions<AnyTensor>, "select">,
   { selected, ...more }: PolicyReportOptions = {},
 ): PolicyReport {
+  checkPolicy("policy", policy);
   checkOptions("policyReport()", more, { known: ["selected"], hints: {} });
+  const { select } = options as AttentionOptions<AnyTensor>;
+  checkType(
+    select === undefined,
+    "select",
+    "must be left out of the call, which is counted without a policy too",
+    select,
+  );
   const dense = attentionProblem(options);
   const kept = attentionProblem({ ...options, select: policy });
   const { name } = kept.policy!;
-  const masks = [...kept.maskMods];
-  if (selected !== undefined) {
-    checkType(
-      isBlockMask(selected),
-      "selected",
-      `must be a BlockMask: what ${name} selected, read`,
-      selected,
-    );
-    const offsets = kept.sequences.map(({ queryOffset }) => queryOffset);
-    masks.push(...bindRows([selected.maskMod(kept.queryHeads)], offsets));
-  }
+  const chosen = selected === undefined ? [] : selectedMasks(selected, kept);
   checkType(
     kept.selection === undefined || selected !== undefined,
     "selected",
     `must be given for ${name}, which selects on the device: read() of its mask`,
     selected,
   );
+  const masks = [...kept.maskMods, ...chosen];
+  // The call's own mask on the device leaves no more without the policy.
+  const others = [...dense.maskMods, ...dense.selection ? chosen : []];
   for (const { expression } of masks) checkOnHost(expression);
-  const [own, all] = [keptPairs(masks, kept), keptPairs(dense.maskMods, dense)];
+  const [own, all] = [keptPairs(masks, kept), keptPairs(others, dense)];
   const bytes = (keys: number) =>
     keys * (kept.headDim + kept.valueHeadDim) * bytesPerElement(kept.dtype);
   return {
@@ -141,3 +147,47 @@ export function policyReport(
       drawMask({ maskMods: masks, sequences: kept.sequences }, drawn),
   };
 }
+
+/**
+ * The masks of what the device selected.
+ *
+ * @throws {TypeError} if that is no block mask, or covers another call
+ */
+function selectedMasks(
+  selected: BlockMask,
+  { policy, selection, sequences, queryHeads: heads }: AttentionProblem,
+): MaskMod[] {
+  checkType(
+    isBlockMask(selected),
+    "selected",
+    `must be a BlockMask: what ${policy?.name} selected, read`,
+    selected,
+  );
+  checkBlockGrid(
+    selected.grid,
+    { sequences, heads, keys: undefined },
+    "selected",
+  );
+  for (const size of GRID) {
+    const own = selected.grid[size];
+    const wanted = selection?.grid[size] ?? own;
+    checkType(
+      own === wanted,
+      `selected ${size}`,
+      `must be that of what the device selects (${wanted})`,
+      own,
+    );
+  }
+  const offsets = sequences.map(({ queryOffset }) => queryOffset);
+  return bindRows([selected.maskMod(heads)], offsets);
+}
+
+/** What two block masks of the same geometry have in common. */
+const GRID = [
+  "queries",
+  "keys",
+  "queryBlock",
+  "keyBlock",
+  "batch",
+  "heads",
+] as const;

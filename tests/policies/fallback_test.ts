@@ -248,6 +248,30 @@ gpuTest(
   },
 );
 
+Deno.test("withFallback() refuses what is no selection, rather than attend densely", () => {
+  const { query, key, value, cuSeqlens } = ragged([32, 64]);
+  const half = maskMod("half", ({ key }) => key.rem(2).eq(0));
+  for (
+    const [selection, message] of [
+      [undefined, "select (wrong) must give { maskMods"],
+      [Promise.resolve({ maskMods: [half] }), "at once"],
+      [{ maskMod: half }, "write maskMods, a list"],
+      [{ maskMods: half }, "select (wrong) maskMods must be a list"],
+      [{ scoreMods: [half] }, "select (wrong) scoreMods must be a list"],
+      [{ maskMods: [half], causal: 1 }, "select (wrong) causal"],
+      [{ blocks: {} }, "select (wrong) blocks must be { mask, encode }"],
+    ] as const
+  ) {
+    const wrong = { name: "wrong", select: () => selection as never };
+    const select = withFallback(wrong, { below: 40 });
+    assertThrows(
+      () => attentionProblem({ query, key, value, cuSeqlens, select }),
+      TypeError,
+      message,
+    );
+  }
+});
+
 Deno.test("withFallback() is checked", () => {
   for (
     const [fault, type, message] of [

@@ -7,6 +7,7 @@ import {
   policyReport,
 } from "../../src/policies/mod.ts";
 import {
+  type BlockGeometry,
   blockMaskFromPattern,
   booleanMask,
   maskFunction,
@@ -145,6 +146,55 @@ gpuTest("policyReport() of what the device selected", async (_, gpu) => {
   );
 });
 
+gpuTest(
+  "policyReport() refuses what was selected for another call",
+  async (_, gpu) => {
+    const geometry = { queries: 64, keys: 64, queryBlock: 16 };
+    using mask = await DeviceBlockMask.create(gpu, geometry, { threshold: 0 });
+    const policy: AttentionPolicy = {
+      name: "test",
+      select: () => ({ blocks: { mask, encode: () => {} } }),
+    };
+    const report = (other: Partial<BlockGeometry>, by = policy) =>
+      policyReport(by, CALL, {
+        selected: blockMaskFromPattern(() => true, { ...geometry, ...other }),
+      });
+    assertEquals(report({}).density, 1);
+    for (
+      const [other, message] of [
+        [{ keys: 48 }, "selected keys must be >= those of attention() (64)"],
+        [{ keys: 80 }, "selected keys must be that of what the device selects"],
+        [{ queries: 48 }, "selected queries must be >= those of attention()"],
+        [{ heads: 3 }, "selected heads must be 1, or a divisor of the query"],
+        [{ heads: 2 }, "selected heads must be that of what the device"],
+        [{ batch: 3 }, "selected batch must be 1, or the number of sequences"],
+        [{ queryBlock: 32 }, "selected queryBlock must be that of what the"],
+        [{ keyBlock: 8 }, "selected keyBlock must be that of what the device"],
+      ] as const
+    ) {
+      assertThrows(() => report(other), TypeError, message);
+    }
+    assertThrows(() => report({ keys: 48 }, keeping()), TypeError, "selected");
+  },
+);
+
+gpuTest(
+  "policyReport() counts a call's own blocks on the device with and without the policy",
+  async (_, gpu) => {
+    const geometry = { queries: 64, keys: 64, queryBlock: 16 };
+    using blockMask = await DeviceBlockMask.create(gpu, geometry);
+    const half = maskMod("half", ({ key }) => key.rem(2).eq(0));
+    const first = (_: number, _query: number, key: number) => key === 0;
+    const selected = blockMaskFromPattern(first, geometry);
+    const call = { ...CALL, blockMask };
+    const { pairs, densePairs } = policyReport(keeping(half), call, {
+      selected,
+    });
+    const all = 8 * (16 * 17 / 2 + 48 * 16);
+    assertEquals([pairs, densePairs], [8 * (72 + 48 * 8), all]);
+  },
+);
+
 gpuTest("policyReport() refuses what it cannot count", (_, gpu) => {
   using bias = gpu.empty("u32", [64, 64]);
   const cases = [
@@ -165,6 +215,20 @@ gpuTest("policyReport() refuses what it cannot count", (_, gpu) => {
       () => policyReport(keeping(), CALL, { block: 64 } as never),
       TypeError,
       "policyReport()",
+    ],
+    [
+      () => policyReport(undefined as never, CALL),
+      TypeError,
+      "policy must be a policy",
+    ],
+    [
+      () =>
+        policyReport(
+          keeping(),
+          { ...CALL, select: keeping() } as typeof CALL,
+        ),
+      TypeError,
+      "select must be left out of the call",
     ],
     [
       () =>

@@ -17,8 +17,8 @@ import { plantedTask, SIZES } from "./task.ts";
 
 const COMMAND = {
   usage: `Usage: deno task compare:policies
-  Plants needles in a long context and says which of them each policy finds, what
-  softmax mass and bytes it keeps, and how long it takes on this adapter`,
+  Plants needles in a long context and says which of them each policy finds,
+  what softmax mass and bytes it keeps, and how long it takes on this adapter`,
   flags: {},
 } as const;
 

@@ -89,7 +89,9 @@ export function reportOf(gpu: Gpu, rows: readonly ComparedRow[]): Report {
       "Pairs and bytes: of causal attention's, of keys that any query of a call " +
       "keeps; mass: of dense attention's softmax. S2, LongLoRA and PrFlash do not " +
       "look at keys: what they find, they find by position, and models are " +
-      "trained with them. No model is run: none of this is a model's quality.",
+      "trained with them. Squeezed's threshold is calibrated by each question " +
+      "itself, and Seer's gate is not trained. No model is run: none of this is a " +
+      "model's quality.",
       `On ${gpu.info.description}; milliseconds of a call by the wall's clock, ` +
       "selection included" +
       (gpu.software

@@ -240,14 +240,17 @@ export async function attention(
       temporary.push(...own);
       return read;
     }
+    // Backward reads no scores of blocks.
+    const isRead = (one: { destroy(): void }) => one !== blockScores;
+    temporary.push(...own.filter((one) => !isRead(one)));
     const saved = new SavedAttention({
       gpu,
       problem,
-      tensors: { ...tensors, lse, blockMask: kept[0] },
+      tensors: { ...tensors, lse, blockScores: undefined, blockMask: kept[0] },
       queryShape: given.shape,
       keyShape: options.key?.shape,
       onHost,
-      owned: own,
+      owned: own.filter(isRead),
     });
     return { ...read, saved };
   } catch (error) {

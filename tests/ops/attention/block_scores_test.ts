@@ -112,6 +112,15 @@ gpuTest(
     assertEquals(live(gpu).buffers - before, 1);
     saved!.destroy();
     assertEquals(live(gpu).buffers - before, 0);
+    // Nor of a call with arrays: inputs, output and log-sum-exp are what it has.
+    const onHost = await attention(gpu, {
+      ...host,
+      ...asked,
+      forBackward: true,
+    });
+    assertEquals(live(gpu).buffers - before, 5);
+    onHost.saved!.destroy();
+    assertEquals(live(gpu).buffers - before, 0);
   },
 );
 

@@ -140,8 +140,8 @@ export interface AttentionOptions<
   readonly blockMask?: BlockMask | DeviceBlockMask;
   /**
    * A policy of `@quire/attention/policies`: which keys each row keeps of those
-   * that all else leaves it. One that selects on the device takes the place of a
-   * `blockMask` there.
+   * that all else leaves it. One that selects on the device is not for calls
+   * with a `blockMask` there.
    */
   readonly select?: AttentionPolicy;
   /**

@@ -13,7 +13,11 @@ import type { AttentionOptions } from "./attention_options.ts";
 import { checkBlockGrid, isDeviceBlockMask } from "./block_mask.ts";
 import type { MaskExtents } from "./capture_sizes.ts";
 import type { SelectedMods } from "./mods.ts";
-import type { AttentionPolicy, PolicyShape } from "./policy.ts";
+import type {
+  AttentionPolicy,
+  PolicySelection,
+  PolicyShape,
+} from "./policy.ts";
 
 /** What a policy makes of a call. */
 export interface SelectedBy extends SelectedMods {
@@ -32,28 +36,14 @@ export function selectedBy(
   extents: MaskExtents,
 ): SelectedBy {
   if (select === undefined) return { scoreMods: [], maskMods: [] };
-  checkPolicy(select);
-  const name = `select (${select.name})`;
-  const selection = select.select({ ...shape, causal, window });
-  checkType(
-    typeof selection === "object" && selection !== null &&
-      !(selection instanceof Promise),
-    name,
-    "must give { maskMods, scoreMods, blocks, causal }, those that it has, at once",
-    selection,
-  );
-  checkOptions(`what ${name} gives`, selection, SELECTION);
-  const { blocks } = selection;
-  checkBoolean(`${name} causal`, selection.causal);
-  const maskMods = modsOf(name, "mask", selection.maskMods);
-  const scoreMods = modsOf(name, "score", selection.scoreMods);
+  checkPolicy("select", select);
+  const name = nameOf(select);
+  const { maskMods = [], scoreMods = [], blocks } = selectionOf(select, {
+    ...shape,
+    causal,
+    window,
+  });
   if (blocks !== undefined) {
-    checkType(
-      isDeviceBlockMask(blocks?.mask) && typeof blocks.encode === "function",
-      `${name} blocks`,
-      "must be { mask, encode }: a DeviceBlockMask, and what records the dispatches that write it",
-      blocks,
-    );
     checkType(
       !isDeviceBlockMask(blockMask),
       "blockMask",
@@ -70,6 +60,44 @@ export function selectedBy(
   return { scoreMods, maskMods, policy: { name: select.name, by, blocks } };
 }
 
+/**
+ * What a policy keeps, checked by itself.
+ *
+ * @throws {TypeError} If that is no selection.
+ */
+export function selectionOf(
+  policy: AttentionPolicy,
+  shape: PolicyShape,
+): PolicySelection {
+  const name = nameOf(policy);
+  const selection = policy.select(shape);
+  checkType(
+    typeof selection === "object" && selection !== null &&
+      !(selection instanceof Promise),
+    name,
+    "must give { maskMods, scoreMods, blocks, causal }, those that it has, at once",
+    selection,
+  );
+  checkOptions(`what ${name} gives`, selection, SELECTION);
+  const { blocks } = selection;
+  checkBoolean(`${name} causal`, selection.causal);
+  checkMods(name, "mask", selection.maskMods);
+  checkMods(name, "score", selection.scoreMods);
+  checkType(
+    blocks === undefined ||
+      isDeviceBlockMask(blocks?.mask) && typeof blocks.encode === "function",
+    `${name} blocks`,
+    "must be { mask, encode }: a DeviceBlockMask, and what records the dispatches that write it",
+    blocks,
+  );
+  return selection;
+}
+
+/** What errors call a policy. */
+function nameOf({ name }: AttentionPolicy): string {
+  return `select (${name})`;
+}
+
 const SELECTION: KnownOptions = {
   known: ["maskMods", "scoreMods", "blocks", "causal"],
   hints: {
@@ -80,28 +108,30 @@ const SELECTION: KnownOptions = {
   },
 };
 
-/** Mods of a kind, as a list. */
-function modsOf<M extends MaskMod | ScoreMod>(
+/** Throws unless mods are a list of a kind, if there are any. */
+function checkMods(
   name: string,
-  kind: M["kind"],
-  mods: readonly M[] | undefined,
-): readonly M[] {
-  if (mods === undefined) return [];
+  kind: "mask" | "score",
+  mods: readonly (MaskMod | ScoreMod)[] | undefined,
+): void {
   checkType(
-    Array.isArray(mods) && mods.every((mod) => mod?.kind === kind),
+    mods === undefined ||
+      Array.isArray(mods) && mods.every((mod) => mod?.kind === kind),
     `${name} ${kind}Mods`,
     `must be a list of what ${kind}Mod() makes, or of shipped ${kind} mods`,
     mods,
   );
-  return mods;
 }
 
-/** Throws unless something is a policy. */
-function checkPolicy(policy: unknown): asserts policy is AttentionPolicy {
-  const { name, select } = (policy ?? {}) as Partial<AttentionPolicy>;
+/** Throws unless something is a policy; errors call it `name`. */
+export function checkPolicy(
+  name: string,
+  policy: unknown,
+): asserts policy is AttentionPolicy {
+  const own = (policy ?? {}) as Partial<AttentionPolicy>;
   checkType(
-    typeof name === "string" && typeof select === "function",
-    "select",
+    typeof own.name === "string" && typeof own.select === "function",
+    name,
     "must be a policy, as those of @quire/attention/policies",
     policy,
   );

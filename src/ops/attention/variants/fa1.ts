@@ -48,8 +48,12 @@ export function flash1Algorithm(
     );
   }
   if (problem.selection) {
+    const { policy } = problem;
+    const blocks = policy?.blocks
+      ? `what select (${policy.name}) selects`
+      : "a blockMask";
     throw new UnsupportedError(
-      "run FlashAttention-1 with a blockMask on the device",
+      `run FlashAttention-1 with ${blocks} on the device`,
       "one workgroup goes along all rows, so there are no tiles to select for; use the fused algorithm",
     );
   }

@@ -248,8 +248,9 @@ class ScheduleWriter {
     const table = keys.kind === "paged" ? keys.blockTable : new Uint32Array(0);
     const onHost = table instanceof Uint32Array;
     const words = new Uint32Array(
-      // Tensors are copied in whole vec4s.
-      tableAt + (onHost ? table.length : 4 * Math.ceil(table.size / 4)),
+      // Tensors are copied in whole vec4s, of which there is one at least.
+      tableAt +
+        (onHost ? table.length : 4 * Math.ceil(Math.max(1, table.size) / 4)),
     );
     words.set(lists);
     words.set(tiles, tilesAt);

@@ -107,6 +107,13 @@ export const BLOCK_SCORES_FAULTS: readonly Fault[] = [
     ],
     ["all heads count as one", "? kvHeads : 1", "? 1 : 1"],
   ]),
+  ...faultsIn("src/ops/attention/attention.ts: attention", OPTION, [
+    [
+      "backward holds the scores of blocks",
+      "one !== blockScores",
+      "one !== undefined",
+    ],
+  ]),
   ...faultsIn("checkBlockScores", OPTION, [
     ["other algorithms pass", 'algorithm === "fused"', "true"],
     [

@@ -40,9 +40,10 @@ export const POLICY_CORE_FAULTS: readonly SourceFault[] = [
   ...faultsIn("ScheduleWriter.finish", TABLES, [
     [
       "a table that is no whole vec4s has too little room",
-      "4 * Math.ceil(table.size / 4)",
+      "4 * Math.ceil(Math.max(1, table.size) / 4)",
       "table.size",
     ],
+    ["an empty table has no room", "Math.max(1, table.size)", "table.size"],
   ]),
   ...faultsIn("sharingAlgorithm", TABLES, [
     [
@@ -139,6 +140,8 @@ export const POLICY_CORE_FAULTS: readonly SourceFault[] = [
       "!isDeviceBlockMask(blockMask)",
       "true",
     ],
+  ]),
+  ...faultsIn("selectionOf", OPTIONS, [
     [
       "what is selected need not have a kernel",
       '&& typeof blocks.encode === "function"',
@@ -152,7 +155,7 @@ export const POLICY_CORE_FAULTS: readonly SourceFault[] = [
       "return { scoreMods: [], maskMods, policy",
     ],
   ]),
-  ...faultsIn("modsOf", OPTIONS, [
+  ...faultsIn("checkMods", OPTIONS, [
     ["a score mod may stand for a mask", "mod?.kind === kind", "mod"],
   ]),
   ...faultsIn("checkMaskGpu", OPTIONS, [
@@ -189,7 +192,26 @@ export const POLICY_CORE_FAULTS: readonly SourceFault[] = [
       "32 - Math.clz32",
     ],
   ]),
+  ...faultsIn("selectedMasks", REPORT, [
+    [
+      "what was selected goes by positions",
+      "bindRows([selected.maskMod(heads)], offsets)",
+      "bindRows([selected.maskMod(heads)], [0])",
+    ],
+    [
+      "blocks of other sizes are counted as those that were selected",
+      "own === wanted",
+      "true",
+    ],
+    ["a selection may end before the keys do", "checkBlockGrid(", "void ("],
+  ]),
   ...faultsIn("policyReport", REPORT, [
+    [
+      "a call's own blocks count as the policy's",
+      "...dense.selection ? chosen : []",
+      "...[]",
+    ],
+    ["a policy is counted beside itself", "select === undefined", "true"],
     ["a call without pairs keeps none", "all.pairs === 0 ? 1", "false ? 1"],
     [
       "values count as keys do",
@@ -201,13 +223,13 @@ export const POLICY_CORE_FAULTS: readonly SourceFault[] = [
       "kept.selection === undefined || selected !== undefined",
       "true",
     ],
-    [
-      "what was selected goes by positions",
-      "bindRows([selected.maskMod(kept.queryHeads)], offsets)",
-      "bindRows([selected.maskMod(kept.queryHeads)], [0])",
-    ],
   ]),
   ...faultsIn("withFallback", FALLBACK, [
+    [
+      "what is no selection falls back to all keys",
+      "= selectionOf(",
+      "= ((one: AttentionPolicy, shape: PolicyShape) => one.select(shape))(",
+    ],
     [
       "a sequence of so many keys falls back too",
       "keyCount < below",

@@ -7,6 +7,7 @@ import {
   DeviceBlockMask,
   planAttention,
 } from "../../../../src/ops/mod.ts";
+import { UnsupportedError } from "../../../../mod.ts";
 import {
   type BlockGeometry,
   blockMask,
@@ -152,6 +153,16 @@ gpuTest("select is checked, by the policy's name", async (_, gpu) => {
     () => attentionProblem({ ...OPTIONS, select: blocks(positions) }),
     RangeError,
     "select (test) with queryOffset 0 must have a row",
+  );
+  await assertRejects(
+    () =>
+      planAttention(gpu, {
+        ...OPTIONS,
+        select: blocks(fitting),
+        algorithm: "fa1",
+      }),
+    UnsupportedError,
+    "Cannot run FlashAttention-1 with what select (test) selects on the device",
   );
   // A block mask of the host goes with blocks of the device.
   const both = attentionProblem({
