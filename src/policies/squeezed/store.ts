@@ -110,7 +110,8 @@ export class SqueezedStore implements Disposable {
   /**
    * Keeps the contexts of a prefix, which are the store's from now on; others that
    * the same prefix had are destroyed. One that has grown is no longer found, as
-   * it is of other tokens, until it is kept again with all of them.
+   * it is of other tokens, until it is kept again with all of them; the store
+   * frees it with the blocks of those that it was kept with.
    *
    * @param tokens Of all keys of the contexts, those of their observation window
    * with them.
@@ -182,7 +183,7 @@ export class SqueezedStore implements Disposable {
     for (const entry of this.#entries) {
       const longer = entry.tokens.length > (found?.tokens.length ?? -1);
       if (!longer || !begins(entry, tokens, domain)) continue;
-      if (this.#isCached(entry)) found = entry;
+      if (isWhole(entry) && this.#isCached(entry)) found = entry;
     }
     return found &&
       { length: found.tokens.length, contexts: found.contexts };
@@ -190,12 +191,17 @@ export class SqueezedStore implements Disposable {
 
   /**
    * Frees the contexts of all prefixes of which a block is not in the index any
-   * longer.
+   * longer, or a context is destroyed.
    *
    * @returns How many prefixes those were.
    */
   sweep(): number {
-    return this.#drop(this.#entries.filter((entry) => !this.#isCached(entry)));
+    return this.#drop(
+      this.#entries.filter((entry) =>
+        !this.#isCached(entry) ||
+        entry.contexts.some(({ destroyed }) => destroyed)
+      ),
+    );
   }
 
   /**
@@ -219,12 +225,9 @@ export class SqueezedStore implements Disposable {
     this.destroy();
   }
 
-  #isCached({ tokens, domain, contexts }: Entry): boolean {
-    const whole = contexts.every(({ destroyed, length }) =>
-      !destroyed && length === tokens.length
-    );
+  #isCached({ tokens, domain }: Entry): boolean {
     const walk = this.#index.walk(tokens, domain);
-    return whole && walk.length ===
+    return walk.length ===
         Math.floor(tokens.length / this.#index.pool.blockSize) &&
       walk.length > 0 && !walk.includes(NULL_BLOCK);
   }
@@ -242,6 +245,13 @@ export class SqueezedStore implements Disposable {
     }
     return gone.size;
   }
+}
+
+/** Whether an entry's contexts are there, and still of its tokens. */
+function isWhole({ tokens, contexts }: Entry): boolean {
+  return contexts.every(({ destroyed, length }) =>
+    !destroyed && length === tokens.length
+  );
 }
 
 /** Whether a sequence begins with an entry's tokens, and is of its domain. */

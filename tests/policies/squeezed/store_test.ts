@@ -202,6 +202,8 @@ gpuTest(
     const data = Float32Array.from({ length: 12 }, (_, i) => 1 + i);
     await grown.update({ key: { data, shape: [6, 1, 2] } });
     assertEquals(store.find([1, 2, 3, 4]), undefined);
+    // Its blocks are where they were, so whoever looks it up may go on.
+    assertEquals([store.sweep(), grown.destroyed], [0, false]);
     store.set([1, 2, 3, 4, 5, 6], [grown]);
     assertEquals(store.find([1, 2, 3, 4, 5, 6])?.contexts, [grown]);
     assertEquals([store.size, grown.destroyed], [1, false]);

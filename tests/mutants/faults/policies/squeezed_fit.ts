@@ -10,6 +10,7 @@ const KERNELS = ["kernels/selection/kmeans"];
 const CONTEXT = ["policies/squeezed/context"];
 const REFERENCE = ["reference/policies/kmeans"];
 const CALIBRATE = ["policies/squeezed/calibrate"];
+const GROWN = ["policies/squeezed/grown"];
 const STORE = ["policies/squeezed/store"];
 
 /** All of them. */
@@ -312,10 +313,17 @@ export const SQUEEZED_FIT_FAULTS: readonly Fault[] = [
       "const scale = 1 / Math.sqrt(headDim);",
     ],
   ]),
-  ...faultsIn("SqueezedLookup", ["policies/squeezed/grown"], [
+  ...faultsIn("checkedLayers", CALIBRATE, [
+    [
+      "a scale that is none in float32 is taken",
+      "checkScale(scale);",
+      "void checkScale;",
+    ],
+  ]),
+  ...faultsIn("checkSameSizes", GROWN, [
     [
       "a context that has grown is looked up with its old sizes",
-      "found[name] === this.#sizes[name]",
+      "found[name] === own[name]",
       "found[name] !== undefined",
     ],
   ]),
@@ -331,11 +339,18 @@ export const SQUEEZED_FIT_FAULTS: readonly Fault[] = [
       "entry.tokens.slice(0, 2).every(",
     ],
   ]),
-  ...faultsIn("SqueezedStore", STORE, [
+  ...faultsIn("isWhole", STORE, [
     [
       "a context that has grown is found by its old tokens",
       "!destroyed && length === tokens.length",
       "!destroyed",
+    ],
+  ]),
+  ...faultsIn("SqueezedStore", STORE, [
+    [
+      "a context that has grown is freed, whose blocks are where they were",
+      "entry.contexts.some(({ destroyed }) => destroyed)",
+      "!isWhole(entry)",
     ],
     [
       "a prefix stays as long as any block of it",

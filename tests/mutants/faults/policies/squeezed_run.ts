@@ -242,6 +242,25 @@ export const SQUEEZED_RUN_FAULTS: readonly Fault[] = [
       "if (blocks) this.#parts.lookup.update(gatherOf(problem));",
       "",
     ],
+    [
+      "a length that is not given is all the room that there is",
+      'checkInteger("keyLength", keyLength, 0);',
+      "void checkInteger;",
+    ],
+  ]),
+  ...faultsIn("SqueezedPlan.update", ["policies/squeezed/grown"], [
+    [
+      "a plan goes on with the sizes of a context that has grown",
+      "checkSameSizes(problem.sizes, this.#problem.sizes);",
+      "",
+    ],
+  ]),
+  ...faultsIn("SqueezedPlan.kept", ATTENTION, [
+    [
+      "kept keys are found by the table of the next recording",
+      "placeOf(this.#recorded, i)",
+      "placeOf(this.#problem, i)",
+    ],
   ]),
   ...faultsIn("SqueezedPlan.kept", PLAN, [
     [
@@ -280,6 +299,11 @@ export const SQUEEZED_RUN_FAULTS: readonly Fault[] = [
       "const least = kept.sizes.keys + queries;",
       "const least = kept.sizes.keys;",
     ],
+    [
+      "of keys in blocks all are taken for written",
+      "blockTable === undefined || options.keyLength !== undefined",
+      "blockTable !== null",
+    ],
   ]),
   ...faultsIn("checkThreshold", INPUT, [
     [
@@ -293,6 +317,13 @@ export const SQUEEZED_RUN_FAULTS: readonly Fault[] = [
       "the upper level may be of other clusters",
       "coarse.members === fine.clusters",
       "coarse.members > 0",
+    ],
+  ]),
+  ...faultsIn("levelSizes", INPUT, [
+    [
+      "rows are longer than what kernels have room for",
+      "headDim, 1, 256",
+      "headDim, 1, 512",
     ],
   ]),
   ...faultsIn("countQuantile", REPRO, [
