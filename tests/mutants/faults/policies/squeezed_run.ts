@@ -76,13 +76,18 @@ export const SQUEEZED_RUN_FAULTS: readonly Fault[] = [
   ...faultsInKernel("selection.centroids.means", LOOKUP, [
     [
       "the mean is a sum",
-      "mean = max(sum / f32(params.rows), 0x1p-126f);",
-      "mean = max(sum, 0x1p-126f);",
+      "clamp(sum / f32(params.rows), 0x1p-126f, 1.0);",
+      "clamp(sum, 0x1p-126f, 1.0);",
     ],
     [
       "means of the last chunk are left out",
       "for (var chunk = 0u; chunk < params.chunks; chunk++) {",
       "for (var chunk = 0u; chunk < max(params.chunks, 2u) - 1u; chunk++) {",
+    ],
+    [
+      "a mean is above 1 where scores were rounded up",
+      "clamp(sum / f32(params.rows), 0x1p-126f, 1.0);",
+      "max(sum / f32(params.rows), 0x1p-126f);",
     ],
     [
       "clusters that were not looked at have a mean",
@@ -93,8 +98,8 @@ export const SQUEEZED_RUN_FAULTS: readonly Fault[] = [
   ...faultsInKernel("selection.centroids.means", PLAN, [
     [
       "a mean that is too small for float32 is none",
-      "mean = max(sum / f32(params.rows), 0x1p-126f);",
-      "mean = sum / f32(params.rows);",
+      "clamp(sum / f32(params.rows), 0x1p-126f, 1.0);",
+      "min(sum / f32(params.rows), 1.0);",
     ],
   ]),
   ...faultsInKernel("selection.keep_members", LOOKUP, [
@@ -274,6 +279,11 @@ export const SQUEEZED_RUN_FAULTS: readonly Fault[] = [
       "queries with heads first are read with tokens first",
       'shape.layout === "bhsd"',
       "shape.queryHeads === 0",
+    ],
+    [
+      "a mask is written as if it had room for the call's keys alone",
+      "queries: queryCount,",
+      "queries: queryCount,\n      keys: keyCount,",
     ],
     [
       "scores have a scale of their own",
