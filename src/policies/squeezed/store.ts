@@ -153,9 +153,8 @@ export class SqueezedStore implements Disposable {
       `of ${OWNER} must be another one for each layer`,
       contexts,
     );
-    const entry = { tokens: [...tokens], domain, contexts: [...contexts] };
     checkRange(
-      this.#isCached(entry),
+      this.#isCached({ tokens, domain }),
       "tokens",
       `of ${OWNER} must have a full block of ${this.#index.pool.blockSize}, all of which are in the index`,
       tokens,
@@ -165,7 +164,12 @@ export class SqueezedStore implements Disposable {
       (other.tokens.length === tokens.length && begins(other, tokens, domain))
     );
     this.#drop(instead, own);
-    this.#entries.push(entry);
+    // What callers write into their own later is no other prefix.
+    this.#entries.push({
+      tokens: [...tokens],
+      domain: structuredClone(domain),
+      contexts: [...contexts],
+    });
   }
 
   /**
@@ -225,7 +229,7 @@ export class SqueezedStore implements Disposable {
     this.destroy();
   }
 
-  #isCached({ tokens, domain }: Entry): boolean {
+  #isCached({ tokens, domain }: Pick<Entry, "tokens" | "domain">): boolean {
     const walk = this.#index.walk(tokens, domain);
     return walk.length ===
         Math.floor(tokens.length / this.#index.pool.blockSize) &&

@@ -50,7 +50,10 @@ gpuTest(
     const other = await contextOf(gpu, 4);
     store.set([1, 2, 3, 4, 5, 6], long);
     store.set([1, 2, 3], [short]);
-    store.set([1, 2, 3, 4], [other], { salt: "other" });
+    const own = { tokens: [1, 2, 3, 4], domain: { salt: "other" } };
+    store.set(own.tokens, [other], own.domain);
+    own.tokens[0] = 9;
+    own.domain.salt = "third";
     assertEquals(store.size, 3);
     assertEquals(
       store.byteLength,

@@ -348,6 +348,11 @@ export const SQUEEZED_FIT_FAULTS: readonly Fault[] = [
   ]),
   ...faultsIn("SqueezedStore", STORE, [
     [
+      "a domain is whatever its object says by now",
+      "structuredClone(domain)",
+      "domain",
+    ],
+    [
       "a context that has grown is freed, whose blocks are where they were",
       "entry.contexts.some(({ destroyed }) => destroyed)",
       "!isWhole(entry)",
