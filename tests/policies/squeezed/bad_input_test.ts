@@ -141,6 +141,8 @@ gpuTest("squeezedAttention() says what it does not take", async (_, gpu) => {
     [{ scale: Infinity }, RangeError, "scale must be finite"],
     [{ scale: 1e39 }, RangeError, "scale must be finite in float32"],
     [{ returnLse: 1 }, TypeError, "returnLse must be a boolean"],
+    // What attention refuses, after the look-up has been made.
+    [{ softcap: -1 }, RangeError, "softcap must be"],
     [
       { clusters: undefined },
       TypeError,

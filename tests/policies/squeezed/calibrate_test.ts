@@ -48,6 +48,12 @@ property(
   },
 );
 
+Deno.test("quantileOf() takes a part that is a whole number of keys for one", () => {
+  // 0.55 * 100 is above 55 in floating point.
+  const scored = [{ scores: [0.1, 0.2], counts: [55, 45] }];
+  assertEquals(quantileOf(scored, 0.55), { quantile: 0.1, below: 0.55 });
+});
+
 const HEADS = 2;
 const DIM = 8;
 const KEYS = 96;

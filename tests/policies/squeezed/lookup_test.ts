@@ -144,6 +144,8 @@ const RUNS: readonly Run[] = [
     fraction: 0.3,
   },
   { c: { ...TWO, seed: 7, queries: 20, coarse: 2 }, fraction: 0.7 },
+  // More clusters above than below, most of them empty.
+  { c: { ...TWO, seed: 10, clusters: 6, coarse: 40 }, fraction: 0.6 },
   { c: { ...PLAIN, seed: 8, headDim: 7 }, fraction: 0.4 },
 ];
 

@@ -221,10 +221,10 @@ gpuTest(
           blockTable: turned,
         }),
       );
-      await paged.update({
-        keyLength: lengths[2],
-        blockTable: turned.toReversed(),
-      });
+      const reversed = turned.toReversed();
+      await paged.update({ keyLength: lengths[1], blockTable: reversed });
+      reversed.fill(0);
+      await paged.update({ keyLength: lengths[2] });
       const same = output();
       gpu.submit(
         "paged",

@@ -293,6 +293,11 @@ export const SQUEEZED_FIT_FAULTS: readonly Fault[] = [
       "below >= wanted",
       "below > wanted",
     ],
+    [
+      "a part that rounds up passes a score more",
+      " * (1 - 1e-12)",
+      "",
+    ],
   ]),
   ...faultsIn("calibrateSqueezed", CALIBRATE, [
     [

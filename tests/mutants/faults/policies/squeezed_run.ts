@@ -195,6 +195,11 @@ export const SQUEEZED_RUN_FAULTS: readonly Fault[] = [
       "threshold: coarseThreshold",
       "threshold",
     ],
+    [
+      "sums have room for the lower level alone",
+      "chunks * Math.max(clusters, coarse)",
+      "chunks * clusters",
+    ],
   ]),
   ...faultsIn("prefixOptions", PLAN, [
     [
@@ -313,6 +318,20 @@ export const SQUEEZED_RUN_FAULTS: readonly Fault[] = [
       "of keys in blocks all are taken for written",
       "blockTable === undefined || options.keyLength !== undefined",
       "blockTable !== null",
+    ],
+  ]),
+  ...faultsIn("squeezedProblem", ATTENTION, [
+    [
+      "a table is whatever its array says by now",
+      "table: blockTable.slice()",
+      "table: blockTable",
+    ],
+  ]),
+  ...faultsIn("src/policies/squeezed/squeezed_plan.ts: createParts", INPUT, [
+    [
+      "what was made before an error stays",
+      "for (const one of owned) one.destroy();\n    throw",
+      "throw",
     ],
   ]),
   ...faultsIn("checkThreshold", INPUT, [
