@@ -248,6 +248,11 @@ export const SQUEEZED_FIT_FAULTS: readonly Fault[] = [
   ]),
   ...faultsIn("placesInCache", CONTEXT, [
     [
+      "every group of a sequence is read as the first",
+      "cache.keysOf([sequence] as never, { group })",
+      "cache.keysOf([sequence] as never)",
+    ],
+    [
       "slots without a key are read as keys",
       "(sequence as { readonly committed: number }).committed",
       "Infinity",
