@@ -123,7 +123,8 @@ function rotate(
 }
 
 /**
- * Blocks of keys that a block of queries may see, and those it stands in.
+ * Blocks of keys that a block of queries may see, and those it stands in; the
+ * nearest one, where it stands in none.
  *
  * @example The second row of two
  * ```ts
@@ -152,7 +153,7 @@ function rotate(
 export function seerBlocks(problem: SeerProblem, row: number): {
   /** Blocks 0 to this, exclusive. */
   readonly seen: number;
-  /** Those that its queries stand in, if any: from here. */
+  /** Those that its queries stand in: from here. */
   readonly first: number;
   /** To here, exclusive. */
   readonly end: number;
@@ -161,13 +162,13 @@ export function seerBlocks(problem: SeerProblem, row: number): {
   const blocks = Math.ceil(keys / block);
   const from = queryOffset + row * queryBlock;
   const last = queryOffset + Math.min((row + 1) * queryBlock, queries) - 1;
-  const clamp = (k: number) => Math.min(Math.max(k, 0), blocks);
-  const end = clamp(Math.floor(last / block) + 1);
-  return {
-    seen: causal ? end : blocks,
-    first: clamp(Math.floor(from / block)),
-    end,
-  };
+  if (blocks === 0 || (causal && last < 0)) {
+    return { seen: 0, first: 0, end: 0 };
+  }
+  const nearest = (position: number) =>
+    Math.min(Math.max(Math.floor(position / block), 0), blocks - 1);
+  const end = nearest(last) + 1;
+  return { seen: causal ? end : blocks, first: nearest(from), end };
 }
 
 /**

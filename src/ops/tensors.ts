@@ -55,6 +55,12 @@ export function describeTensor(name: string, tensor: unknown): TensorShape {
     "must not be given here; query, key and value of attention() may have strides",
     (tensor as StridedShape).strides,
   );
+  checkType(
+    !("offset" in tensor) || tensor.offset === undefined,
+    `${name}.offset`,
+    "must not be given without strides",
+    (tensor as Partial<StridedShape>).offset,
+  );
   if ("data" in tensor) {
     return describeHost(name, tensor as HostTensor | HostBits);
   }

@@ -137,4 +137,16 @@ Deno.test("rotaryTable() refuses what it cannot make", () => {
     RangeError,
     "base",
   );
+  for (
+    const [name, advice] of [["theta", "write base"], [
+      "ropeScaling",
+      "write factor",
+    ], ["headDim", "write dim"]]
+  ) {
+    assertThrows(
+      () => rotaryTable({ positions: 1, dim: 2, [name]: 8 }),
+      TypeError,
+      advice,
+    );
+  }
 });

@@ -444,6 +444,11 @@ gpuTest("strides that cannot be are refused by their name", async (_, gpu) => {
       "query.offset must be an integer in 0..",
     ],
     [
+      with_(undefined, { offset: 1 }),
+      TypeError,
+      "query.offset must not be given without strides: current value is 1",
+    ],
+    [
       with_([96, 32, 8], { offset: 1 }),
       RangeError,
       "query.strides must stay within the 192 elements that hold the rows; they reach 193",

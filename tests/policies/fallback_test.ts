@@ -131,6 +131,19 @@ Deno.test("withFallback() leaves short sequences as causal as the policy", () =>
     const twice = withFallback(dense, { below: 65 });
     assertEquals(policyReport(twice, call).pairs, HEADS * pairs, policy.name);
   }
+  // A table for each of two kv heads: a batch of as many.
+  const rows = { dtype: "f32", shape: [2, 32, 1, DIM] } as const;
+  const tables = { query: rows, key: rows, value: rows };
+  for (const [isCausal, pairs] of [[true, 32 * 33], [false, 2 * 32 * 32]]) {
+    const over = s2({
+      block: 8,
+      localBlocks: 1,
+      stride: 4,
+      causal: Boolean(isCausal),
+    }).forHeadTables({ queryHeads: 2 });
+    const dense = withFallback(over, { below: 33 });
+    assertEquals(policyReport(dense, tables).pairs, pairs, `${isCausal}`);
+  }
 });
 
 /** One query block a sequence, of which every second key block is selected. */

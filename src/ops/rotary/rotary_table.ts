@@ -5,6 +5,7 @@
  */
 
 import { checkFinite, checkInteger, checkRange } from "../../core/check.ts";
+import { checkOptions, type OptionHints } from "../../core/options.ts";
 
 /**
  * What {@linkcode rotaryTable} makes.
@@ -26,13 +27,20 @@ export interface RotaryTableOptions {
   readonly factor?: number;
 }
 
+/** What others call the numbers of a table. */
+export const TABLE_HINTS: OptionHints = {
+  theta: "write base",
+  ropeTheta: "write base",
+  ropeScaling: "write factor, for linear scaling",
+};
+
 /**
  * The turns of rotary position embedding (Su et al. 2021):
  * `angle = position / factor * base^(-2 t / dim)` for pair t, worked out in
  * float64.
  *
  * @returns `[positions, dim / 2, 2]`: cosine and sine of each angle
- * @throws {TypeError} if an option is not a number
+ * @throws {TypeError} if an option is unknown or not a number
  * @throws {RangeError} if one is out of range, or `dim` is odd
  *
  * @example
@@ -46,6 +54,10 @@ export interface RotaryTableOptions {
  * @category Attention
  */
 export function rotaryTable(options: RotaryTableOptions): Float32Array {
+  checkOptions("rotaryTable()", options, {
+    known: ["positions", "dim", "base", "factor"],
+    hints: { ...TABLE_HINTS, headDim: "write dim" },
+  });
   const { positions, dim, base = 10000, factor = 1 } = options;
   checkInteger("positions", positions, 0, 2 ** 31);
   checkInteger("dim", dim, 2, 256);

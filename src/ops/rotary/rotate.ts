@@ -16,7 +16,7 @@ import { type Gpu, GpuTensor } from "../../gpu/mod.ts";
 import { type Indices, indicesOf } from "../attention/options/spans.ts";
 import type { AttentionProblem } from "../attention/problem.ts";
 import type { HostBits, HostTensor } from "../tensors.ts";
-import { rotaryTable } from "./rotary_table.ts";
+import { rotaryTable, TABLE_HINTS } from "./rotary_table.ts";
 import {
   checkTable,
   checkTensor,
@@ -107,11 +107,9 @@ export async function rotate(
     ],
     hints: {
       ...ROTATION_HINTS,
+      ...TABLE_HINTS,
       position: "write positions",
       positionIds: "write positions",
-      theta: "write base",
-      ropeTheta: "write base",
-      ropeScaling: "write factor, for linear scaling",
       cos: "write table, see rotaryTable()",
       sin: "write table, see rotaryTable()",
     },

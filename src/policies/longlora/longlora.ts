@@ -8,6 +8,7 @@ import { checkOneOf, checkRange, checkType } from "../../core/check.ts";
 import { checkOptions } from "../../core/options.ts";
 import { type MaskMod, maskMod } from "../../mods/mod.ts";
 import type { AttentionPolicy, PolicyShape } from "../../ops/mod.ts";
+import { checkOwnKeys } from "../own_keys.ts";
 import { perSequence } from "../per_sequence.ts";
 import {
   checkGroups,
@@ -53,7 +54,8 @@ export interface LongLoraPolicy extends AttentionPolicy {
   groupSizeOf(keys: number): number;
   /**
    * Pairs of a shifted head in which a query sees a later key, in a sequence of
-   * so many keys: `(groupSize / 2)^2` where groups wrap, and none else.
+   * so many keys: `(groupSize / 2)^2` where groups wrap, and none else. Of an odd
+   * group the halves are `floor(groupSize / 2)` and the rest.
    */
   antiCausalPairs(keys: number): number;
 }
@@ -73,7 +75,8 @@ const NAME = "longlora";
  * Groups lie by position in the sequence, from 0: `floor(position / G)`, shifted
  * `floor((position + G - floor(G / 2)) / G)`. Rotary positions are those of the
  * sequence, not of the group. The last group is shorter where groups do not
- * divide the sequence. It is causal by itself, so `causal: true` changes nothing;
+ * divide the sequence. Queries that stand behind all keys of their group are
+ * refused, as they would see none. It is causal by itself, so `causal: true` changes nothing;
  * with `variant: "wrap"` it is refused, see there.
  *
  * @throws {TypeError} for unknown options, and values of another type
@@ -146,6 +149,16 @@ export function longlora(options: LongLoraOptions = {}): LongLoraPolicy {
       );
       const groups = sequences.map(({ keyCount }) => sizeOf(keyCount));
       if (wraps) checkWrapped(shape, groups);
+      checkOwnKeys(NAME, sequences, (position, i) => {
+        const size = groups[i];
+        const startOf = (rest: number) =>
+          Math.floor((position + rest) / size) * size - rest;
+        const shifted = shiftedHeads === "none" ? 0 : size - shiftOf(size);
+        return {
+          start: Math.max(startOf(0), startOf(shifted)),
+          part: `group of ${size}`,
+        };
+      });
       return {
         maskMods: [groupMask(groups, {
           shifted: shiftedHeads === "none" ? undefined : queryHeads / 2,

@@ -4,7 +4,12 @@
  * @module
  */
 
-import { checkFinite, checkOneOf, checkRange } from "../../core/check.ts";
+import {
+  checkFinite,
+  checkOneOf,
+  checkRange,
+  checkType,
+} from "../../core/check.ts";
 
 /**
  * How the probability of keeping a block falls with its distance `delta`, in
@@ -66,6 +71,14 @@ export function keepTable(
 
 function fallingBy(options: PrFlashFamily): (delta: number) => number {
   checkOneOf("family", options.family, ["geometric", "power"]);
+  const other = options.family === "geometric" ? "a" : "gamma";
+  const { [other]: given } = options as Partial<Record<"a" | "gamma", unknown>>;
+  checkType(
+    given === undefined,
+    other,
+    `must not be given, as family "${options.family}" has no such number`,
+    given,
+  );
   if (options.family === "geometric") {
     const { gamma } = options;
     checkFinite("gamma", gamma);

@@ -7,7 +7,8 @@
 import { checkInteger, checkOneOf, checkRange } from "../../core/check.ts";
 import { seedWords, takeIn } from "../../core/dropout.ts";
 import { checkOptions } from "../../core/options.ts";
-import type { AttentionPolicy, PolicyShape } from "../../ops/mod.ts";
+import type { AttentionPolicy } from "../../ops/mod.ts";
+import { checkOwnKeys } from "../own_keys.ts";
 import { CERTAIN, keepTable, type PrFlashFamily } from "./keep_probability.ts";
 import { drawnMask, inverseChances } from "./mods.ts";
 
@@ -90,9 +91,10 @@ const HINTS = {
  * that the log-sum-exp is too large by `ln(rounds)`. In mode `"ht"` the error
  * falls with the square root of the number of rounds.
  *
- * @throws {TypeError} for another option or type
- * @throws {RangeError} for a number out of range, and for mode `"ht"` where a
- * block has no chance at all: with a `floor` of 0
+ * @throws {TypeError} for another option or type, and a number of the other
+ * family
+ * @throws {RangeError} for a number out of range, and for mode `"ht"` where some
+ * block has no chance at all: with a `floor` of 0 that `p` comes down to
  *
  * @example Near blocks, and ever fewer of those further behind
  * ```ts
@@ -150,7 +152,11 @@ export function experimentalPrFlash(options: PrFlashOptions): PrFlashPolicy {
     probability,
     expectedBlocks: (rows) => expectedBlocks(rows, probability),
     select: (shape) => {
-      checkOwnBlocks(shape, block);
+      // A row's own block is kept whatever is drawn.
+      checkOwnKeys(NAME, shape.sequences, (position) => ({
+        start: Math.floor(position / block) * block,
+        part: `block of ${block}`,
+      }));
       const group = shape.queryHeads / shape.kvHeads;
       return {
         maskMods: [drawnMask(drawn, { state, group })],
@@ -159,20 +165,6 @@ export function experimentalPrFlash(options: PrFlashOptions): PrFlashPolicy {
       };
     },
   };
-}
-
-/** Throws unless each row has a key in its own block, which is always kept. */
-function checkOwnBlocks({ sequences }: PolicyShape, block: number): void {
-  sequences.forEach(({ queryCount, keyCount, queryOffset }, i) => {
-    const last = queryOffset + queryCount - 1;
-    checkRange(
-      queryCount === 0 || keyCount === 0 ||
-        Math.floor(last / block) * block < keyCount,
-      `queryOffset of sequence ${i}`,
-      `must leave each query a key in its own block of ${block} for select (${NAME}), whose rows may have no other: there are ${keyCount} keys and ${queryCount} queries`,
-      queryOffset,
-    );
-  });
 }
 
 /** Kept blocks of a triangle, of each distance one less than of the one before. */

@@ -60,7 +60,9 @@ export interface S2Options {
   /**
    * Whose numbering the phase follows: head `h` keeps the blocks `k` with `(k + h
    * * headStep + offset) % stride === 0` in DKernel (the default), and in vLLM
-   * with 1 more in the sum.
+   * with 1 more in the sum. That is the phase alone: vLLM shifts each query head,
+   * also of those that share keys, which is what keys and values give that are
+   * repeated for each query head.
    */
   readonly phase?: "dkernel" | "vllm";
   /** Added to the phase; 0 by default. */

@@ -171,7 +171,7 @@ export class S2Policy implements AttentionPolicy {
           sequences: shape.sequences,
           ownHead: (sequence) => sequence % kvHeads,
         });
-        return { maskMods: [mask] };
+        return { maskMods: [mask], causal: pattern.causal };
       },
     };
   }
@@ -187,8 +187,8 @@ export class S2Policy implements AttentionPolicy {
    * @param options `queryHeads` of the layer, and `from`: the first position whose
    * row is yet to be computed.
    * @returns How many blocks were given up.
-   * @throws {TypeError} if the pattern is not KV-efficient, or a table is none or
-   * freed
+   * @throws {TypeError} if the pattern is not KV-efficient, or a table is none,
+   * freed or given twice
    * @throws {RangeError} if `from` is beyond what a table has written, or a table
    * lacks a block that these rows see
    *
@@ -216,7 +216,8 @@ export class S2Policy implements AttentionPolicy {
     checkOptions("evict()", options, { known: ["queryHeads", "from"] });
     checkType(
       Array.isArray(tables) && tables.length > 0 &&
-        tables.every((table) => table instanceof BlockTable),
+        tables.every((table) => table instanceof BlockTable) &&
+        new Set(tables).size === tables.length,
       "tables",
       "must be a BlockTable for each key/value head",
       tables,

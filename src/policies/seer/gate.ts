@@ -30,6 +30,11 @@ import type { SeerWeights } from "./weights.ts";
  * embedding. They are always given, never taken from the call: rotated ones have
  * the same shape, and would select other blocks without a word.
  *
+ * Blocks of queries count from the first that is given. A chunk of a prompt, with
+ * all keys up to its end, is selected for as in the whole prompt where the gate is
+ * causal and the chunk is of whole blocks, but for `denseRows` and `density`, which
+ * go by what is given.
+ *
  * @category Policies
  */
 export interface SeerSelectOptions extends
@@ -77,9 +82,9 @@ const HINTS = {
  * softmax; blocks of high shares are kept. All of that runs on the device, in
  * fixed order, before attention: nothing waits, and nothing is read back.
  *
- * Besides, a row of blocks always keeps those that its queries stand in, which
- * the paper does not, so that none is left without a key; and the last rows keep
- * all, as in the paper's code. Attention is exact for the blocks that are kept.
+ * Besides, a row of blocks always keeps those that its queries stand in (the
+ * nearest, before and behind all keys), which the paper does not, so that none is
+ * left without a key; and the last rows keep all, as in the paper's code. Attention is exact for the blocks that are kept.
  * How far it is from dense attention is up to the gate: at most
  * `2 (1 - mass) max |v|`, with the kept part of the row's softmax as its mass.
  *

@@ -59,7 +59,8 @@ export interface SeerGateOptions {
   readonly topK?: number;
   /**
    * The last blocks of queries of each sequence that keep all that they may see;
-   * 2 by default. Not while decoding, where a block is one query.
+   * 2 by default. Of each call: a prompt that comes in chunks has them in every
+   * chunk. Not while decoding, where a block is one query.
    */
   readonly denseRows?: number;
   /**

@@ -34,8 +34,9 @@ export function placeOfBlock(
 
 /**
  * What the kernels know of a row of blocks. Kept in any case are the blocks that
- * its queries stand in, so that none is left without a key, and all where the
- * row is to be dense.
+ * its queries stand in, or the one next to them where they stand before all keys
+ * or behind, so that none is left without a key, and all where the row is to be
+ * dense.
  */
 export function gateRow(
   sequence: SeerSequence,
@@ -46,16 +47,19 @@ export function gateRow(
 ): RecordValues<typeof GATE_ROW.fields> {
   const { queryCount, keyCount, queryOffset } = sequence;
   const rows = Math.ceil(queryCount / queryBlock);
-  if (row >= rows) return { seen: 0, forced_first: 0, forced_end: 0 };
   const blocks = Math.ceil(keyCount / block);
   const last = queryOffset + Math.min((row + 1) * queryBlock, queryCount) - 1;
-  const end = Math.min(Math.max(Math.floor(last / block) + 1, 0), blocks);
+  if (row >= rows || blocks === 0 || causal && last < 0) {
+    return { seen: 0, forced_first: 0, forced_end: 0 };
+  }
+  const next = (place: number) => Math.min(Math.max(place, 0), blocks - 1);
+  const end = next(Math.floor(last / block)) + 1;
   const seen = causal ? end : blocks;
   if (row >= rows - denseRows) {
     return { seen, forced_first: 0, forced_end: seen };
   }
   const first = placeOfBlock(sequence, row, { block, queryBlock });
-  return { seen, forced_first: Math.min(first, end), forced_end: end };
+  return { seen, forced_first: next(first), forced_end: end };
 }
 
 /** How many of the highest blocks a row keeps; none where a threshold says. */

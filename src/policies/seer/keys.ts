@@ -131,6 +131,7 @@ export class SeerKeys implements Disposable {
       dtype,
     );
     const checked = { sequences, capacity, dtype };
+    checkRoom(gate, checked);
     const program = new Program(gate.gpu, "seer keys");
     try {
       const { dispatches } = appendParts(gate, checked, {
@@ -164,20 +165,9 @@ export class SeerKeys implements Disposable {
     key: GpuTensor,
     counts?: readonly number[],
   ): void {
-    const { gpu, shape, weights } = this.#gate;
+    const { shape, weights } = this.#gate;
     const sequences = this.#lengths.length;
-    const tokens = key?.shape?.[1] ?? 0;
-    const wanted = [sequences, tokens, shape.kvHeads, shape.headDim];
-    const size = wanted.reduce((product, length) => product * length, 1);
-    checkTensor(gpu, "key", key, { type: this.#dtype, size });
-    checkType(
-      key.shape.join() === wanted.join(),
-      "key.shape",
-      `must be [sequences, tokens, kvHeads, headDim], ${
-        [sequences, "tokens", shape.kvHeads, shape.headDim].join(" x ")
-      }`,
-      key.shape,
-    );
+    const tokens = this.#tokensOf("key", key, shape.kvHeads);
     const own = counts ?? new Array<number>(sequences).fill(tokens);
     checkType(
       own.length === sequences,
@@ -258,18 +248,8 @@ export class SeerKeys implements Disposable {
     const { gpu, shape } = this.#gate;
     const { queryHeads, headDim, block } = shape;
     const count = this.#lengths.length;
-    const queries = query?.shape?.[1] ?? 0;
-    const wanted = [count, queries, queryHeads, headDim];
-    const size = wanted.reduce((product, length) => product * length, 1);
-    checkTensor(gpu, "query", query, { type: this.#dtype, size });
-    checkType(
-      query.shape.join() === wanted.join() && queries > 0,
-      "query.shape",
-      `must be [sequences, queries, queryHeads, headDim], ${
-        [count, "queries", queryHeads, headDim].join(" x ")
-      }`,
-      query.shape,
-    );
+    const queries = this.#tokensOf("query", query, queryHeads);
+    checkRange(queries > 0, "queries", "must be at least one", queries);
     const capacity = this.#capacity;
     const blocks = { queryBlock: 1, block };
     const parts = (sequences: readonly SeerSequence[]) =>
@@ -309,6 +289,26 @@ export class SeerKeys implements Disposable {
     };
   }
 
+  /** Tokens of each sequence in a tensor of their rows, which is checked. */
+  #tokensOf(
+    name: "query" | "key",
+    rows: GpuTensor,
+    heads: number,
+  ): number {
+    const { gpu, shape: { headDim } } = this.#gate;
+    checkTensor(gpu, name, rows, { type: this.#dtype, size: rows?.size });
+    const [sequences, tokens] = [this.#lengths.length, rows.shape[1]];
+    checkType(
+      rows.shape.join() === [sequences, tokens, heads, headDim].join(),
+      `${name}.shape`,
+      `must be [sequences, tokens, heads, headDim], ${
+        [sequences, "tokens", heads, headDim].join(" x ")
+      }`,
+      rows.shape,
+    );
+    return tokens;
+  }
+
   #checkKeys(sequences: readonly SeerSequence[]): void {
     sequences.forEach(({ keyCount }, i) =>
       checkRange(
@@ -319,6 +319,22 @@ export class SeerKeys implements Disposable {
       )
     );
   }
+}
+
+/** Throws where the rows of one buffer would not fit a binding. */
+function checkRoom(
+  { gpu, shape }: GateParts,
+  { sequences, capacity }: Required<SeerKeysOptions>,
+): void {
+  const blocks = Math.ceil(capacity / shape.block);
+  const bytes = sideBytes(shape, { side: "key", sequences, blocks });
+  const most = gpu.limits.maxStorageBufferBindingSize;
+  checkRange(
+    Math.max(bytes.pooled, bytes.gate) <= most,
+    "capacity",
+    `must leave the pooled blocks of all sequences (${sequences}) within one binding: maxStorageBufferBindingSize is ${most} bytes`,
+    capacity,
+  );
 }
 
 function queryScratch(

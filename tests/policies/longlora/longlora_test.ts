@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
-import { causal, drawMask } from "../../../src/mods/mod.ts";
+import { causal, drawMask, maskFunction } from "../../../src/mods/mod.ts";
 import { attentionProblem } from "../../../src/ops/mod.ts";
 import { SOFTWARE_BACKWARD_TILES } from "../../../src/ops/attention_backward/tiles.ts";
 import { backwardParts } from "../../../src/ops/attention_backward/parts.ts";
@@ -118,6 +118,53 @@ Deno.test("longlora() means positions: later queries stand in their own group", 
     "······███·",
     "······████",
   ]);
+});
+
+Deno.test("longlora() refuses rows whose own group has no key", () => {
+  const call = (
+    options: LongLoraOptions,
+    [queries, keys, queryOffset]: readonly [number, number, number],
+  ) => {
+    const rows = (...shape: number[]) => ({ dtype: "f32", shape }) as const;
+    const { maskMods } = attentionProblem({
+      query: rows(1, queries, 2, 8),
+      key: rows(1, keys, 2, 8),
+      value: rows(1, keys, 2, 8),
+      queryOffset,
+      select: longlora(options),
+    });
+    const sees = maskFunction(maskMods);
+    for (let at = 0; at < 2 * queries; at++) {
+      const query = queryOffset + (at >> 1);
+      let kept = 0;
+      for (let key = 0; key < keys; key++) {
+        kept += Number(sees(0, at % 2, query, key));
+      }
+      assert(kept > 0 || keys === 0 || query < 0, `${query}: ${kept}`);
+    }
+  };
+  const refused = (
+    ...[options, [queries, keys, offset]]: Parameters<typeof call>
+  ) =>
+    assertThrows(
+      () => call(options, [queries, keys, offset]),
+      RangeError,
+      `queryOffset of sequence 0 must leave each query a key in its own group of ${options.groupSize} for select (longlora), whose rows may have no other: there are ${keys} keys and ${queries} queries: current value is ${offset}`,
+    );
+  // Groups begin at 8 and 12; shifted ones of 4 at 10, of 5 at 7 and 12.
+  for (const shiftedHeads of ["none", "second-half"] as const) {
+    call({ groupSize: 4, shiftedHeads }, [2, 9, 8]);
+    refused({ groupSize: 4, shiftedHeads }, [2, 8, 7]);
+    refused({ groupSize: 4, shiftedHeads }, [4, 12, 9]);
+    call({ groupSize: 4, shiftedHeads }, [0, 12, 99]);
+    call({ groupSize: 4, shiftedHeads }, [4, 0, 99]);
+    call({ groupSize: 4, shiftedHeads }, [4, 1, -4]);
+  }
+  call({ groupSize: 4, shiftedHeads: "none" }, [3, 9, 9]);
+  refused({ groupSize: 4 }, [3, 9, 9]);
+  call({ groupSize: 4 }, [2, 11, 10]);
+  call({ groupSize: 5 }, [1, 11, 11]);
+  refused({ groupSize: 5 }, [2, 11, 11]);
 });
 
 /** 64 rows x 16 keys for dQ, 64 keys x 16 rows for dK and dV. */

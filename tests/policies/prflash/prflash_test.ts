@@ -333,6 +333,16 @@ Deno.test("experimentalPrFlash() refuses what it cannot draw, by name", () => {
     [{ family: "geometric", gamma: -1 }, RangeError, "gamma must be in [0, 1]"],
     [{ family: "power" }, TypeError, "a must be a number"],
     [{ family: "power", a: -1 }, RangeError, "a must be >= 0"],
+    [
+      { family: "power", a: 1, gamma: 0.5 },
+      TypeError,
+      'gamma must not be given, as family "power" has no such number',
+    ],
+    [
+      { family: "geometric", gamma: 0.5, a: 1 },
+      TypeError,
+      'a must not be given, as family "geometric" has no such number',
+    ],
     [{ ...POWER, floor: 2 }, RangeError, "floor must be in [0, 1]"],
     [{ ...POWER, floor: -1 }, RangeError, "floor must be in [0, 1]"],
     [{ ...POWER, floor: NaN }, RangeError, "floor must be finite"],

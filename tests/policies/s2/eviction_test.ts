@@ -171,6 +171,12 @@ Deno.test("evict() refuses by name, and changes nothing", () => {
     TypeError,
     "tables must be",
   );
+  // Of one table for two heads, blocks would go that either of them sees.
+  assertThrows(
+    () => evict(50, [tables[0], tables[0]]),
+    TypeError,
+    "tables must be",
+  );
   assertThrows(
     () => policy.evict(tables, { queryHeads: 4, position: 3 } as never),
     TypeError,

@@ -37,8 +37,11 @@ const cases: fc.Arbitrary<Case> = fc.record({
     readonly [number, number]
   >,
   gateDim: fc.constantFrom(undefined, 3, 6),
-  lengths: fc.tuple(fc.integer({ min: 1, max: 11 }), fc.nat(6))
-    .map(([queries, more]) => [queries, queries + more] as const),
+  // With fewer keys than queries the first of these stand before all keys.
+  lengths: fc.tuple(
+    fc.integer({ min: 1, max: 11 }),
+    fc.integer({ min: -6, max: 6 }),
+  ).map(([queries, more]) => [queries, Math.max(1, queries + more)] as const),
   block: fc.integer({ min: 1, max: 4 }),
   causal: fc.boolean(),
   skip: fc.constantFrom(0, 0.25, 0.5),
@@ -55,7 +58,9 @@ function seenBy(
   row: number,
 ): number {
   const last = keys - queries + Math.min((row + 1) * block, queries) - 1;
-  return causal ? Math.floor(last / block) + 1 : Math.ceil(keys / block);
+  return causal
+    ? Math.max(0, Math.floor(last / block) + 1)
+    : Math.ceil(keys / block);
 }
 
 /** Rows of a batch of two, and shares that add up to 1, some of them 0. */

@@ -30,12 +30,14 @@ const CASES: readonly SeerCase[] = [
   // Ragged, with chunks that do not begin where a block does, and one key.
   { lengths: [[13, 50], [1, 1], [40, 40], [0, 9], [3, 64]] },
   { lengths: [[13, 50], [33, 33]], gateDim: 6, headDim: 5, block: 5 },
+  // Rows whose last element has no other to turn with.
+  { lengths: [[13, 20]], headDim: 5, block: 5 },
   { lengths: [[30, 41]], causal: false, pairing: "interleaved" },
   { lengths: [[24, 24]], pairing: "none", kvHeads: 1 },
   // More blocks than lanes, and than bits of a word.
   { lengths: [[7, 96]], block: 1, queryHeads: 4, headDim: 4 },
-  // More queries than keys: the first ones see none.
-  { lengths: [[40, 17]] },
+  // More queries than keys: the first ones see none, or end right before them.
+  { lengths: [[40, 17], [40, 16]] },
   { lengths: [[20, 41], [30, 30]], before: 5 },
 ];
 

@@ -248,6 +248,16 @@ gpuTest(
       TypeError,
       "write capacity",
     );
+    // A block of 8 keys has 3 parts, 2 heads and 8 elements of 4 bytes.
+    const { maxStorageBufferBindingSize: most } = gpu.limits;
+    const blocks = Math.floor(most / (3 * 2 * 8 * 4));
+    const { buffers } = gpu.stats;
+    await rejected(
+      gate.keys({ sequences: 1, capacity: 8 * blocks + 1 }),
+      RangeError,
+      "capacity must leave the pooled blocks of all sequences (1) within one",
+    );
+    assertEquals(gpu.stats.buffers, buffers);
     using keys = await gate.keys({ sequences: 2, capacity: CAPACITY });
     using own = part(gpu, data, [0, 0], 9);
     const append = (key: GpuTensor, counts?: number[]) => () =>
@@ -255,7 +265,11 @@ gpuTest(
     assertThrows(append(own, [9, 10]), RangeError, "counts[1] must be");
     assertThrows(append(own, [9]), TypeError, "counts.length must be");
     using flat = gpu.empty("f32", [2 * 9 * 2 * 8]);
-    assertThrows(append(flat), TypeError, "key");
+    assertThrows(
+      append(flat),
+      TypeError,
+      "key.shape must be [sequences, tokens, heads, headDim], 2 x tokens x 2 x 8",
+    );
     using much = gpu.empty("f32", [2, CAPACITY + 1, 2, 8]);
     assertThrows(
       append(much),
@@ -268,7 +282,13 @@ gpuTest(
     await rejected(
       keys.select({ query: own, layer: 1 }),
       TypeError,
-      "query must have 576 elements",
+      "query.shape must be [sequences, tokens, heads, headDim], 2 x tokens x 4 x 8",
+    );
+    using none = gpu.empty("f32", [2, 0, 4, 8]);
+    await rejected(
+      keys.select({ query: none, layer: 1 }),
+      RangeError,
+      "queries must be at least one",
     );
     using select = await keys.select({ query, layer: 1 });
     append(own, [9, 8])();

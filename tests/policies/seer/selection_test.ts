@@ -157,6 +157,50 @@ gpuTest("what a row keeps does not depend on its batch", async (_, gpu) => {
 });
 
 gpuTest(
+  "heads before tokens, with room behind the keys, select the same",
+  async (_, gpu) => {
+    const data = seerData({ lengths: [[13, 50], [13, 33]], block: 8 });
+    using gate = await SeerGate.create(gpu, { ...data.gate, topK: 2 });
+    using ragged = await gate.select(given(data));
+    // What is not written is no number.
+    const moved = (
+      { data: rows, shape: [, heads, dim] }: HostTensor,
+      starts: readonly number[],
+      room: number,
+    ) => {
+      const out = new Float32Array(2 * heads * room * dim).fill(NaN);
+      for (let token = 0; token < starts[2]; token++) {
+        const b = token < starts[1] ? 0 : 1;
+        for (let at = 0; at < heads * dim; at++) {
+          const [head, e] = [Math.floor(at / dim), at % dim];
+          out[((b * heads + head) * room + token - starts[b]) * dim + e] =
+            rows[token * heads * dim + at];
+        }
+      }
+      return { data: out, shape: [2, heads, room, dim] };
+    };
+    using dense = await gate.select({
+      query: moved(data.query, data.cuSeqlens, 13),
+      key: moved(data.key, data.cuSeqlensKey, 56),
+      layout: "bhsd",
+      keyLengths: [50, 33],
+    });
+    gpu.submit("select", (encoder) => {
+      record(encoder, ragged, data);
+      record(encoder, dense, data);
+    });
+    const [one, other, bits, same] = await gpu.read([
+      ragged.scores,
+      dense.scores,
+      ragged.mask.bits,
+      dense.mask.bits,
+    ]);
+    assertEquals(other, one);
+    assertEquals(same, bits);
+  },
+);
+
+gpuTest(
   "short sequences keep all where withFallback() says so",
   async (_, gpu) => {
     const data = seerData(CASE);
@@ -444,6 +488,74 @@ gpuTest("what a gate is not for is refused", async (_, gpu) => {
   select.destroy();
   await attend({}, "destroyed");
 });
+
+gpuTest(
+  "a row before all keys, or behind them, keeps the block next to it",
+  async (_, gpu) => {
+    // More queries than keys, which a gate that sees both ways lets through.
+    const data = seerData({ lengths: [[40, 17], [9, 30]], causal: false });
+    using gate = await SeerGate.create(gpu, {
+      ...data.gate,
+      threshold: 1,
+      denseRows: 0,
+    });
+    using select = await gate.select(given(data));
+    const { lse } = await attention(gpu, {
+      ...given(data),
+      value: data.value,
+      select,
+      returnLse: true,
+      tiles,
+    });
+    assert(lse!.data.every(Number.isFinite));
+    const { blocks, forcedRows, rows } = await select.read();
+    assertEquals([forcedRows, rows], [4 * 7, 4 * 7]);
+    const { keyBlocks, queryBlocks } = select.mask.grid;
+    const kept = (sequence: number, row: number) => {
+      const at = (4 * sequence * queryBlocks + row) * keyBlocks;
+      return [...blocks.levels.subarray(at, at + keyBlocks)].map(Boolean);
+    };
+    // Queries -23 to -16, -7 to 0 and 9 to 16; then 21 to 28 of 30 keys.
+    assertEquals(kept(0, 0), [true, false, false, false]);
+    assertEquals(kept(0, 2), [true, false, false, false]);
+    assertEquals(kept(0, 4), [false, true, true, false]);
+    assertEquals(kept(1, 0), [false, false, true, true]);
+    // While decoding, a caller may say where a query stands.
+    const other = seerData({ lengths: [[1, 20]] });
+    const size = { sequences: 1, capacity: 64 };
+    using query = gpu.tensor(other.query.data as Float32Array, [1, 1, 4, 8]);
+    using key = gpu.tensor(other.key.data as Float32Array, [1, 20, 2, 8]);
+    for (
+      const [causal, queryOffset, block] of [
+        [true, 40, 2],
+        [false, 40, 2],
+        [false, -1, 0],
+      ] as const
+    ) {
+      using step = await SeerGate.create(gpu, {
+        ...other.gate,
+        causal,
+        threshold: 1,
+      });
+      using keys = await step.keys(size);
+      using select = await keys.select({ query });
+      gpu.submit("select", (encoder) => {
+        keys.append(encoder, key);
+        record(encoder, select, {
+          ...other,
+          gate: { ...other.gate, causal },
+          problems: [{ ...other.problems[0], queryOffset }],
+        });
+      });
+      const { blocks, forcedRows } = await select.read();
+      assertEquals(forcedRows, 4);
+      assertEquals(
+        Array.from(blocks.levels, Boolean),
+        Array.from({ length: 4 * 8 }, (_, at) => at % 8 === block),
+      );
+    }
+  },
+);
 
 gpuTest("what is empty selects nothing, and breaks nothing", async (_, gpu) => {
   for (const lengths of [[[0, 0]], [[0, 9]], [[5, 0]]] as const) {

@@ -72,6 +72,7 @@ gpuTest(
       sparse.lse!.data.forEach((own, row) => {
         const mass = Math.exp(own - float64.lse[row]);
         all += mass;
+        // The mass is the device's, off by a factor of exp(off.lse) at most.
         const bound = 2 * (1 - mass) * most + off.output + 4 * most * off.lse;
         for (let at = row * 8; at < row * 8 + 8; at++) {
           const error = Math.abs(sparse.output.data[at] - float64.output[at]);

@@ -61,6 +61,7 @@ export const DISTILLATION_FAULTS: readonly Fault[] = [
       "query",
     ],
     ["a row sees one block less", "blockOf(last) + 1", "blockOf(last)"],
+    ["rows before all keys see the first block", "offset + last < 0", "false"],
     ["no row is skipped", "Math.floor(sizes.skip * queryBlocks)", "0"],
   ]),
   ...faultsIn("src/policies/seer/distill/pooled.ts: pool", TESTS, [

@@ -74,6 +74,16 @@ export const LONGLORA_FAULTS: readonly SourceFault[] = [
   ...faultsIn("longlora", POLICY, [
     ["an odd number of heads has halves", "queryHeads % 2 === 0", "true"],
     [
+      "shifted heads may have empty rows",
+      "Math.max(startOf(0), startOf(shifted))",
+      "startOf(0)",
+    ],
+    [
+      "other heads may have empty rows",
+      "Math.max(startOf(0), startOf(shifted))",
+      "startOf(shifted)",
+    ],
+    [
       "none of the heads wrap",
       'wraps = variant === "wrap" && shiftedHeads !== "none"',
       'wraps = variant === "wrap" && shiftedHeads === "none"',

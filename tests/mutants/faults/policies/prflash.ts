@@ -46,6 +46,7 @@ export const PRFLASH_FAULTS: readonly SourceFault[] = [
   ]),
   ...faultsIn("fallingBy", DRAWS, [
     ["a power of 0 at the diagonal", "(1 + delta) ** -a", "delta ** -a"],
+    ["the other family's number is taken", "given === undefined,", "true,"],
   ]),
   ...faultsIn("experimentalPrFlash", DRAWS, [
     [
@@ -72,8 +73,8 @@ export const PRFLASH_FAULTS: readonly SourceFault[] = [
     ],
     ["a draw has a sum's variance", "p * (1 - p)", "p"],
   ]),
-  ...faultsIn("checkOwnBlocks", DRAWS, [
-    ["rows may be left empty", "block < keyCount", "block <= keyCount"],
+  ...faultsIn("checkOwnKeys", DRAWS, [
+    ["rows may be left empty", "start < keyCount", "start <= keyCount"],
     [
       "the query after the last is held",
       "queryOffset + queryCount - 1",

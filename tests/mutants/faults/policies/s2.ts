@@ -163,6 +163,13 @@ export const S2_FAULTS: readonly SourceFault[] = [
       "if (false) ",
     ],
   ]),
+  ...faultsIn("S2Policy.forHeadTables", ["policies/fallback"], [
+    [
+      "short sequences over tables see later keys",
+      "causal: pattern.causal",
+      "causal: false",
+    ],
+  ]),
   ...faultsIn("checkHeadTables", EVICTION, [
     ["a table may have several heads", "kvHeads === 1 && ", ""],
     ["another group is taken", "&& queryHeads === expected.group", ""],
@@ -177,6 +184,11 @@ export const S2_FAULTS: readonly SourceFault[] = [
       "blocks go that come back",
       'this.kvEfficient, "evict (s2): kvEfficient"',
       'true, "evict (s2): kvEfficient"',
+    ],
+    [
+      "a table may be two heads'",
+      "&& new Set(tables).size === tables.length",
+      "",
     ],
     [
       "tables change before all are looked at",

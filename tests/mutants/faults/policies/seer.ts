@@ -167,6 +167,32 @@ export const SEER_FAULTS: readonly Fault[] = [
       "row > rows - denseRows",
     ],
   ]),
+  ...faultsIn("gateRow", SELECTION, [
+    [
+      "a row before all keys keeps none",
+      "next(Math.floor(last / block)) + 1",
+      "Math.max(Math.floor(last / block) + 1, 0)",
+    ],
+    [
+      "a row behind all keys keeps none",
+      "forced_first: next(first)",
+      "forced_first: first",
+    ],
+  ]),
+  ...faultsIn("gateRow", GATE, [
+    [
+      "a row right before all keys sees some where it is causal",
+      "causal && last < 0",
+      "causal && last < -1",
+    ],
+  ]),
+  ...faultsIn("checkRoom", KEYS, [
+    [
+      "pooled blocks may be more than a kernel can bind",
+      "Math.max(bytes.pooled, bytes.gate) <= most",
+      "Math.min(bytes.pooled, bytes.gate) <= most",
+    ],
+  ]),
   ...faultsIn("placeOfBlock", GATE, [
     [
       "every block of queries stands where the first one does",
@@ -179,6 +205,13 @@ export const SEER_FAULTS: readonly Fault[] = [
       "a density is rounded up",
       "Math.floor((1 - Math.sqrt(1 - density)) * blocks)",
       "Math.ceil((1 - Math.sqrt(1 - density)) * blocks)",
+    ],
+  ]),
+  ...faultsIn("givenSource", SELECTION, [
+    [
+      "sequences lie where heads come after tokens",
+      "sequence[`${name}Start`] * strides[name].token",
+      "sequence[`${name}Start`] * strides.query.head",
     ],
   ]),
   ...faultsIn("checkPlaces", SELECTION, [
