@@ -396,7 +396,8 @@ if (seen) {
   for (var chunk = 0u; chunk < params.chunks; chunk++) {
     sum += sums[(kv_head * params.chunks + chunk) * params.clusters + cluster];
   }
-  mean = max(sum / f32(params.rows), $least);
+  // As exact ones, it is not above 1 either, however scores were rounded.
+  mean = clamp(sum / f32(params.rows), $least, 1.0);
 }
 means[index] = mean;
 `;

@@ -33,7 +33,8 @@ fn main(@builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) grid: v
     for (var chunk = 0u; chunk < params.chunks; chunk++) {
       sum += sums[(kv_head * params.chunks + chunk) * params.clusters + cluster];
     }
-    mean = max(sum / f32(params.rows), 0x1p-126f);
+    // As exact ones, it is not above 1 either, however scores were rounded.
+    mean = clamp(sum / f32(params.rows), 0x1p-126f, 1.0);
   }
   means[index] = mean;
 }

@@ -5,6 +5,7 @@
  * @module
  */
 
+import { bitWords } from "../../../kernels/fragments/selection.ts";
 import { checkFinite, checkRange, checkType } from "../../core/check.ts";
 import { checkOptions } from "../../core/options.ts";
 import { uploadHost } from "../../gpu/host_tensor.ts";
@@ -22,6 +23,7 @@ import {
   clusterSizes,
   type SqueezedClusters,
 } from "./clusters.ts";
+import { checkScale } from "./options.ts";
 import { SqueezedLookup } from "./squeezed_lookup.ts";
 import { quantileOf, type ScoredKeys } from "./quantile.ts";
 
@@ -192,7 +194,7 @@ async function meansOf(
           gather: false,
         }),
       );
-      const words = Math.ceil(sizes.keys / 32);
+      const words = bitWords(sizes.keys);
       const bits = keep(gpu.empty("u32", [sizes.kvHeads, words], "bits"));
       const query = uploadHost(gpu, layer.query, {
         name: layer.name,
@@ -254,7 +256,7 @@ function checkedLayers(gpu: Gpu, options: CalibrationOptions): Layer[] {
     contexts,
   );
   checkPart("sparsity", sparsity);
-  if (scale !== undefined) checkFinite("scale", scale);
+  if (scale !== undefined) checkScale(scale);
   const layers = contexts.map((context, i) => layerOf(gpu, context, i, scale));
   const levels = layers.map(({ sizes }) => sizes.coarse > 0 ? 2 : 1);
   const mixed = levels.findIndex((level) => level !== levels[0]);

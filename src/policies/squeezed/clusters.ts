@@ -5,7 +5,7 @@
  * @module
  */
 
-import { checkType } from "../../core/check.ts";
+import { checkInteger, checkType } from "../../core/check.ts";
 import { type Gpu, GpuTensor } from "../../gpu/mod.ts";
 
 /**
@@ -61,6 +61,7 @@ export interface ClusterSizes {
  *
  * @throws {TypeError} if a tensor is missing, destroyed, of another Gpu or dtype,
  * or shapes do not fit
+ * @throws {RangeError} if keys have more than 256 elements
  *
  * @example
  * ```ts
@@ -110,6 +111,24 @@ export function clusterSizes(
   return { ...fine, keys: members, coarse: coarse.clusters };
 }
 
+/**
+ * Throws unless clusters have the sizes that something was made for.
+ *
+ * @throws {TypeError} naming what differs
+ */
+export function checkSameSizes(found: ClusterSizes, own: ClusterSizes): void {
+  for (const name of Object.keys(own) as (keyof ClusterSizes)[]) {
+    checkType(
+      found[name] === own[name],
+      `clusters' ${name}`,
+      `must be those that it was made for (${
+        own[name]
+      }); make it anew for a context that has grown`,
+      found[name],
+    );
+  }
+}
+
 function levelSizes(
   gpu: Gpu,
   { centroids, counts, labels }: ClusterLevel,
@@ -125,6 +144,8 @@ function levelSizes(
     centroids.shape,
   );
   const [kvHeads, clusters, headDim] = centroids.shape;
+  // What the kernels that look clusters up have room for.
+  checkInteger(`${name}.centroids: headDim`, headDim, 1, 256);
   checkType(
     counts.shape.length === 2 && counts.shape[0] === kvHeads &&
       counts.shape[1] === clusters,

@@ -62,7 +62,10 @@ export interface SqueezedOptions<Tensor = AnyTensor>
   readonly value: Tensor;
   /** With blocks: the ids of the sequence's, in order. */
   readonly blockTable?: Uint32Array | undefined;
-  /** Written keys, the queries' own as the last; all that there is room for. */
+  /**
+   * Written keys, the queries' own as the last; all that there is room for by
+   * default. With blocks it must be given, as the last may not be full.
+   */
   readonly keyLength?: number | undefined;
   /** Factor of the dot products; `1 / sqrt(headDim)` by default. */
   readonly scale?: number | undefined;
@@ -194,19 +197,19 @@ export function squeezedProblem(
     query.shape,
   );
   const { scale = 1 / Math.sqrt(headDim) } = options;
-  checkFinite("scale", scale);
-  checkRange(
-    Number.isFinite(Math.fround(scale)),
-    "scale",
-    "must be finite in float32",
-    scale,
-  );
+  checkScale(scale);
   const { blockTable, softcap, returnLse } = options;
   checkType(
     blockTable === undefined || blockTable instanceof Uint32Array,
     "blockTable",
     "must be a Uint32Array",
     blockTable,
+  );
+  checkType(
+    blockTable === undefined || options.keyLength !== undefined,
+    "keyLength",
+    "must be given with blockTable",
+    options.keyLength,
   );
   const room = (blockTable?.length ?? 1) * blockSize;
   const { keyLength = room } = options;
@@ -273,7 +276,6 @@ export function checkThresholds(
     `must be a multiple of kvHeads (${kvHeads})`,
     queryHeads,
   );
-  checkInteger("headDim", headDim, 1, 256);
   const { threshold, coarseThreshold } = options;
   checkThreshold("threshold", threshold);
   checkType(
@@ -288,6 +290,22 @@ export function checkThresholds(
     checkThreshold("coarseThreshold", coarseThreshold);
   }
   return { sizes, threshold, coarseThreshold: coarseThreshold ?? 0 };
+}
+
+/**
+ * Checks a factor of dot products.
+ *
+ * @throws {TypeError} if it is no number
+ * @throws {RangeError} if it is not finite, or not in float32
+ */
+export function checkScale(scale: number): void {
+  checkFinite("scale", scale);
+  checkRange(
+    Number.isFinite(Math.fround(scale)),
+    "scale",
+    "must be finite in float32",
+    scale,
+  );
 }
 
 function checkThreshold(name: string, threshold: number): void {

@@ -4,10 +4,10 @@
  * @module
  */
 
-import { checkType } from "../../core/check.ts";
 import { type Gpu, type GpuTensor, Program } from "../../gpu/mod.ts";
 import { DeviceBlockMask } from "../../ops/mod.ts";
 import {
+  checkSameSizes,
   type ClusterSizes,
   clusterSizes,
   type SqueezedClusters,
@@ -103,7 +103,7 @@ export class SqueezedLookup {
     encoder: GPUCommandEncoder,
     { query, clusters, bits, keyTable, keyCounts, keyPlaces }: LookupTensors,
   ): void {
-    this.#checkSizes(clusters);
+    checkSameSizes(clusterSizes(this.#gpu, clusters), this.#sizes);
     const { coarse } = clusters;
     this.#program.encode(encoder, {
       query,
@@ -129,19 +129,5 @@ export class SqueezedLookup {
     this.#program.destroy();
     this.means.destroy();
     this.coarseMeans?.destroy();
-  }
-
-  #checkSizes(clusters: SqueezedClusters): void {
-    const found = clusterSizes(this.#gpu, clusters);
-    for (const name of Object.keys(this.#sizes) as (keyof ClusterSizes)[]) {
-      checkType(
-        found[name] === this.#sizes[name],
-        `clusters' ${name}`,
-        `must be those that it was made for (${
-          this.#sizes[name]
-        }); make it anew for a context that has grown`,
-        found[name],
-      );
-    }
   }
 }

@@ -9,7 +9,7 @@ import {
   mergeStatesKernel,
 } from "../../../kernels/attention/merge_states.ts";
 import { rowFormat, rowStride } from "../../../kernels/fragments/rows.ts";
-import { checkType } from "../../core/check.ts";
+import { checkInteger, checkType } from "../../core/check.ts";
 import { type Gpu, type GpuTensor, Program } from "../../gpu/mod.ts";
 import { foldGrid } from "../../gpu/program/dispatch.ts";
 import {
@@ -23,7 +23,11 @@ import {
 import { checkGpu } from "../../ops/plan/plan_program.ts";
 import { checkTensor, checkWritten } from "../../ops/plan/tensors.ts";
 import type { AnyTensor } from "../../ops/tensors.ts";
-import { clusterSizes, type SqueezedClusters } from "./clusters.ts";
+import {
+  checkSameSizes,
+  clusterSizes,
+  type SqueezedClusters,
+} from "./clusters.ts";
 import {
   type SqueezedOptions,
   type SqueezedProblem,
@@ -113,6 +117,8 @@ export class SqueezedPlan implements Disposable {
   readonly #clusters: SqueezedClusters;
   readonly #parts: Parts;
   #problem: SqueezedProblem;
+  /** What was recorded last: another update may have come since. */
+  #recorded: SqueezedProblem;
   #destroyed = false;
 
   private constructor(
@@ -126,6 +132,7 @@ export class SqueezedPlan implements Disposable {
     this.#gpu = gpu;
     this.#clusters = made.clusters;
     this.#problem = made.problem;
+    this.#recorded = made.problem;
     this.#parts = made.parts;
   }
 
@@ -152,7 +159,8 @@ export class SqueezedPlan implements Disposable {
    * blocks another table, if there is one. What was recorded before stays as it
    * was recorded; after an error the plan is as before.
    *
-   * @throws {TypeError} if the plan is destroyed, or takes a table and has none
+   * @throws {TypeError} if the plan is destroyed, takes a table and has none, or
+   * its context has grown since it was made
    * @throws {RangeError} if there is no room for so many, no key of a query's
    * own, or no block of an id
    */
@@ -164,6 +172,7 @@ export class SqueezedPlan implements Disposable {
   ): Promise<void> {
     this.#check();
     const { dtype, queries, queryHeads, headDim, room, blocks } = this.#problem;
+    checkInteger("keyLength", keyLength, 0);
     checkType(
       blocks !== undefined || blockTable === undefined,
       "blockTable",
@@ -191,6 +200,7 @@ export class SqueezedPlan implements Disposable {
       keyLength,
       returnLse: this.#problem.lse,
     });
+    checkSameSizes(problem.sizes, this.#problem.sizes);
     await this.#parts.rest.update(attentionProblem(restOptions(problem)));
     if (blocks) this.#parts.lookup.update(gatherOf(problem));
     this.#problem = problem;
@@ -233,11 +243,12 @@ export class SqueezedPlan implements Disposable {
       output,
       lse,
     });
+    this.#recorded = this.#problem;
   }
 
   /**
-   * Reads which keys of the context the last recording that ran kept: this
-   * waits.
+   * Reads which keys of the context the last recording kept, which is to have
+   * been submitted: this waits.
    */
   async kept(): Promise<KeptKeys> {
     this.#check();
@@ -245,7 +256,10 @@ export class SqueezedPlan implements Disposable {
     const { table, counts } = this.#parts;
     const [places, kept] = await this.#gpu.read([table, counts]);
     const tokens = new Map(
-      Array.from({ length: context }, (_, i) => [placeOf(this.#problem, i), i]),
+      Array.from(
+        { length: context },
+        (_, i) => [placeOf(this.#recorded, i), i],
+      ),
     );
     const keys = Array.from(
       { length: kvHeads },
@@ -288,16 +302,7 @@ export class SqueezedPlan implements Disposable {
     check("value", value, room * sizes.kvHeads * valueHeadDim);
     check("output", output, queries * queryHeads * valueHeadDim);
     if (this.#problem.lse) check("lse", lse, queries * queryHeads, "f32");
-    const others = clusterSizes(gpu, clusters);
-    for (const [name, value] of Object.entries(sizes)) {
-      const other = others[name as keyof typeof sizes];
-      checkType(
-        other === value,
-        `clusters' ${name}`,
-        `must be the plan's (${value})`,
-        other,
-      );
-    }
+    checkSameSizes(clusterSizes(gpu, clusters), sizes);
     const levels = [clusters, ...(clusters.coarse ? [clusters.coarse] : [])];
     checkWritten(
       [

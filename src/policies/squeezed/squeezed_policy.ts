@@ -219,14 +219,13 @@ export class SqueezedPolicy implements AttentionPolicy, Disposable {
       `must be >= ${sizes.keys} and each query have a key of its own, so that the policy squeezed leaves no row empty: queries stand behind its context`,
       queryOffset,
     );
-    const heads = queryHeads + (shape.qkv ? 2 * kvHeads : 0);
-    const strides = shape.layout === "bhsd"
-      ? { token: headDim, head: queryCount * headDim }
-      : { token: heads * headDim, head: headDim };
+    // Never of qkv, whose queries stand in the context.
     return {
       ...this.#problem,
       queries: queryCount,
-      strides,
+      ...(shape.layout === "bhsd" && {
+        strides: { token: headDim, head: queryCount * headDim },
+      }),
       scale: shape.scale,
     };
   }

@@ -110,7 +110,8 @@ export class SqueezedStore implements Disposable {
   /**
    * Keeps the contexts of a prefix, which are the store's from now on; others that
    * the same prefix had are destroyed. One that has grown is no longer found, as
-   * it is of other tokens, until it is kept again with all of them.
+   * it is of other tokens, until it is kept again with all of them; the store
+   * frees it with the blocks of those that it was kept with.
    *
    * @param tokens Of all keys of the contexts, those of their observation window
    * with them.
@@ -152,9 +153,8 @@ export class SqueezedStore implements Disposable {
       `of ${OWNER} must be another one for each layer`,
       contexts,
     );
-    const entry = { tokens: [...tokens], domain, contexts: [...contexts] };
     checkRange(
-      this.#isCached(entry),
+      this.#isCached({ tokens, domain }),
       "tokens",
       `of ${OWNER} must have a full block of ${this.#index.pool.blockSize}, all of which are in the index`,
       tokens,
@@ -164,7 +164,12 @@ export class SqueezedStore implements Disposable {
       (other.tokens.length === tokens.length && begins(other, tokens, domain))
     );
     this.#drop(instead, own);
-    this.#entries.push(entry);
+    // What callers write into their own later is no other prefix.
+    this.#entries.push({
+      tokens: [...tokens],
+      domain: structuredClone(domain),
+      contexts: [...contexts],
+    });
   }
 
   /**
@@ -182,7 +187,7 @@ export class SqueezedStore implements Disposable {
     for (const entry of this.#entries) {
       const longer = entry.tokens.length > (found?.tokens.length ?? -1);
       if (!longer || !begins(entry, tokens, domain)) continue;
-      if (this.#isCached(entry)) found = entry;
+      if (isWhole(entry) && this.#isCached(entry)) found = entry;
     }
     return found &&
       { length: found.tokens.length, contexts: found.contexts };
@@ -190,12 +195,17 @@ export class SqueezedStore implements Disposable {
 
   /**
    * Frees the contexts of all prefixes of which a block is not in the index any
-   * longer.
+   * longer, or a context is destroyed.
    *
    * @returns How many prefixes those were.
    */
   sweep(): number {
-    return this.#drop(this.#entries.filter((entry) => !this.#isCached(entry)));
+    return this.#drop(
+      this.#entries.filter((entry) =>
+        !this.#isCached(entry) ||
+        entry.contexts.some(({ destroyed }) => destroyed)
+      ),
+    );
   }
 
   /**
@@ -219,12 +229,9 @@ export class SqueezedStore implements Disposable {
     this.destroy();
   }
 
-  #isCached({ tokens, domain, contexts }: Entry): boolean {
-    const whole = contexts.every(({ destroyed, length }) =>
-      !destroyed && length === tokens.length
-    );
+  #isCached({ tokens, domain }: Pick<Entry, "tokens" | "domain">): boolean {
     const walk = this.#index.walk(tokens, domain);
-    return whole && walk.length ===
+    return walk.length ===
         Math.floor(tokens.length / this.#index.pool.blockSize) &&
       walk.length > 0 && !walk.includes(NULL_BLOCK);
   }
@@ -242,6 +249,13 @@ export class SqueezedStore implements Disposable {
     }
     return gone.size;
   }
+}
+
+/** Whether an entry's contexts are there, and still of its tokens. */
+function isWhole({ tokens, contexts }: Entry): boolean {
+  return contexts.every(({ destroyed, length }) =>
+    !destroyed && length === tokens.length
+  );
 }
 
 /** Whether a sequence begins with an entry's tokens, and is of its domain. */

@@ -86,11 +86,20 @@ gpuTest("squeezedAttention() says what it does not take", async (_, gpu) => {
     ],
     [{ blockTable: [0] }, TypeError, "blockTable must be a Uint32Array"],
     [
-      { blockTable: Uint32Array.of(1) },
+      { blockTable: Uint32Array.of(0) },
+      TypeError,
+      "keyLength must be given with blockTable",
+    ],
+    [
+      { blockTable: Uint32Array.of(1), keyLength: 20 },
       RangeError,
       "blockTable[0] must be < numBlocks (1): current value is 1",
     ],
-    [{ blockTable: new Uint32Array(0) }, RangeError, "keyLength must be >= 15"],
+    [
+      { blockTable: new Uint32Array(0), keyLength: 0 },
+      RangeError,
+      "keyLength must be >= 15",
+    ],
     [
       { key: { dtype: "f32", shape: [5, 4, 2, 8] } },
       TypeError,
@@ -132,6 +141,8 @@ gpuTest("squeezedAttention() says what it does not take", async (_, gpu) => {
     [{ scale: Infinity }, RangeError, "scale must be finite"],
     [{ scale: 1e39 }, RangeError, "scale must be finite in float32"],
     [{ returnLse: 1 }, TypeError, "returnLse must be a boolean"],
+    // What attention refuses, after the look-up has been made.
+    [{ softcap: -1 }, RangeError, "softcap must be"],
     [
       { clusters: undefined },
       TypeError,
@@ -152,6 +163,11 @@ gpuTest("squeezedAttention() says what it does not take", async (_, gpu) => {
       },
       TypeError,
       "clusters.coarse.labels must be [2, 4], one for each cluster below: current value is [2, 3]",
+    ],
+    [
+      { clusters: clustersOf(gpu, keep, { headDim: 257 }) },
+      RangeError,
+      "clusters.centroids: headDim must be an integer in 1..256: current value is 257",
     ],
     [
       { clusters: { ...clusters, counts: keep(gpu.empty("u32", [2, 3])) } },
@@ -241,6 +257,17 @@ gpuTest("SqueezedPolicy says which calls it is not for", async (_, gpu) => {
       { query: strided },
       TypeError,
       "query.strides must be left out for the policy squeezed",
+    ],
+    [
+      {
+        query: undefined,
+        key: undefined,
+        value: undefined,
+        qkv: ROWS(20, 8),
+        kvHeads: 2,
+      },
+      RangeError,
+      "queryOffset must be >= 12",
     ],
     [
       { queryOffset: 11 },

@@ -48,6 +48,12 @@ property(
   },
 );
 
+Deno.test("quantileOf() takes a part that is a whole number of keys for one", () => {
+  // 0.55 * 100 is above 55 in floating point.
+  const scored = [{ scores: [0.1, 0.2], counts: [55, 45] }];
+  assertEquals(quantileOf(scored, 0.55), { quantile: 0.1, below: 0.55 });
+});
+
 const HEADS = 2;
 const DIM = 8;
 const KEYS = 96;
@@ -276,6 +282,19 @@ gpuTest("what cannot be calibrated is refused by name", async (_, gpu) => {
     { contexts: [{ ...one, query }] },
     TypeError,
     "contexts[0].query.shape must be [queries, a multiple of 2 heads, 8]",
+  );
+  await refused(
+    { scale: 1e39 },
+    RangeError,
+    "scale must be finite in float32",
+  );
+  using long = gpu.empty("f32", [2, 1, 257]);
+  using words = gpu.empty("u32", [2, 1]);
+  const clusters = { centroids: long, counts: words, labels: words };
+  await refused(
+    { contexts: [{ clusters, query: long }] },
+    RangeError,
+    "contexts[0].clusters.centroids: headDim must be an integer in 1..256",
   );
   const none = { data: new Float32Array(0), shape: [0, 2, DIM] };
   await refused(

@@ -7,6 +7,7 @@ import {
   squaredDistance,
 } from "../../../reference/policies/kmeans.ts";
 import { Prng } from "../../../src/core/prng.ts";
+import { CacheManager } from "../../../src/cache/mod.ts";
 import type { Gpu, GpuTensor } from "../../../src/gpu/mod.ts";
 import { ContiguousCache, KvCache } from "../../../src/kv/mod.ts";
 import {
@@ -695,6 +696,37 @@ gpuTest(
       'sequence of squeezed attention must hold all keys of the context; they were dropped: current value is "key 0"',
     );
     cache.destroy();
+  },
+);
+
+gpuTest(
+  "of a manager's sequence the keys of one group are read",
+  async (_, gpu) => {
+    using cache = await KvCache.create(gpu, {
+      numBlocks: 20,
+      blockSize: 2,
+      kvHeads: HEADS,
+      headDim: DIM,
+    });
+    const manager = new CacheManager({ pool: cache.pool, groups: [{}, {}] });
+    const tokens = Array.from({ length: 9 }, (_, i) => i);
+    const { sequence } = manager.create(tokens);
+    const reservation = manager.reserve(sequence, tokens);
+    const keys = [14, 15].map((seed) =>
+      plantedKeys({ ...PLANTED, keys: tokens.length, seed })
+    );
+    for (const [group, data] of keys.entries()) {
+      using rows = gpu.tensor(data, tensor(data).shape);
+      cache.step([reservation], { group }).write({ key: rows, value: rows });
+    }
+    manager.commit(sequence);
+    const options = { clusters: 3, observationWindow: 1 };
+    for (const [group, data] of keys.entries()) {
+      assertEquals(
+        await fitted(gpu, { ...options, cache, sequence, group }),
+        await fitted(gpu, { ...options, key: tensor(data) }),
+      );
+    }
   },
 );
 

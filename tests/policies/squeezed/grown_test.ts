@@ -79,12 +79,15 @@ gpuTest(
 
     await context.update({ key: KEY });
     const grown = "clusters' keys must be those that it was made for (46)";
-    assertThrows(encode, TypeError);
+    assertThrows(encode, TypeError, grown);
     // A plan that takes another length does not take other clusters with it.
-    await plan.update({ keyLength: KEYS }).catch((error) =>
-      assert(error instanceof TypeError)
+    await assertRejects(
+      () => plan.update({ keyLength: KEYS }),
+      TypeError,
+      grown,
     );
-    assertThrows(encode, TypeError);
+    assertEquals(plan.contextKeys, 46 * HEADS);
+    assertThrows(encode, TypeError, grown);
     await assertRejects(byPolicy, TypeError, grown);
 
     const anew = await squeezedAttention(gpu, options);

@@ -6,7 +6,8 @@ import {
   type SqueezedLookupProblem,
 } from "../../../reference/mod.ts";
 import { bitWords } from "../../../kernels/fragments/selection.ts";
-import type { Gpu, GpuTensor } from "../../../src/gpu/mod.ts";
+import { centroidMeansKernel } from "../../../kernels/mod.ts";
+import { type Gpu, type GpuTensor, Program } from "../../../src/gpu/mod.ts";
 import {
   clusterSizes,
   type SqueezedClusters,
@@ -143,8 +144,38 @@ const RUNS: readonly Run[] = [
     fraction: 0.3,
   },
   { c: { ...TWO, seed: 7, queries: 20, coarse: 2 }, fraction: 0.7 },
+  // More clusters above than below, most of them empty.
+  { c: { ...TWO, seed: 10, clusters: 6, coarse: 40 }, fraction: 0.6 },
   { c: { ...PLAIN, seed: 8, headDim: 7 }, fraction: 0.4 },
 ];
+
+gpuTest(
+  "a cluster's mean is above 0 and at most 1, as of exact ones",
+  async (_, gpu) => {
+    // Of two chunks of rows, and 4 rows: what rounding may add up to.
+    const sums = Float32Array.of(2, 1, 0, 7, 2 + 2 ** -21, 2, 0, 9);
+    const owned = [
+      gpu.tensor(sums, [2, 4]),
+      gpu.tensor(Uint32Array.of(1, 1, 1, 0), [4]),
+      gpu.empty("f32", [4]),
+      await Program.create(gpu, "means", {
+        dispatches: [{
+          source: centroidMeansKernel({ listed: false }),
+          uniforms: { all: 4, clusters: 4, chunks: 2, rows: 4 },
+          grid: [1, 1, 1],
+        }],
+      }),
+    ] as const;
+    const [own, counts, means, program] = owned;
+    gpu.submit(
+      "means",
+      (encoder) => program.encode(encoder, { sums: own, counts, means }),
+    );
+    const found = await gpu.readOne(means);
+    for (const one of owned) one.destroy();
+    assertEquals([...found], [1, 0.75, 2 ** -126, 0]);
+  },
+);
 
 gpuTest("SqueezedLookup keeps the keys that float64 keeps", async (_, gpu) => {
   for (

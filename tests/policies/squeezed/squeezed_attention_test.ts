@@ -181,7 +181,7 @@ gpuTest(
         [{ key: query }, "key must have"],
         [
           { clusters: { ...clusters, coarse: undefined } },
-          "clusters' coarse must be the plan's (3): current value is 0",
+          "clusters' coarse must be those that it was made for (3)",
         ],
       ];
       const unused = gpu.device.createCommandEncoder();
@@ -196,6 +196,11 @@ gpuTest(
           message,
         );
       }
+      await assertRejects(
+        () => plan.update({} as never),
+        TypeError,
+        "keyLength must be an integer: current value is undefined",
+      );
       await assertRejects(
         () => plan.update({ keyLength: 78, blockTable: Uint32Array.of(0) }),
         TypeError,
@@ -216,16 +221,18 @@ gpuTest(
           blockTable: turned,
         }),
       );
-      await paged.update({
-        keyLength: lengths[2],
-        blockTable: turned.toReversed(),
-      });
+      const reversed = turned.toReversed();
+      await paged.update({ keyLength: lengths[1], blockTable: reversed });
+      reversed.fill(0);
+      await paged.update({ keyLength: lengths[2] });
       const same = output();
       gpu.submit(
         "paged",
         (encoder) => paged.encode(encoder, { query, key, value, output: same }),
       );
       assertEquals(await gpu.readOne(same), arrays[4]);
+      // What was kept was found by the table of then.
+      await paged.update({ keyLength: lengths[2], blockTable: turned });
       const { kept } = squeezedLookup(layers[0].lookup);
       assertEquals(
         (await paged.kept()).keys.flatMap((keys, head) =>

@@ -8,11 +8,14 @@ import {
   GATES,
   squeezedLookup,
 } from "../../../reference/mod.ts";
+import { KvCache } from "../../../src/kv/mod.ts";
 import {
+  attention,
   type AttentionOptions,
   type AttentionPlan,
   planAttention,
 } from "../../../src/ops/mod.ts";
+import type { BlockMask } from "../../../src/mods/mod.ts";
 import type { GpuTensor } from "../../../src/gpu/mod.ts";
 import { policyReport, SqueezedPolicy } from "../../../src/policies/mod.ts";
 import { TILES } from "../../support/attention/runner.ts";
@@ -32,6 +35,14 @@ function transposed(data: Float32Array, rows: number, width: number) {
     }
   }
   return out;
+}
+
+/** The context's keys in a mask, as `[kvHeads, keys]` of 1 where one is kept. */
+function keptOf({ levels, grid: { heads, keyBlocks } }: BlockMask): number[] {
+  return Array.from({ length: heads * C.context }, (_, at) => {
+    const head = Math.floor(at / C.context);
+    return levels[head * keyBlocks + at % C.context] === 2 ? 1 : 0;
+  });
 }
 
 gpuTest(
@@ -176,19 +187,7 @@ gpuTest(
         assert(ok, `run ${i} is ${max} off, of ${bound}`);
       });
       const selected = await select.read();
-      const { levels, grid } = selected;
-      const seen = Array.from(
-        { length: kvHeads },
-        (_, head) =>
-          levels.slice(
-            head * grid.keyBlocks,
-            head * grid.keyBlocks + C.context,
-          ),
-      );
-      assertEquals(
-        seen.flatMap((row) => [...row].map((x) => x === 2)),
-        [...kept].map((x) => x === 1),
-      );
+      assertEquals(keptOf(selected), [...kept]);
       // What it must read: kept keys once for each kv head, and those behind.
       const report = policyReport(select, plain, { selected });
       const rows = kept.reduce((sum, bit) => sum + bit, 0) + kvHeads * C.rest;
@@ -200,3 +199,79 @@ gpuTest(
     }
   },
 );
+
+gpuTest("SqueezedPolicy is the same beside a cache", async (_, gpu) => {
+  const c = { ...PLAIN, seed: 31, rest: 11 };
+  const context = contextOf(c);
+  const { query, key, value } = context;
+  const { queries, queryHeads, kvHeads, headDim } = c;
+  const keys = c.context + c.rest;
+  const owned: { destroy(): void }[] = [];
+  const keep = <T extends { destroy(): void }>(one: T): T => {
+    owned.push(one);
+    return one;
+  };
+  try {
+    const lookup = lookupOf(c, context, 0.5);
+    const clusters = clustersOn(gpu, c, context, keep);
+    const policy = async (room: number, most: number) =>
+      keep(
+        await SqueezedPolicy.create(gpu, {
+          clusters,
+          threshold: lookup.threshold,
+          dtype: "f32",
+          queryHeads,
+          queries: most,
+          keys: room,
+        }),
+      );
+    const rows = (data: Float32Array, heads: number) => ({
+      data,
+      shape: [1, data.length / heads / headDim, heads, headDim],
+    });
+    const call = { query: rows(query, queryHeads), causal: true };
+    const plain = await attention(gpu, {
+      ...call,
+      key: rows(key, kvHeads),
+      value: rows(value, kvHeads),
+      select: await policy(keys, queries),
+      tiles: TILES.small,
+    });
+    // Behind the blocks of another sequence, and of room for more.
+    const select = await policy(2 * keys, queries + 5);
+    const cache = keep(
+      await KvCache.create(gpu, {
+        numBlocks: 40,
+        blockSize: 4,
+        kvHeads,
+        headDim,
+      }),
+    );
+    const other = cache.createSequence();
+    const sequence = cache.createSequence();
+    const tokens = (data: Float32Array, count: number) => ({
+      data: data.slice(0, count * kvHeads * headDim),
+      shape: [count, kvHeads, headDim],
+    });
+    for (const [into, count] of [[other, 7], [sequence, keys]] as const) {
+      cache.append([{ sequence: into, count }], {
+        key: tokens(key, count),
+        value: tokens(value, count),
+      });
+    }
+    const held = await attention(gpu, {
+      ...call,
+      cache,
+      sequences: [sequence],
+      select,
+      tiles: TILES.small,
+    });
+    assertEquals(held.output.data, plain.output.data);
+    assertEquals(
+      keptOf(await select.read()),
+      [...squeezedLookup(lookup).kept],
+    );
+  } finally {
+    for (const one of owned) one.destroy();
+  }
+});

@@ -50,7 +50,10 @@ gpuTest(
     const other = await contextOf(gpu, 4);
     store.set([1, 2, 3, 4, 5, 6], long);
     store.set([1, 2, 3], [short]);
-    store.set([1, 2, 3, 4], [other], { salt: "other" });
+    const own = { tokens: [1, 2, 3, 4], domain: { salt: "other" } };
+    store.set(own.tokens, [other], own.domain);
+    own.tokens[0] = 9;
+    own.domain.salt = "third";
     assertEquals(store.size, 3);
     assertEquals(
       store.byteLength,
@@ -202,6 +205,8 @@ gpuTest(
     const data = Float32Array.from({ length: 12 }, (_, i) => 1 + i);
     await grown.update({ key: { data, shape: [6, 1, 2] } });
     assertEquals(store.find([1, 2, 3, 4]), undefined);
+    // Its blocks are where they were, so whoever looks it up may go on.
+    assertEquals([store.sweep(), grown.destroyed], [0, false]);
     store.set([1, 2, 3, 4, 5, 6], [grown]);
     assertEquals(store.find([1, 2, 3, 4, 5, 6])?.contexts, [grown]);
     assertEquals([store.size, grown.destroyed], [1, false]);

@@ -10,6 +10,7 @@ const KERNELS = ["kernels/selection/kmeans"];
 const CONTEXT = ["policies/squeezed/context"];
 const REFERENCE = ["reference/policies/kmeans"];
 const CALIBRATE = ["policies/squeezed/calibrate"];
+const GROWN = ["policies/squeezed/grown"];
 const STORE = ["policies/squeezed/store"];
 
 /** All of them. */
@@ -247,6 +248,11 @@ export const SQUEEZED_FIT_FAULTS: readonly Fault[] = [
   ]),
   ...faultsIn("placesInCache", CONTEXT, [
     [
+      "every group of a sequence is read as the first",
+      "cache.keysOf([sequence] as never, { group })",
+      "cache.keysOf([sequence] as never)",
+    ],
+    [
       "slots without a key are read as keys",
       "(sequence as { readonly committed: number }).committed",
       "Infinity",
@@ -292,6 +298,11 @@ export const SQUEEZED_FIT_FAULTS: readonly Fault[] = [
       "below >= wanted",
       "below > wanted",
     ],
+    [
+      "a part that rounds up passes a score more",
+      " * (1 - 1e-12)",
+      "",
+    ],
   ]),
   ...faultsIn("calibrateSqueezed", CALIBRATE, [
     [
@@ -312,10 +323,17 @@ export const SQUEEZED_FIT_FAULTS: readonly Fault[] = [
       "const scale = 1 / Math.sqrt(headDim);",
     ],
   ]),
-  ...faultsIn("SqueezedLookup", ["policies/squeezed/grown"], [
+  ...faultsIn("checkedLayers", CALIBRATE, [
+    [
+      "a scale that is none in float32 is taken",
+      "checkScale(scale);",
+      "void checkScale;",
+    ],
+  ]),
+  ...faultsIn("checkSameSizes", GROWN, [
     [
       "a context that has grown is looked up with its old sizes",
-      "found[name] === this.#sizes[name]",
+      "found[name] === own[name]",
       "found[name] !== undefined",
     ],
   ]),
@@ -331,11 +349,23 @@ export const SQUEEZED_FIT_FAULTS: readonly Fault[] = [
       "entry.tokens.slice(0, 2).every(",
     ],
   ]),
-  ...faultsIn("SqueezedStore", STORE, [
+  ...faultsIn("isWhole", STORE, [
     [
       "a context that has grown is found by its old tokens",
       "!destroyed && length === tokens.length",
       "!destroyed",
+    ],
+  ]),
+  ...faultsIn("SqueezedStore", STORE, [
+    [
+      "a domain is whatever its object says by now",
+      "structuredClone(domain)",
+      "domain",
+    ],
+    [
+      "a context that has grown is freed, whose blocks are where they were",
+      "entry.contexts.some(({ destroyed }) => destroyed)",
+      "!isWhole(entry)",
     ],
     [
       "a prefix stays as long as any block of it",

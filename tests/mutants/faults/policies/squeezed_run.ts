@@ -76,13 +76,18 @@ export const SQUEEZED_RUN_FAULTS: readonly Fault[] = [
   ...faultsInKernel("selection.centroids.means", LOOKUP, [
     [
       "the mean is a sum",
-      "mean = max(sum / f32(params.rows), 0x1p-126f);",
-      "mean = max(sum, 0x1p-126f);",
+      "clamp(sum / f32(params.rows), 0x1p-126f, 1.0);",
+      "clamp(sum, 0x1p-126f, 1.0);",
     ],
     [
       "means of the last chunk are left out",
       "for (var chunk = 0u; chunk < params.chunks; chunk++) {",
       "for (var chunk = 0u; chunk < max(params.chunks, 2u) - 1u; chunk++) {",
+    ],
+    [
+      "a mean is above 1 where scores were rounded up",
+      "clamp(sum / f32(params.rows), 0x1p-126f, 1.0);",
+      "max(sum / f32(params.rows), 0x1p-126f);",
     ],
     [
       "clusters that were not looked at have a mean",
@@ -93,8 +98,8 @@ export const SQUEEZED_RUN_FAULTS: readonly Fault[] = [
   ...faultsInKernel("selection.centroids.means", PLAN, [
     [
       "a mean that is too small for float32 is none",
-      "mean = max(sum / f32(params.rows), 0x1p-126f);",
-      "mean = sum / f32(params.rows);",
+      "clamp(sum / f32(params.rows), 0x1p-126f, 1.0);",
+      "min(sum / f32(params.rows), 1.0);",
     ],
   ]),
   ...faultsInKernel("selection.keep_members", LOOKUP, [
@@ -190,6 +195,11 @@ export const SQUEEZED_RUN_FAULTS: readonly Fault[] = [
       "threshold: coarseThreshold",
       "threshold",
     ],
+    [
+      "sums have room for the lower level alone",
+      "chunks * Math.max(clusters, coarse)",
+      "chunks * clusters",
+    ],
   ]),
   ...faultsIn("prefixOptions", PLAN, [
     [
@@ -242,6 +252,25 @@ export const SQUEEZED_RUN_FAULTS: readonly Fault[] = [
       "if (blocks) this.#parts.lookup.update(gatherOf(problem));",
       "",
     ],
+    [
+      "a length that is not given is all the room that there is",
+      'checkInteger("keyLength", keyLength, 0);',
+      "void checkInteger;",
+    ],
+  ]),
+  ...faultsIn("SqueezedPlan.update", ["policies/squeezed/grown"], [
+    [
+      "a plan goes on with the sizes of a context that has grown",
+      "checkSameSizes(problem.sizes, this.#problem.sizes);",
+      "",
+    ],
+  ]),
+  ...faultsIn("SqueezedPlan.kept", ATTENTION, [
+    [
+      "kept keys are found by the table of the next recording",
+      "placeOf(this.#recorded, i)",
+      "placeOf(this.#problem, i)",
+    ],
   ]),
   ...faultsIn("SqueezedPlan.kept", PLAN, [
     [
@@ -255,6 +284,11 @@ export const SQUEEZED_RUN_FAULTS: readonly Fault[] = [
       "queries with heads first are read with tokens first",
       'shape.layout === "bhsd"',
       "shape.queryHeads === 0",
+    ],
+    [
+      "a mask is written as if it had room for the call's keys alone",
+      "queries: queryCount,",
+      "queries: queryCount,\n      keys: keyCount,",
     ],
     [
       "scores have a scale of their own",
@@ -280,6 +314,25 @@ export const SQUEEZED_RUN_FAULTS: readonly Fault[] = [
       "const least = kept.sizes.keys + queries;",
       "const least = kept.sizes.keys;",
     ],
+    [
+      "of keys in blocks all are taken for written",
+      "blockTable === undefined || options.keyLength !== undefined",
+      "blockTable !== null",
+    ],
+  ]),
+  ...faultsIn("squeezedProblem", ATTENTION, [
+    [
+      "a table is whatever its array says by now",
+      "table: blockTable.slice()",
+      "table: blockTable",
+    ],
+  ]),
+  ...faultsIn("src/policies/squeezed/squeezed_plan.ts: createParts", INPUT, [
+    [
+      "what was made before an error stays",
+      "for (const one of owned) one.destroy();\n    throw",
+      "throw",
+    ],
   ]),
   ...faultsIn("checkThreshold", INPUT, [
     [
@@ -293,6 +346,13 @@ export const SQUEEZED_RUN_FAULTS: readonly Fault[] = [
       "the upper level may be of other clusters",
       "coarse.members === fine.clusters",
       "coarse.members > 0",
+    ],
+  ]),
+  ...faultsIn("levelSizes", INPUT, [
+    [
+      "rows are longer than what kernels have room for",
+      "headDim, 1, 256",
+      "headDim, 1, 512",
     ],
   ]),
   ...faultsIn("countQuantile", REPRO, [
