@@ -19,6 +19,7 @@ import type {
   PolicySelection,
   PolicyShape,
 } from "../../ops/mod.ts";
+import { checkOwnLayer } from "../own_layer.ts";
 import { type GateParts, joined } from "./gate_parts.ts";
 import { gateRow, type QueryBlocks, type SeerSequence } from "./gate_rows.ts";
 import { scoreParts } from "./score_parts.ts";
@@ -176,7 +177,8 @@ export class SeerSelection implements AttentionPolicy, Disposable {
    *
    * @throws {TypeError} if it is destroyed, or for other heads, head dims or
    * sequences
-   * @throws {RangeError} if a query would stand past the keys
+   * @throws {RangeError} if a query would stand past the keys, or keys are those
+   * of another layer of a cache
    */
   select(shape: PolicyShape): PolicySelection {
     void this.scores.buffer;
@@ -189,6 +191,7 @@ export class SeerSelection implements AttentionPolicy, Disposable {
         shape[name],
       );
     }
+    checkOwnLayer(this.name, gate.layer, shape);
     checkType(
       !gate.causal || shape.causal || shape.window?.right === 0,
       `select (${this.name}) causal`,

@@ -34,6 +34,8 @@ export interface ClusterLevel {
  * @category Policies
  */
 export interface SqueezedClusters extends ClusterLevel {
+  /** The layer that they are of, where that is known. */
+  readonly layer?: number | undefined;
   /** The level above: its `labels` say which of its clusters each cluster is in. */
   readonly coarse?: ClusterLevel | undefined;
 }

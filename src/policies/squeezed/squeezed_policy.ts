@@ -15,6 +15,7 @@ import type {
   PolicyShape,
 } from "../../ops/mod.ts";
 import { checkGpu } from "../../ops/plan/plan_program.ts";
+import { checkOwnLayer } from "../own_layer.ts";
 import type { SqueezedClusters } from "./clusters.ts";
 import type { LookupProblem } from "./lookup.ts";
 import { checkThresholds, type SqueezedThresholds } from "./options.ts";
@@ -200,6 +201,7 @@ export class SqueezedPolicy implements AttentionPolicy, Disposable {
         given,
       );
     }
+    checkOwnLayer(this.name, this.#clusters.layer, shape);
     checkType(
       shape.sequences.length === 1,
       "sequences",

@@ -30,6 +30,8 @@ export interface PolicyShape extends
     SequenceShape,
     "queryCount" | "keyCount" | "queryOffset"
   >[];
+  /** The layer of the cache that the call's keys are in, if they are in one. */
+  readonly layer?: number | undefined;
   /** Whether the call is `causal` by its own options. */
   readonly causal?: boolean | undefined;
   /** The call's own `window`, if it has one. */

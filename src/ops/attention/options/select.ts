@@ -31,8 +31,10 @@ export interface SelectedBy extends SelectedMods {
  * @throws {TypeError} If it is no policy, or selects what is none of the call's.
  */
 export function selectedBy(
-  { select, blockMask, causal, window }: AttentionOptions<AnyTensor>,
-  shape: Omit<PolicyShape, "causal" | "window">,
+  { select, blockMask, causal, window, cache, layer = 0 }: AttentionOptions<
+    AnyTensor
+  >,
+  shape: Omit<PolicyShape, "causal" | "window" | "layer">,
   extents: MaskExtents,
 ): SelectedBy {
   if (select === undefined) return { scoreMods: [], maskMods: [] };
@@ -40,6 +42,7 @@ export function selectedBy(
   const name = nameOf(select);
   const { maskMods = [], scoreMods = [], blocks } = selectionOf(select, {
     ...shape,
+    ...(cache && { layer }),
     causal,
     window,
   });

@@ -241,6 +241,12 @@ export const POLICY_CORE_FAULTS: readonly SourceFault[] = [
       "scoreMods",
     ],
   ]),
+  ...faultsIn("checkOwnLayer", ["policies/own_layer"], [
+    ["keys of any layer will do", "own === layer", "true"],
+  ]),
+  ...faultsIn("selectedBy", ["policies/own_layer"], [
+    ["a policy is not told the layer", "...(cache && { layer }),", ""],
+  ]),
   ...faultsIn("orShort", FALLBACK, [
     [
       "short sequences see what comes later",
