@@ -37,6 +37,12 @@ Deno.test("countQuantile() looks up what the upper level leaves", () => {
     assertAlmostEquals(lookups[1], survivors[0] + survivors[1], 1e-12);
     assert(survivors[1] >= 1 && survivors[1] <= 10);
   }
+  // The upper level drops more where more is to be dropped.
+  const context = plantedContext(400, 3);
+  const [some, most] = [0.3, 0.9].map((quantile) =>
+    countQuantile(context, quantile).survivors[1]
+  );
+  assert(some > most, `${some} and ${most}`);
 });
 
 Deno.test("countBudget() is dense attention with all keys, and never beyond its bound", () => {
