@@ -12,8 +12,8 @@ import { type Gpu, GpuTensor } from "../../gpu/mod.ts";
 export interface WantedTensor {
   /** Its dtype. */
   readonly type: string;
-  /** How many elements it has. */
-  readonly size: number;
+  /** How many elements it has; any number where shapes are checked apart. */
+  readonly size?: number;
   /** Whether it may have more. */
   readonly least?: boolean;
 }
@@ -34,7 +34,7 @@ export function checkTensor(
   checkType(tensor.gpu === gpu, name, "must be of the plan's Gpu", tensor);
   checkType(tensor.dtype === type, name, `must be ${type}`, tensor.dtype);
   checkType(
-    tensor.size === size || least && tensor.size > size,
+    size === undefined || tensor.size === size || least && tensor.size > size,
     name,
     least
       ? `must have >= ${size} elements, which its strides reach`

@@ -6,7 +6,8 @@
  */
 
 import { checkInteger, checkType } from "../../core/check.ts";
-import { type Gpu, GpuTensor } from "../../gpu/mod.ts";
+import type { Gpu, GpuTensor } from "../../gpu/mod.ts";
+import { checkTensor } from "../../ops/plan/tensors.ts";
 
 /**
  * Clusters of keys or, a level above, of clusters, each head's own.
@@ -136,9 +137,9 @@ function levelSizes(
   { centroids, counts, labels }: ClusterLevel,
   name: string,
 ) {
-  check(gpu, `${name}.centroids`, centroids, "f32");
-  check(gpu, `${name}.counts`, counts, "u32");
-  check(gpu, `${name}.labels`, labels, "u32");
+  checkTensor(gpu, `${name}.centroids`, centroids, { type: "f32" });
+  checkTensor(gpu, `${name}.counts`, counts, { type: "u32" });
+  checkTensor(gpu, `${name}.labels`, labels, { type: "u32" });
   checkType(
     centroids.shape.length === 3 && centroids.size > 0,
     `${name}.centroids`,
@@ -163,25 +164,4 @@ function levelSizes(
     labels.shape,
   );
   return { kvHeads, headDim, clusters, members: labels.shape[1] };
-}
-
-function check(
-  gpu: Gpu,
-  name: string,
-  tensor: GpuTensor,
-  dtype: string,
-): void {
-  checkType(
-    tensor instanceof GpuTensor && tensor.gpu === gpu,
-    name,
-    "must be a GpuTensor of the same Gpu",
-    tensor,
-  );
-  void tensor.buffer; // Throws where it is destroyed.
-  checkType(
-    tensor.dtype === dtype,
-    `${name}.dtype`,
-    `must be ${dtype}`,
-    tensor.dtype,
-  );
 }

@@ -151,7 +151,7 @@ gpuTest("squeezedAttention() says what it does not take", async (_, gpu) => {
     [
       { clusters: { ...clusters, counts: clusters.centroids } },
       TypeError,
-      'clusters.counts.dtype must be u32: current value is "f32"',
+      'clusters.counts must be u32: current value is "f32"',
     ],
     [
       {
